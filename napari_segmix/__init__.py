@@ -1,0 +1,1 @@
+"""SegMix for napari."""

@@ -1,0 +1,221 @@
+"""The settings of a run: frozen, validated, shown by the form and by ``--help``.
+
+Only :mod:`segmix_core.pipeline`, the command line and the plugin's form read these
+classes; below them everything takes plain keyword arguments.
+"""
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from segmix_core.errors import ConfigError
+
+Method = Literal["cam", "seam", "fixed-shuffle", "segmix"]
+Strategy = Literal[
+    "hold", "back", "linear", "decay", "fixed", "random", "loop", "reverse"
+]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class CurriculumConfig(_Section):
+    """How tiles are shuffled, and when the shuffle becomes harder."""
+
+    strategy: Strategy = Field(
+        "hold", description="What to do while the loss is above the threshold."
+    )
+    patch_sizes: tuple[int, ...] | None = Field(
+        None, description="Patch sizes in pixels; empty: divisors of the tile size."
+    )
+    patch_size: int | None = Field(
+        None, ge=4, description="Patch size of the fixed strategy and of warm-up."
+    )
+    min_ratio: float = Field(
+        0.10, ge=0, le=1, description="Shuffle ratio at the start."
+    )
+    max_ratio: float = Field(0.75, ge=0, le=1, description="Shuffle ratio at the end.")
+    fixed_ratio: float = Field(
+        0.30, ge=0, le=1, description="Shuffle ratio of the fixed strategy."
+    )
+    group_size: int = Field(
+        2, ge=2, le=64, description="Tiles that exchange patches with each other."
+    )
+    exact: bool = Field(True, description="Every taking-part patch changes its tile.")
+    warmup: float = Field(
+        0.10, ge=0, le=0.9, description="Share of the steps before feedback starts."
+    )
+    threshold: float | None = Field(
+        None, gt=0, description="Loss below which it gets harder; empty: from warm-up."
+    )
+    patience: int = Field(
+        4, ge=1, description="Feedbacks without progress before the planned level."
+    )
+
+    @model_validator(mode="after")
+    def _ratios_ascend(self) -> Self:
+        if self.min_ratio > self.max_ratio:
+            raise ValueError("min_ratio must not be larger than max_ratio")
+        return self
+
+
+class TrainConfig(_Section):
+    """How the CAM classifier is trained."""
+
+    method: Method = Field("segmix", description="Which losses and shuffle are used.")
+    backbone: str = Field(
+        "small", description="'small' (from scratch) or a timm model name."
+    )
+    pretrained: bool = Field(
+        False, description="Let timm download weights for the backbone."
+    )
+    width: int = Field(
+        32, ge=8, le=256, description="Channels of the small backbone's first layer."
+    )
+    epochs: int = Field(8, ge=1, le=1000, description="Passes over the tiles.")
+    batch_size: int = Field(16, ge=2, le=1024, description="Tiles in a step.")
+    learning_rate: float = Field(2e-3, gt=0, le=1, description="Peak learning rate.")
+    weight_decay: float = Field(1e-2, ge=0, le=1, description="AdamW weight decay.")
+    shuffle_weight: float = Field(
+        1.0, ge=0, description="Weight of the loss on shuffled tiles."
+    )
+    er_weight: float = Field(
+        1.0, ge=0, description="Weight of equivariant regularisation (SEAM ER)."
+    )
+    ecr_weight: float = Field(
+        1.0, ge=0, description="Weight of cross regularisation (SEAM ECR)."
+    )
+    seed: int = Field(0, ge=0, description="Seed of everything random.")
+
+
+class CamConfig(_Section):
+    """How class activation maps are computed."""
+
+    scales: tuple[float, ...] = Field(
+        (1.0, 1.25), description="Image scales that are averaged."
+    )
+    flips: bool = Field(True, description="Average over flips and quarter turns.")
+    refine: float = Field(
+        0.5, ge=0, le=1, description="Share of the PCM-refined map in the CAM."
+    )
+    batch_size: int = Field(32, ge=1, description="Tiles at a time.")
+
+
+class PseudoMaskConfig(_Section):
+    """How CAMs become pseudo masks."""
+
+    background: Literal["none", "score", "glass"] = Field(
+        "glass",
+        description="none: every pixel gets a class; score: pixels of low CAM are "
+        "background; glass: white pixels are background.",
+    )
+    background_score: float = Field(
+        0.30, ge=0, le=1, description="CAM below which a pixel is background."
+    )
+    gate: float = Field(
+        0.50,
+        ge=0,
+        le=1,
+        description="Probability a class of unknown label needs to take part.",
+    )
+    normalisation: Literal["class", "joint"] = Field(
+        "joint", description="Scale CAMs per class or all classes together."
+    )
+    margin: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="Pixels whose two best classes are closer are ignored.",
+    )
+    min_object_px: int = Field(
+        64, ge=0, description="Smaller objects are ignored, in mask pixels."
+    )
+
+
+class SegmenterConfig(_Section):
+    """How the segmenter is trained."""
+
+    decoder: Literal["unet", "fpn", "deeplabv3plus"] = Field(
+        "unet", description="Decoder of segmentation-models-pytorch."
+    )
+    encoder: str = Field("resnet18", description="Encoder by its timm or smp name.")
+    pretrained: bool = Field(False, description="Let the library download weights.")
+    epochs: int = Field(8, ge=1, le=1000, description="Passes over the tiles.")
+    batch_size: int = Field(8, ge=2, le=1024, description="Tiles in a step.")
+    learning_rate: float = Field(1e-3, gt=0, le=1, description="Peak learning rate.")
+    dice_weight: float = Field(0.5, ge=0, description="Weight of the Dice loss.")
+    corrected_weight: float = Field(
+        4.0, ge=1, description="Weight of corrected pixels; pseudo pixels have 1."
+    )
+    seed: int = Field(0, ge=0, description="Seed of everything random.")
+
+
+class PredictConfig(_Section):
+    """How whole slides are predicted."""
+
+    window_px: int = Field(512, ge=64, description="Edge of a window, in pixels.")
+    overlap_px: int = Field(64, ge=0, description="Overlap of windows, in pixels.")
+    flips: bool = Field(False, description="Average over flips and quarter turns.")
+    batch_size: int = Field(4, ge=1, description="Windows at a time.")
+
+    @model_validator(mode="after")
+    def _overlap_is_smaller(self) -> Self:
+        if 2 * self.overlap_px >= self.window_px:
+            raise ValueError("overlap_px must be less than half of window_px")
+        return self
+
+
+class MachineConfig(_Section):
+    """Where a run computes."""
+
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps.")
+    threads: int = Field(
+        0, ge=0, description="CPU threads; 0: one less than there are cores."
+    )
+
+
+class RunConfig(_Section):
+    """All settings of a run; every stage reads the sections it needs."""
+
+    train: TrainConfig = TrainConfig()
+    curriculum: CurriculumConfig = CurriculumConfig()
+    cams: CamConfig = CamConfig()
+    pseudo_masks: PseudoMaskConfig = PseudoMaskConfig()
+    segmenter: SegmenterConfig = SegmenterConfig()
+    predict: PredictConfig = PredictConfig()
+    machine: MachineConfig = MachineConfig()
+
+    @classmethod
+    def parse(cls, content: dict[str, Any]) -> "RunConfig":
+        """Build from JSON content.
+
+        Raises
+        ------
+        ConfigError
+            Naming the first field that is unknown or out of range.
+        """
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"]) or "settings"
+            raise ConfigError(
+                f"a valid value for {name}",
+                f"{first.get('input')!r} ({first['msg']})",
+                "Correct it; 'segmix train --help' lists the settings and ranges.",
+            ) from error
+
+    def replace(self, changes: dict[str, Any]) -> "RunConfig":
+        """Return a copy with dotted fields changed, e.g. ``{"train.epochs": 4}``."""
+        content = self.model_dump()
+        for name, value in changes.items():
+            section, _, field = name.partition(".")
+            if field not in content.get(section, {}):
+                raise ConfigError(
+                    "a setting of the form section.field",
+                    repr(name),
+                    f"Sections are {', '.join(content)}.",
+                )
+            content[section][field] = value
+        return RunConfig.parse(content)

@@ -1,0 +1,66 @@
+"""Rectangles in level-0 pixels."""
+
+from dataclasses import dataclass
+from math import floor
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Box:
+    """A rectangle: ``y``, ``x`` of its first pixel, ``height`` and ``width``.
+
+    In level-0 pixels unless the name of a variable says otherwise. Half-open: the
+    last row is ``bottom - 1``.
+    """
+
+    y: int
+    x: int
+    height: int
+    width: int
+
+    def __post_init__(self) -> None:
+        if self.height < 0 or self.width < 0:
+            raise ValueError(f"Expected a size >= 0, got {self.height} x {self.width}")
+
+    @property
+    def bottom(self) -> int:
+        """First row below the box."""
+        return self.y + self.height
+
+    @property
+    def right(self) -> int:
+        """First column right of the box."""
+        return self.x + self.width
+
+    @property
+    def area(self) -> int:
+        """Number of pixels."""
+        return self.height * self.width
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Index of the box in an array of shape (H, W, ...)."""
+        return slice(self.y, self.bottom), slice(self.x, self.right)
+
+    def intersect(self, other: "Box") -> "Box":
+        """Return the common part; area 0 where there is none."""
+        y, x = max(self.y, other.y), max(self.x, other.x)
+        bottom, right = min(self.bottom, other.bottom), min(self.right, other.right)
+        return Box(y, x, max(0, bottom - y), max(0, right - x))
+
+    def moved(self, dy: int, dx: int) -> "Box":
+        """Return the box shifted by whole pixels."""
+        return Box(self.y + dy, self.x + dx, self.height, self.width)
+
+    def scaled(self, factor: float) -> "Box":
+        """Return the box on a grid with ``factor`` times as many pixels an edge.
+
+        Edges are rounded, not sizes: boxes that touch still touch.
+        """
+        y, x = _round(self.y * factor), _round(self.x * factor)
+        bottom, right = _round(self.bottom * factor), _round(self.right * factor)
+        return Box(y, x, bottom - y, right - x)
+
+
+def _round(value: float) -> int:
+    # Python rounds halves to even, which would open and close seams in turn.
+    return floor(value + 0.5)

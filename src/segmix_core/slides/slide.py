@@ -1,0 +1,41 @@
+"""What every slide reader offers."""
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from segmix_core.geometry import Box
+
+RgbArray = npt.NDArray[np.uint8]
+"""(H, W, 3), 0..255."""
+
+
+class Slide(Protocol):
+    """An opened image with levels; level 0 is the largest."""
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+
+    @property
+    def mpp(self) -> float | None:
+        """µm per level-0 pixel, or None if the file does not say."""
+
+    @property
+    def level_shapes(self) -> tuple[tuple[int, int], ...]:
+        """(height, width) of each level, in its own pixels."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on what was changed while reading, e.g. a dropped alpha."""
+
+    def read_level(self, level: int, box: Box) -> RgbArray:
+        """Return the pixels of ``box``, which is in pixels of ``level``.
+
+        (H, W, 3) uint8 RGB; what lies outside the image is white.
+        """
+
+    def close(self) -> None:
+        """Close the file; reading afterwards is an error."""
