@@ -1,0 +1,83 @@
+"""Rules that no linter keeps: light imports, documents that tell the truth."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from segmix_core.cli import app
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "ARCHITECTURE.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+HEAVY = ("torch", "qtpy", "napari", "PyQt6")
+
+
+def _loaded(statement: str) -> set[str]:
+    code = f"{statement}; import sys; print(' '.join(sys.modules))"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    return set(result.stdout.split())
+
+
+def test_importing_the_core_loads_nothing_heavy() -> None:
+    light = "import segmix_core, segmix_core.config, segmix_core.cli"
+    assert _loaded(light).isdisjoint(HEAVY)
+
+
+def test_importing_what_the_plugin_uses_loads_no_torch() -> None:
+    parts = "project.store, segmix_core.slides.open_slide, segmix_core.runs.launch"
+    loaded = _loaded(f"import segmix_core.{parts}, segmix_core.intake")
+    assert loaded.isdisjoint(HEAVY)
+
+
+def test_importing_the_plugin_loads_no_torch() -> None:
+    loaded = _loaded("import napari_segmix, napari_segmix.widgets.dock")
+    assert "torch" not in loaded
+    assert "napari_segmix.session" in loaded
+
+
+def _paths(text: str) -> set[str]:
+    quoted = re.findall(r"`([^`\s]+)`", text) + re.findall(r"\]\(([^)\s]+)\)", text)
+    return {
+        path.partition("#")[0]
+        for path in quoted
+        if re.fullmatch(r"(?:[\w.-]+/)+[\w.-]*|[\w-]+\.(?:md|toml|txt|yaml)", path)
+        and not path.startswith(("http", "napari/", "PROJECT/", "FOLDER/", "RUN/"))
+    }
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_paths_named_in_documents_exist(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    known = (ROOT, document.parent, ROOT / "src" / "segmix_core", ROOT / "napari_segmix")
+    missing = {
+        path
+        for path in _paths(text)
+        if not any((base / path).exists() for base in known)
+    }
+    assert not missing
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_commands_named_in_documents_exist(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    commands = getattr(get_command(app), "commands")
+    named = set(re.findall(r"(?:^|`)segmix ([a-z][a-z-]+)", text, flags=re.MULTILINE))
+    assert named <= set(commands)
+    targets = set(re.findall(r"`make ([a-z]+)`", text))
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets)
+
+
+def test_the_manifest_at_the_root_is_the_one_in_the_package() -> None:
+    root = (ROOT / "napari.yaml").read_text(encoding="utf-8")
+    assert root == (ROOT / "napari_segmix/napari.yaml").read_text(encoding="utf-8")
