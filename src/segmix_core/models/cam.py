@@ -1,0 +1,104 @@
+"""Class activation maps as plain tensors."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+_EPS = 1e-5
+
+
+def normalize_cam(cam: Tensor, *, joint: bool = False) -> Tensor:
+    """Scale the positive part of every map by its maximum.
+
+    The maximum alone is used, not the range: a tile that is one class everywhere has
+    a flat map, which the range would turn into zeros.
+
+    Parameters
+    ----------
+    cam
+        (B, C, h, w), raw scores.
+    joint
+        Divide by the largest value over all classes of the tile, which keeps the
+        order of the classes at a pixel; otherwise each class has its own maximum.
+
+    Returns
+    -------
+    Tensor
+        (B, C, h, w), in [0, 1]; maps without a positive score are all zero.
+    """
+    positive = F.relu(cam)
+    peak = positive.amax(dim=(1, 2, 3) if joint else (2, 3), keepdim=True)
+    return F.relu(positive - _EPS) / (peak + _EPS)
+
+
+def keep_present_classes(cam: Tensor, present: Tensor) -> Tensor:
+    """Zero the maps of classes that a tile may not contain.
+
+    Parameters
+    ----------
+    cam
+        (B, C, h, w).
+    present
+        (B, C), bool or 0/1. Never the soft labels of shuffled tiles: their values
+        are areas, and would weaken the maps of small parts.
+
+    Returns
+    -------
+    Tensor
+        (B, C, h, w); all zero for a tile without any present class.
+    """
+    return cam * present[:, :, None, None].to(cam.dtype)
+
+
+def add_background(cam: Tensor) -> Tensor:
+    """Put a background map in front: one minus the strongest class (SEAM, sec. 3.3).
+
+    Parameters
+    ----------
+    cam
+        (B, C, h, w), in [0, 1].
+
+    Returns
+    -------
+    Tensor
+        (B, C + 1, h, w), in [0, 1]; channel 0 is background.
+    """
+    return torch.cat([1 - cam.amax(dim=1, keepdim=True), cam], dim=1)
+
+
+def keep_strongest_class(cam: Tensor) -> Tensor:
+    """Zero all maps but the largest at each pixel; equal maps all stay.
+
+    Parameters
+    ----------
+    cam
+        (B, C, h, w), not negative.
+    """
+    return cam * (cam == cam.amax(dim=1, keepdim=True))
+
+
+@torch.no_grad()
+def make_seed(cam: Tensor, present: Tensor, *, has_background: bool) -> Tensor:
+    """Make the map that the pixel correlation module spreads (SEAM, sec. 3.3).
+
+    Parameters
+    ----------
+    cam
+        (B, C, h, w), raw scores.
+    present
+        (B, C), bool or 0/1: classes that may be in the tile.
+    has_background
+        Put a background channel in front. Without it a pixel belongs to the class of
+        its strongest map.
+
+    Returns
+    -------
+    Tensor
+        (B, C, h, w), or (B, C + 1, h, w) with background; in [0, 1], at most one
+        foreground class above zero at a pixel, without gradient.
+    """
+    seed = keep_present_classes(normalize_cam(cam, joint=not has_background), present)
+    if not has_background:
+        return keep_strongest_class(seed)
+    background = add_background(seed)[:, :1]
+    return torch.cat([background, keep_strongest_class(seed)], dim=1)

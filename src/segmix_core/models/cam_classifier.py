@@ -1,0 +1,172 @@
+"""The network that learns from tile labels and shows where it looks."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from segmix_core.models.backbone import make_backbone
+from segmix_core.models.pcm import PixelCorrelation
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifierOutput:
+    """What the classifier says about a batch.
+
+    Attributes
+    ----------
+    logits
+        (B, C): the spatial mean of ``cam``.
+    cam
+        (B, C, h, w): raw scores, with ``h = ceil(H / stride)``.
+    low, high
+        (B, ?, ?, ?) and (B, ?, h, w): features for :meth:`CamClassifier.refine`.
+    """
+
+    logits: Tensor
+    cam: Tensor
+    low: Tensor
+    high: Tensor
+
+
+class CamClassifier(nn.Module):
+    """Classes of a tile, as the mean of one map per class.
+
+    Parameters
+    ----------
+    num_classes
+        C, without background.
+    backbone
+        "small" or the name of a timm network.
+    width
+        Channels of the small backbone's first layers.
+    pretrained
+        Let timm download weights.
+    has_background
+        Tiles have pixels of no class. Seeds for :meth:`refine` then carry a background
+        channel (:func:`segmix_core.models.cam.make_seed`).
+    frozen_norm
+        Keep batch normalisation as it was loaded, as SEAM does; None: for pretrained
+        backbones, whose statistics are better than those of a small batch.
+
+    Raises
+    ------
+    ConfigError
+        If the backbone does not exist, gives no maps, or has no weights.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        *,
+        num_classes: int,
+        backbone: str = "small",
+        width: int = 32,
+        pretrained: bool = False,
+        has_background: bool = False,
+        frozen_norm: bool | None = None,
+    ) -> None:
+        super().__init__()
+        if num_classes < 1:
+            raise ValueError(f"Expected at least one class, got {num_classes}")
+        self.backbone = make_backbone(backbone, width=width, pretrained=pretrained)
+        self.head = nn.Conv2d(self.backbone.high_channels, num_classes, 1, bias=False)
+        nn.init.xavier_uniform_(self.head.weight)
+        self.pcm = PixelCorrelation(
+            self.backbone.low_channels, self.backbone.high_channels
+        )
+        self.num_classes = num_classes
+        self.has_background = has_background
+        self.frozen_norm = pretrained if frozen_norm is None else frozen_norm
+        self.stride = self.backbone.stride
+        # A checkpoint brings its own weights: rebuilding must not download any.
+        self.arguments: dict[str, int | str | bool] = {
+            "num_classes": num_classes,
+            "backbone": backbone,
+            "width": width,
+            "pretrained": False,
+            "has_background": has_background,
+            "frozen_norm": self.frozen_norm,
+        }
+        for name in ("mean", "std"):
+            value = torch.tensor(getattr(self.backbone, name)).view(3, 1, 1)
+            self.register_buffer(name, value, persistent=False)
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch to training, but for batch normalisation that is frozen."""
+        super().train(mode)
+        if self.frozen_norm:
+            for layer in self.backbone.modules():
+                if isinstance(layer, nn.modules.batchnorm._BatchNorm):  # noqa: SLF001
+                    layer.eval()
+        return self
+
+    def forward(self, images: Tensor) -> ClassifierOutput:
+        """Return logits, maps and features of a batch.
+
+        Parameters
+        ----------
+        images
+            (B, 3, H, W), RGB in [0, 1]; H and W at least one stride. Sizes that are no
+            multiples of the stride are continued by reflection, right and below.
+
+        Raises
+        ------
+        ValueError
+            For other shapes.
+        """
+        self._check(images)
+        taps = self.backbone(self._prepare(images))
+        cam = self.head(taps.high)
+        return ClassifierOutput(cam.mean(dim=(2, 3)), cam, taps.low, taps.high)
+
+    def refine(self, seed: Tensor, images: Tensor, output: ClassifierOutput) -> Tensor:
+        """Spread a seed along similar pixels (SEAM's pixel correlation module).
+
+        Only the module's projections are trained through the result.
+
+        Parameters
+        ----------
+        seed
+            (B, K, h, w), not negative, on the grid of ``output.cam``; K is free, as in
+            :func:`segmix_core.models.cam.make_seed`.
+        images
+            (B, 3, H, W), as given to :meth:`forward`.
+        output
+            What :meth:`forward` returned for them.
+
+        Returns
+        -------
+        Tensor
+            (B, K, h, w): every pixel a weighted mean of its channel of the seed.
+        """
+        if seed.shape[-2:] != output.cam.shape[-2:]:
+            raise ValueError(
+                f"Expected a seed of {tuple(output.cam.shape[-2:])} pixels, "
+                f"got {tuple(seed.shape[-2:])}"
+            )
+        return self.pcm(  # type: ignore[no-any-return]
+            seed.detach(), self._prepare(images), output.low, output.high
+        )
+
+    def _prepare(self, images: Tensor) -> Tensor:
+        height, width = images.shape[-2:]
+        right, bottom = -width % self.stride, -height % self.stride
+        if right or bottom:
+            images = F.pad(images, (0, right, 0, bottom), mode="reflect")
+        return (images - self.mean) / self.std
+
+    def _check(self, images: Tensor) -> None:
+        if images.ndim != 4 or images.shape[1] != 3:
+            raise ValueError(
+                f"Expected images of shape (B, 3, H, W), got {tuple(images.shape)}"
+            )
+        if min(images.shape[-2:]) < self.stride:
+            raise ValueError(
+                f"Expected images of at least {self.stride} pixels, "
+                f"got {tuple(images.shape[-2:])}"
+            )
