@@ -1,0 +1,65 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segmix_core.errors import JobError
+from segmix_core.geometry import Box
+from segmix_core.runs import results
+
+
+def test_a_mask_is_ignored_everywhere_until_written(tmp_path: Path) -> None:
+    mask = results.create_mask(tmp_path, 3, (70, 90))
+    mask[10:20, 10:20] = 2
+    part = results.read_mask(tmp_path, 3, Box(15, 5, 10, 10))
+    expected = np.full((10, 10), 255)
+    expected[:5, 5:] = 2
+    np.testing.assert_array_equal(part, expected)
+
+
+def test_reading_beyond_the_image_gives_ignored_pixels(tmp_path: Path) -> None:
+    results.create_mask(tmp_path, 1, (8, 8))[:] = 1
+    part = results.read_mask(tmp_path, 1, Box(-2, 6, 4, 4))
+    np.testing.assert_array_equal(part[2:, :2], 1)
+    assert (part == 255).sum() == 12
+
+
+def test_a_run_without_masks_has_none(tmp_path: Path) -> None:
+    assert results.mask_ids(tmp_path) == ()
+    assert results.open_mask(tmp_path, 1) is None
+    assert (results.read_mask(tmp_path, 1, Box(0, 0, 2, 2)) == 255).all()
+
+
+def test_masks_are_listed_by_image_id(tmp_path: Path) -> None:
+    for image_id in (12, 3):
+        results.create_mask(tmp_path, image_id, (4, 4))
+    assert results.mask_ids(tmp_path) == (3, 12)
+    assert results.open_mask(tmp_path, 4) is None
+
+
+def test_cams_come_back(tmp_path: Path) -> None:
+    maps = np.random.default_rng(0).integers(0, 256, (5, 2, 4, 4), np.uint8)
+    results.create_cams(tmp_path, 5, 2, (4, 4))[:] = maps
+    np.testing.assert_array_equal(results.open_cams(tmp_path)[:], maps)
+
+
+def test_missing_cams_name_the_command(tmp_path: Path) -> None:
+    with pytest.raises(JobError, match="segmix cams"):
+        results.open_cams(tmp_path)
+    results.create_mask(tmp_path, 1, (2, 2))
+    (tmp_path / "masks.zarr").rename(tmp_path / "cams.zarr")
+    with pytest.raises(JobError, match="segmix cams"):
+        results.open_cams(tmp_path)
+
+
+def test_tile_columns_come_back(tmp_path: Path) -> None:
+    columns = {"tile_ids": np.arange(4), "doubt": np.linspace(0, 1, 4)}
+    results.save_tiles(tmp_path, columns)
+    loaded = results.load_tiles(tmp_path)
+    assert loaded.keys() == columns.keys()
+    np.testing.assert_array_equal(loaded["doubt"], columns["doubt"])
+
+
+def test_missing_tile_columns_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(JobError, match="table of tiles"):
+        results.load_tiles(tmp_path)
