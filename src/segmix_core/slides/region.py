@@ -1,0 +1,111 @@
+"""Reading any rectangle at any size."""
+
+from itertools import pairwise
+from math import ceil, floor
+
+import numpy as np
+
+from segmix_core.geometry import Box
+from segmix_core.slides.resize import area_resize
+from segmix_core.slides.slide import RgbArray, Slide
+
+# Scanners round their levels: 4443 pixels become 2221, a factor of 2.0005.
+_LEVEL_TOLERANCE = 1.01
+_MAX_READ_PIXELS = 16_000_000
+"""Pixels read at once; larger regions are read in bands, to bound memory."""
+
+
+def read_region(slide: Slide, box_level0: Box, shape: tuple[int, int]) -> RgbArray:
+    """Return a rectangle of a slide, shrunk to ``shape`` by area averages.
+
+    The level read is the coarsest with at least the detail asked for, so a region at
+    the slide's own resolution comes out unchanged.
+
+    Parameters
+    ----------
+    slide
+        Where from.
+    box_level0
+        In level-0 pixels; may reach beyond the slide, which is white there.
+    shape
+        (h, w) wanted; a shape larger than the box repeats pixels.
+
+    Returns
+    -------
+    RgbArray
+        (h, w, 3).
+
+    Raises
+    ------
+    ValueError
+        If the box or the shape is empty.
+    SlideError
+        If the file is damaged there.
+    """
+    if box_level0.area == 0 or min(shape) < 1:
+        raise ValueError(f"Expected pixels to read, got {box_level0} as {shape}")
+    step = (box_level0.height / shape[0], box_level0.width / shape[1])
+    level = best_level(slide, min(step))
+    factors = level_downsample(slide, level)
+    rows = _span(box_level0.y, box_level0.height, factors[0], shape[0])
+    cols = _span(box_level0.x, box_level0.width, factors[1], shape[1])
+    area = (rows[1] - rows[0]) * (cols[1] - cols[0])
+    bands = min(shape[0], max(1, ceil(area / _MAX_READ_PIXELS)))
+    if bands == 1:
+        return _read(slide, level, rows, cols, shape)
+    cuts = [shape[0] * band // bands for band in range(bands + 1)]
+    per_row = (rows[1] - rows[0]) / shape[0]
+    parts = [
+        _read(
+            slide,
+            level,
+            (rows[0] + top * per_row, rows[0] + bottom * per_row),
+            cols,
+            (bottom - top, shape[1]),
+        )
+        for top, bottom in pairwise(cuts)
+    ]
+    return np.concatenate(parts)
+
+
+def level_downsample(slide: Slide, level: int) -> tuple[float, float]:
+    """Return level-0 pixels per pixel of ``level``, down and across."""
+    (height, width), (rows, cols) = slide.level_shapes[0], slide.level_shapes[level]
+    return height / rows, width / cols
+
+
+def best_level(slide: Slide, downsample: float) -> int:
+    """Return the coarsest level with at most ``downsample`` level-0 pixels a pixel."""
+    fits = [
+        level
+        for level in range(len(slide.level_shapes))
+        if max(level_downsample(slide, level)) <= downsample * _LEVEL_TOLERANCE
+    ]
+    return max(fits, key=lambda i: level_downsample(slide, i), default=0)
+
+
+def _span(start: int, length: int, factor: float, count: int) -> tuple[float, float]:
+    """Return start and end in level pixels; whole ones where that is as good."""
+    low, high = start / factor, (start + length) / factor
+    if abs((high - low) - count) < 0.5:
+        # Less than half a pixel over the whole length: copying beats blurring.
+        return float(floor(low + 0.5)), float(floor(low + 0.5) + count)
+    return low, high
+
+
+def _read(
+    slide: Slide,
+    level: int,
+    rows: tuple[float, float],
+    cols: tuple[float, float],
+    shape: tuple[int, int],
+) -> RgbArray:
+    top, left = floor(rows[0]), floor(cols[0])
+    box = Box(top, left, ceil(rows[1]) - top, ceil(cols[1]) - left)
+    pixels = slide.read_level(level, box)
+    return area_resize(
+        pixels,
+        (rows[0] - top, rows[1] - top),
+        (cols[0] - left, cols[1] - left),
+        shape,
+    )
