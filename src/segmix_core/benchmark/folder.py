@@ -1,0 +1,160 @@
+"""A folder of images, image-level labels and masks, split in train, val and test.
+
+Layout: ``images/``, ``masks/`` (same names; value = class id, 0 = background),
+``classes.csv`` (``mask_value, class_name``), ``labels.csv`` (``filename, split,
+is_<class>...``) and, for windows with tags, ``patches.csv`` (``filename, split, x, y,
+size, has_<tag>...``).
+"""
+
+import csv
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from segmix_core.errors import ProjectError
+from segmix_core.geometry import Box
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledImage:
+    """An image of the folder; ``labels`` has 0 or 1 for each class or tag."""
+
+    name: str
+    split: str
+    labels: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledWindow:
+    """A square part of an image with tags of its own; ``box`` in image pixels."""
+
+    name: str
+    split: str
+    box: Box
+    labels: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class BenchmarkFolder:
+    """The folder at ``path``; tables are read when first asked for."""
+
+    path: Path
+
+    @cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of classes 1..C, in the order of their mask values."""
+        rows = _read_table(self.path / "classes.csv", ("mask_value", "class_name"))
+        named = {int(row["mask_value"]): row["class_name"] for row in rows}
+        named.pop(0, None)
+        if sorted(named) != list(range(1, len(named) + 1)):
+            raise ProjectError(
+                "classes.csv to number the classes 1, 2, 3, ...",
+                f"the values {sorted(named)}",
+                "Number the mask values without gaps; 0 is background.",
+            )
+        return tuple(named[index] for index in sorted(named))
+
+    @cached_property
+    def images(self) -> tuple[LabelledImage, ...]:
+        """All images of ``labels.csv``."""
+        columns = tuple(f"is_{name}" for name in self.class_names)
+        rows = _read_table(self.path / "labels.csv", ("filename", "split", *columns))
+        return tuple(
+            LabelledImage(
+                row["filename"],
+                _split(row),
+                tuple(int(row[column]) for column in columns),
+            )
+            for row in rows
+        )
+
+    @cached_property
+    def tag_names(self) -> tuple[str, ...]:
+        """Names of the tags of ``patches.csv``, without their "has_"."""
+        rows = self._window_rows
+        return tuple(
+            column.removeprefix("has_") for column in rows[0] if column[:4] == "has_"
+        )
+
+    @cached_property
+    def windows(self) -> tuple[LabelledWindow, ...]:
+        """All windows of ``patches.csv``."""
+        return tuple(
+            LabelledWindow(
+                row["filename"],
+                _split(row),
+                Box(int(row["y"]), int(row["x"]), int(row["size"]), int(row["size"])),
+                tuple(int(row[f"has_{name}"]) for name in self.tag_names),
+            )
+            for row in self._window_rows
+        )
+
+    @cached_property
+    def _window_rows(self) -> list[dict[str, str]]:
+        columns = ("filename", "split", "x", "y", "size")
+        return _read_table(self.path / "patches.csv", columns)
+
+    def split(self, name: str) -> tuple[LabelledImage, ...]:
+        """Return the images of one split."""
+        return tuple(image for image in self.images if image.split == name)
+
+    def read_image(self, name: str) -> npt.NDArray[np.uint8]:
+        """Return the pixels, (H, W, 3) uint8 RGB."""
+        return np.asarray(_open(self.path / "images" / name).convert("RGB"))
+
+    def read_mask(self, image: LabelledImage) -> npt.NDArray[np.uint8]:
+        """Return the mask of a val or test image, (H, W) uint8 of class ids.
+
+        Raises
+        ------
+        ValueError
+            For a train image: weak supervision never sees its mask.
+        """
+        if image.split == "train":
+            raise ValueError(f"{image.name} is a train image: its mask is not read")
+        return np.asarray(_open(self.path / "masks" / image.name))
+
+
+def _open(path: Path) -> Image.Image:
+    try:
+        return Image.open(path)
+    except (OSError, UnidentifiedImageError) as error:
+        raise ProjectError(
+            f"an image at {path}", str(error), "Restore the file or drop its row."
+        ) from error
+
+
+def _split(row: dict[str, str]) -> str:
+    if row["split"] not in SPLITS:
+        raise ProjectError(
+            f"a split of {', '.join(SPLITS)} for {row['filename']}",
+            repr(row["split"]),
+            "Correct the table.",
+        )
+    return row["split"]
+
+
+def _read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except OSError as error:
+        raise ProjectError(
+            f"a table at {path}",
+            str(error.strerror),
+            "A benchmark folder has images/, masks/, labels.csv and classes.csv.",
+        ) from error
+    missing = [name for name in columns if not rows or name not in rows[0]]
+    if missing:
+        raise ProjectError(
+            f"the columns {', '.join(columns)} in {path.name}",
+            f"a table without {', '.join(missing)}",
+            "Add the columns; the layout is described in docs/benchmark.md.",
+        )
+    return rows

@@ -1,0 +1,61 @@
+"""A tiny benchmark folder: dark discs (class "dark") and stripes (class "striped")."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+SIDE = 32
+
+
+def draw(kind: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    y, x = np.mgrid[:SIDE, :SIDE]
+    cy, cx = rng.integers(12, SIDE - 12, 2)
+    inside = np.hypot(y - cy, x - cx) < 9
+    image = rng.normal(200, 8, (SIDE, SIDE, 3))
+    image[inside] -= 90
+    if kind == "striped":
+        image[inside & (x % 4 < 2)] += 60
+    return image.clip(0, 255).astype(np.uint8), inside
+
+
+@pytest.fixture(scope="session")
+def benchmark_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("benchmark é [1]")
+    rng = np.random.default_rng(0)
+    (path / "images").mkdir()
+    (path / "masks").mkdir()
+    kinds = ("dark", "striped")
+    rows, windows = [], []
+    for split, count in (("train", 6), ("val", 2), ("test", 3)):
+        for number in range(count * len(kinds)):
+            kind = kinds[number % 2]
+            name = f"{split}_{number}.png"
+            image, inside = draw(kind, rng)
+            Image.fromarray(image).save(path / "images" / name)
+            mask = inside * np.uint8(kinds.index(kind) + 1)
+            if split != "train":
+                Image.fromarray(mask).save(path / "masks" / name)
+            rows.append([name, split, *(int(kind == other) for other in kinds)])
+            if split != "test":
+                for y in (0, 16):
+                    part = inside[y : y + 16, 8:24].mean()
+                    tags = int(part > 0.1), int(part < 0.9)
+                    windows.append([name, split, 8, y, 16, *tags])
+    tables = {
+        "classes.csv": (
+            ["mask_value", "class_name"],
+            [[0, "background"], [1, "dark"], [2, "striped"]],
+        ),
+        "labels.csv": (["filename", "split", "is_dark", "is_striped"], rows),
+        "patches.csv": (
+            ["filename", "split", "x", "y", "size", "has_disc", "has_nondisc"],
+            windows,
+        ),
+    }
+    for table, (header, content) in tables.items():
+        with (path / table).open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([header, *content])
+    return path
