@@ -1,0 +1,96 @@
+"""Can the labels of a project train a classifier? Asked before a run is launched."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from segmix_core.errors import ProjectError
+from segmix_core.project.records import LabelState, TissueClass
+
+if TYPE_CHECKING:
+    from segmix_core.project.store import ProjectStore
+
+TRAIN_SPLIT = "train"
+
+
+def check_trainable(store: "ProjectStore") -> None:
+    """Return if the labelled tiles of the split "train" can train a classifier.
+
+    Raises
+    ------
+    ProjectError
+        Naming what is missing: images, labels, a present tile of a class, or, in a
+        project of one class, a tile without it.
+    """
+    tiles = store.tiles()
+    if len(tiles) == 0:
+        raise ProjectError(
+            "tiles to learn from",
+            "a project without images",
+            "Add a slide or a folder of tiles.",
+        )
+    training = [image.id for image in store.images() if image.split == TRAIN_SPLIT]
+    check_labels(
+        store.classes(), tiles.labels, np.isin(tiles.image_ids, np.array(training))
+    )
+
+
+def check_labels(
+    classes: Sequence[TissueClass],
+    labels: npt.NDArray[np.int8],
+    training: npt.NDArray[np.bool_],
+) -> None:
+    """Return if the labels can train a classifier.
+
+    Parameters
+    ----------
+    classes
+        The C classes of the project, by index.
+    labels
+        (N, C) of :class:`LabelState`.
+    training
+        (N,) True where the tile belongs to the split "train".
+
+    Raises
+    ------
+    ProjectError
+        As :func:`check_trainable`.
+    """
+    if not classes:
+        raise ProjectError("classes to learn", "none", "Add at least one class.")
+    labelled = (labels != LabelState.UNKNOWN).any(axis=1)
+    if not labelled.any():
+        raise ProjectError(
+            "labelled tiles", "none", "Label some tiles of every class first."
+        )
+    used = labels[labelled & training]
+    if len(used) == 0:
+        raise ProjectError(
+            "labelled tiles in the split 'train'",
+            f"{int(labelled.sum())} labelled tiles, all in other splits",
+            "Label tiles of training images, or move images to the split 'train'.",
+        )
+    _check_every_class_present(classes, used)
+    if len(classes) == 1 and not (used == LabelState.ABSENT).any():
+        raise ProjectError(
+            "at least two classes, or tiles without the only one",
+            f"one class, '{classes[0].name}', present in every labelled tile",
+            "Add a second class and label it, or mark tiles where it is absent.",
+        )
+
+
+def _check_every_class_present(
+    classes: Sequence[TissueClass], used: npt.NDArray[np.int8]
+) -> None:
+    present = (used == LabelState.PRESENT).any(axis=0)
+    missing = [c.name for c, found in zip(classes, present, strict=True) if not found]
+    if not missing:
+        return
+    names = ", ".join(f"'{name}'" for name in missing)
+    raise ProjectError(
+        "a training tile of every class",
+        f"no tile labelled {names}",
+        f"Label at least one training tile of {names}.",
+    )

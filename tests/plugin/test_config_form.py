@@ -1,0 +1,113 @@
+import pytest
+
+from napari_segmix.widgets.config_form import ConfigForm, field_label
+from segmix_core.config import RunConfig
+from segmix_core.errors import ConfigError
+
+TRAINING = ("train", "curriculum", "machine")
+
+
+@pytest.fixture
+def form(qtbot):
+    widget = ConfigForm(TRAINING, everyday=("train.epochs", "train.batch_size"))
+    qtbot.addWidget(widget)
+    return widget
+
+
+def test_untouched_form_is_the_default_config(form):
+    assert form.config() == RunConfig()
+    assert form.error == ""
+
+
+@pytest.mark.parametrize("section", list(RunConfig.model_fields))
+def test_every_section_has_a_form_that_keeps_its_defaults(qtbot, section):
+    widget = ConfigForm((section,))
+    qtbot.addWidget(widget)
+    assert widget.config() == RunConfig()
+
+
+def test_values_come_back_typed(form):
+    changes = {
+        "train.epochs": 3,
+        "train.method": "seam",
+        "train.learning_rate": 1e-5,
+        "train.pretrained": True,
+        "curriculum.patch_sizes": (64, 32),
+        "curriculum.threshold": 0.25,
+        "curriculum.min_ratio": 0.2,
+        "machine.device": "cuda:1",
+    }
+    form.set_values(changes | {"predict.window_px": 64})
+    assert form.config() == RunConfig().replace(changes)
+
+
+def test_settings_of_an_earlier_run_are_shown(form):
+    earlier = RunConfig().replace({"curriculum.patch_size": 16, "train.seed": 7})
+    form.set_config(earlier)
+    assert form.config() == earlier
+
+
+def test_tuple_of_fractions(qtbot):
+    widget = ConfigForm(("cams",))
+    qtbot.addWidget(widget)
+    widget.set_values({"cams.scales": "0.5 1, 1.5"})
+    assert widget.config().cams.scales == (0.5, 1.0, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("train.learning_rate", "0", "'Learning rate' to be greater than 0"),
+        ("train.learning_rate", "fast", "'Learning rate' .* got 'fast'"),
+        ("train.learning_rate", "", "'Learning rate' .* got nothing"),
+        ("train.learning_rate", "inf", "'Learning rate' .* got 'inf'"),
+        ("curriculum.patch_size", "2", "'Patch size' .* or equal to 4"),
+        ("curriculum.min_ratio", 0.9, "'Min ratio' must not be larger than 'Max"),
+    ],
+)
+def test_a_wrong_value_is_named_beside_the_form(form, qtbot, name, text, message):
+    with qtbot.waitSignal(form.changed):
+        form.set_values({name: text})
+    with pytest.raises(ConfigError, match=message):
+        form.config()
+    assert form.error.startswith("Expected")
+    form.set_config(RunConfig())
+    assert form.error == ""
+
+
+def test_hidden_fields_come_from_the_page(qtbot):
+    widget = ConfigForm(("train",), hidden=("train.method",))
+    qtbot.addWidget(widget)
+    assert "train.method" not in widget.values()
+    assert widget.config({"train.method": "cam"}).train.method == "cam"
+
+
+def test_ranges_and_help_come_from_the_fields(form):
+    epochs = form.widget("train.epochs")
+    assert (epochs.min, epochs.max) == (1, 1000)
+    assert epochs.tooltip == "Passes over the tiles. (at least 1, at most 1000)"
+    assert form.widget("train.method").choices == (
+        "cam",
+        "seam",
+        "fixed-shuffle",
+        "segmix",
+    )
+
+
+def test_names_that_do_not_exist(qtbot):
+    with pytest.raises(ValueError, match="Expected fields"):
+        ConfigForm(("train",), everyday=("train.speed",))
+    with pytest.raises(KeyError):
+        ConfigForm(("trian",))
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("window_px", "Window (px)"),
+        ("er_weight", "ER weight"),
+        ("learning_rate", "Learning rate"),
+    ],
+)
+def test_field_label(name, label):
+    assert field_label(name) == label
