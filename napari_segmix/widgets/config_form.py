@@ -193,7 +193,8 @@ class ConfigForm(QWidget):
 
 def _section_model(section: str) -> type[BaseModel]:
     model = RunConfig.model_fields[section].annotation
-    assert isinstance(model, type) and issubclass(model, BaseModel)
+    assert isinstance(model, type)
+    assert issubclass(model, BaseModel)
     return model
 
 
