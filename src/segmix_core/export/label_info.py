@@ -1,0 +1,104 @@
+"""What a label image says about itself, and how a file keeps it."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import numpy.typing as npt
+
+from segmix_core.project.records import BACKGROUND, IGNORE_INDEX, TissueClass
+
+NAMESPACE = "segmix/classes/v1"
+"""Of the map annotation, and key of the JSON, that hold the class names."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelImageInfo:
+    """What a label image says about itself.
+
+    Parameters
+    ----------
+    classes
+        The classes 1..C; background (0) and ignored (255) are added.
+    mpp
+        µm per pixel of the label image, > 0; None: no size is written.
+    source
+        Name of the image that the labels belong to.
+    downsample
+        Level-0 pixels of the source per pixel of the label image.
+    origin
+        (y, x) of the label image's first pixel in level-0 pixels of the source.
+    """
+
+    classes: tuple[TissueClass, ...]
+    mpp: float | None = None
+    source: str = ""
+    downsample: float = 1.0
+    origin: tuple[int, int] = (0, 0)
+
+    def __post_init__(self) -> None:
+        if self.mpp is not None and not self.mpp > 0:
+            raise ValueError(f"Expected mpp > 0 or None, got {self.mpp}")
+
+    @property
+    def table(self) -> tuple[TissueClass, ...]:
+        """All class indices that may occur, in ascending order."""
+        return (
+            TissueClass(BACKGROUND, "background", "#000000"),
+            *sorted(self.classes, key=lambda entry: entry.index),
+            TissueClass(IGNORE_INDEX, "ignored", "#808080"),
+        )
+
+
+def parse_classes(description: str) -> dict[int, str]:
+    """Return class index -> name from a TIFF description; empty if it has none."""
+    try:
+        if description.lstrip().startswith("{"):
+            return _classes_from_json(description)
+        return _classes_from_xml(description)
+    except (ValueError, KeyError, AttributeError, ElementTree.ParseError):
+        return {}
+
+
+def _classes_from_json(description: str) -> dict[int, str]:
+    entries = json.loads(description)[NAMESPACE]
+    return {int(index): str(name) for index, name in entries.items()}
+
+
+def _classes_from_xml(description: str) -> dict[int, str]:
+    # A foreign file could define entities that unfold to gigabytes; OME has none.
+    if "<!" in description.replace("<!--", ""):
+        return {}
+    root = ElementTree.fromstring(description)
+    return {
+        int(entry.attrib["K"]): entry.text or ""
+        for annotation in root.iterfind(".//{*}MapAnnotation")
+        if annotation.get("Namespace") == NAMESPACE
+        for entry in annotation.iterfind(".//{*}M")
+    }
+
+
+def colormap_of(table: tuple[TissueClass, ...]) -> npt.NDArray[np.uint16]:
+    """Return (3, 256) of red, green and blue in 0..65535; unused indices are black."""
+    colormap = np.zeros((3, 256), np.uint16)
+    for entry in table:
+        rgb = np.frombuffer(bytes.fromhex(entry.color.removeprefix("#")), np.uint8)
+        colormap[:, entry.index] = rgb.astype(np.uint16) * 257
+    return colormap
+
+
+def sidecar_content(info: LabelImageInfo) -> dict[str, Any]:
+    """Return what ``<name>.classes.json`` holds: JSON values, with a version."""
+    return {
+        "version": 1,
+        "source": info.source,
+        "mpp": info.mpp,
+        "downsample": info.downsample,
+        "origin": {"y": info.origin[0], "x": info.origin[1], "unit": "level-0 pixel"},
+        "classes": {
+            str(entry.index): {"name": entry.name, "color": entry.color}
+            for entry in info.table
+        },
+    }
