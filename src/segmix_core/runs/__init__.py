@@ -1,0 +1,25 @@
+"""Runs: a process and a folder that is the only thing said between it and others."""
+
+from segmix_core.runs.child import run_child
+from segmix_core.runs.folder import RunFolder, find_latest, list_runs
+from segmix_core.runs.follow import follow
+from segmix_core.runs.launch import kill, launch
+from segmix_core.runs.previews import load_preview
+from segmix_core.runs.request import RunRequest
+from segmix_core.runs.status import RunState, RunStatus
+from segmix_core.runs.writer import RunWriter
+
+__all__ = [
+    "RunFolder",
+    "RunRequest",
+    "RunState",
+    "RunStatus",
+    "RunWriter",
+    "find_latest",
+    "follow",
+    "kill",
+    "launch",
+    "list_runs",
+    "load_preview",
+    "run_child",
+]

@@ -1,0 +1,67 @@
+"""The process of a run: ``python -m segmix_core STAGE RUN_FOLDER``."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from segmix_core.errors import JobError, SegmixError
+from segmix_core.runs.child import EXIT_ERROR, lower_priority, run_child
+from segmix_core.runs.folder import RunFolder
+from segmix_core.runs.request import RunRequest
+from segmix_core.runs.writer import RunWriter
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a stage and return the exit code.
+
+    0 completed, 1 unexpected failure, 2 an error the user can solve, 3 cancelled.
+    """
+    try:
+        folder = _folder(arguments)
+        lower_priority()
+        return run_child(folder, _run_stage, silent=not is_first_process(os.environ))
+    except SegmixError as error:
+        sys.stderr.write(f"{error}\n")
+        return EXIT_ERROR
+
+
+def is_first_process(environment: Mapping[str, str]) -> bool:
+    """Whether this process speaks for a run that may be spread over several.
+
+    The variables are those of torchrun, of SLURM and of Lightning's own launcher.
+    """
+    for name in ("RANK", "SLURM_PROCID"):
+        if name in environment:
+            return int(environment[name]) == 0
+    places = (environment.get(name, "0") for name in ("NODE_RANK", "LOCAL_RANK"))
+    return all(int(place) == 0 for place in places)
+
+
+def _folder(arguments: Sequence[str]) -> RunFolder:
+    if len(arguments) != 2:
+        raise JobError(
+            "a stage and a run folder",
+            f"{len(arguments)} arguments",
+            "Use 'segmix STAGE PROJECT', which makes the folder.",
+        )
+    folder = RunFolder(Path(arguments[1]))
+    if folder.request().stage != arguments[0]:
+        raise JobError(
+            f"a run of stage {arguments[0]!r} at {folder.path}",
+            f"one of stage {folder.request().stage!r}",
+            "Name the stage that the folder was made for.",
+        )
+    return folder
+
+
+def _run_stage(request: RunRequest, writer: RunWriter) -> dict[str, Any]:
+    # Imported late: it loads torch, and by now the run has said that it is alive.
+    from segmix_core.pipeline import run_stage
+
+    return run_stage(request, writer)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

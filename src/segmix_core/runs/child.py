@@ -1,0 +1,98 @@
+"""The life of a run's process: every way to end is one last event."""
+
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import psutil
+
+from segmix_core.errors import SegmixError
+from segmix_core.events import EndReason
+from segmix_core.runs.folder import RunFolder
+from segmix_core.runs.request import RunRequest
+from segmix_core.runs.writer import RunWriter
+
+EXIT_COMPLETED = 0
+EXIT_UNEXPECTED = 1
+EXIT_ERROR = 2
+EXIT_CANCELLED = 3
+_NICENESS = 5
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+RunStage = Callable[[RunRequest, RunWriter], dict[str, Any]]
+"""Does the work and returns JSON results; returns early when asked to stop."""
+
+
+def run_child(folder: RunFolder, run_stage: RunStage, *, silent: bool = False) -> int:
+    """Run a stage in this process and return its exit code.
+
+    Parameters
+    ----------
+    folder
+        The run; its request is passed on to ``run_stage``.
+    run_stage
+        The work.
+    silent
+        Whether this is a helper process of a run that another process speaks for.
+
+    Raises
+    ------
+    JobError
+        If the folder is not that of a run, cannot be written, or another process is
+        at work in it.
+    """
+    request = folder.request()
+    with RunWriter(folder, silent=silent) as writer, _stopping_on_signals(writer):
+        code, reason, message, results = _attempt(run_stage, request, writer)
+        writer.end(reason, message, results)
+    return code
+
+
+def lower_priority() -> None:
+    """Let the viewer and other programs go first."""
+    process = psutil.Process()
+    if sys.platform == "win32":
+        process.nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)
+    elif process.nice() < _NICENESS:
+        process.nice(_NICENESS)
+
+
+def _attempt(
+    run_stage: RunStage, request: RunRequest, writer: RunWriter
+) -> tuple[int, EndReason, str, dict[str, Any]]:
+    try:
+        results = run_stage(request, writer)
+    except SegmixError as error:
+        traceback.print_exc()
+        return EXIT_ERROR, "failed", str(error), {}
+    except KeyboardInterrupt:
+        return EXIT_CANCELLED, "cancelled", "Interrupted from the keyboard.", {}
+    except Exception as error:  # noqa: BLE001 - the last place that can tell the user
+        traceback.print_exc()
+        message = f"Unexpected error: {type(error).__name__}: {error}"
+        return EXIT_UNEXPECTED, "failed", message, {}
+    if writer.stopped:
+        return EXIT_CANCELLED, "cancelled", "Stopped as asked.", results
+    return EXIT_COMPLETED, "completed", "", results
+
+
+@contextmanager
+def _stopping_on_signals(writer: RunWriter) -> Iterator[None]:
+    # Schedulers send SIGTERM, keyboards SIGINT; the second one is obeyed at once.
+    def ask(number: int, frame: FrameType | None) -> None:
+        writer.ask_to_stop()
+        signal.signal(number, signal.default_int_handler)
+
+    # Python hands signals to the main thread only.
+    handled = _SIGNALS if threading.current_thread() is threading.main_thread() else ()
+    former = [(number, signal.signal(number, ask)) for number in handled]
+    try:
+        yield
+    finally:
+        for number, handler in former:
+            signal.signal(number, handler)

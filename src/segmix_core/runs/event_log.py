@@ -1,0 +1,119 @@
+"""Reading and appending ``events.jsonl``, whole lines only."""
+
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from segmix_core.errors import JobError
+from segmix_core.events import Event, from_line, to_line
+
+_TAIL_BYTES = 1 << 20
+
+
+def read_events(
+    path: Path, offset: int = 0, max_bytes: int = -1
+) -> tuple[list[Event], int]:
+    """Return the events after byte ``offset``, and the offset to go on from.
+
+    A last line without its line end is left for the next call; lines that are no
+    event, such as one torn by a killed process, are skipped.
+    """
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            data = file.read(max_bytes)
+    except FileNotFoundError:
+        return [], offset
+    end = data.rfind(b"\n") + 1
+    if not end and 0 < max_bytes == len(data):
+        return read_events(path, offset, 2 * max_bytes)
+    lines = data[:end].splitlines()
+    return [event for line in lines if (event := _parse(line))], offset + end
+
+
+def last_event(path: Path) -> tuple[Event | None, int]:
+    """Return the last whole event and the byte its line begins at."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            start = file.seek(max(0, size - _TAIL_BYTES))
+            data = file.read()
+    except FileNotFoundError:
+        return None, 0
+    end = data.rfind(b"\n")
+    while end > 0:
+        begin = data.rfind(b"\n", 0, end) + 1
+        if event := _parse(data[begin:end]):
+            return event, start + begin
+        end = begin - 1
+    return None, 0
+
+
+class EventAppender:
+    """Appends events to a file; what is appended can be read at once.
+
+    A torn last line of a former process is ended first.
+
+    Raises
+    ------
+    JobError
+        If the file cannot be written, for instance on a full disk.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            # Unbuffered: a buffer would try a failed write again when it is closed.
+            self._file = path.open("ab+", buffering=0)
+            self.start = self._file.seek(0, os.SEEK_END)
+            self._torn = False
+            if self.start:
+                self._file.seek(-1, os.SEEK_END)
+                self._torn = self._file.read(1) != b"\n"
+        except OSError as error:
+            raise _unwritable(path, error) from error
+
+    def append(self, event: Event) -> None:
+        """Write one event as one line."""
+        line = ("\n" if self._torn else "") + to_line(event) + "\n"
+        rest = memoryview(line.encode())
+        self._torn = True
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) or 0 :]
+        except OSError as error:
+            raise _unwritable(self._path, error) from error
+        self._torn = False
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _parse(line: bytes) -> Event | None:
+    if not line.startswith(b"{"):
+        return None
+    try:
+        return from_line(line.decode("utf-8", errors="replace"))
+    except ValueError:
+        return None
+
+
+def _unwritable(path: Path, error: OSError) -> JobError:
+    return JobError(
+        f"to be able to write {path}",
+        f"'{error.strerror}'",
+        "Free disk space or make the folder writable, then resume the run.",
+    )

@@ -1,0 +1,232 @@
+"""Starting a run as a process of its own, and killing it."""
+
+import contextlib
+import os
+import platform
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from segmix_core.errors import JobError
+from segmix_core.events import StageEnded
+from segmix_core.runs.event_log import EventAppender
+from segmix_core.runs.folder import RunFolder
+from segmix_core.runs.request import RunRequest
+from segmix_core.runs.status import RunState, RunStatus
+from segmix_core.runs.writer import write_status
+
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+_EXIT_SECONDS = 5.0
+_PID_SECONDS = 3.0
+
+
+def launch(
+    folder: RunFolder,
+    python: str | Path | None = None,
+    command: Sequence[str] | None = None,
+) -> int:
+    """Start the run's process, or start it again, and return its pid at once.
+
+    The process outlives this one. Started again, a run goes on from its last
+    checkpoint; its events are appended to those of its former lives.
+
+    Parameters
+    ----------
+    folder
+        The run; a leftover request to stop is removed.
+    python
+        Interpreter that has SegMix and torch; default is the one that runs now.
+    command
+        Replaces the whole command line, for instance to run it through a scheduler.
+
+    Raises
+    ------
+    JobError
+        If the run is already running, or the process cannot be started.
+    """
+    request = folder.request()
+    former = folder.status()
+    if folder.state() is RunState.RUNNING:
+        raise JobError(
+            f"a run that has stopped at {folder.path}",
+            "one that is running",
+            "Stop it first, or start a new run.",
+        )
+    line = list(command or job_command(request.stage, folder, python))
+    try:
+        folder.stop_path.unlink(missing_ok=True)
+        starting = _starting(folder, former)
+        write_status(folder, starting)
+        process = _popen(line, folder, job_environment(os.environ, request))
+    except OSError as error:
+        with contextlib.suppress(OSError):  # The error that counts is the first one.
+            write_status(folder, former)
+        raise JobError(
+            f"to be able to start {line[0]}",
+            f"'{error.strerror or error}'",
+            "Choose a Python that has SegMix and torch; 'segmix doctor' checks it.",
+        ) from error
+    # Somebody has to wait for a child, or it stays as a zombie after its end.
+    threading.Thread(
+        target=_wait, args=(process, folder, starting), daemon=True
+    ).start()
+    return process.pid
+
+
+def job_command(
+    stage: str, folder: RunFolder, python: str | Path | None = None
+) -> list[str]:
+    """Return the command line of a run's process."""
+    # -P: a file in a project that came from elsewhere must not shadow a module.
+    interpreter = str(python or sys.executable)
+    return [interpreter, "-P", "-m", "segmix_core", stage, str(folder.path.absolute())]
+
+
+def job_environment(
+    environment: Mapping[str, str], request: RunRequest
+) -> dict[str, str]:
+    """Return the environment of a run's process: no Qt, UTF-8, threads capped."""
+    kept = {k: v for k, v in environment.items() if not k.startswith("QT_")}
+    threads = str(thread_count(request.config))
+    return {
+        **kept,
+        **dict.fromkeys(_THREAD_VARIABLES, threads),
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONUTF8": "1",
+    }
+
+
+def thread_count(config: Mapping[str, Any]) -> int:
+    """Return the CPU threads a run may use: ``machine.threads``, or cores - 1.
+
+    One core stays free for the viewer; cores are physical ones this process may use.
+    """
+    asked = int(config.get("machine", {}).get("threads", 0))
+    if asked > 0:
+        return asked
+    usable = os.cpu_count() or 1
+    if sys.platform == "linux":
+        usable = len(os.sched_getaffinity(0))
+    return max(1, min(usable, psutil.cpu_count(logical=False) or usable) - 1)
+
+
+def kill(folder: RunFolder, grace_seconds: float = 3.0) -> None:
+    """End the run's process and all its children now.
+
+    The process is told first, and may save itself for ``grace_seconds``. Nothing
+    happens if it no longer runs.
+
+    Raises
+    ------
+    JobError
+        If it runs on another machine, or the system does not let us.
+    """
+    status = _known_status(folder)
+    if folder.state() is not RunState.RUNNING or status.pid is None:
+        return
+    if status.host != platform.node():
+        raise JobError(
+            f"the run {folder.name} on this machine",
+            f"a run on {status.host}",
+            "Kill it there, or ask it to stop.",
+        )
+    try:
+        leader = psutil.Process(status.pid)
+        tree = [leader, *leader.children(recursive=True)]
+        # Only the first is told: it ends its helpers itself, without their errors.
+        leader.terminate()
+        psutil.wait_procs([leader], timeout=grace_seconds)
+        _kill_all(tree)
+    except psutil.NoSuchProcess:
+        return
+    except psutil.AccessDenied as error:
+        raise JobError(
+            f"to be able to end process {status.pid}",
+            "a refusal of the system",
+            "End it as the user who started it.",
+        ) from error
+
+
+def _kill_all(tree: list[psutil.Process]) -> None:
+    for process in tree:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(tree, timeout=_EXIT_SECONDS)
+
+
+def _known_status(folder: RunFolder) -> RunStatus:
+    # A process that was launched a moment ago has not said its pid yet.
+    deadline = time.monotonic() + _PID_SECONDS
+    status = folder.status()
+    while (
+        status.state is RunState.RUNNING
+        and status.pid is None
+        and time.monotonic() < deadline
+    ):
+        time.sleep(0.05)
+        status = folder.status()
+    return status
+
+
+def _starting(folder: RunFolder, former: RunStatus) -> RunStatus:
+    events = folder.events_path
+    return RunStatus(
+        state=RunState.RUNNING,
+        host=platform.node(),
+        heartbeat=time.time(),
+        events_from=events.stat().st_size if events.exists() else 0,
+        step=former.checkpoint_step,
+        checkpoint_step=former.checkpoint_step,
+    )
+
+
+def _popen(
+    line: list[str], folder: RunFolder, environment: dict[str, str]
+) -> subprocess.Popen[bytes]:
+    detached: dict[str, Any] = {"start_new_session": True}
+    if sys.platform == "win32":
+        flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
+        detached = {"creationflags": flags}
+    with folder.log_path.open("ab") as log:
+        log.write(f"--- {datetime.now():%Y-%m-%d %H:%M:%S} {folder.name}\n".encode())
+        log.flush()
+        return subprocess.Popen(
+            line,
+            cwd=folder.path,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            **detached,
+        )
+
+
+def _wait(
+    process: subprocess.Popen[bytes], folder: RunFolder, starting: RunStatus
+) -> None:
+    code = process.wait()
+    if folder.status() != starting:
+        return
+    # It ended before it could say a word: wrong interpreter, broken installation.
+    said = folder.log_tail(1)
+    message = f"The process ended with exit code {code} before it began: {said}"
+    with contextlib.suppress(OSError, JobError):  # The folder may be deleted by now.
+        with EventAppender(folder.events_path) as events:
+            events.append(StageEnded(reason="failed", message=message))
+        write_status(folder, replace(starting, state=RunState.FAILED, message=message))

@@ -1,0 +1,73 @@
+"""Pictures of a run for the viewer, as npz files without pickle.
+
+Content "shuffled", the batch of one step::
+
+    images         (B, H, W, 3) uint8, the shuffled tiles
+    tile_ids       (B,) int64, the tile each image started as
+    sources        (B, rows, cols) int64, index 0..B-1 of the tile each patch came from
+    patch_size     () int64, pixels
+    shuffle_ratio  () float64, 0..1
+
+Content "cam", the fixed preview tiles at the end of an epoch::
+
+    cams           (B, C, h, w) uint8, 0..255
+    tile_ids       (B,) int64
+"""
+
+import contextlib
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from segmix_core.errors import JobError
+from segmix_core.files import write_atomically
+
+KEPT = 8
+"""How many previews of each content stay on disk."""
+
+Preview = dict[str, npt.NDArray[np.generic]]
+
+
+def save_preview(
+    folder: Path, step: int, content: str, arrays: dict[str, npt.ArrayLike]
+) -> Path:
+    """Write a preview and remove the oldest ones of the same content.
+
+    Raises
+    ------
+    TypeError
+        If an array holds Python objects.
+    OSError
+        From the file system; nothing half-written stays.
+    """
+    ready = {name: np.asarray(values) for name, values in arrays.items()}
+    for name, values in ready.items():
+        if values.dtype.hasobject:
+            raise TypeError(f"Expected numbers in {name!r}, got Python objects")
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{content}_{step:08d}.npz"
+    write_atomically(path, lambda file: np.savez(file, **ready))  # type: ignore[arg-type]
+    for old in sorted(folder.glob(f"{content}_*.npz"))[:-KEPT]:
+        # Windows keeps a file that the viewer is just reading; it goes next time.
+        with contextlib.suppress(OSError):
+            old.unlink()
+    return path
+
+
+def load_preview(path: Path) -> Preview:
+    """Read a preview; the arrays are described at the top of this module.
+
+    Raises
+    ------
+    JobError
+        If the file is gone (only the newest are kept) or is no preview.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, AttributeError, zipfile.BadZipFile) as error:
+        raise JobError(
+            f"a preview at {path}", str(error), "Wait for the next one."
+        ) from error

@@ -1,0 +1,238 @@
+"""How a running stage speaks: events, progress, heartbeat, previews."""
+
+import os
+import platform
+import threading
+import time
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Self
+
+import numpy.typing as npt
+import psutil
+
+from segmix_core.errors import JobError
+from segmix_core.events import (
+    CheckpointWritten,
+    EndReason,
+    Event,
+    PreviewWritten,
+    Progress,
+    StageEnded,
+    StageStarted,
+)
+from segmix_core.files import write_json
+from segmix_core.runs.event_log import EventAppender
+from segmix_core.runs.folder import RunFolder
+from segmix_core.runs.pace import Pace
+from segmix_core.runs.previews import save_preview
+from segmix_core.runs.status import RunState, RunStatus, is_alive, status_to_json
+
+HEARTBEAT_SECONDS = 1.0
+_PROGRESS_SECONDS = 0.1
+
+
+class RunWriter:
+    """Writes a run folder from inside the process that does the work.
+
+    Use it as a context manager: entering writes the first status and starts the
+    heartbeat, leaving stops it. Safe to use from several threads.
+
+    Parameters
+    ----------
+    folder
+        The run.
+    silent
+        Write nothing and only listen for a stop; for the helpers of a run that is
+        spread over several processes.
+
+    Raises
+    ------
+    JobError
+        On entering, if another process is at work in the folder; from every method
+        that writes, if the folder cannot be written.
+    """
+
+    def __init__(self, folder: RunFolder, *, silent: bool = False) -> None:
+        self.folder = folder
+        self.stopped = False
+        self._silent = silent
+        self._asked = False
+        self._pace = Pace()
+        self._last_progress = (-_PROGRESS_SECONDS, "")
+        self._lock = threading.RLock()
+        self._done = threading.Event()
+        self._status = RunStatus()
+
+    def __enter__(self) -> Self:
+        if self._silent:
+            return self
+        former = self.folder.status()
+        if _is_other(former):
+            raise JobError(
+                f"no other process at work in {self.folder.path}",
+                f"process {former.pid} on {former.host}",
+                "Stop it first, or start a new run.",
+            )
+        self._events = EventAppender(self.folder.events_path)
+        self._status = RunStatus(
+            state=RunState.RUNNING,
+            pid=os.getpid(),
+            host=platform.node(),
+            process_started=psutil.Process().create_time(),
+            heartbeat=time.time(),
+            events_from=self._events.start,
+            step=former.checkpoint_step,
+            checkpoint_step=former.checkpoint_step,
+        )
+        self._write_status()
+        self._thread = threading.Thread(
+            target=self._beat, name="segmix-heartbeat", daemon=True
+        )
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._silent:
+            return
+        self._done.set()
+        self._thread.join()
+        self._events.close()
+
+    def emit(self, event: Event) -> None:
+        """Append an event; readers see it at once."""
+        if self._silent:
+            return
+        with self._lock:
+            self._status = _updated(self._status, event)
+            self._events.append(event)
+
+    def progress(self, step: int, total: int, message: str = "") -> None:
+        """Tell that ``step`` of ``total`` steps are done.
+
+        May be called for every step: at most ten events a second are written, the
+        last step and a new message always.
+        """
+        now = time.monotonic()
+        left = self._pace.seconds_left(step, total, now)
+        last, said = self._last_progress
+        if now - last < _PROGRESS_SECONDS and step < total and message == said:
+            return
+        self._last_progress = (now, message)
+        self.emit(Progress(step=step, total=total, seconds_left=left, message=message))
+
+    def save_preview(self, step: int, content: str, **arrays: npt.ArrayLike) -> None:
+        """Store a picture for the viewer and tell about it.
+
+        ``content`` and ``arrays`` are described in :mod:`segmix_core.runs.previews`.
+        """
+        if self._silent:
+            return
+        try:
+            path = save_preview(self.folder.previews_path, step, content, arrays)
+        except OSError as error:
+            raise _disk_error(self.folder, error) from error
+        name = path.relative_to(self.folder.path).as_posix()
+        self.emit(PreviewWritten(step=step, content=content, path=name))
+
+    def should_stop(self) -> bool:
+        """Whether somebody asked the run to stop; remembered in ``stopped``."""
+        if not self.stopped:
+            self.stopped = self._asked or self.folder.stop_path.exists()
+        return self.stopped
+
+    def ask_to_stop(self) -> None:
+        """Let :meth:`should_stop` say yes; safe in a signal handler."""
+        self._asked = True
+
+    def end(
+        self,
+        reason: EndReason,
+        message: str = "",
+        results: dict[str, Any] | None = None,
+    ) -> None:
+        """Write the last event and the final status."""
+        if self._silent:
+            return
+        ended = StageEnded(reason=reason, message=message, results=results or {})
+        self._done.set()
+        self.emit(ended)
+        try:
+            self._write_status()
+        except OSError as error:
+            raise _disk_error(self.folder, error) from error
+
+    def _beat(self) -> None:
+        while not self._done.wait(HEARTBEAT_SECONDS):
+            try:
+                self._write_status()
+            except OSError:
+                # The events raise where the disk is full; the next beat tries again.
+                continue
+
+    def _write_status(self) -> None:
+        with self._lock:
+            self._status = replace(self._status, heartbeat=time.time())
+            write_status(self.folder, self._status)
+
+
+def write_status(folder: RunFolder, status: RunStatus) -> None:
+    """Replace ``status.json``.
+
+    Raises
+    ------
+    OSError
+        From the file system.
+    """
+    content = status_to_json(status)
+    # Windows refuses to replace a file in the moment in which somebody reads it.
+    for _ in range(5):
+        try:
+            write_json(folder.status_path, content)
+        except PermissionError:
+            time.sleep(0.02)
+        else:
+            return
+    write_json(folder.status_path, content)
+
+
+def _updated(status: RunStatus, event: Event) -> RunStatus:
+    match event:
+        case StageStarted():
+            return replace(status, step=event.resumed_at, total=event.total_steps)
+        case Progress():
+            return replace(
+                status,
+                step=event.step,
+                total=event.total,
+                seconds_left=event.seconds_left,
+                message=event.message,
+            )
+        case CheckpointWritten():
+            return replace(status, checkpoint_step=event.step)
+        case StageEnded():
+            return replace(
+                status,
+                state=RunState(event.reason),
+                seconds_left=None,
+                message=event.message,
+            )
+    return status
+
+
+def _is_other(status: RunStatus) -> bool:
+    known = status.state is RunState.RUNNING and status.pid not in {None, os.getpid()}
+    return known and is_alive(status)
+
+
+def _disk_error(folder: RunFolder, error: OSError) -> JobError:
+    return JobError(
+        f"to be able to write in {folder.path}",
+        f"'{error.strerror}'",
+        "Free disk space or make the folder writable, then resume the run.",
+    )
