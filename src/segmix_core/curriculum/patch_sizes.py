@@ -1,0 +1,96 @@
+"""Which patch sizes a tile can be cut into."""
+
+from collections.abc import Sequence
+from math import gcd
+
+from segmix_core.errors import ConfigError
+
+# Below 8 cells an edge nothing of a structure is left in a patch of a large tile.
+_SMALL_TILE_PX = 128
+
+
+def list_patch_sizes(height: int, width: int, *, stride: int = 8) -> tuple[int, ...]:
+    """Return the patch sizes of a tile, coarse to fine.
+
+    Common divisors of both edges that are multiples of the network's stride, so that a
+    seam never runs through a cell of the CAM; at most half the shorter edge, and at
+    least 16 pixels for tiles of 128 pixels or more.
+
+    Parameters
+    ----------
+    height, width
+        Of the tile, in pixels.
+    stride
+        Pixels a cell of the CAM.
+
+    Raises
+    ------
+    ConfigError
+        If no patch size fits.
+
+    Examples
+    --------
+    >>> list_patch_sizes(224, 224)
+    (112, 56, 32, 16)
+    >>> list_patch_sizes(64, 64)
+    (32, 16, 8)
+    """
+    shorter = min(height, width)
+    smallest = max(stride, 16) if shorter >= _SMALL_TILE_PX else stride
+    common = gcd(height, width)
+    sizes = tuple(
+        size
+        for size in range(shorter // 2, smallest - 1, -1)
+        if common % size == 0 and size % stride == 0
+    )
+    if not sizes:
+        raise ConfigError(
+            f"a tile size that patches of a multiple of {stride} pixels divide",
+            f"{height} x {width}",
+            f"Choose a tile size that is a multiple of {2 * stride} pixels.",
+        )
+    return sizes
+
+
+def check_patch_sizes(
+    sizes: Sequence[int], height: int, width: int, *, stride: int = 8
+) -> tuple[int, ...]:
+    """Return the user's patch sizes, coarse to fine, each once.
+
+    Raises
+    ------
+    ConfigError
+        If one is not a multiple of the stride or does not divide the tile into at
+        least two patches an edge, or if there is none.
+    """
+    possible = [
+        size
+        for size in range(stride, min(height, width) // 2 + 1, stride)
+        if gcd(height, width) % size == 0
+    ]
+    wrong = [size for size in sizes if size not in possible]
+    if wrong or not sizes:
+        raise ConfigError(
+            f"patch sizes that divide a tile of {height} x {width} pixels "
+            f"and are multiples of {stride}",
+            f"{', '.join(map(str, wrong)) or 'none'}",
+            f"Choose from {', '.join(map(str, possible)) or 'another tile size'}.",
+        )
+    return tuple(sorted(set(sizes), reverse=True))
+
+
+def default_patch_size(sizes: Sequence[int], tile_px: int) -> int:
+    """Return the size for warm-up and the fixed strategy: about 32 pixels.
+
+    A quarter of the tile where that is less (the paper's 32 belongs to tiles of 224 and
+    384 pixels).
+
+    Parameters
+    ----------
+    sizes
+        As from :func:`list_patch_sizes`.
+    tile_px
+        Shorter edge of the tile, in pixels.
+    """
+    wanted = min(32, tile_px / 4)
+    return min(sizes, key=lambda size: (abs(size - wanted), size))

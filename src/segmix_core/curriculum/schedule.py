@@ -1,0 +1,209 @@
+"""Strategies: what the next level is. One small class each.
+
+``hold`` and ``back`` follow the loss (CellMix appendix, alg. 1); the others are the
+ablations of that paper and see only how far the run is.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from segmix_core.curriculum.level import ShuffleLevel
+from segmix_core.curriculum.state import CurriculumPlan, CurriculumState
+
+# CellMix: factors for the share of positions that stay fixed, and for the threshold.
+_FEWER_FIXED = 0.9
+_MORE_FIXED = 1.1
+_LOWER_THRESHOLD = 0.933
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What a strategy answers: the state to go on with, and why, as a sentence."""
+
+    state: CurriculumState
+    reason: str
+
+
+class Strategy(Protocol):
+    """Chooses levels. Pure: equal arguments, equal answer."""
+
+    def begin(self, plan: CurriculumPlan) -> ShuffleLevel:
+        """Return the first level after warm-up."""
+        ...
+
+    def decide(self, plan: CurriculumPlan, state: CurriculumState) -> Move:
+        """Return the state after the decision that is due at ``state.step``."""
+        ...
+
+
+class Hold:
+    """Harder when the loss is low; else wait, at most ``patience`` decisions."""
+
+    def begin(self, plan: CurriculumPlan) -> ShuffleLevel:
+        """Return the easiest level."""
+        return ShuffleLevel(plan.patch_sizes[0], plan.min_ratio)
+
+    def decide(self, plan: CurriculumPlan, state: CurriculumState) -> Move:
+        """Compare the feedback with the threshold."""
+        feedback, threshold = state.feedback, state.threshold
+        if feedback is None:
+            return Move(state, "No loss was seen at this level yet: it stays.")
+        if threshold is None:
+            said = f"The threshold is the loss so far, {feedback:.3f}."
+            return Move(replace(state, threshold=feedback), said)
+        if feedback < threshold:
+            said = f"Loss {feedback:.3f} is below {threshold:.3f}"
+            return _make_harder(plan, state, threshold, said)
+        said = f"Loss {feedback:.3f} is not below {threshold:.3f}"
+        if state.held >= plan.patience:
+            return self._follow_plan(plan, state, said)
+        return self._wait(plan, state, said)
+
+    def _wait(self, plan: CurriculumPlan, state: CurriculumState, said: str) -> Move:
+        held = state.held + 1
+        reason = f"{said}: the level stays ({held} of {plan.patience})."
+        return Move(replace(state, held=held), reason)
+
+    def _follow_plan(
+        self, plan: CurriculumPlan, state: CurriculumState, said: str
+    ) -> Move:
+        index = max(_index(plan, state), plan.planned_index(state.step))
+        ratio = max(state.level.shuffle_ratio, plan.planned_ratio(state.step))
+        level = ShuffleLevel(plan.patch_sizes[index], ratio)
+        reason = f"{said} for {plan.patience} decisions: on to the planned level."
+        if level == state.level:
+            reason = f"{said}, and the plan asks for nothing harder: the level stays."
+        return Move(replace(state, level=level, held=0), reason)
+
+
+class Back(Hold):
+    """Harder when the loss is low, else one step easier."""
+
+    def _wait(self, plan: CurriculumPlan, state: CurriculumState, said: str) -> Move:
+        index = max(0, _index(plan, state) - 1)
+        fixed = _MORE_FIXED * (1 - state.level.shuffle_ratio)
+        level = ShuffleLevel(plan.patch_sizes[index], _ratio(plan, fixed))
+        moved = replace(state, level=level, held=state.held + 1)
+        return Move(moved, f"{said}: one step back.")
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """One level from the first step to the last (the paper's "w/o LD")."""
+
+    level: ShuffleLevel
+
+    def begin(self, plan: CurriculumPlan) -> ShuffleLevel:
+        """Return the level."""
+        return self.level
+
+    def decide(self, plan: CurriculumPlan, state: CurriculumState) -> Move:
+        """Keep the level."""
+        return Move(replace(state, level=self.level), "The level is fixed.")
+
+
+class _Planned(ABC):
+    """Levels that depend on the step alone."""
+
+    def begin(self, plan: CurriculumPlan) -> ShuffleLevel:
+        return self._level(plan, plan.warmup_steps, 0)
+
+    def decide(self, plan: CurriculumPlan, state: CurriculumState) -> Move:
+        done = round(100 * plan.progress(state.step))
+        level = self._level(plan, state.step, state.decisions)
+        return Move(replace(state, level=level), f"Planned level at {done} %.")
+
+    @abstractmethod
+    def _level(self, plan: CurriculumPlan, step: int, decision: int) -> ShuffleLevel:
+        """Return the level at a step and at the number of a decision."""
+
+
+class Linear(_Planned):
+    """Finer patches and a larger ratio in proportion to progress."""
+
+    def _level(self, plan: CurriculumPlan, step: int, decision: int) -> ShuffleLevel:
+        size = plan.patch_sizes[plan.planned_index(step)]
+        return ShuffleLevel(size, plan.planned_ratio(step))
+
+
+class Decay(_Planned):
+    """The ratio grows in proportion to progress; the patch size stays."""
+
+    def _level(self, plan: CurriculumPlan, step: int, decision: int) -> ShuffleLevel:
+        size = plan.warmup_level.patch_size
+        return ShuffleLevel(size, plan.planned_ratio(step))
+
+
+class Reverse(_Planned):
+    """The linear plan from its end to its start: hard to easy."""
+
+    def _level(self, plan: CurriculumPlan, step: int, decision: int) -> ShuffleLevel:
+        index = len(plan.patch_sizes) - 1 - plan.planned_index(step)
+        ratio = plan.min_ratio + plan.max_ratio - plan.planned_ratio(step)
+        return ShuffleLevel(plan.patch_sizes[index], ratio)
+
+
+class Loop(_Planned):
+    """Patch sizes coarse to fine, over and over; the ratio grows with progress."""
+
+    def _level(self, plan: CurriculumPlan, step: int, decision: int) -> ShuffleLevel:
+        size = plan.patch_sizes[decision % len(plan.patch_sizes)]
+        return ShuffleLevel(size, plan.planned_ratio(step))
+
+
+class Random(_Planned):
+    """A patch size and a ratio drawn anew at each decision."""
+
+    def _level(self, plan: CurriculumPlan, step: int, decision: int) -> ShuffleLevel:
+        # Seeded by the decision, so that a resumed run draws the same.
+        rng = np.random.default_rng(decision)
+        size = plan.patch_sizes[rng.integers(len(plan.patch_sizes))]
+        return ShuffleLevel(size, float(rng.uniform(plan.min_ratio, plan.max_ratio)))
+
+
+def make_strategy(name: str, *, fixed_level: ShuffleLevel) -> Strategy:
+    """Return the strategy called ``name``; ``fixed_level`` is that of "fixed".
+
+    Raises
+    ------
+    ValueError
+        For an unknown name.
+    """
+    strategies: dict[str, Strategy] = {
+        "hold": Hold(),
+        "back": Back(),
+        "linear": Linear(),
+        "decay": Decay(),
+        "fixed": Fixed(fixed_level),
+        "random": Random(),
+        "loop": Loop(),
+        "reverse": Reverse(),
+    }
+    if name not in strategies:
+        raise ValueError(f"Expected one of {', '.join(strategies)}, got {name!r}")
+    return strategies[name]
+
+
+def _index(plan: CurriculumPlan, state: CurriculumState) -> int:
+    return plan.patch_sizes.index(state.level.patch_size)
+
+
+def _ratio(plan: CurriculumPlan, fixed: float) -> float:
+    return min(plan.max_ratio, max(plan.min_ratio, 1 - fixed))
+
+
+def _make_harder(
+    plan: CurriculumPlan, state: CurriculumState, threshold: float, said: str
+) -> Move:
+    index = min(_index(plan, state) + 1, len(plan.patch_sizes) - 1)
+    ratio = _ratio(plan, _FEWER_FIXED * (1 - state.level.shuffle_ratio))
+    level = ShuffleLevel(plan.patch_sizes[index], ratio)
+    lower = threshold * _LOWER_THRESHOLD
+    if level == state.level:
+        # Lowering the threshold further would change nothing but the display.
+        return Move(replace(state, held=0), f"{said}, and this is the hardest level.")
+    moved = replace(state, level=level, threshold=lower, held=0)
+    return Move(moved, f"{said}: harder.")
