@@ -1,0 +1,98 @@
+import sys
+
+import pytest
+
+from segmix_core.errors import JobError
+from segmix_core.events import Progress, StageEnded, Warned
+from segmix_core.runs.event_log import EventAppender, last_event, read_events
+
+
+def append(path, *events):
+    with EventAppender(path) as log:
+        for event in events:
+            log.append(event)
+
+
+def said(path, offset=0):
+    return [event.message for event in read_events(path, offset)[0]]
+
+
+def test_events_are_read_from_where_reading_ended(tmp_path):
+    path = tmp_path / "events.jsonl"
+    assert read_events(path) == ([], 0)
+    append(path, Warned(message="größer"))
+    first, offset = read_events(path)
+    assert [event.message for event in first] == ["größer"]
+    append(path, Warned(message="b"), Warned(message="c"))
+    assert said(path, offset) == ["b", "c"]
+    assert read_events(path, path.stat().st_size) == ([], path.stat().st_size)
+
+
+def test_a_line_that_is_still_written_waits_for_its_end(tmp_path):
+    path = tmp_path / "events.jsonl"
+    append(path, Warned(message="a"))
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole[:-5])
+    assert read_events(path)[1] == len(whole)
+    path.write_bytes(whole + whole)
+    assert said(path, len(whole)) == ["a"]
+
+
+@pytest.mark.parametrize("cut", [1, 2, 10, 40])
+def test_a_torn_line_is_ended_by_the_next_writer_and_skipped(tmp_path, cut):
+    path = tmp_path / "events.jsonl"
+    append(path, Warned(message="a"), Warned(message="lost"))
+    path.write_bytes(path.read_bytes()[:-cut])
+    append(path, Warned(message="b"))
+    # Without its line end alone the torn line is still whole.
+    assert said(path) == (["a", "lost", "b"] if cut == 1 else ["a", "b"])
+
+
+def test_what_is_no_event_is_skipped(tmp_path):
+    path = tmp_path / "events.jsonl"
+    noise = b'12\n{"event": "of the future"}\n{"event": "warning"}\n\xff\xfe\n{"a\n\n'
+    path.write_bytes(noise)
+    append(path, Warned(message="a"))
+    assert said(path) == ["a"]
+
+
+def test_reading_in_pieces_gives_the_same(tmp_path):
+    path = tmp_path / "events.jsonl"
+    append(path, *(Progress(step=step, total=50) for step in range(50)))
+    steps, offset = [], 0
+    while True:
+        events, reached = read_events(path, offset, max_bytes=30)
+        if reached == offset:
+            break
+        steps += [event.step for event in events]
+        offset = reached
+    assert steps == list(range(50))
+
+
+def test_the_last_event_is_found_behind_noise(tmp_path):
+    path = tmp_path / "events.jsonl"
+    assert last_event(path) == (None, 0)
+    path.write_bytes(b"noise\n")
+    assert last_event(path) == (None, 0)
+    append(path, Warned(message="a"))
+    position = path.stat().st_size
+    end = StageEnded(reason="completed", results={"score": 0.5})
+    append(path, end)
+    path.write_bytes(path.read_bytes() + b"noise\n" * 3 + b'{"torn')
+    assert last_event(path) == (end, position)
+
+
+def test_a_file_that_cannot_be_opened_is_an_error(tmp_path):
+    with pytest.raises(JobError, match=r"resume the run\."):
+        EventAppender(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a device that is full")
+def test_a_full_disk_is_an_error(tmp_path):
+    path = tmp_path / "events.jsonl"
+    path.symlink_to("/dev/full")
+    with (
+        EventAppender(path) as log,
+        pytest.raises(JobError, match="No space left on device"),
+    ):
+        log.append(Warned(message="a"))
