@@ -97,7 +97,8 @@ def make_seed(cam: Tensor, present: Tensor, *, has_background: bool) -> Tensor:
         (B, C, h, w), or (B, C + 1, h, w) with background; in [0, 1], at most one
         foreground class above zero at a pixel, without gradient.
     """
-    seed = keep_present_classes(normalize_cam(cam, joint=not has_background), present)
+    # Absent classes go first: they must not set the common scale.
+    seed = normalize_cam(keep_present_classes(cam, present), joint=not has_background)
     if not has_background:
         return keep_strongest_class(seed)
     background = add_background(seed)[:, :1]

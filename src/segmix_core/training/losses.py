@@ -1,0 +1,152 @@
+"""Loss terms of SEAM (CVPR 2020) and SegMix, one function each.
+
+Labels are 1 present, 0 absent, -1 unknown; the soft labels of shuffled tiles lie
+between 0 and 1.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from segmix_core.models.cam import (
+    add_background,
+    keep_present_classes,
+    make_seed,
+    normalize_cam,
+)
+
+# SEAM's train loop: the largest fifth of all differences counts.
+_HARD_SHARE = 0.2
+
+
+def classification_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return the multi-label soft margin loss over the known labels.
+
+    ``-[y log sigmoid(x) + (1 - y) log(1 - sigmoid(x))]``, mean over tiles and classes
+    (SEAM eq. 4; CellMix appendix S3.B for soft labels).
+
+    Parameters
+    ----------
+    logits
+        (B, C).
+    labels
+        (B, C), in [0, 1]; negative where unknown, which adds nothing.
+
+    Returns
+    -------
+    Tensor
+        Scalar >= 0; 0 if no label is known.
+    """
+    known = labels >= 0
+    terms = F.binary_cross_entropy_with_logits(
+        logits.float(), labels.clamp(min=0), reduction="none"
+    )
+    return _known_mean(terms, known)
+
+
+def label_entropy(labels: Tensor) -> Tensor:
+    """Return the least :func:`classification_loss` that soft labels allow.
+
+    Half a tile of a class costs log 2 however well it is seen; without this part the
+    losses of different shuffle ratios can be compared.
+
+    Parameters
+    ----------
+    labels
+        (B, C), in [0, 1]; negative where unknown.
+
+    Returns
+    -------
+    Tensor
+        Scalar in [0, log 2]; 0 for labels of 0 and 1.
+    """
+    known = labels >= 0
+    share = labels.clamp(min=0)
+    return _known_mean(
+        -(torch.xlogy(share, share) + torch.special.xlog1py(1 - share, -share)), known
+    )
+
+
+def equivariance_loss(first: Tensor, second: Tensor, possible: Tensor) -> Tensor:
+    """Return how much the maps of two views differ (SEAM eq. 5, ER).
+
+    Parameters
+    ----------
+    first, second
+        (B, C, h, w) and (B, C, h2, w2), raw scores, both in the pose of the tile; the
+        larger is resized to the smaller.
+    possible
+        (B, C), bool or 0/1: classes that are not known to be absent.
+
+    Returns
+    -------
+    Tensor
+        Scalar in [0, 1]: mean absolute difference of the normalised maps over all
+        classes, as in the code of SEAM, which averages absent ones as zeros.
+    """
+    first, second = match_size(first, second)
+    maps = [
+        keep_present_classes(normalize_cam(cam.float()), possible)
+        for cam in (first, second)
+    ]
+    return (maps[0] - maps[1]).abs().mean()
+
+
+def cross_regularisation_loss(
+    refined: Tensor, other: Tensor, present: Tensor, *, has_background: bool = False
+) -> Tensor:
+    """Return how far a refined map is from the other view's map (SEAM eq. 6, ECR).
+
+    Parameters
+    ----------
+    refined
+        (B, C, h, w), not negative: what the pixel correlation module made of one view,
+        without a background channel.
+    other
+        (B, C, h2, w2), raw scores of the other view; used without gradient, each pixel
+        for its strongest class.
+    present
+        (B, C), bool or 0/1.
+    has_background
+        Compare a background channel as well.
+
+    Returns
+    -------
+    Tensor
+        Scalar in [0, 1]: mean of the largest fifth of the absolute differences of all
+        tiles; 0 if no class is present.
+    """
+    refined, other = match_size(refined, other)
+    target = make_seed(other.float(), present, has_background=has_background)
+    maps = keep_present_classes(refined, present)
+    maps = normalize_cam(maps, joint=not has_background)
+    if has_background:
+        maps = add_background(maps)
+    differences = (maps - target).abs().flatten()
+    hard = max(1, int(_HARD_SHARE * differences.numel()))
+    return differences.topk(hard).values.mean()
+
+
+def match_size(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Return both maps on the grid of the smaller, resized bilinearly.
+
+    Parameters
+    ----------
+    first, second
+        (B, C, h, w) and (B, C, h2, w2).
+    """
+    if first.shape[-2:] == second.shape[-2:]:
+        return first, second
+    if first.shape[-1] < second.shape[-1]:
+        return first, _resize(second, first)
+    return _resize(first, second), second
+
+
+def _resize(maps: Tensor, like: Tensor) -> Tensor:
+    return F.interpolate(
+        maps, like.shape[-2:], mode="bilinear", align_corners=False, antialias=True
+    )
+
+
+def _known_mean(terms: Tensor, known: Tensor) -> Tensor:
+    return (terms * known).sum() / known.sum().clamp(min=1)
