@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum, unique
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -149,3 +150,58 @@ class TileTable:
             self.labels[index],
             self.reviews[index],
         )
+
+
+SPLITS = ("train", "val", "test")
+
+ChangeKind = Literal["labels", "class", "mask", "review", "source", "split"]
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class NewImage:
+    """An image to add, with its tiles; fields as in :class:`ImageRecord`.
+
+    Attributes
+    ----------
+    boxes
+        (n, 4) int64: y, x, height, width of each tile in level-0 pixels.
+    rows, cols
+        (n,) int64: places of the tiles in the image's grid.
+    """
+
+    path: Path
+    height: int
+    width: int
+    mpp: float | None
+    downsample: float
+    group: str
+    boxes: npt.NDArray[np.int64]
+    rows: npt.NDArray[np.int64]
+    cols: npt.NDArray[np.int64]
+    split: str = "train"
+
+    def __post_init__(self) -> None:
+        count = len(self.boxes)
+        if self.boxes.shape != (count, 4):
+            raise ValueError(f"Expected boxes (n, 4), got {self.boxes.shape}")
+        if self.rows.shape != (count,) or self.cols.shape != (count,):
+            raise ValueError(f"Expected a row and a column for {count} tiles")
+        if self.split not in SPLITS:
+            raise ValueError(f"Expected a split of {SPLITS}, got {self.split!r}")
+        if self.height < 1 or self.width < 1 or self.downsample < 1:
+            raise ValueError("Expected a size and a downsample of at least 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something that changed the project: an edit, its undoing or redoing.
+
+    ``description`` is a sentence for the user; ``box`` is on the working grid of the
+    one image that a mask change touched, else None.
+    """
+
+    id: int
+    kind: ChangeKind
+    description: str
+    image_ids: tuple[int, ...] = ()
+    box: Box | None = None
