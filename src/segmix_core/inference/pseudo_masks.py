@@ -1,0 +1,262 @@
+"""From class activation maps and image-level labels to pseudo masks.
+
+Arrays in, arrays out, no torch. A pseudo mask holds class indices: 0 background,
+1..C classes in the order of the label columns, 255 where nobody should learn.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from skimage.measure import label as connected_components
+
+from segmix_core.inference.glass import glass_mask
+from segmix_core.inference.resize import resize_maps
+from segmix_core.project.records import BACKGROUND, IGNORE_INDEX, LabelState
+
+FloatArray = npt.NDArray[np.float32]
+BoolArray = npt.NDArray[np.bool_]
+MaskArray = npt.NDArray[np.uint8]
+
+Background = Literal["none", "score", "glass"]
+Normalisation = Literal["class", "joint"]
+
+
+@dataclass(frozen=True, slots=True)
+class PseudoMaskRules:
+    """How CAMs become masks; the fields of the settings of the same name.
+
+    Parameters
+    ----------
+    background
+        "none": every pixel gets a class. "score": background competes with a constant
+        score. "glass": bright grey pixels are background.
+    background_score
+        0..1, on the scale of normalised CAMs; used by "score".
+    gate
+        0..1: probability a class of unknown label needs to take part.
+    normalisation
+        "class": every map by its own maximum. "joint": all by their common maximum.
+    margin
+        0..1: pixels whose two best scores are closer are ignored.
+    min_object_px
+        Connected regions with fewer pixels are ignored.
+    """
+
+    background: Background = "glass"
+    background_score: float = 0.30
+    gate: float = 0.50
+    normalisation: Normalisation = "joint"
+    margin: float = 0.05
+    min_object_px: int = 64
+
+    def __post_init__(self) -> None:
+        if self.background not in ("none", "score", "glass"):
+            raise ValueError(f"Unknown background {self.background!r}")
+        if self.normalisation not in _NORMALISATIONS:
+            raise ValueError(f"Unknown normalisation {self.normalisation!r}")
+        for name in ("background_score", "gate", "margin"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"Expected {name} in 0..1, got {getattr(self, name)}")
+        if self.min_object_px < 0:
+            raise ValueError(f"Expected min_object_px >= 0, got {self.min_object_px}")
+
+
+def make_pseudo_mask(
+    cam: npt.NDArray[np.floating],
+    shape: tuple[int, int],
+    labels: npt.NDArray[np.integer],
+    probabilities: npt.NDArray[np.floating],
+    rgb: npt.NDArray[np.uint8] | None = None,
+    *,
+    rules: PseudoMaskRules | None = None,
+    stride: float | None = None,
+) -> tuple[MaskArray, float]:
+    """Return the pseudo mask of a tile and how doubtful it is.
+
+    Parameters
+    ----------
+    cam
+        (C, h, w) >= 0, raw: absent classes are taken out here.
+    shape
+        (H, W) of the mask, working pixels.
+    labels
+        (C,) of -1 unknown, 0 absent, 1 present.
+    probabilities
+        (C,) in 0..1, the classifier's answer.
+    rgb
+        (H, W, 3); needed for ``background="glass"`` only.
+    rules
+        Default: :class:`PseudoMaskRules` as it comes.
+    stride
+        Working pixels per CAM pixel; None: the CAM covers exactly ``shape``.
+
+    Returns
+    -------
+    mask
+        (H, W) uint8.
+    doubt
+        0..1: see :func:`tile_doubt`.
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree, or ``rgb`` is missing for the glass rule.
+
+    Notes
+    -----
+    A tile whose classes are all absent is background everywhere, without doubt. When
+    one class alone takes part and there is no background score to beat, the tile is
+    that class: the label says so, however weak the map is. Its doubt is 0 if the label
+    is present, and 1 - probability if only the classifier says so.
+    """
+    rules = rules or PseudoMaskRules()
+    _check_shapes(cam, shape, labels, probabilities, rgb)
+    if rules.background == "glass" and rgb is None:
+        raise ValueError("background='glass' needs the rgb pixels of the tile")
+    playing = classes_in_play(labels, probabilities, rules.gate)
+    if not playing.any():
+        return np.full(shape, BACKGROUND, np.uint8), 0.0
+    values, scores = _scores(cam, shape, playing, rules, stride)
+    mask, lead = decide(scores, values, rules.margin)
+    if len(values) == 1:
+        is_labelled = labels[playing][0] == LabelState.PRESENT
+        lead[:] = 1.0 if is_labelled else float(probabilities[playing][0])
+    if rules.background == "glass" and rgb is not None:
+        glass = glass_mask(rgb)
+        mask[glass], lead[glass] = BACKGROUND, 1.0
+    mask = ignore_small_objects(mask, rules.min_object_px)
+    return mask, tile_doubt(mask, lead)
+
+
+def classes_in_play(
+    labels: npt.NDArray[np.integer],
+    probabilities: npt.NDArray[np.floating],
+    gate: float,
+) -> BoolArray:
+    """Return which classes (C,) may occur in the tile's mask.
+
+    Present classes take part, absent ones never. Unknown ones take part from a
+    probability of ``gate``; if then nobody does, the most probable unknown one.
+    """
+    is_unknown = labels == LabelState.UNKNOWN
+    playing = (labels == LabelState.PRESENT) | (is_unknown & (probabilities >= gate))
+    if not playing.any() and is_unknown.any():
+        playing[np.argmax(np.where(is_unknown, probabilities, -1.0))] = True
+    return np.asarray(playing, np.bool_)
+
+
+def normalise_cams(
+    cam: npt.NDArray[np.floating], normalisation: Normalisation
+) -> FloatArray:
+    """Return CAMs (C, h, w) >= 0 scaled to 0..1; a map of zeros stays zero.
+
+    The minimum is not subtracted: after the ReLU a CAM's zero means "no evidence", and
+    a tile full of one class has no pixel of that kind.
+    """
+    cam = np.asarray(cam, np.float32)
+    maximum = _NORMALISATIONS[normalisation](cam)
+    # A class that nowhere answers must not be blown up to full strength.
+    return np.asarray(cam / np.where(maximum > 1e-5, maximum, np.inf), np.float32)
+
+
+def _maximum_of_each(cam: FloatArray) -> FloatArray:
+    return np.asarray(cam.max(axis=(1, 2), keepdims=True))
+
+
+def _maximum_of_all(cam: FloatArray) -> FloatArray:
+    return np.asarray(cam.max(keepdims=True))
+
+
+_NORMALISATIONS: dict[str, Callable[[FloatArray], FloatArray]] = {
+    "class": _maximum_of_each,
+    "joint": _maximum_of_all,
+}
+
+
+def _scores(
+    cam: npt.NDArray[np.floating],
+    shape: tuple[int, int],
+    playing: BoolArray,
+    rules: PseudoMaskRules,
+    stride: float | None,
+) -> tuple[MaskArray, FloatArray]:
+    """Return the mask values that compete (n,) and their scores (n, H, W) in 0..1."""
+    values = np.flatnonzero(playing).astype(np.uint8) + 1
+    maps = normalise_cams(cam[playing], rules.normalisation)
+    scores = resize_maps(maps, shape, stride)
+    if rules.background != "score":
+        return values, scores
+    background = np.full((1, *shape), rules.background_score, np.float32)
+    with_background = np.insert(values, 0, BACKGROUND)
+    return with_background, np.concatenate([background, scores])
+
+
+def decide(
+    scores: FloatArray, values: MaskArray, margin: float
+) -> tuple[MaskArray, FloatArray]:
+    """Return the winner of every pixel and its lead over the second.
+
+    Parameters
+    ----------
+    scores
+        (n, H, W) in 0..1; of equal scores the first wins.
+    values
+        (n,): mask value of each score.
+    margin
+        0..1: with a smaller lead the pixel becomes 255.
+
+    Returns
+    -------
+    mask
+        (H, W) uint8.
+    lead
+        (H, W) float32 in 0..1; with one competitor its lead is 1 everywhere.
+    """
+    mask = values[np.argmax(scores, axis=0)]
+    if len(values) == 1:
+        return mask, np.ones(mask.shape, np.float32)
+    second, best = np.partition(scores, -2, axis=0)[-2:]
+    lead = best - second
+    mask[lead < margin] = IGNORE_INDEX
+    return mask, lead
+
+
+def ignore_small_objects(mask: MaskArray, min_px: int) -> MaskArray:
+    """Return the mask with connected regions (8 neighbours) below ``min_px`` as 255."""
+    if min_px <= 1:
+        return mask
+    # +1 because label() takes 0 for the colour between the objects.
+    regions = connected_components(
+        mask.astype(np.int32) + 1, background=IGNORE_INDEX + 1, connectivity=2
+    )
+    is_small = np.bincount(regions.ravel()) < min_px
+    return np.where(is_small[regions], np.uint8(IGNORE_INDEX), mask)
+
+
+def tile_doubt(mask: MaskArray, lead: FloatArray) -> float:
+    """Return how doubtful a mask is: 0 (clear everywhere) to 1 (nothing decided).
+
+    The mean over pixels of 1 - lead, where an ignored pixel counts as lead 0: a tile
+    is doubtful by undecided pixels as well as by narrowly decided ones.
+    """
+    doubt = np.where(mask == IGNORE_INDEX, 1.0, 1.0 - lead)
+    return float(np.clip(doubt.mean(), 0.0, 1.0))
+
+
+def _check_shapes(
+    cam: npt.NDArray[np.floating],
+    shape: tuple[int, int],
+    labels: npt.NDArray[np.integer],
+    probabilities: npt.NDArray[np.floating],
+    rgb: npt.NDArray[np.uint8] | None,
+) -> None:
+    if cam.ndim != 3 or not (len(cam),) == labels.shape == probabilities.shape:
+        raise ValueError(
+            "Expected cam (C, h, w) with labels and probabilities (C,), got "
+            f"{cam.shape}, {labels.shape}, {probabilities.shape}"
+        )
+    if rgb is not None and rgb.shape != (*shape, 3):
+        raise ValueError(f"Expected rgb of shape {(*shape, 3)}, got {rgb.shape}")
