@@ -74,8 +74,7 @@ class Task(Protocol):
     def module(self) -> nn.Module:
         """The module whose parameters are trained.
 
-        Wrap calls as ``self.module(...)``: the loop may have prepared it for a
-        device or precision.
+        The loop moves it to the device; autocast is on where a step is asked for.
         """
 
     @property
@@ -83,10 +82,12 @@ class Task(Protocol):
         """Fewest tiles a step can work with: 1, or 2 where tiles meet in pairs."""
 
     def training_step(self, batch: Batch, context: StepContext) -> StepResult:
-        """Return the loss of ``batch``; the loop does the backward pass."""
+        """Return the loss of ``batch``; the loop does the backward pass.
 
-    def after_step(self, context: StepContext) -> None:
-        """Follow an optimizer step, e.g. with averaged weights."""
+        Where memory is short, one step is several calls with parts of the batch,
+        of ``min_batch`` tiles or more each. A call that ended in "out of memory" is
+        taken back through :meth:`load_state` and made again with fewer tiles.
+        """
 
     def epoch_end(self, epoch: int, step: int) -> Mapping[str, PreviewArrays]:
         """Return previews of the finished epoch, maybe none."""
