@@ -47,17 +47,16 @@ class Corrections:
 
     def recover(self) -> None:
         """Replay what a crash or power cut may have kept from the arrays."""
-        if self._database.is_read_only:
-            return
-        with self._database.transaction() as connection:
-            _, flushed = self._masks.state()
-            if flushed < journal.last_mask_entry(connection):
-                self._follow(connection, flushed)
+        _, flushed = self._masks.state()
+        if flushed < self._last_entry() and not self._database.is_read_only:
+            with self._database.transaction() as connection:
+                self._follow(connection, self._masks.state()[1])
 
     def read(self, image_id: int, box: Box) -> MaskArray:
         """Return (h, w) uint8 of ``box`` on the working grid, 254 where untouched."""
         self.catch_up()
-        return self._masks.read(image_id, box)
+        with self._database.reading():
+            return self._masks.read(image_id, box)
 
     def part(
         self, connection: sqlite3.Connection, image_id: int, box: Box, values: MaskArray
@@ -75,11 +74,8 @@ class Corrections:
 
     def catch_up(self) -> None:
         """Let the arrays follow the journal, also what other programs added to it."""
-        ((last,),) = self._database.rows(
-            "SELECT ifnull(max(id), 0) FROM journal WHERE kind = 'mask'"
-        )
         written, _ = self._masks.state()
-        if written < last and not self._database.is_read_only:
+        if written < self._last_entry() and not self._database.is_read_only:
             with self._database.transaction() as connection:
                 self._follow(connection, self._masks.state()[0])
 
@@ -124,6 +120,10 @@ class Corrections:
         if written > flushed and not self._database.is_read_only:
             self._masks.flush()
             self._masks.set_state(written, written)
+
+    def _last_entry(self) -> int:
+        with self._database.reading() as connection:
+            return journal.last_mask_entry(connection)
 
     def _follow(self, connection: sqlite3.Connection, after: int) -> None:
         last = journal.last_mask_entry(connection)

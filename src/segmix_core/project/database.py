@@ -43,9 +43,9 @@ class Database:
         """
         # The file gets its name when it is complete: a crash leaves no half project.
         temporary = path.with_name(f".{path.name}.new")
-        temporary.unlink(missing_ok=True)
         schema = resources.files("segmix_core.project").joinpath("schema.sql")
         try:
+            temporary.unlink(missing_ok=True)
             connection = sqlite3.connect(temporary, isolation_level=None)
             try:
                 connection.executescript(
@@ -56,9 +56,11 @@ class Database:
                 connection.executemany("INSERT INTO class VALUES (?,?,?)", classes)
             finally:
                 connection.close()
+            temporary.replace(path)
         except sqlite3.Error as error:
             raise _explained(error, path) from error
-        temporary.replace(path)
+        except OSError as error:
+            raise _unwritable(path, str(error)) from error
         return cls.open(path)
 
     @classmethod
@@ -111,9 +113,19 @@ class Database:
         self._connection.execute("PRAGMA synchronous = FULL")
         self._connection.execute("PRAGMA foreign_keys = ON")
         self._connection.execute("PRAGMA temp_store = MEMORY")
-        # Fails on a file that cannot be written, which opening alone does not.
-        self._connection.execute("BEGIN IMMEDIATE")
-        self._connection.execute("ROLLBACK")
+        self._probe_writing()
+
+    def _probe_writing(self) -> None:
+        # A file that cannot be written is noticed now, not at the first label.
+        self._connection.execute("PRAGMA busy_timeout = 0")
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute("ROLLBACK")
+        except sqlite3.OperationalError as error:
+            # Another program writes at the moment, so the file can be written.
+            if not error.sqlite_errorname.startswith("SQLITE_BUSY"):
+                raise
+        self._connection.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000:.0f}")
 
     def _check_version(self) -> None:
         (application,) = self._connection.execute("PRAGMA application_id").fetchone()
@@ -205,11 +217,7 @@ def _explained(error: sqlite3.Error, path: Path) -> Exception:
             "Free some space and try again; everything saved before is still there.",
         )
     if name.startswith((*_UNWRITABLE, "SQLITE_PERM", "SQLITE_AUTH")):
-        return ProjectError(
-            f"a folder that can be written to at {path.parent}",
-            f"one that cannot ({error})",
-            "Change its permissions, or copy the project to another folder.",
-        )
+        return _unwritable(path, str(error))
     if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
         return ProjectError(
             f"an undamaged project in {path}",
@@ -217,3 +225,11 @@ def _explained(error: sqlite3.Error, path: Path) -> Exception:
             "Keep the file, and restore a copy of the project folder.",
         )
     return error
+
+
+def _unwritable(path: Path, reason: str) -> ProjectError:
+    return ProjectError(
+        f"a folder that can be written to at {path.parent}",
+        f"one that cannot ({reason})",
+        "Change its permissions, or copy the project to another folder.",
+    )

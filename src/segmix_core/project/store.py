@@ -15,6 +15,7 @@ from segmix_core.project import drafts, edits, journal
 from segmix_core.project.colors import default_color
 from segmix_core.project.database import FILE_NAME, Database
 from segmix_core.project.drafts import Draft
+from segmix_core.project.import_draft import ImportContent, draft_import
 from segmix_core.project.mask_store import MaskArray
 from segmix_core.project.names import checked_color, checked_name
 from segmix_core.project.reader import ProjectReader
@@ -29,6 +30,7 @@ from segmix_core.project.records import (
     TilingPlan,
     TissueClass,
 )
+from segmix_core.project.relocation import relocated, write_paths
 
 Ids = npt.NDArray[np.int64]
 
@@ -95,27 +97,42 @@ class ProjectStore(ProjectReader):
         ProjectError
             If the name is taken or not valid, or there are 250 classes.
         """
-        classes = self.classes()
-        index = len(classes) + 1
-        color = default_color(index - 1) if color is None else color
-        new = TissueClass(index, checked_name(name, classes), checked_color(color))
-        text = f"Added the class {new.name}"
-        self._change("class", lambda _: drafts.draft_class(text, index, None, new))
-        return new
+        added: list[TissueClass] = []
+
+        def build(_: sqlite3.Connection) -> Draft:
+            classes = self.classes()
+            index = len(classes) + 1
+            wanted = default_color(index - 1) if color is None else color
+            checked = checked_name(name, classes), checked_color(wanted)
+            added.append(TissueClass(index, *checked))
+            text = f"Added the class {added[0].name}"
+            return drafts.draft_class(text, index, None, added[0])
+
+        self._change("class", build)
+        return added[0]
 
     def rename_class(self, index: int, name: str) -> None:
         """Give the class of ``index`` another name; ProjectError as in add_class."""
-        old, others = self._class_and_others(index)
-        new = TissueClass(index, checked_name(name, others), old.color)
-        text = f"Renamed the class {old.name} to {new.name}"
-        self._change("class", lambda _: drafts.draft_class(text, index, old, new))
+
+        def build(_: sqlite3.Connection) -> Draft:
+            old, others = self._class_and_others(index)
+            new = TissueClass(index, checked_name(name, others), old.color)
+            text = f"Renamed the class {old.name} to {new.name}"
+            return drafts.draft_class(text, index, old, new)
+
+        self._change("class", build)
 
     def recolor_class(self, index: int, color: str) -> None:
         """Give the class of ``index`` another colour "#rrggbb"."""
-        old, _ = self._class_and_others(index)
-        new = TissueClass(index, old.name, checked_color(color))
-        text = f"Changed the colour of {old.name}"
-        self._change("class", lambda _: drafts.draft_class(text, index, old, new))
+        wanted = checked_color(color)
+
+        def build(_: sqlite3.Connection) -> Draft:
+            old, _others = self._class_and_others(index)
+            new = TissueClass(index, old.name, wanted)
+            text = f"Changed the colour of {old.name}"
+            return drafts.draft_class(text, index, old, new)
+
+        self._change("class", build)
 
     def add_source(
         self,
@@ -157,10 +174,15 @@ class ProjectStore(ProjectReader):
         ValueError
             If an id is unknown, or the states do not fit.
         """
-        classes, ids = self.classes(), np.asarray(tile_ids, np.int64)
+        ids, states = np.asarray(tile_ids, np.int64), np.asarray(states)
         return self._change(
-            "labels",
-            lambda c: drafts.draft_labels(c, ids, np.asarray(states), classes),
+            "labels", lambda c: drafts.draft_labels(c, ids, states, self.classes())
+        )
+
+    def record_import(self, content: ImportContent) -> Change | None:
+        """Store what an importer read: tiles, labels, splits and groups at once."""
+        return self._change(
+            "labels", lambda c: draft_import(c, content, self.classes())
         )
 
     def set_reviews(self, tile_ids: Ids, review: Review) -> Change | None:
@@ -202,6 +224,22 @@ class ProjectStore(ProjectReader):
         change = self._change("mask", build)
         self._corrections.catch_up()
         return change
+
+    def relocate(self, source_id: int, new_path: Path) -> None:
+        """Tell the project where the files of a source are now. Not undone.
+
+        Raises
+        ------
+        ProjectError
+            If a file of the source is not there.
+        """
+        source = next((s for s in self.sources() if s.id == source_id), None)
+        if source is None:
+            raise ValueError(f"Expected the id of a source, got {source_id}")
+        images = self.images(source_id)
+        moves = relocated(source, images, Path(new_path))
+        with self._database.transaction() as connection:
+            write_paths(connection, source_id, Path(new_path), moves, self.path)
 
     def rebuild_corrections(self) -> None:
         """Make the arrays of corrected pixels anew from the journal."""
