@@ -3,6 +3,7 @@
 from segmix_core.runs.child import run_child
 from segmix_core.runs.folder import RunFolder, find_latest, list_runs
 from segmix_core.runs.follow import follow
+from segmix_core.runs.inputs import find_inputs, find_run
 from segmix_core.runs.launch import kill, launch
 from segmix_core.runs.previews import load_preview
 from segmix_core.runs.request import RunRequest
@@ -15,7 +16,9 @@ __all__ = [
     "RunState",
     "RunStatus",
     "RunWriter",
+    "find_inputs",
     "find_latest",
+    "find_run",
     "follow",
     "kill",
     "launch",

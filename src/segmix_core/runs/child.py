@@ -69,13 +69,15 @@ def _attempt(
         results = run_stage(request, writer)
     except SegmixError as error:
         traceback.print_exc()
-        return EXIT_ERROR, "failed", str(error), {}
+        about = {name: getattr(error, name) for name in ("expected", "got", "remedy")}
+        kind = {"error": type(error).__name__}
+        return EXIT_ERROR, "failed", str(error), kind | about
     except KeyboardInterrupt:
         return EXIT_CANCELLED, "cancelled", "Interrupted from the keyboard.", {}
     except Exception as error:  # noqa: BLE001 - the last place that can tell the user
         traceback.print_exc()
         message = f"Unexpected error: {type(error).__name__}: {error}"
-        return EXIT_UNEXPECTED, "failed", message, {}
+        return EXIT_UNEXPECTED, "failed", message, {"error": type(error).__name__}
     if writer.stopped:
         return EXIT_CANCELLED, "cancelled", "Stopped as asked.", results
     return EXIT_COMPLETED, "completed", "", results

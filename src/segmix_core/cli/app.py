@@ -1,0 +1,55 @@
+"""The program ``segmix``: its commands in the order of the work."""
+
+import typer
+
+from segmix_core.cli import control, health, projects, stages
+from segmix_core.cli.settings import settings_help
+
+app = typer.Typer(
+    name="segmix",
+    help="Pixel masks from image-level labels for pathology images.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+_PROJECT = "Project"
+app.command("new", rich_help_panel=_PROJECT)(projects.new)
+app.command("add", rich_help_panel=_PROJECT)(projects.add)
+app.command("import-labels", rich_help_panel=_PROJECT)(projects.import_labels)
+app.command("status", rich_help_panel=_PROJECT)(projects.status)
+
+_STAGES = "Stages, in their order"
+app.command(
+    "train",
+    rich_help_panel=_STAGES,
+    epilog=settings_help("train", "curriculum", "machine"),
+)(stages.train)
+app.command("cams", rich_help_panel=_STAGES, epilog=settings_help("cams", "machine"))(
+    stages.cams
+)
+app.command(
+    "pseudo-masks",
+    rich_help_panel=_STAGES,
+    epilog=settings_help("pseudo_masks", "machine"),
+)(stages.pseudo_masks)
+app.command(
+    "train-segmenter",
+    rich_help_panel=_STAGES,
+    epilog=settings_help("segmenter", "machine"),
+)(stages.train_segmenter)
+app.command(
+    "predict", rich_help_panel=_STAGES, epilog=settings_help("predict", "machine")
+)(stages.predict)
+app.command("export", rich_help_panel=_STAGES)(stages.export)
+
+_RUNS = "Runs that go on"
+app.command("watch", rich_help_panel=_RUNS)(control.watch_run)
+app.command("stop", rich_help_panel=_RUNS)(control.stop)
+
+app.command("doctor", rich_help_panel="Help")(health.doctor)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,68 @@
+"""The commands on a run that goes on: watch and stop."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from segmix_core.cli.options import ProjectOptions, takes
+from segmix_core.cli.voice import Voice
+from segmix_core.cli.watch import report, watch
+from segmix_core.errors import JobError
+from segmix_core.runs.child import EXIT_COMPLETED
+from segmix_core.runs.folder import RunFolder, list_runs
+from segmix_core.runs.inputs import find_run
+from segmix_core.runs.launch import kill
+from segmix_core.runs.status import RunState
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(ProjectOptions):
+    """What commands on a run take."""
+
+    run: Annotated[
+        str | None, typer.Argument(help="Name or folder; default: the newest run.")
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StopOptions(RunOptions):
+    """What ``stop`` takes."""
+
+    kill: Annotated[
+        bool, typer.Option("--kill", help="End the process if it does not listen.")
+    ] = False
+
+
+@takes(RunOptions)
+def watch_run(options: RunOptions, voice: Voice) -> int:
+    """Watch a run; Ctrl-C ends the watching, not the run."""
+    folder = _chosen(options)
+    try:
+        return watch(folder, voice)
+    except KeyboardInterrupt:
+        voice.say(f"The run goes on: {folder.path}")
+        return EXIT_COMPLETED
+
+
+@takes(StopOptions)
+def stop(options: StopOptions, voice: Voice) -> int:
+    """Ask a run to stop within its next step; it can be resumed."""
+    folder = _chosen(options)
+    if folder.state() is not RunState.RUNNING:
+        return report(folder, voice)
+    folder.request_stop()
+    if options.kill:
+        kill(folder)
+    voice.say(f"Asked to stop: {folder.path}")
+    voice.result({"run": str(folder.path), "state": str(folder.state())})
+    return EXIT_COMPLETED
+
+
+def _chosen(options: RunOptions) -> RunFolder:
+    runs = options.project / "runs"
+    if options.run:
+        return find_run(runs, options.run)
+    if found := list_runs(runs):
+        return found[-1]
+    raise JobError(f"a run in {runs}", "none", "Start one with 'segmix train'.")

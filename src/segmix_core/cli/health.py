@@ -1,0 +1,53 @@
+"""The command ``doctor``."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segmix_core.cli.options import Options, takes
+from segmix_core.cli.voice import Voice
+from segmix_core.doctor import Verdict, examine
+from segmix_core.runs.child import EXIT_COMPLETED, EXIT_UNEXPECTED
+
+_STYLES = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FAIL: "red"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoctorOptions(Options):
+    """What ``doctor`` takes."""
+
+    folder: Annotated[
+        Path, typer.Argument(help="Where projects will lie: disk space, permission.")
+    ] = Path()
+    python: Annotated[
+        str | None, typer.Option(help="The Python that will run the jobs.")
+    ] = None
+
+
+@takes(DoctorOptions)
+def doctor(options: DoctorOptions, voice: Voice) -> int:
+    """Check whether everything is installed and works."""
+    checks = examine(options.folder, options.python)
+    for check in checks:
+        remedy = f"  -> {check.remedy}" if check.remedy else ""
+        line = f"{check.verdict:<4}  {check.name:<12}  {check.message}{remedy}"
+        voice.say(line, _STYLES[check.verdict])
+    healthy = all(check.verdict is not Verdict.FAIL for check in checks)
+    voice.say("All is well." if healthy else "SegMix will not work fully.")
+    voice.result(
+        {
+            "healthy": healthy,
+            "checks": [
+                {
+                    "name": check.name,
+                    "verdict": str(check.verdict),
+                    "message": check.message,
+                    "remedy": check.remedy,
+                }
+                for check in checks
+            ],
+        }
+    )
+    return EXIT_COMPLETED if healthy else EXIT_UNEXPECTED

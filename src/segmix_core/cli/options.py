@@ -1,0 +1,193 @@
+"""What commands take: dataclasses whose fields are arguments and options."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, TypeVar, get_type_hints
+
+import typer
+
+from segmix_core.cli.settings import flag
+from segmix_core.cli.voice import Voice
+from segmix_core.errors import SegmixError
+from segmix_core.runs.child import EXIT_ERROR
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What every command takes."""
+
+    json: Annotated[
+        bool,
+        typer.Option("--json", help="Print one JSON object; text goes to stderr."),
+    ] = False
+
+
+AnyOptions = TypeVar("AnyOptions", bound=Options)
+ProjectPath = Annotated[Path, typer.Argument(help="The project folder.")]
+
+
+def takes(
+    options: type[AnyOptions],
+) -> Callable[[Callable[[AnyOptions, Voice], int]], Callable[..., None]]:
+    """Make a typer command of a function of ``options`` that returns its exit code.
+
+    Errors a user can act on become a message and exit code 2.
+    """
+
+    def decorate(function: Callable[[AnyOptions, Voice], int]) -> Callable[..., None]:
+        def command(**values: Any) -> None:
+            given = options(**values)
+            voice = Voice(given.json)
+            try:
+                code = function(given, voice)
+            except SegmixError as error:
+                voice.fail(error)
+                code = EXIT_ERROR
+            raise typer.Exit(code)
+
+        # Typer reads these two, so that the fields are written down once.
+        command.__annotations__ = get_type_hints(options, include_extras=True)
+        command.__signature__ = _signature(options)  # type: ignore[attr-defined]
+        command.__doc__ = function.__doc__
+        return command
+
+    return decorate
+
+
+def _signature(options: type[Options]) -> inspect.Signature:
+    # What all commands have is the last thing their help should tell.
+    found = inspect.signature(options)
+    first, *rest = found.parameters.values()
+    return found.replace(parameters=[*rest, first])
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectOptions(Options):
+    """What commands on a project take."""
+
+    project: ProjectPath
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageOptions(ProjectOptions):
+    """What every stage takes.
+
+    ``FLAGS`` maps fields of a stage to the settings they are short for.
+    """
+
+    FLAGS: ClassVar[dict[str, str]] = {}
+
+    set: Annotated[
+        list[str] | None,
+        typer.Option(help="Change a setting: section.field=value. Repeatable."),
+    ] = None
+    config: Annotated[
+        Path | None,
+        typer.Option(help="JSON file of settings, or an earlier run's config.json."),
+    ] = None
+    device: Annotated[str | None, flag("machine.device")] = None
+    threads: Annotated[int | None, flag("machine.threads")] = None
+    resume: Annotated[
+        str | None, typer.Option(help="Go on with this run (name or folder).")
+    ] = None
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return at once; the run goes on.")
+    ] = False
+
+    def flags(self) -> dict[str, object]:
+        """Return the settings that were given by flags; None where not."""
+        short = {"device": "machine.device", "threads": "machine.threads", **self.FLAGS}
+        return {setting: getattr(self, field) for field, setting in short.items()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FollowingOptions(StageOptions):
+    """What a stage takes that reads another run."""
+
+    run: Annotated[
+        str | None,
+        typer.Option(
+            help="The run to read (name or folder); default: the newest completed one."
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(StageOptions):
+    """What ``train`` takes."""
+
+    FLAGS: ClassVar[dict[str, str]] = {
+        "method": "train.method",
+        "epochs": "train.epochs",
+        "batch_size": "train.batch_size",
+        "seed": "train.seed",
+    }
+
+    method: Annotated[str | None, flag("train.method")] = None
+    epochs: Annotated[int | None, flag("train.epochs")] = None
+    batch_size: Annotated[int | None, flag("train.batch_size")] = None
+    seed: Annotated[int | None, flag("train.seed")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CamOptions(FollowingOptions):
+    """What ``cams`` takes."""
+
+    FLAGS: ClassVar[dict[str, str]] = {"batch_size": "cams.batch_size"}
+
+    batch_size: Annotated[int | None, flag("cams.batch_size")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PseudoMaskOptions(FollowingOptions):
+    """What ``pseudo-masks`` takes."""
+
+    FLAGS: ClassVar[dict[str, str]] = {"background": "pseudo_masks.background"}
+
+    background: Annotated[str | None, flag("pseudo_masks.background")] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmenterOptions(FollowingOptions):
+    """What ``train-segmenter`` takes."""
+
+    FLAGS: ClassVar[dict[str, str]] = {
+        "epochs": "segmenter.epochs",
+        "batch_size": "segmenter.batch_size",
+        "seed": "segmenter.seed",
+    }
+
+    epochs: Annotated[int | None, flag("segmenter.epochs")] = None
+    batch_size: Annotated[int | None, flag("segmenter.batch_size")] = None
+    seed: Annotated[int | None, flag("segmenter.seed")] = None
+
+
+Slides = Annotated[
+    list[str] | None,
+    typer.Argument(help="Names or paths of images of the project; default: all."),
+]
+Format = Annotated[
+    str,
+    typer.Option(help="ome: OME-TIFF; generic: TIFF that OpenSlide reads."),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictOptions(FollowingOptions):
+    """What ``predict`` takes."""
+
+    FLAGS: ClassVar[dict[str, str]] = {"batch_size": "predict.batch_size"}
+
+    slides: Slides = None
+    batch_size: Annotated[int | None, flag("predict.batch_size")] = None
+    format: Format = "ome"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions(FollowingOptions):
+    """What ``export`` takes."""
+
+    slides: Slides = None
+    format: Format = "ome"

@@ -1,0 +1,232 @@
+"""The commands on a project: new, add, import-labels, status."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from segmix_core.cli.options import ProjectOptions, takes
+from segmix_core.cli.voice import Voice
+from segmix_core.runs.child import EXIT_COMPLETED
+from segmix_core.runs.folder import list_runs
+
+if TYPE_CHECKING:
+    from segmix_core.project.store import ProjectStore
+
+_SHOWN_RUNS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewOptions(ProjectOptions):
+    """What ``new`` takes."""
+
+    classes: Annotated[
+        str, typer.Option(help="Names of the classes, separated by commas.")
+    ]
+    colors: Annotated[
+        str | None, typer.Option(help="Their colours, such as '#e69f00,#56b4e9'.")
+    ] = None
+
+
+@takes(NewOptions)
+def new(options: NewOptions, voice: Voice) -> int:
+    """Make a project with its classes."""
+    from segmix_core.project.store import ProjectStore
+
+    names = _split(options.classes)
+    colors = _split(options.colors) if options.colors else None
+    with ProjectStore.create(options.project, names, _matching(names, colors)) as store:
+        classes = store.classes()
+    voice.say(f"Made {options.project} with {len(classes)} classes.", "green")
+    voice.result(
+        {
+            "project": str(options.project.absolute()),
+            "classes": [
+                {"index": entry.index, "name": entry.name, "color": entry.color}
+                for entry in classes
+            ],
+        }
+    )
+    return EXIT_COMPLETED
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddOptions(ProjectOptions):
+    """What ``add`` takes."""
+
+    paths: Annotated[
+        list[Path], typer.Argument(help="Slides, or folders of tile images.")
+    ]
+    tile_px: Annotated[
+        int | None, typer.Option(help="Edge of a tile, in working pixels.")
+    ] = None
+    stride_px: Annotated[
+        int | None, typer.Option(help="Distance of tiles; default: the tile's edge.")
+    ] = None
+    mpp: Annotated[
+        float | None, typer.Option(help="Work at this many µm per pixel.")
+    ] = None
+    slide_mpp: Annotated[
+        float | None, typer.Option(help="µm per pixel of slides that do not say.")
+    ] = None
+    min_tissue: Annotated[
+        float, typer.Option(help="Share of tissue a tile of a slide needs (0..1).")
+    ] = 0.25
+
+
+@takes(AddOptions)
+def add(options: AddOptions, voice: Voice) -> int:
+    """Add slides or folders of tile images to a project."""
+    from segmix_core.intake import add_paths
+    from segmix_core.project.store import ProjectStore
+
+    with ProjectStore.open(options.project) as store:
+        report = add_paths(
+            store,
+            options.paths,
+            tile_px=options.tile_px,
+            stride_px=options.stride_px,
+            mpp=options.mpp,
+            slide_mpp=options.slide_mpp,
+            min_tissue=options.min_tissue,
+        )
+        sources = [_source(store, entry.id) for entry in report.sources]
+    for entry in sources:
+        voice.say(
+            f"Added {entry['name']}: {entry['images']} images, {entry['tiles']} tiles.",
+            "green",
+        )
+    for note in report.notes:
+        voice.warn(note)
+    voice.result({"sources": sources, "notes": list(report.notes)})
+    return EXIT_COMPLETED
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportOptions(ProjectOptions):
+    """What ``import-labels`` takes."""
+
+    file: Annotated[Path, typer.Argument(help="A CSV file, or a folder.")]
+    kind: Annotated[
+        str, typer.Option(help="Kind of the file; auto: from its header.")
+    ] = "auto"
+    preset: Annotated[
+        str | None,
+        typer.Option(help="Which classes the digits in file names mean."),
+    ] = None
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace windows that have labels.")
+    ] = False
+
+
+@takes(ImportOptions)
+def import_labels(options: ImportOptions, voice: Voice) -> int:
+    """Read tile labels from a CSV file or from file names."""
+    from segmix_core.project.labels_import import import_labels as read_labels
+    from segmix_core.project.store import ProjectStore
+
+    with ProjectStore.open(options.project) as store:
+        report = read_labels(
+            store,
+            options.file,
+            kind=options.kind,
+            preset=options.preset,
+            replace=options.replace,
+        )
+    voice.say(
+        f"Labelled {report.tiles} tiles of {report.images} images.",
+        "green",
+    )
+    for note in report.notes:
+        voice.warn(note)
+    voice.result(
+        {
+            "images": report.images,
+            "tiles": report.tiles,
+            "labels": report.labels,
+            "notes": list(report.notes),
+        }
+    )
+    return EXIT_COMPLETED
+
+
+@takes(ProjectOptions)
+def status(options: ProjectOptions, voice: Voice) -> int:
+    """Show sources, labels and runs of a project."""
+    from segmix_core.project.store import ProjectStore
+
+    with ProjectStore.open(options.project) as store:
+        sources = [_source(store, entry.id) for entry in store.sources()]
+        labels = _labels(store)
+        runs = _runs(store)
+    _table(voice, "Sources", sources)
+    _table(voice, "Tiles per class", labels)
+    _table(voice, "Runs", runs[-_SHOWN_RUNS:])
+    voice.result({"sources": sources, "classes": labels, "runs": runs})
+    return EXIT_COMPLETED
+
+
+def _source(store: "ProjectStore", source_id: int) -> dict[str, Any]:
+    source = next(entry for entry in store.sources() if entry.id == source_id)
+    tiles = store.tiles(source_id)
+    return {
+        "id": source.id,
+        "name": source.name,
+        "kind": str(source.kind),
+        "images": len(store.images(source_id)),
+        "tiles": len(tiles),
+        "labelled": int((tiles.labels >= 0).any(axis=1).sum()),
+        "path": str(source.path),
+    }
+
+
+def _labels(store: "ProjectStore") -> list[dict[str, Any]]:
+    labels = store.tiles().labels
+    return [
+        {
+            "index": entry.index,
+            "name": entry.name,
+            "color": entry.color,
+            "present": int((labels[:, entry.index - 1] == 1).sum()),
+            "absent": int((labels[:, entry.index - 1] == 0).sum()),
+            "unknown": int((labels[:, entry.index - 1] == -1).sum()),
+        }
+        for entry in store.classes()
+    ]
+
+
+def _runs(store: "ProjectStore") -> list[dict[str, Any]]:
+    found = []
+    for folder in list_runs(store.runs_path):
+        request, now = folder.request(), folder.status()
+        found.append(
+            {
+                "run": folder.name,
+                "stage": request.stage,
+                "state": str(folder.state()),
+                "step": now.step,
+                "total": now.total,
+                "labels changed since": request.revision < store.revision,
+            }
+        )
+    return found
+
+
+def _table(voice: Voice, title: str, rows: list[dict[str, Any]]) -> None:
+    if not rows:
+        voice.say(f"{title}: none yet.")
+        return
+    voice.table(title, list(rows[0]), [list(row.values()) for row in rows])
+
+
+def _split(names: str) -> list[str]:
+    return [name.strip() for name in names.split(",")]
+
+
+def _matching(names: list[str], colors: list[str] | None) -> list[str] | None:
+    if colors is not None and len(colors) != len(names):
+        raise typer.BadParameter(
+            f"{len(colors)} colours for {len(names)} classes", param_hint="--colors"
+        )
+    return colors

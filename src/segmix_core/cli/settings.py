@@ -1,0 +1,126 @@
+"""Settings on the command line: flags, ``--set``, ``--config``, and their help.
+
+Everything is read from :mod:`segmix_core.config`; nothing is repeated here.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import annotated_types as limits
+import typer
+from pydantic.fields import FieldInfo
+
+from segmix_core.config import RunConfig
+from segmix_core.errors import ConfigError
+from segmix_core.files import read_json
+
+
+def build_config(
+    flags: Mapping[str, object], assignments: Sequence[str], file: Path | None
+) -> RunConfig:
+    """Return the settings of a run.
+
+    Parameters
+    ----------
+    flags
+        Dotted setting to value; None is left at its default.
+    assignments
+        Texts of the form ``section.field=value``; they win over flags.
+    file
+        JSON file of settings, or the ``config.json`` of an earlier run; both win
+        over it.
+
+    Raises
+    ------
+    ConfigError
+        Naming the setting, or the file, that is wrong.
+    """
+    changes = {name: value for name, value in flags.items() if value is not None}
+    changes |= dict(_parse(text) for text in assignments)
+    return RunConfig.parse(_read(file) if file else {}).replace(changes)
+
+
+def flag(name: str) -> Any:
+    """Return a typer option with the help of a dotted setting."""
+    return typer.Option(help=_text(name), show_default=False)
+
+
+def settings_help(*sections: str) -> str:
+    """Return the settings of some sections with default, range and description."""
+    lines = ["[bold]Settings[/bold] for --set and --config:"]
+    for section in sections:
+        model = type(getattr(RunConfig(), section))
+        for field in model.model_fields:
+            name = f"{section}.{field}"
+            lines.append(f"[cyan]{name}[/cyan] {_text(name)}")
+    return "\n\n".join(lines)
+
+
+def _text(name: str) -> str:
+    section, _, field = name.partition(".")
+    info = type(getattr(RunConfig(), section)).model_fields[field]
+    allowed = _choices(info.annotation) or _range(info)
+    facts = "; ".join(
+        text for text in (allowed, f"default {_show(info.default)}") if text
+    )
+    return rf"{info.description} ({facts})"
+
+
+def _choices(annotation: Any) -> str:
+    if get_origin(annotation) is Literal:
+        return " | ".join(str(choice) for choice in get_args(annotation))
+    return ""
+
+
+def _range(info: FieldInfo) -> str:
+    low = high = ""
+    for limit in info.metadata:
+        match limit:
+            case limits.Ge(ge=value):
+                low = f">= {value}"
+            case limits.Gt(gt=value):
+                low = f"> {value}"
+            case limits.Le(le=value):
+                high = f"<= {value}"
+    if low.startswith(">=") and high:
+        return f"{low[3:]}..{high[3:]}"
+    return " and ".join(part for part in (low, high) if part)
+
+
+def _show(value: object) -> str:
+    # Rich reads square brackets as markup.
+    shown = "empty" if value is None else json.dumps(value)
+    return shown.strip('"').replace("[", r"\[")
+
+
+def _parse(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ConfigError(
+            "a setting of the form section.field=value",
+            repr(text),
+            "For instance: --set train.epochs=4",
+        )
+    try:
+        return name.strip(), json.loads(value)
+    except ValueError:
+        return name.strip(), value
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        content = read_json(file)
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"a JSON file of settings at {file}", str(error), "Correct it."
+        ) from error
+    if not isinstance(content, dict):
+        raise ConfigError(
+            f"a JSON object of settings in {file}",
+            type(content).__name__,
+            'For instance: {"train": {"epochs": 4}}',
+        )
+    # A run's own request has the settings as one of its parts.
+    return dict(content["config"]) if "stage" in content else content

@@ -1,0 +1,193 @@
+"""The commands that start a run: one a stage."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from segmix_core.cli.options import (
+    CamOptions,
+    ExportOptions,
+    FollowingOptions,
+    PredictOptions,
+    PseudoMaskOptions,
+    SegmenterOptions,
+    StageOptions,
+    TrainOptions,
+    takes,
+)
+from segmix_core.cli.settings import build_config
+from segmix_core.cli.voice import Voice
+from segmix_core.cli.watch import stopping, watch
+from segmix_core.errors import ConfigError, JobError, ProjectError
+from segmix_core.runs.child import EXIT_COMPLETED
+from segmix_core.runs.folder import RunFolder
+from segmix_core.runs.inputs import find_inputs, find_run
+from segmix_core.runs.launch import launch
+from segmix_core.runs.request import RunRequest
+
+if TYPE_CHECKING:
+    from segmix_core.project.store import ProjectStore
+
+FORMATS = ("ome", "generic")
+
+
+@takes(TrainOptions)
+def train(options: TrainOptions, voice: Voice) -> int:
+    """Train the CAM classifier on the labelled tiles."""
+    return run_stage(Order("train", options), voice)
+
+
+@takes(CamOptions)
+def cams(options: CamOptions, voice: Voice) -> int:
+    """Compute the class activation maps of all tiles."""
+    return run_stage(Order("cams", options), voice)
+
+
+@takes(PseudoMaskOptions)
+def pseudo_masks(options: PseudoMaskOptions, voice: Voice) -> int:
+    """Make pseudo masks of class activation maps."""
+    return run_stage(Order("pseudo-masks", options), voice)
+
+
+@takes(SegmenterOptions)
+def train_segmenter(options: SegmenterOptions, voice: Voice) -> int:
+    """Train a segmenter on pseudo masks and corrections."""
+    return run_stage(Order("train-segmenter", options), voice)
+
+
+@takes(PredictOptions)
+def predict(options: PredictOptions, voice: Voice) -> int:
+    """Segment whole slides and write the masks as TIFF."""
+    return run_stage(
+        Order("predict", options, options.format, options.slides or []), voice
+    )
+
+
+@takes(ExportOptions)
+def export(options: ExportOptions, voice: Voice) -> int:
+    """Write masks, with corrections, as TIFF."""
+    return run_stage(
+        Order("export", options, options.format, options.slides or []), voice
+    )
+
+
+@dataclass(frozen=True)
+class Order:
+    """A stage as it was typed."""
+
+    stage: str
+    options: StageOptions
+    format: str | None = None
+    slides: list[str] = field(default_factory=list)
+
+
+def run_stage(order: Order, voice: Voice) -> int:
+    """Launch a stage and watch it; return the exit code."""
+    options = order.options
+    folder = _resumed(order) if options.resume else _created(order)
+    pid = launch(folder)
+    if options.detach:
+        voice.say(f"Running as process {pid}: {folder.path}")
+        voice.result(
+            {
+                "run": str(folder.path),
+                "stage": order.stage,
+                "state": "running",
+                "pid": pid,
+            }
+        )
+        return EXIT_COMPLETED
+    with stopping(folder, voice):
+        return watch(folder, voice)
+
+
+def _created(order: Order) -> RunFolder:
+    from segmix_core.project.readiness import check_trainable
+    from segmix_core.project.store import ProjectStore
+
+    options = order.options
+    config = build_config(options.flags(), options.set or [], options.config)
+    with ProjectStore.open(options.project) as store:
+        if order.stage == "train":
+            check_trainable(store)
+        request = RunRequest(
+            stage=order.stage,
+            project=options.project.absolute(),
+            config=config.model_dump(mode="json"),
+            inputs=_inputs(store, order),
+            options=_choices(store, order),
+            revision=store.revision,
+        )
+        return RunFolder.create(store.runs_path, request)
+
+
+def _resumed(order: Order) -> RunFolder:
+    options = order.options
+    given = [name for name, value in options.flags().items() if value is not None]
+    if given or options.set or options.config:
+        raise ConfigError(
+            "a resumed run with the settings it began with",
+            f"new settings ({', '.join(given) or '--set or --config'})",
+            "Leave them out, or start a new run.",
+        )
+    folder = find_run(options.project / "runs", options.resume or "")
+    stage = folder.request().stage
+    if stage != order.stage:
+        raise JobError(
+            f"a run of '{order.stage}' to go on with",
+            f"one of '{stage}'",
+            f"Use 'segmix {stage}'.",
+        )
+    return folder
+
+
+def _inputs(store: "ProjectStore", order: Order) -> dict[str, Any]:
+    options = order.options
+    name = options.run if isinstance(options, FollowingOptions) else None
+    run = find_run(store.runs_path, name) if name else None
+    return find_inputs(store.runs_path, order.stage, run)
+
+
+def _choices(store: "ProjectStore", order: Order) -> dict[str, Any]:
+    if order.format is None:
+        return {}
+    if order.format not in FORMATS:
+        raise ConfigError(
+            f"one of the formats {', '.join(FORMATS)}",
+            repr(order.format),
+            "Choose one of them.",
+        )
+    chosen: dict[str, Any] = {"format": order.format}
+    if order.slides:
+        chosen["image_ids"] = [
+            image for name in order.slides for image in image_ids(store, name)
+        ]
+    return chosen
+
+
+def image_ids(store: "ProjectStore", name: str) -> list[int]:
+    """Return the ids of the images of a source, or of one image, by name or path.
+
+    Raises
+    ------
+    ProjectError
+        If the project has nothing of that name.
+    """
+    sources = {
+        source.id
+        for source in store.sources()
+        if name in {source.name, str(source.path), source.path.name}
+    }
+    found = [
+        image.id
+        for image in store.images()
+        if image.source_id in sources
+        or name in {str(image.path), image.path.name, image.path.stem}
+    ]
+    if not found:
+        names = ", ".join(source.name for source in store.sources()[:5])
+        raise ProjectError(
+            "an image or source of the project",
+            repr(name),
+            f"Its sources are {names}." if names else "Add it with 'segmix add'.",
+        )
+    return found

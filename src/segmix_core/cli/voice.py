@@ -1,0 +1,76 @@
+"""How commands speak: to a person, or to a program that asked for JSON."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from segmix_core.errors import SegmixError
+
+
+class Voice:
+    """Text for people, and one JSON object for programs.
+
+    Parameters
+    ----------
+    as_json
+        Whether stdout belongs to the JSON object; text then goes to stderr.
+    """
+
+    def __init__(self, as_json: bool = False) -> None:
+        self.as_json = as_json
+        self.console = Console(stderr=as_json, highlight=False)
+        self._problems = Console(stderr=True, highlight=False)
+
+    def say(self, text: str, style: str | None = None) -> None:
+        """Print a line for a person, never broken by us."""
+        self.console.print(text, style=style, markup=False, soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        """Print a warning."""
+        self._problems.print(
+            f"Warning: {text}", style="yellow", markup=False, soft_wrap=True
+        )
+
+    def fail(self, error: SegmixError) -> None:
+        """Tell what went wrong, in the form that was asked for."""
+        kind = type(error).__name__
+        self.failed(
+            str(error),
+            error=kind,
+            expected=error.expected,
+            got=error.got,
+            remedy=error.remedy,
+        )
+
+    def failed(self, message: str, **facts: Any) -> None:
+        """Print an error message; ``facts`` are added to the JSON object."""
+        self._problems.print(
+            f"Error: {message}", style="red", markup=False, soft_wrap=True
+        )
+        self.result({"message": message, **facts})
+
+    def result(self, content: dict[str, Any]) -> None:
+        """Print the JSON object, if it was asked for."""
+        if self.as_json:
+            text = json.dumps(content, indent=1, ensure_ascii=False, default=str)
+            Console(highlight=False).print(text, markup=False, soft_wrap=True)
+
+    def table(
+        self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
+    ) -> None:
+        """Print a table; numbers are aligned to the right."""
+        table = Table(title=title, title_justify="left", title_style="bold")
+        for index, name in enumerate(columns):
+            numbers = bool(rows) and all(isinstance(row[index], int) for row in rows)
+            table.add_column(name, justify="right" if numbers else "left")
+        for row in rows:
+            table.add_row(*(_plain(value) for value in row))
+        self.console.print(table)
+
+
+def _plain(value: object) -> str:
+    # Square brackets are common in file names, and markup to rich.
+    return str(value).replace("[", r"\[")

@@ -1,0 +1,165 @@
+"""A run as lines and a progress bar."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from segmix_core import events
+from segmix_core.cli.voice import Voice
+from segmix_core.runs.child import (
+    EXIT_CANCELLED,
+    EXIT_COMPLETED,
+    EXIT_ERROR,
+    EXIT_UNEXPECTED,
+)
+from segmix_core.runs.folder import RunFolder
+from segmix_core.runs.follow import follow
+from segmix_core.runs.launch import kill
+from segmix_core.runs.status import RunState
+
+_LOG_LINES = 20
+
+
+def watch(folder: RunFolder, voice: Voice) -> int:
+    """Show the current life of a run until it ends; return the exit code it stands for.
+
+    0 completed, 1 unexpected failure, 2 an error the user can solve, 3 cancelled.
+    """
+    with _progress(voice) as progress:
+        screen = _Screen(voice, progress, folder.request().stage)
+        for batch in follow(folder, offset=folder.status().events_from):
+            for event in batch:
+                screen.show(event)
+    return report(folder, voice)
+
+
+def report(folder: RunFolder, voice: Voice) -> int:
+    """Tell how a run ended; return the exit code that stands for it."""
+    state, ended = folder.state(), folder.ended()
+    facts: dict[str, Any] = {
+        "run": str(folder.path),
+        "stage": folder.request().stage,
+        "state": str(state),
+        "results": ended.results if ended else {},
+    }
+    if state is RunState.COMPLETED:
+        for name, value in facts["results"].items():
+            voice.say(f"{name}: {value}")
+        voice.say(f"Completed: {folder.path}", "green")
+        voice.result({**facts, "message": ""})
+        return EXIT_COMPLETED
+    if state is RunState.CANCELLED:
+        voice.say(f"Stopped. Go on with: --resume {folder.name}", "yellow")
+        voice.result({**facts, "message": ended.message if ended else ""})
+        return EXIT_CANCELLED
+    if state is RunState.FAILED and ended:
+        voice.failed(ended.message, **facts)
+        return EXIT_ERROR if "remedy" in ended.results else EXIT_UNEXPECTED
+    voice.say(folder.log_tail(_LOG_LINES), "dim")
+    voice.failed(
+        "The process died without a word; its last lines are above. "
+        f"Go on with: --resume {folder.name}",
+        **facts,
+    )
+    return EXIT_UNEXPECTED
+
+
+@contextmanager
+def stopping(folder: RunFolder, voice: Voice) -> Iterator[None]:
+    """Let Ctrl-C ask the run to stop, and a second Ctrl-C kill it."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if folder.stop_path.exists():
+            voice.warn("Killing the run.")
+            kill(folder)
+        else:
+            voice.warn("Stopping after this step; press Ctrl-C again to kill.")
+            folder.request_stop()
+
+    # Python hands signals to the main thread only.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    former = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, former)
+
+
+class _Screen:
+    """Turns events into a bar and lines."""
+
+    def __init__(self, voice: Voice, progress: Progress, stage: str) -> None:
+        self._voice = voice
+        self._progress = progress
+        self._task: TaskID = progress.add_task(stage, total=None, left="", facts="")
+        self._show: dict[type[events.Event], Callable[[Any], None]] = {
+            events.StageStarted: self._started,
+            events.Progress: self._moved,
+            events.Metrics: self._measured,
+            events.CurriculumDecided: self._decided,
+            events.Warned: lambda event: voice.warn(event.message),
+        }
+
+    def show(self, event: events.Event) -> None:
+        """Show one event; kinds that mean nothing to a reader are skipped."""
+        if handler := self._show.get(type(event)):
+            handler(event)
+
+    def _started(self, event: events.StageStarted) -> None:
+        where = f" on {event.device}" if event.device else ""
+        since = f", from step {event.resumed_at}" if event.resumed_at else ""
+        self._voice.say(f"{event.stage}: {event.total_steps} steps{where}{since}")
+        total = event.total_steps or None
+        self._progress.update(self._task, total=total, completed=event.resumed_at)
+
+    def _moved(self, event: events.Progress) -> None:
+        self._progress.update(
+            self._task,
+            total=event.total or None,
+            completed=event.step,
+            left=time_left(event.seconds_left),
+        )
+
+    def _measured(self, event: events.Metrics) -> None:
+        shown = ("loss", "patch_size", "shuffle_ratio")
+        parts = [
+            f"{name.replace('_', ' ')} {event.values[name]:.4g}"
+            for name in shown
+            if name in event.values
+        ]
+        self._progress.update(self._task, facts="  ".join(parts))
+
+    def _decided(self, event: events.CurriculumDecided) -> None:
+        self._voice.say(
+            f"step {event.step}: patch size {event.patch_size} px, "
+            f"shuffle ratio {event.shuffle_ratio:.2f} ({event.reason})",
+            "dim",
+        )
+
+
+def time_left(seconds: float | None) -> str:
+    """Return a span of time for a person: "2 h 05 min", "3 min", "40 s"."""
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min left"
+    return f"{minutes} min {rest:02d} s left" if minutes else f"{rest} s left"
+
+
+def _progress(voice: Voice) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total}"),
+        TextColumn("{task.fields[left]}"),
+        TextColumn("{task.fields[facts]}"),
+        console=voice.console,
+    )

@@ -1,0 +1,223 @@
+"""Is everything here that SegMix needs? One check a line, each with its remedy.
+
+Torch and Qt are asked in processes of their own: a broken installation of either may
+take its process with it.
+"""
+
+import json
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from enum import StrEnum, unique
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+_DISTRIBUTION = "napari-segmix"
+_OPTIONAL = ("torch", "torchvision", "timm", "segmentation-models-pytorch", "napari")
+_BAD_QT = {"6.11.0": "docks cannot be undocked", "6.11.1": "docks cannot be undocked"}
+_FREE_FAIL, _FREE_WARN = 1 << 30, 10 << 30
+_MEMORY_WARN = 4 << 30
+_ASK_SECONDS = 120
+
+_TORCH = """
+import json, platform, torch, segmix_core.events
+cuda = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+devices = ["cpu", *(f"cuda:{i} ({name})" for i, name in enumerate(cuda))]
+devices += ["mps"] if torch.backends.mps.is_available() else []
+print(json.dumps({
+    "torch": torch.__version__, "devices": devices,
+    "python": platform.python_version(),
+}))
+"""
+_QT = """
+import json
+from qtpy import API_NAME, QT_VERSION
+from qtpy.QtGui import QGuiApplication, QOffscreenSurface, QOpenGLContext
+application = QGuiApplication([])
+surface, context = QOffscreenSurface(), QOpenGLContext()
+surface.create()
+works = context.create() and context.makeCurrent(surface)
+size = context.format() if works else None
+print(json.dumps({
+    "binding": API_NAME, "qt": QT_VERSION,
+    "opengl": f"{size.majorVersion()}.{size.minorVersion()}" if size else "",
+}))
+"""
+
+
+@unique
+class Verdict(StrEnum):
+    """How bad a finding is."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding: what was looked at, what was found, what to do about it."""
+
+    name: str
+    verdict: Verdict
+    message: str
+    remedy: str = ""
+
+
+def examine(folder: Path, python: str | None = None) -> tuple[Check, ...]:
+    """Check interpreter, packages, torch, Qt, and the disk below ``folder``.
+
+    ``python`` is the interpreter for jobs; None takes the one that runs now.
+    """
+    return (
+        check_python(),
+        *check_packages(),
+        check_torch(python or sys.executable),
+        check_qt(),
+        check_memory(psutil.virtual_memory().total),
+        check_disk(folder),
+        check_writing(folder),
+    )
+
+
+def check_python(found: tuple[int, ...] = sys.version_info[:3]) -> Check:
+    """Check the version of Python."""
+    name = ".".join(str(part) for part in found)
+    if found < (3, 11):
+        return Check("python", Verdict.FAIL, name, "Install Python 3.11 or newer.")
+    return Check("python", Verdict.OK, f"{name} on {platform.platform(terse=True)}")
+
+
+def check_packages() -> tuple[Check, ...]:
+    """Check that what SegMix depends on is installed, without importing it."""
+    needed = [
+        line.split(";")[0]
+        for line in requires(_DISTRIBUTION) or []
+        if "extra" not in line
+    ]
+    names = [_name(line) for line in needed]
+    missing = [name for name in names if not _installed(name)]
+    found = [f"{name} {_installed(name)}" for name in _OPTIONAL if _installed(name)]
+    lacking = [name for name in _OPTIONAL if not _installed(name)]
+    own = f"segmix {version(_DISTRIBUTION)}, {len(names) - len(missing)} packages"
+    required = (
+        Check("packages", Verdict.FAIL, f"missing: {', '.join(missing)}", _INSTALL)
+        if missing
+        else Check("packages", Verdict.OK, own)
+    )
+    optional = (
+        Check("extras", Verdict.WARN, f"missing: {', '.join(lacking)}", _INSTALL_ALL)
+        if lacking
+        else Check("extras", Verdict.OK, ", ".join(found))
+    )
+    return required, optional
+
+
+_INSTALL = "pip install --force-reinstall napari-segmix"
+_INSTALL_ALL = 'pip install "napari-segmix[all]"'
+
+
+def check_torch(python: str) -> Check:
+    """Check that ``python`` can run jobs, and which devices torch sees."""
+    answer, problem = _ask(python, _TORCH)
+    if answer is None:
+        remedy = 'pip install "napari-segmix[torch]", or choose another Python.'
+        return Check("torch", Verdict.FAIL, problem, remedy)
+    devices = ", ".join(answer["devices"])
+    message = f"{answer['torch']} on {devices}, Python {answer['python']}"
+    return Check("torch", Verdict.OK, message)
+
+
+def check_qt() -> Check:
+    """Check the Qt binding and OpenGL on the current display."""
+    answer, problem = _ask(sys.executable, _QT)
+    if answer is None:
+        if "platform plugin" in problem:
+            # Qt lists its plugins last, and the reason somewhere above.
+            problem = "Qt found no display"
+        remedy = "The command line works without; the dock needs the extra 'qt'."
+        return Check("qt", Verdict.WARN, problem, remedy)
+    name = f"{answer['binding']} (Qt {answer['qt']})"
+    if not answer["opengl"]:
+        remedy = "Use a display with OpenGL, such as Xvfb; 'offscreen' has none."
+        return Check("qt", Verdict.WARN, f"{name} without OpenGL", remedy)
+    if trouble := _BAD_QT.get(answer["qt"]):
+        remedy = "Install another Qt version."
+        return Check("qt", Verdict.WARN, f"{name}: {trouble}", remedy)
+    return Check("qt", Verdict.OK, f"{name}, OpenGL {answer['opengl']}")
+
+
+def check_memory(total_bytes: int) -> Check:
+    """Check the size of the memory, in bytes."""
+    message = f"{total_bytes / 2**30:.1f} GiB"
+    if total_bytes < _MEMORY_WARN:
+        return Check("memory", Verdict.WARN, message, "Use small batches.")
+    return Check("memory", Verdict.OK, message)
+
+
+def check_disk(folder: Path, free_bytes: int | None = None) -> Check:
+    """Check the free space below ``folder``, in bytes."""
+    if free_bytes is None:
+        try:
+            free_bytes = shutil.disk_usage(folder).free
+        except OSError as error:
+            message = f"{folder}: {error.strerror}"
+            return Check("disk", Verdict.FAIL, message, "Choose another folder.")
+    message = f"{free_bytes / 2**30:.1f} GiB free in {folder.absolute()}"
+    if free_bytes < _FREE_WARN:
+        verdict = Verdict.FAIL if free_bytes < _FREE_FAIL else Verdict.WARN
+        return Check("disk", verdict, message, "Free disk space.")
+    return Check("disk", Verdict.OK, message)
+
+
+def check_writing(folder: Path) -> Check:
+    """Check that files can be made in ``folder``."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return Check("writing", Verdict.OK, f"allowed in {folder.absolute()}")
+    except OSError as error:
+        message = f"{folder.absolute()}: {error.strerror}"
+        return Check("writing", Verdict.FAIL, message, "Choose another folder.")
+
+
+def _ask(python: str, program: str) -> tuple[dict[str, Any] | None, str]:
+    try:
+        done = subprocess.run(
+            [python, "-P", "-c", program],
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=_ASK_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return None, f"{python} did not answer within {_ASK_SECONDS} s"
+    except OSError as error:
+        return None, f"{python}: {error.strerror}"
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[
+            -1
+        ]
+        return None, last
+    return json.loads(done.stdout.strip().splitlines()[-1]), ""
+
+
+def _installed(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
+
+
+def _name(requirement: str) -> str:
+    for index, letter in enumerate(requirement):
+        if not (letter.isalnum() or letter in "-_."):
+            return requirement[:index]
+    return requirement

@@ -1,0 +1,85 @@
+"""Which runs a stage works on: by default the newest completed ones."""
+
+from pathlib import Path
+
+from segmix_core.errors import JobError
+from segmix_core.runs.folder import RunFolder, find_latest, list_runs
+
+INPUT_STAGES: dict[str, tuple[str, ...]] = {
+    "train": (),
+    "cams": ("train",),
+    "pseudo-masks": ("cams",),
+    "train-segmenter": ("pseudo-masks",),
+    "predict": ("train-segmenter",),
+    "export": ("predict", "pseudo-masks"),
+}
+"""Every stage with the stages it can read; of several the first one found is taken."""
+
+
+def find_inputs(
+    runs_path: Path, stage: str, run: RunFolder | None = None
+) -> dict[str, Path]:
+    """Return the ``inputs`` of a request for ``stage``.
+
+    Parameters
+    ----------
+    runs_path
+        Where the project's runs are.
+    stage
+        One of :data:`INPUT_STAGES`.
+    run
+        The run to read, however it ended; None takes the newest completed one.
+
+    Raises
+    ------
+    JobError
+        If there is no such run, or ``run`` is of a stage that cannot be read.
+    ValueError
+        If the stage is unknown.
+    """
+    if stage not in INPUT_STAGES:
+        raise ValueError(f"Expected one of {list(INPUT_STAGES)}, got {stage!r}")
+    readable = INPUT_STAGES[stage]
+    if run is not None:
+        found = run.request().stage
+        if found not in readable:
+            raise JobError(
+                f"a run of {_either(readable)} for '{stage}'",
+                f"the {found} run {run.name}",
+                f"'{stage}' reads no other runs." if readable else "Leave it out.",
+            )
+        return {found: run.path}
+    for name in readable:
+        latest = find_latest(runs_path, name)
+        if latest is not None:
+            return {name: latest.path}
+    if readable:
+        raise JobError(
+            f"a completed run of {_either(readable)} for '{stage}'",
+            "none in this project",
+            f"Run 'segmix {readable[0]}' first, or choose a run yourself.",
+        )
+    return {}
+
+
+def find_run(runs_path: Path, name: str | Path) -> RunFolder:
+    """Return the run of a name below ``runs_path``, or at a path of its own.
+
+    Raises
+    ------
+    JobError
+        If there is none, naming the newest runs there are.
+    """
+    for path in (runs_path / name, Path(name)):
+        if (path / "config.json").is_file():
+            return RunFolder(path.absolute())
+    newest = ", ".join(folder.name for folder in list_runs(runs_path)[-3:])
+    raise JobError(
+        f"a run in {runs_path}",
+        f"{str(name)!r}",
+        f"The newest runs are {newest}." if newest else "There are no runs yet.",
+    )
+
+
+def _either(stages: tuple[str, ...]) -> str:
+    return " or ".join(f"'{name}'" for name in stages) or "no stage"
