@@ -1,0 +1,104 @@
+"""What an edit makes of a tile's labels: pure functions of (n, C) arrays."""
+
+from dataclasses import dataclass
+from enum import StrEnum, unique
+
+import numpy as np
+import numpy.typing as npt
+
+from segmix_core.project.records import LabelState
+
+States = npt.NDArray[np.int8]
+"""(n, C) of :class:`LabelState`."""
+
+
+@unique
+class PaintMode(StrEnum):
+    """What a brush stroke says about the tiles under it."""
+
+    ONLY = "only"
+    ADD = "add"
+    REMOVE = "remove"
+    CLEAR = "clear"
+
+
+def edited(states: States, mode: PaintMode, class_index: int) -> States:
+    """Return the labels of n tiles after a stroke with a class (1..C).
+
+    ONLY makes the class present and the others absent, ADD and REMOVE change the one
+    class, CLEAR forgets everything.
+    """
+    result = states.copy()
+    column = class_index - 1
+    if mode is PaintMode.CLEAR:
+        result[:] = LabelState.UNKNOWN
+    elif mode is PaintMode.ONLY:
+        result[:] = LabelState.ABSENT
+        result[:, column] = LabelState.PRESENT
+    elif mode is PaintMode.ADD:
+        result[:, column] = LabelState.PRESENT
+    else:
+        result[:, column] = LabelState.ABSENT
+    return result
+
+
+def exactly(states: States, present: tuple[int, ...]) -> States:
+    """Return labels with these class indices present and all others absent."""
+    result = np.full_like(states, LabelState.ABSENT)
+    for class_index in present:
+        result[:, class_index - 1] = LabelState.PRESENT
+    return result
+
+
+def is_labelled(states: States) -> npt.NDArray[np.bool_]:
+    """Return (n,) bool: whether anything is known of the tile."""
+    result: npt.NDArray[np.bool_] = (states != LabelState.UNKNOWN).any(axis=1)
+    return result
+
+
+def next_unlabelled(states: States, start: int | None, step: int = 1) -> int | None:
+    """Return the next row of which nothing is known, from ``start`` and around.
+
+    ``step`` is 1 or -1; ``start`` None begins at the first row. None when every tile
+    is labelled.
+    """
+    open_rows = np.flatnonzero(~is_labelled(states))
+    if len(open_rows) == 0:
+        return None
+    if start is None:
+        return int(open_rows[0])
+    if step > 0:
+        place = np.searchsorted(open_rows, start, side="right") % len(open_rows)
+    else:
+        place = np.searchsorted(open_rows, start, side="left") - 1
+    return int(open_rows[place])
+
+
+@dataclass(frozen=True, slots=True)
+class LabelCounts:
+    """How many tiles say what.
+
+    ``present``, ``absent`` and ``unknown`` have one number a class, in the order of
+    the classes.
+    """
+
+    present: tuple[int, ...]
+    absent: tuple[int, ...]
+    unknown: tuple[int, ...]
+    labelled: int
+    total: int
+
+
+def count_labels(states: States) -> LabelCounts:
+    """Count the labels of n tiles."""
+
+    def per_class(state: LabelState) -> tuple[int, ...]:
+        return tuple(int(n) for n in (states == state).sum(axis=0))
+
+    return LabelCounts(
+        per_class(LabelState.PRESENT),
+        per_class(LabelState.ABSENT),
+        per_class(LabelState.UNKNOWN),
+        int(is_labelled(states).sum()),
+        len(states),
+    )

@@ -1,0 +1,171 @@
+"""Labelling: the brush, the current tile, and what an edit means."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from psygnal import Signal
+
+from napari_segmix.label_edits import PaintMode, edited, exactly, next_unlabelled
+from segmix_core.project.records import LabelState, TissueClass
+
+if TYPE_CHECKING:
+    from napari_segmix.session import Session
+
+
+class Labelling:
+    """Edits the labels of the session's active source.
+
+    Attributes
+    ----------
+    active_class
+        Index 1..C of the class in the brush.
+    paint_mode
+        What a brush stroke says.
+    current_tile
+        Row in ``session.tiles`` of the tile the page shows, or None.
+    hovered_tile
+        Row of the tile under the cursor, or None.
+    """
+
+    brush_changed = Signal()
+    tile_changed = Signal()
+    hover_changed = Signal()
+
+    def __init__(self, session: "Session") -> None:
+        self._session = session
+        self.active_class = 1
+        self.paint_mode = PaintMode.ONLY
+        self.current_tile: int | None = None
+        self.hovered_tile: int | None = None
+
+    @property
+    def tissue_class(self) -> TissueClass | None:
+        """The class in the brush; None without a project."""
+        classes = self._session.classes
+        return next((c for c in classes if c.index == self.active_class), None)
+
+    def choose_class(self, class_index: int) -> None:
+        """Take a class, 1..C, into the brush; other numbers do nothing."""
+        if 1 <= class_index <= len(self._session.classes):
+            self.active_class = class_index
+            self._brush_is_new()
+
+    def choose_mode(self, mode: PaintMode) -> None:
+        """Choose what a brush stroke says."""
+        self.paint_mode = mode
+        self._brush_is_new()
+
+    def choose_tool(self, tool: str) -> None:
+        """Take a tool of the tile layer: "pan", "brush", "fill", "polygon", "pick"."""
+        if self._session.view is not None:
+            self._session.view.choose_tool(tool)
+
+    def _brush_is_new(self) -> None:
+        if self._session.view is not None:
+            self._session.view.show_brush(self.tissue_class, self.paint_mode)
+        self.brush_changed.emit()
+
+    def paint(self, rows: npt.NDArray[np.int64]) -> None:
+        """Apply the brush to tiles, (n,) rows of ``session.tiles``."""
+        tiles = self._session.tiles
+        if tiles is not None:
+            states = edited(tiles.labels[rows], self.paint_mode, self.active_class)
+            self._session.set_labels(rows, states)
+
+    def clear(self, rows: npt.NDArray[np.int64]) -> None:
+        """Forget the labels of tiles."""
+        tiles = self._session.tiles
+        if tiles is not None:
+            states = np.full_like(tiles.labels[rows], LabelState.UNKNOWN)
+            self._session.set_labels(rows, states)
+
+    def set_exactly(
+        self, rows: npt.NDArray[np.int64], present: tuple[int, ...]
+    ) -> None:
+        """Make these classes present in the tiles, and all others absent."""
+        tiles = self._session.tiles
+        if tiles is not None:
+            self._session.set_labels(rows, exactly(tiles.labels[rows], present))
+
+    def set_state(self, class_index: int, state: LabelState) -> None:
+        """Say of the current tile that a class is present, absent or unknown."""
+        tiles = self._session.tiles
+        if tiles is None or self.current_tile is None:
+            return
+        states = tiles.labels[[self.current_tile]].copy()
+        states[0, class_index - 1] = state
+        self._session.set_labels(np.array([self.current_tile]), states)
+
+    def press_digit(self, digit: int) -> None:
+        """Take class ``digit`` into the brush and apply it to the current tile.
+
+        While a painting tool is in hand the tile is left alone; 0 clears the tile.
+        """
+        view = self._session.view
+        may_edit = self.current_tile is not None and (
+            view is None or not view.is_painting
+        )
+        if digit == 0:
+            if may_edit:
+                self.clear(np.array([self.current_tile]))
+            return
+        if digit > len(self._session.classes):
+            count = len(self._session.classes)
+            self._session.say(f"There are {count} classes only.", "warning")
+            return
+        self.choose_class(digit)
+        if may_edit:
+            self.paint(np.array([self.current_tile]))
+
+    def choose_tile(self, row: int | None) -> None:
+        """Make a tile the current one, without moving the view."""
+        self.current_tile = row
+        if self._session.view is not None:
+            self._session.view.mark_tile(row)
+        self.tile_changed.emit()
+
+    def hover(self, row: int | None) -> None:
+        """Note the tile under the cursor."""
+        if row != self.hovered_tile:
+            self.hovered_tile = row
+            self.hover_changed.emit()
+
+    def go_to(self, row: int) -> None:
+        """Make a tile the current one and bring it into view."""
+        self.choose_tile(row)
+        if self._session.view is not None:
+            self._session.view.centre_on(row)
+
+    def next_unlabelled(self) -> None:
+        """Go to the next tile of which nothing is known, in reading order."""
+        self._walk(1)
+
+    def previous_unlabelled(self) -> None:
+        """Go to the previous tile of which nothing is known."""
+        self._walk(-1)
+
+    def _walk(self, step: int) -> None:
+        tiles = self._session.tiles
+        if tiles is None:
+            return
+        row = next_unlabelled(tiles.labels, self.current_tile, step)
+        if row is None:
+            self._session.say("Every tile is labelled.")
+        else:
+            self.go_to(row)
+
+    def forget_tile(self) -> None:
+        """There is no current tile any more: another source is shown."""
+        self.current_tile = self.hovered_tile = None
+        self.active_class = max(1, min(self.active_class, len(self._session.classes)))
+        self.tile_changed.emit()
+        self.hover_changed.emit()
+
+    def undo(self) -> None:
+        """Take the project's last change back."""
+        self._session.undo()
+
+    def redo(self) -> None:
+        """Make the change that was undone last again."""
+        self._session.redo()
