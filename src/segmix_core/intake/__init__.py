@@ -1,0 +1,16 @@
+"""From paths the user chose to sources of a project.
+
+What becomes what:
+
+- a folder: one source of tile images, its direct children in natural order. Hidden
+  files and subfolders are not read, so a ``masks`` folder beside never is. Scanner
+  files (.svs, .ndpi, ...) in it become slides of their own.
+- an image with an edge of more than two tiles, or a scanner file: a slide.
+- smaller images, chosen together: one source of tile images, as if they were a folder.
+
+Nothing is added unless everything can be.
+"""
+
+from segmix_core.intake.add import IntakeReport, add_paths
+
+__all__ = ["IntakeReport", "add_paths"]
