@@ -1,0 +1,114 @@
+"""Labels in brackets in file names, as three public data sets have them.
+
+The digits mean different classes in each of them, so the user names the data set;
+their number is no hint.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from segmix_core.errors import ProjectError
+from segmix_core.project.importers.label_rows import LabelRow
+from segmix_core.project.importers.matching import ClassMatcher, ImageMatcher
+from segmix_core.project.importers.problems import Problems
+from segmix_core.project.records import ImageRecord
+from segmix_core.project.splits import split_name
+
+_BRACKET = re.compile(r"\[\s*([01](?:[\s,]*[01])*)\s*\]$")
+_IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
+
+_TUMOUR = ("tumour", "tumor", "tum", "tumor epithelial", "tumour epithelium")
+_STROMA = ("stroma", "str")
+_LYMPHOCYTE = ("lymphocyte", "lymphocytes", "lym", "lymphocytic infiltrate")
+_NECROSIS = ("necrosis", "nec")
+
+PRESETS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "bcss-wsss": (_TUMOUR, _STROMA, _LYMPHOCYTE, _NECROSIS),
+    "luad-histoseg": (
+        ("tumor epithelium", "tumour epithelium", "te", *_TUMOUR),
+        _NECROSIS,
+        _LYMPHOCYTE,
+        ("tumor-associated stroma", "tumour-associated stroma", "tas", *_STROMA),
+    ),
+    "wsss4luad": (_TUMOUR, _STROMA, ("normal", "normal tissue")),
+}
+"""Accepted class names of each digit, by data set."""
+
+
+def bracket_digits(name: str) -> str | None:
+    """Return the digits of ``a[1 0 0 1].png``, ``a[1001].png`` or ``a[1, 0].png``."""
+    found = _BRACKET.search(Path(name).stem)
+    return re.sub(r"[\s,]", "", found[1]) if found else None
+
+
+def image_files(folder: Path) -> list[Path]:
+    """Return the image files in ``folder`` and below, but not in folders of masks."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in _IMAGE_SUFFIXES
+        and not any("mask" in part.lower() for part in path.relative_to(folder).parts)
+    )
+
+
+def parse_brackets(
+    folder: Path,
+    preset: str | None,
+    images: Sequence[ImageRecord],
+    classes: ClassMatcher,
+    problems: Problems,
+) -> list[LabelRow]:
+    """Return a row for each file with a bracket; splits are from folder names.
+
+    Raises
+    ------
+    ProjectError
+        If the preset is missing or unknown, its classes are not in the project, or no
+        file has a bracket.
+    """
+    columns = _columns(preset, classes)
+    matcher = ImageMatcher(images)
+    rows = []
+    for path in image_files(folder):
+        digits = bracket_digits(path.name)
+        if digits is None:
+            continue
+        if len(digits) != len(columns):
+            problems.add(f"names without {len(columns)} digits", path.name)
+            continue
+        image = matcher.find(path.relative_to(folder).as_posix(), problems)
+        if image is not None:
+            states = np.full(len(classes.names), -1, np.int8)
+            states[columns] = [int(digit) for digit in digits]
+            split = _folder_split(path.parent)
+            rows.append(LabelRow(path.name, image, states, split, None, None))
+    return rows
+
+
+def _columns(preset: str | None, classes: ClassMatcher) -> list[int]:
+    if preset not in PRESETS:
+        raise ProjectError(
+            f"the data set the brackets are from: {', '.join(PRESETS)}",
+            "none" if preset is None else repr(preset),
+            "Choose one: the same digits mean different classes in each.",
+        )
+    columns = []
+    for spellings in PRESETS[preset]:
+        column = classes.column(*spellings)
+        if column is None:
+            raise ProjectError(
+                f"a class {spellings[0]!r} in the project, as {preset} has it",
+                f"the classes {', '.join(classes.names)}",
+                f"Add it; other names that fit: {', '.join(spellings[1:])}.",
+            )
+        columns.append(column)
+    return columns
+
+
+def _folder_split(folder: Path) -> str | None:
+    # val/img/name.png: the split is one folder up.
+    names = (folder.name, folder.parent.name)
+    return next((split for name in names if (split := split_name(name))), None)

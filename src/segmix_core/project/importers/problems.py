@@ -1,0 +1,36 @@
+"""Everything wrong with a file to import, in one sentence."""
+
+from collections import defaultdict
+
+from segmix_core.errors import ProjectError
+
+_NAMED = 3
+
+
+class Problems:
+    """Collects what is wrong, so that the user sees all kinds of it at once."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._found: dict[str, list[str]] = defaultdict(list)
+
+    def add(self, kind: str, example: str) -> None:
+        """Note a problem: its ``kind`` in the plural, and where it is."""
+        self._found[kind].append(example)
+
+    def raise_if_any(self) -> None:
+        """Raise ProjectError with the number and the first examples of each kind."""
+        if not self._found:
+            return
+        sentences = []
+        for kind, examples in self._found.items():
+            more = ", ..." if len(examples) > _NAMED else ""
+            sentences.append(
+                f"{len(examples)} {kind} ({', '.join(examples[:_NAMED])}{more})"
+            )
+        raise ProjectError(
+            f"rows in {self._source} that fit the project",
+            "; ".join(sentences),
+            "Correct the file, or add the images and classes first; nothing was "
+            "imported.",
+        )

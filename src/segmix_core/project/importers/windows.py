@@ -1,0 +1,171 @@
+"""Windows with labels of their own: they replace the tiles of folder images."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from segmix_core.errors import ProjectError
+from segmix_core.geometry import Box
+from segmix_core.project.import_draft import ImportContent, NewWindows
+from segmix_core.project.importers.label_rows import LabelRow
+from segmix_core.project.importers.problems import Problems
+from segmix_core.project.importers.report import (
+    ImportReport,
+    count_known,
+    general_notes,
+    image_texts,
+)
+from segmix_core.project.records import (
+    ImageRecord,
+    Review,
+    Source,
+    SourceKind,
+    TileTable,
+)
+
+_TILE_MULTIPLE = 16
+"""Tile sizes are multiples of this, so that backbones with stride 16 fit."""
+
+
+def plan_windows(
+    rows: Sequence[LabelRow],
+    images: Sequence[ImageRecord],
+    sources: Sequence[Source],
+    source_name: str,
+    problems: Problems,
+) -> tuple[ImportContent, ImportReport]:
+    """Return what to store for windows and the report of it.
+
+    The other images of a source that gets windows are cut into a grid of the same
+    size without labels, because all tiles of a source have one size.
+    """
+    _check(rows, sources, problems)
+    splits, conflicts = image_texts(rows, "split")
+    groups, _ = image_texts(rows, "group")
+    for name in conflicts:
+        problems.add("images with several splits", name)
+    problems.raise_if_any()
+    by_image: dict[int, list[LabelRow]] = {}
+    for row in rows:
+        by_image.setdefault(row.image.id, []).append(row)
+    edges = _largest_edges(rows)
+    num_classes = len(rows[0].states)
+    windows = [_labelled(found) for found in by_image.values()]
+    rest = [
+        image
+        for image in images
+        if image.id not in by_image and image.source_id in edges
+    ]
+    windows += [_grid(image, edges[image.source_id], num_classes) for image in rest]
+    content = ImportContent(
+        f"Imported {len(rows)} windows from {source_name}",
+        np.empty(0, np.int64),
+        np.empty((0, num_classes), np.int8),
+        splits,
+        groups,
+        windows,
+        _tile_sizes(rows),
+    )
+    notes = general_notes(rows, images, splits, groups)
+    if rest:
+        notes.append(
+            f"{len(rest)} images without rows were cut into unlabelled windows."
+        )
+    known = sum(count_known(row.states) for row in rows)
+    return content, ImportReport(len(by_image), len(rows), known, tuple(notes))
+
+
+def check_replaceable(
+    content: ImportContent, images: Sequence[ImageRecord], tiles: TileTable
+) -> None:
+    """Raise ProjectError if labels or reviews would go out of sight."""
+    changed = np.array([windows.image_id for windows in content.windows], np.int64)
+    used = (tiles.labels >= 0).any(1) | (tiles.reviews != Review.NONE)
+    labelled = np.unique(tiles.image_ids[used & np.isin(tiles.image_ids, changed)])
+    if len(labelled):
+        names = {image.id: image.path.name for image in images}
+        raise ProjectError(
+            "images without labels to put windows on",
+            f"{len(labelled)} labelled images, first {names[int(labelled[0])]}",
+            "Import with replace to use the windows instead; undo brings the labels "
+            "back.",
+        )
+
+
+def _check(
+    rows: Sequence[LabelRow], sources: Sequence[Source], problems: Problems
+) -> None:
+    folders = {entry.id for entry in sources if entry.kind is SourceKind.FOLDER}
+    seen: set[tuple[int, tuple[int, int, int, int]]] = set()
+    for row in rows:
+        name = row.image.path.name
+        if row.image.source_id not in folders:
+            problems.add("windows on slides, which have tiles of their own", name)
+        if row.box is None:
+            continue
+        box = row.box
+        inside = box.bottom <= row.image.height and box.right <= row.image.width
+        if not box.area or not inside:
+            place = f"{row.place}: x {box.x}, y {box.y}, {box.width} x {box.height}"
+            problems.add("windows outside their image", place)
+        key = row.image.id, (box.y, box.x, box.height, box.width)
+        if key in seen:
+            problems.add("duplicate rows", f"{row.place}: {name}")
+        seen.add(key)
+
+
+def _labelled(rows: Sequence[LabelRow]) -> NewWindows:
+    boxes = np.array(
+        [(b.y, b.x, b.height, b.width) for b in _boxes(rows)], np.int64
+    ).reshape(-1, 4)
+    order = np.lexsort((boxes[:, 1], boxes[:, 0]))
+    states = np.array([row.states for row in rows], np.int8)[order]
+    return _windows(rows[0].image.id, boxes[order], states)
+
+
+def _grid(image: ImageRecord, edge: int, num_classes: int) -> NewWindows:
+    height, width = min(edge, image.height), min(edge, image.width)
+    corners = [
+        (y, x, height, width)
+        for y in _starts(image.height, height)
+        for x in _starts(image.width, width)
+    ]
+    states = np.full((len(corners), num_classes), -1, np.int8)
+    return _windows(image.id, np.array(corners, np.int64), states)
+
+
+def _starts(length: int, edge: int) -> list[int]:
+    # The last one is moved inside: windows never hang over.
+    starts = list(range(0, length - edge + 1, edge))
+    return starts if starts[-1] + edge == length else [*starts, length - edge]
+
+
+def _windows(
+    image_id: int, boxes: npt.NDArray[np.int64], states: npt.NDArray[np.int8]
+) -> NewWindows:
+    _, rows = np.unique(boxes[:, 0], return_inverse=True)
+    _, cols = np.unique(boxes[:, 1], return_inverse=True)
+    return NewWindows(image_id, boxes, rows, cols, states)
+
+
+def _boxes(rows: Sequence[LabelRow]) -> list[Box]:
+    return [row.box for row in rows if row.box is not None]
+
+
+def _largest_edges(rows: Sequence[LabelRow]) -> dict[int, int]:
+    edges: dict[int, int] = {}
+    for row, box in zip(rows, _boxes(rows), strict=True):
+        source = row.image.source_id
+        edges[source] = max(edges.get(source, 0), box.height, box.width)
+    return edges
+
+
+def _tile_sizes(rows: Sequence[LabelRow]) -> dict[int, int]:
+    sizes: dict[int, int] = {}
+    for row, box in zip(rows, _boxes(rows), strict=True):
+        working = box.scaled(1 / row.image.downsample)
+        edge = -(-max(working.height, working.width) // _TILE_MULTIPLE)
+        source = row.image.source_id
+        sizes[source] = max(sizes.get(source, 0), edge * _TILE_MULTIPLE)
+    return sizes
