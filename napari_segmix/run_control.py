@@ -1,0 +1,295 @@
+"""The runs of a project as the plugin sees them: launch, follow, stop, come back to.
+
+A run is a process of its own. Closing the project or napari only stops the watching;
+opening the project again finds the run and goes on with it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.qt.threading import GeneratorWorker, create_worker
+from psygnal import Signal
+from qtpy.QtCore import QTimer
+
+from napari_segmix.run_feed import Delivery, follow_run_which_goes_on_without_napari
+from napari_segmix.run_info import RunInfo, describe_run, is_outdated, run_report
+from segmix_core.errors import JobError
+from segmix_core.events import Event
+from segmix_core.runs import (
+    RunFolder,
+    RunRequest,
+    RunState,
+    find_latest,
+    kill,
+    launch,
+    list_runs,
+)
+from segmix_core.runs.inputs import find_inputs
+
+if TYPE_CHECKING:
+    from segmix_core.config import RunConfig
+    from segmix_core.project.store import ProjectStore
+
+KILL_AFTER_MS = 10_000
+"""How long a run may take to stop by itself before killing it is offered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A run to be launched; ``inputs`` that are not given are the newest ones."""
+
+    stage: str
+    config: "RunConfig"
+    inputs: dict[str, Path] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+class RunControl:
+    """Launches runs one at a time and follows the one that is going on.
+
+    All signals are emitted on the main thread.
+
+    Parameters
+    ----------
+    launcher
+        Starts the process of a run, for instance with another interpreter.
+    """
+
+    changed = Signal(object)
+    """The followed run, a :class:`RunInfo`, has news; None when there is none."""
+    listed = Signal()
+    """The list of runs may have changed."""
+    events = Signal(list)
+    """New events of the followed run; all of them again after :attr:`began`."""
+    began = Signal(object)
+    """Another run is followed from its first event on; a :class:`RunInfo`."""
+    previews = Signal(dict)
+    """Newest pictures: content -> (step, arrays)."""
+    ended = Signal(object)
+    """The followed run ended; a :class:`RunInfo`."""
+    kill_offered = Signal()
+    """The run was asked to stop long ago and still runs."""
+    failed = Signal(object)
+    """A chained run could not start; the error."""
+
+    def __init__(self, launcher: Callable[[RunFolder], object] = launch) -> None:
+        self._launcher = launcher
+        self._store: ProjectStore | None = None
+        self._worker: GeneratorWorker | None = None
+        self._folder: RunFolder | None = None
+        self._waiting: list[Job] = []
+        self._is_stopping = False
+        self._shows_previews = False
+        self._reading = 0
+        self._patience = QTimer(singleShot=True, interval=KILL_AFTER_MS)
+        self._patience.timeout.connect(self._offer_kill)
+
+    @property
+    def current(self) -> RunInfo | None:
+        """The followed run, also after its end; None before the first."""
+        return None if self._folder is None else self._describe(self._folder)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the followed run is going on."""
+        return self._folder is not None and self._folder.state() is RunState.RUNNING
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether the followed run was asked to stop and has not yet done so."""
+        return self._is_stopping
+
+    @property
+    def is_following(self) -> bool:
+        """Whether a thread still reads, for instance until it notices its end."""
+        return self._reading > 0
+
+    def attach(self, store: "ProjectStore") -> None:
+        """Take over the runs of a project; a live one is followed from its start."""
+        self.detach()
+        self._store = store
+        runs = list_runs(store.runs_path)
+        alive = [run for run in runs if run.state() is RunState.RUNNING]
+        if alive or runs:
+            self._follow((alive or list(runs))[-1])
+        self.listed.emit()
+
+    def detach(self) -> None:
+        """Forget the project; its run goes on by itself."""
+        self._quit_worker()
+        self._patience.stop()
+        self._store, self._folder, self._is_stopping = None, None, False
+        self._waiting.clear()
+        self.changed.emit(None)
+        self.listed.emit()
+
+    def runs(self) -> tuple[RunInfo, ...]:
+        """Return all runs of the project, newest first."""
+        if self._store is None:
+            return ()
+        folders = reversed(list_runs(self._store.runs_path))
+        return tuple(self._describe(folder) for folder in folders)
+
+    def latest(self, stage: str) -> RunInfo | None:
+        """Return the newest completed run of a stage, or None."""
+        if self._store is None:
+            return None
+        folder = find_latest(self._store.runs_path, stage)
+        return None if folder is None else self._describe(folder)
+
+    def start(self, *jobs: Job) -> None:
+        """Launch the first job; each of the others when the one before completed.
+
+        Raises
+        ------
+        JobError
+            If no project is open, a run is going on, an input is missing, or the
+            process cannot be started.
+        """
+        self._check_free()
+        first, *rest = jobs
+        self._launch(first)
+        self._waiting = rest
+
+    def resume(self, path: Path) -> None:
+        """Let a run that was interrupted, stopped or failed go on from its checkpoint.
+
+        Raises
+        ------
+        JobError
+            If another run is going on or the process cannot be started.
+        """
+        self._check_free()
+        folder = RunFolder(path)
+        self._launcher(folder)
+        self._waiting.clear()
+        self._follow(folder)
+
+    def watch(self, path: Path) -> None:
+        """Follow another run of the list, live or ended, and show its pictures."""
+        self._follow(RunFolder(path))
+        self._shows_previews = True
+
+    def stop(self) -> None:
+        """Ask the run to stop within a step; killing is offered if it does not."""
+        self._waiting.clear()
+        if self._folder is None or not self.is_running:
+            return
+        self._folder.request_stop()
+        self._is_stopping = True
+        self._patience.start()
+        self._tell()
+
+    def kill(self) -> None:
+        """End the run's process; what came after its last checkpoint is lost.
+
+        Raises
+        ------
+        JobError
+            If the run is on another machine or not ours.
+        """
+        self._waiting.clear()
+        if self._folder is not None:
+            # The worker sees the death; a grace period would block the window.
+            kill(self._folder, grace_seconds=0.2)
+
+    def report(self, path: Path) -> str:
+        """Return settings, end and last log lines of a run, to be sent to others."""
+        return run_report(RunFolder(path))
+
+    def log_tail(self, path: Path, lines: int = 20) -> str:
+        """Return the last lines of a run's log."""
+        return RunFolder(path).log_tail(lines)
+
+    def _check_free(self) -> None:
+        if self.is_running:
+            raise JobError(
+                "no run going on",
+                "a run that is not finished",
+                "Stop it, or wait until it is done.",
+            )
+
+    def _launch(self, job: Job) -> None:
+        if self._store is None:
+            raise JobError("an open project", "none", "Open or make a project first.")
+        request = RunRequest(
+            stage=job.stage,
+            project=self._store.path,
+            config=job.config.model_dump(mode="json"),
+            inputs=job.inputs or find_inputs(self._store.runs_path, job.stage),
+            options=job.options,
+            revision=self._store.revision,
+        )
+        folder = RunFolder.create(self._store.runs_path, request)
+        self._launcher(folder)
+        self._follow(folder)
+        self.listed.emit()
+
+    def _follow(self, folder: RunFolder) -> None:
+        self._quit_worker()
+        self._patience.stop()
+        self._folder, self._is_stopping = folder, False
+        self._shows_previews = folder.state() is RunState.RUNNING
+        self.began.emit(self._describe(folder))
+        worker = create_worker(follow_run_which_goes_on_without_napari, folder)
+        worker.yielded.connect(lambda news: self._on_news(worker, news))
+        worker.finished.connect(lambda: self._on_finished(worker))
+        self._worker = worker
+        self._reading += 1
+        worker.start()
+        self._tell()
+
+    def _quit_worker(self) -> None:
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.quit()
+
+    def _on_news(self, worker: GeneratorWorker, news: Delivery) -> None:
+        # A worker that was told to quit may have a delivery under way.
+        if worker is not self._worker or not (news.events or news.previews):
+            return
+        self._emit_news(news.events, news.previews)
+
+    def _emit_news(self, events: list[Event], previews: dict[str, Any]) -> None:
+        if events:
+            self.events.emit(events)
+            self._tell()
+        if previews and self._shows_previews:
+            self.previews.emit(previews)
+
+    def _on_finished(self, worker: GeneratorWorker) -> None:
+        self._reading -= 1
+        if worker is not self._worker or self._folder is None:
+            return
+        self._worker, self._is_stopping = None, False
+        self._patience.stop()
+        info = self._describe(self._folder)
+        self._tell()
+        self.listed.emit()
+        self.ended.emit(info)
+        self._start_next(info)
+
+    def _start_next(self, info: RunInfo) -> None:
+        if info.state is not RunState.COMPLETED:
+            self._waiting.clear()
+        if not self._waiting:
+            return
+        job = self._waiting.pop(0)
+        try:
+            self._launch(job)
+        except JobError as error:
+            self._waiting.clear()
+            self.failed.emit(error)
+
+    def _offer_kill(self) -> None:
+        if self.is_running:
+            self.kill_offered.emit()
+
+    def _tell(self) -> None:
+        self.changed.emit(self.current)
+
+    def _describe(self, folder: RunFolder) -> RunInfo:
+        outdated = self._store is not None and is_outdated(folder, self._store)
+        return describe_run(folder, is_outdated=outdated)

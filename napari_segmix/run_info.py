@@ -1,0 +1,106 @@
+"""A run as a value to be shown, and the report about it."""
+
+import json
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from segmix_core.events import StageEnded
+from segmix_core.runs import RunFolder, RunState
+
+if TYPE_CHECKING:
+    from segmix_core.project.store import ProjectStore
+
+_LABEL_KINDS = frozenset({"labels", "source", "split"})
+_MASK_KINDS = _LABEL_KINDS | {"mask"}
+_OUTDATED_BY = {
+    "train": _LABEL_KINDS,
+    "cams": _LABEL_KINDS,
+    "pseudo-masks": _LABEL_KINDS,
+    "train-segmenter": _MASK_KINDS,
+}
+_RESUMABLE = (RunState.INTERRUPTED, RunState.CANCELLED, RunState.FAILED)
+_HISTORY = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """A run of the project's list.
+
+    ``seconds_left`` is None until known; ``is_outdated`` says that labels (or, for
+    the segmenter, corrections) have changed since the run was started.
+    """
+
+    path: Path
+    stage: str
+    state: RunState
+    created: float
+    step: int
+    total: int
+    seconds_left: float | None
+    message: str
+    is_outdated: bool
+    config: dict[str, Any]
+    results: dict[str, Any]
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its process is at work."""
+        return self.state is RunState.RUNNING
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether it can be launched again to go on."""
+        return self.state in _RESUMABLE
+
+
+def describe_run(folder: RunFolder, *, is_outdated: bool = False) -> RunInfo:
+    """Return what the folder says about its run.
+
+    Raises
+    ------
+    JobError
+        If the folder is not that of a run.
+    """
+    request, status, ended = folder.request(), folder.status(), folder.ended()
+    return RunInfo(
+        path=folder.path,
+        stage=request.stage,
+        state=folder.state(),
+        created=request.created,
+        step=status.step,
+        total=status.total,
+        seconds_left=status.seconds_left,
+        message=ended.message if ended is not None else status.message,
+        is_outdated=is_outdated,
+        config=request.config,
+        results=ended.results if ended is not None else {},
+    )
+
+
+def is_outdated(folder: RunFolder, store: "ProjectStore") -> bool:
+    """Whether the project changed since the run, in a way that matters to it."""
+    request = folder.request()
+    kinds = _OUTDATED_BY.get(request.stage, frozenset())
+    if not kinds or request.revision >= store.revision:
+        return False
+    changes = store.history(_HISTORY)
+    return any(c.kind in kinds for c in changes if c.id > request.revision)
+
+
+def run_report(folder: RunFolder, lines: int = 40) -> str:
+    """Return a text for a bug report: versions, settings, how it ended, last lines."""
+    request, ended = folder.request(), folder.ended()
+    end = ended if ended is not None else StageEnded(reason="failed")
+    state = folder.state()
+    parts = [
+        f"SegMix {version('napari-segmix')}, napari {version('napari')}",
+        f"Run: {folder.name} ({state})",
+        f"Message: {end.message or '-'}",
+        "Settings:",
+        json.dumps(request.config, indent=1),
+        f"Last lines of {folder.log_path.name}:",
+        folder.log_tail(lines) or "(empty)",
+    ]
+    return "\n".join(parts) + "\n"

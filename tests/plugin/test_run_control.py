@@ -1,0 +1,253 @@
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_segmix.run_control import Job, RunControl
+from segmix_core.config import RunConfig
+from segmix_core.errors import JobError
+from segmix_core.events import Metrics, StageEnded
+from segmix_core.project.records import LabelState, NewImage, SourceKind, TilingPlan
+from segmix_core.project.store import ProjectStore
+from segmix_core.runs import RunFolder, RunRequest, RunState, launch
+
+STAGES = Path(__file__).parent / "job_stages.py"
+CONFIG = RunConfig()
+
+
+def launch_here(folder):
+    return launch(folder, command=[sys.executable, str(STAGES), str(folder.path)])
+
+
+@pytest.fixture
+def store(tmp_path):
+    with ProjectStore.create(tmp_path / "demo.segmix", ["tumour", "stroma"]) as opened:
+        opened.add_source(
+            SourceKind.FOLDER,
+            tmp_path,
+            "tiles",
+            TilingPlan(16, 16),
+            [
+                NewImage(
+                    path=tmp_path / "a.png",
+                    height=16,
+                    width=16,
+                    mpp=None,
+                    downsample=1.0,
+                    group="a",
+                    boxes=np.array([[0, 0, 16, 16]]),
+                    rows=np.array([0]),
+                    cols=np.array([0]),
+                )
+            ],
+        )
+        yield opened
+
+
+class Ear:
+    """Writes down what a control says."""
+
+    def __init__(self, control):
+        self.events, self.began, self.ended = [], [], []
+        self.previews, self.failed, self.kill_offers = [], [], 0
+        control.events.connect(self.events.extend)
+        control.began.connect(self.on_began)
+        control.ended.connect(self.ended.append)
+        control.previews.connect(self.previews.append)
+        control.failed.connect(self.failed.append)
+        control.kill_offered.connect(self.on_kill_offered)
+
+    def on_began(self, info):
+        self.began.append(info)
+        self.events.clear()
+
+    def on_kill_offered(self):
+        self.kill_offers += 1
+
+
+@pytest.fixture
+def control(qtbot, store):
+    made = RunControl(launch_here)
+    made.attach(store)
+    yield made
+    made.kill()
+    made.detach()
+    qtbot.waitUntil(lambda: not made.is_following, timeout=5000)
+
+
+@pytest.fixture
+def ear(control):
+    return Ear(control)
+
+
+def wait_for(qtbot, condition):
+    qtbot.waitUntil(lambda: bool(condition()), timeout=20_000)
+
+
+def job(behaviour="count", stage="train", **inputs):
+    return Job(stage, CONFIG, inputs, {"behaviour": behaviour})
+
+
+def test_a_run_is_launched_followed_and_ends(qtbot, control, ear):
+    control.start(job())
+    assert control.is_running
+    wait_for(qtbot, lambda: ear.ended)
+    assert ear.ended[0].state is RunState.COMPLETED
+    assert ear.ended[0].results == {"steps": 6}
+    steps = [e.step for e in ear.events if isinstance(e, Metrics)]
+    assert steps == [1, 2, 3, 4, 5, 6]
+    assert isinstance(ear.events[-1], StageEnded)
+    assert [info.stage for info in control.runs()] == ["train"]
+    assert not control.is_running
+
+
+def test_only_the_newest_picture_is_delivered(qtbot, control, ear):
+    control.start(job())
+    wait_for(qtbot, lambda: ear.ended)
+    step, arrays = ear.previews[-1]["shuffled"]
+    assert step == 6
+    assert arrays["images"].shape == (4, 16, 16, 3)
+    assert len(ear.previews) <= 6
+
+
+def test_deliveries_are_rare(qtbot, control):
+    moments = []
+    control.events.connect(lambda events: moments.append(time.monotonic()))
+    ended = []
+    control.ended.connect(ended.append)
+    control.start(job())
+    wait_for(qtbot, lambda: ended)
+    # The last delivery comes with the end, whenever that is.
+    gaps = np.diff(moments)[:-1]
+    assert (gaps > 0.05).all()
+
+
+def test_stop_ends_the_run_and_resume_goes_on(qtbot, control, ear):
+    control.start(job("wait"))
+    wait_for(qtbot, lambda: control.current.step == 3)
+    control.stop()
+    assert control.is_stopping
+    wait_for(qtbot, lambda: ear.ended)
+    assert ear.ended[0].state is RunState.CANCELLED
+    assert ear.ended[0].can_resume
+    assert not control.is_stopping
+    control.resume(ear.ended[0].path)
+    wait_for(qtbot, lambda: len(ear.ended) == 2)
+    assert ear.ended[1].state is RunState.COMPLETED
+    steps = [e.step for e in ear.events if isinstance(e, Metrics)]
+    assert steps == [1, 2, 3, 4, 5, 6]
+
+
+def test_kill_is_offered_to_the_patient(qtbot, control, ear):
+    control._patience.setInterval(1)
+    control.start(job("deaf"))
+    wait_for(qtbot, lambda: control.current.step == 3)
+    control.stop()
+    wait_for(qtbot, lambda: ear.kill_offers)
+    assert control.is_running
+    assert control.is_stopping
+
+
+def test_a_dead_process_is_an_interrupted_run(qtbot, control, ear):
+    control.start(job("die"))
+    wait_for(qtbot, lambda: ear.ended)
+    assert ear.ended[0].state is RunState.INTERRUPTED
+    assert ear.ended[0].can_resume
+
+
+def test_kill_ends_the_process(qtbot, control, ear):
+    control.start(job("wait"))
+    wait_for(qtbot, lambda: control.current.step == 3)
+    control.kill()
+    wait_for(qtbot, lambda: ear.ended)
+    assert not ear.ended[0].is_running
+
+
+def test_a_failure_brings_its_remedy_and_a_report(qtbot, control, ear):
+    control.start(job("fail"))
+    wait_for(qtbot, lambda: ear.ended)
+    assert ear.ended[0].state is RunState.FAILED
+    assert "Choose a smaller batch size." in ear.ended[0].message
+    report = control.report(ear.ended[0].path)
+    assert "Choose a smaller batch size." in report
+    assert '"batch_size": 16' in report
+    assert "JobError" in control.log_tail(ear.ended[0].path)
+
+
+def test_one_run_at_a_time(qtbot, control):
+    control.start(job("wait"))
+    with pytest.raises(JobError, match="no run going on"):
+        control.start(job())
+    with pytest.raises(JobError, match="no run going on"):
+        control.resume(control.current.path)
+
+
+def test_a_chain_goes_on_with_what_was_made(qtbot, control, ear):
+    control.start(job())
+    wait_for(qtbot, lambda: ear.ended)
+    control.start(job(stage="cams"), job(stage="pseudo-masks"))
+    wait_for(qtbot, lambda: len(ear.ended) == 3)
+    masks = RunFolder(ear.ended[2].path).request()
+    assert masks.inputs == {"cams": ear.ended[1].path}
+    assert control.latest("pseudo-masks").path == ear.ended[2].path
+    assert control.latest("predict") is None
+
+
+def test_a_chain_ends_with_a_failure(qtbot, control, ear):
+    control.start(job("fail"), job(stage="cams"))
+    wait_for(qtbot, lambda: ear.ended)
+    qtbot.wait(50)
+    assert len(control.runs()) == 1
+
+
+def test_a_chained_run_that_cannot_start_is_told(qtbot, control, ear):
+    control.start(job(), job(stage="predict"))
+    wait_for(qtbot, lambda: ear.failed)
+    assert "'train-segmenter'" in str(ear.failed[0])
+
+
+def test_without_project_nothing_starts(qtbot):
+    with pytest.raises(JobError, match="an open project"):
+        RunControl(launch_here).start(job())
+
+
+def test_a_live_run_is_found_again(qtbot, control, ear, store):
+    control.start(job("wait"))
+    wait_for(qtbot, lambda: control.current.step == 3)
+    control.detach()
+    assert control.current is None
+    assert control.runs() == ()
+    control.attach(store)
+    assert control.is_running
+    wait_for(qtbot, lambda: any(isinstance(e, Metrics) for e in ear.events))
+    assert ear.previews
+    control.stop()
+    wait_for(qtbot, lambda: ear.ended)
+
+
+def test_an_ended_run_tells_its_history_without_pictures(qtbot, control, ear, store):
+    control.start(job())
+    wait_for(qtbot, lambda: ear.ended)
+    control.detach()
+    ear.previews.clear()
+    control.attach(store)
+    wait_for(qtbot, lambda: len(ear.ended) == 2)
+    assert [e.step for e in ear.events if isinstance(e, Metrics)][-1] == 6
+    assert not ear.previews
+    control.watch(ear.ended[0].path)
+    wait_for(qtbot, lambda: ear.previews)
+
+
+def test_new_labels_make_a_run_outdated(store):
+    control = RunControl(launch_here)
+    request = RunRequest("train", store.path, revision=store.revision)
+    RunFolder.create(store.runs_path, request)
+    control._store = store
+    assert not control.runs()[0].is_outdated
+    store.add_class("necrosis")
+    assert not control.runs()[0].is_outdated
+    labels = np.array([[LabelState.PRESENT, LabelState.UNKNOWN, LabelState.UNKNOWN]])
+    store.set_labels(store.tiles().ids, labels.astype(np.int8))
+    assert control.runs()[0].is_outdated
