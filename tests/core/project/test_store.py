@@ -1,0 +1,303 @@
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segmix_core.errors import ProjectError
+from segmix_core.geometry import Box
+from segmix_core.project.records import NewImage, Review, SourceKind, TilingPlan
+from segmix_core.project.store import ProjectStore
+
+
+def test_create_and_reopen(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "p.segmix"
+    with ProjectStore.create(path, [" gland ", "stroma"], ["#AABBCC", "#000000"]):
+        pass
+    with ProjectStore.open(path) as store:
+        assert [(c.index, c.name, c.color) for c in store.classes()] == [
+            (1, "gland", "#aabbcc"),
+            (2, "stroma", "#000000"),
+        ]
+        assert store.revision == 0
+        assert not store.can_undo
+        assert not store.can_redo
+        assert store.undo() is None
+        assert store.redo() is None
+        assert not store.is_read_only
+        assert store.runs_path == path / "runs"
+        assert store.exports_path == path / "exports"
+        assert len(store.tiles()) == 0
+    assert not list(path.glob(".*"))
+
+
+def test_project_is_not_overwritten(store: ProjectStore) -> None:
+    with pytest.raises(ProjectError, match="a folder without a project"):
+        ProjectStore.create(store.path, ["a"])
+
+
+def test_create_below_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ProjectError, match="to create the folder"):
+        ProjectStore.create(tmp_path / "file", ["a"])
+
+
+def test_names_and_colors_have_the_same_number(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="zip"):
+        ProjectStore.create(tmp_path / "p", ["a", "b"], ["#000000"])
+
+
+def test_open_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ProjectError, match="no file project.sqlite"):
+        ProjectStore.open(tmp_path)
+
+
+def test_images_and_tiles(slide_store: ProjectStore, tmp_path: Path) -> None:
+    (source,) = slide_store.sources()
+    (image,) = slide_store.images(source.id)
+    assert source.kind is SourceKind.SLIDE
+    assert source.path == image.path == tmp_path / "slide.tif"
+    assert source.plan == TilingPlan(64, 64, 0.5)
+    assert (image.height, image.width, image.group) == (192, 256, "slide")
+    assert image.split == "train"
+    assert slide_store.image(image.id) == image
+    tiles = slide_store.tiles(source.id)
+    assert tiles.ids.tolist() == list(range(1, 13))
+    assert (tiles.image_ids == image.id).all()
+    assert tiles.box(5) == Box(64, 64, 64, 64)
+    assert (tiles.rows[5], tiles.cols[5]) == (1, 1)
+    assert tiles.labels.shape == (12, 2)
+    assert (tiles.labels == -1).all()
+    assert (tiles.reviews == Review.NONE).all()
+    with pytest.raises(ValueError, match="id of an image"):
+        slide_store.image(99)
+
+
+def test_labels_are_stored_once(slide_store: ProjectStore) -> None:
+    ids = np.array([7, 2, 5])
+    states = np.array([[1, 0], [-1, 1], [0, 0]], np.int8)
+    change = slide_store.set_labels(ids, states)
+    assert change is not None
+    assert change.kind == "labels"
+    assert change.image_ids == (1,)
+    assert slide_store.set_labels(ids, states) is None
+    assert slide_store.revision == change.id
+    tiles = slide_store.tiles()
+    assert np.array_equal(tiles.labels[ids - 1], states)
+    assert (np.delete(tiles.labels, ids - 1, 0) == -1).all()
+    assert slide_store.set_labels(np.empty(0), np.empty((0, 2), np.int8)) is None
+
+
+@pytest.mark.parametrize(
+    ("ids", "states", "message"),
+    [
+        ([1], [[1]], "shape"),
+        ([1], [[2, 0]], "-1, 0 and 1"),
+        ([99], [[0, 0]], "unknown"),
+        ([1, 1], [[0, 0], [1, 1]], "different"),
+    ],
+)
+def test_wrong_labels(
+    slide_store: ProjectStore, ids: list[int], states: list[list[int]], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        slide_store.set_labels(np.array(ids), np.array(states, np.int8))
+    assert slide_store.revision == 1
+
+
+def test_descriptions_are_sentences(slide_store: ProjectStore) -> None:
+    slide_store.set_labels(np.array([1, 2]), np.array([[1, -1]] * 2, np.int8))
+    slide_store.set_labels(np.array([1]), np.array([[0, 1]], np.int8))
+    slide_store.set_reviews(np.array([1]), Review.ACCEPTED)
+    slide_store.undo()
+    slide_store.redo()
+    assert [change.description for change in slide_store.history(6)] == [
+        "Did again: Accepted 1 mask",
+        "Undid: Accepted 1 mask",
+        "Accepted 1 mask",
+        "Changed the labels of 1 tile",
+        "Set gland to present in 2 tiles",
+        "Added slide with 1 image and 12 tiles",
+    ]
+    assert len(slide_store.history(2)) == 2
+
+
+def test_classes_change_and_come_back(slide_store: ProjectStore) -> None:
+    slide_store.set_labels(np.array([1]), np.array([[1, 0]], np.int8))
+    added = slide_store.add_class("tumour")
+    assert added.index == 3
+    assert slide_store.tiles().labels[0].tolist() == [1, 0, -1]
+    slide_store.set_labels(np.array([1]), np.array([[1, 0, 1]], np.int8))
+    slide_store.rename_class(1, "Gland")
+    slide_store.recolor_class(1, "#123456")
+    assert slide_store.classes()[0].name == "Gland"
+    assert slide_store.classes()[0].color == "#123456"
+    for _ in range(4):
+        slide_store.undo()
+    assert [entry.name for entry in slide_store.classes()] == ["gland", "stroma"]
+    assert slide_store.tiles().labels[0].tolist() == [1, 0]
+    for _ in range(4):
+        slide_store.redo()
+    assert slide_store.tiles().labels[0].tolist() == [1, 0, 1]
+    assert slide_store.classes()[0].color == "#123456"
+    slide_store.rename_class(1, "Gland")
+    assert not slide_store.can_redo
+
+
+def test_unknown_class_index(store: ProjectStore) -> None:
+    with pytest.raises(ValueError, match="class index"):
+        store.rename_class(3, "x")
+    with pytest.raises(ValueError, match="class index"):
+        store.recolor_class(0, "#000000")
+
+
+def test_undone_source_is_hidden(slide_store: ProjectStore) -> None:
+    slide_store.undo()
+    assert slide_store.sources() == ()
+    assert slide_store.images() == ()
+    assert len(slide_store.tiles()) == 0
+    with pytest.raises(ValueError, match="unknown"):
+        slide_store.set_labels(np.array([1]), np.array([[1, 0]], np.int8))
+    slide_store.redo()
+    assert len(slide_store.tiles()) == 12
+
+
+def test_reviews_and_splits(slide_store: ProjectStore) -> None:
+    slide_store.set_reviews(np.array([1, 2]), Review.ACCEPTED)
+    change = slide_store.set_reviews(np.array([1, 2, 3]), Review.ACCEPTED)
+    assert change is not None
+    assert change.description == "Accepted 1 mask"
+    assert slide_store.set_reviews(np.array([1]), Review.ACCEPTED) is None
+    assert slide_store.tiles().reviews[:4].tolist() == [1, 1, 1, 0]
+    slide_store.set_splits(np.array([1]), ["val"])
+    assert slide_store.image(1).split == "val"
+    slide_store.undo()
+    assert slide_store.image(1).split == "train"
+    assert slide_store.set_splits(np.array([1]), ["train"]) is None
+
+
+def test_wrong_splits(slide_store: ProjectStore) -> None:
+    with pytest.raises(ValueError, match="splits"):
+        slide_store.set_splits(np.array([1]), ["training"])
+    with pytest.raises(ValueError, match="id of an image"):
+        slide_store.set_splits(np.array([9]), ["val"])
+
+
+def test_settings(store: ProjectStore) -> None:
+    assert store.setting("theme", "light") == "light"
+    store.set_setting("theme", {"name": "därk", "sizes": [1, 2]})
+    store.set_setting("theme", {"name": "dark"})
+    assert store.setting("theme") == {"name": "dark"}
+    assert store.revision == 0
+
+
+def test_undo_goes_on_after_a_restart(slide_store: ProjectStore) -> None:
+    for state in (0, 1):
+        slide_store.set_labels(np.array([1]), np.full((1, 2), state, np.int8))
+    slide_store.undo()
+    slide_store.close()
+    with ProjectStore.open(slide_store.path) as store:
+        assert store.tiles().labels[0].tolist() == [0, 0]
+        assert store.can_redo
+        store.redo()
+        assert store.tiles().labels[0].tolist() == [1, 1]
+        store.undo()
+        store.undo()
+        assert store.tiles().labels[0].tolist() == [-1, -1]
+
+
+def test_edit_after_undo_drops_redo_but_loses_nothing(
+    slide_store: ProjectStore,
+) -> None:
+    slide_store.set_labels(np.array([1]), np.array([[1, 1]], np.int8))
+    slide_store.undo()
+    slide_store.set_labels(np.array([2]), np.array([[0, 0]], np.int8))
+    assert not slide_store.can_redo
+    assert [change.description for change in slide_store.history(3)] == [
+        "Changed the labels of 1 tile",
+        "Undid: Changed the labels of 1 tile",
+        "Changed the labels of 1 tile",
+    ]
+
+
+def test_threads_share_a_store(slide_store: ProjectStore) -> None:
+    def label(tile: int) -> None:
+        for state in (0, 1, 0, 1):
+            slide_store.set_labels(np.array([tile]), np.full((1, 2), state, np.int8))
+            slide_store.tiles()
+
+    threads = [threading.Thread(target=label, args=(tile,)) for tile in range(1, 6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (slide_store.tiles().labels[:5] == 1).all()
+    assert slide_store.revision == 1 + 5 * 4
+
+
+def test_moved_project_finds_its_images(tmp_path: Path) -> None:
+    outside = tmp_path / "elsewhere" / "far.tif"
+    home = tmp_path / "home"
+    with ProjectStore.create(home / "p.segmix", ["a"]) as store:
+        for path in (home / "p.segmix/in.tif", home / "s/beside.tif", outside):
+            image = _image(path)
+            store.add_source(SourceKind.SLIDE, path, "s", TilingPlan(8, 8), [image])
+    home.rename(tmp_path / "moved")
+    with ProjectStore.open(tmp_path / "moved" / "p.segmix") as store:
+        assert [image.path for image in store.images()] == [
+            tmp_path / "moved/p.segmix/in.tif",
+            tmp_path / "moved/s/beside.tif",
+            outside,
+        ]
+
+
+def test_relocate(tmp_path: Path, folder_store: ProjectStore) -> None:
+    new = tmp_path / "new"
+    new.mkdir()
+    (new / "a.png").touch()
+    with pytest.raises(ProjectError, match=r"2 missing, first b\.png"):
+        folder_store.relocate(1, new)
+    (new / "b.png").touch()
+    (new / "c.png").touch()
+    folder_store.relocate(1, new)
+    assert folder_store.sources()[0].path == new
+    assert folder_store.image(2).path == new / "b.png"
+    with pytest.raises(ValueError, match="id of a source"):
+        folder_store.relocate(7, new)
+
+
+def test_relocate_one_slide(tmp_path: Path, slide_store: ProjectStore) -> None:
+    new = tmp_path / "renamed.tif"
+    new.touch()
+    slide_store.relocate(1, new)
+    assert slide_store.image(1).path == slide_store.sources()[0].path == new
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"boxes": np.zeros((1, 3), np.int64)},
+        {"rows": np.zeros(2, np.int64)},
+        {"split": "training"},
+        {"downsample": 0.5},
+    ],
+)
+def test_wrong_new_image(wrong: dict[str, object]) -> None:
+    image = _image(Path("a.tif"))
+    values = {name: getattr(image, name) for name in NewImage.__slots__}
+    with pytest.raises(ValueError, match="Expected"):
+        NewImage(**{**values, **wrong})
+
+
+def _image(path: Path) -> NewImage:
+    return NewImage(
+        path=path,
+        height=8,
+        width=8,
+        mpp=None,
+        downsample=1.0,
+        group="g",
+        boxes=np.array([[0, 0, 8, 8]]),
+        rows=np.array([0]),
+        cols=np.array([0]),
+    )
