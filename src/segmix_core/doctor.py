@@ -37,7 +37,8 @@ print(json.dumps({
 """
 _QT = """
 import json
-from qtpy import API_NAME, QT_VERSION
+from qtpy import API_NAME
+from qtpy.QtCore import qVersion
 from qtpy.QtGui import QGuiApplication, QOffscreenSurface, QOpenGLContext
 application = QGuiApplication([])
 surface, context = QOffscreenSurface(), QOpenGLContext()
@@ -45,7 +46,7 @@ surface.create()
 works = context.create() and context.makeCurrent(surface)
 size = context.format() if works else None
 print(json.dumps({
-    "binding": API_NAME, "qt": QT_VERSION,
+    "binding": API_NAME, "qt": qVersion(),
     "opengl": f"{size.majorVersion()}.{size.minorVersion()}" if size else "",
 }))
 """

@@ -1,6 +1,7 @@
 """The commands on a project: new, add, import-labels, status."""
 
 from dataclasses import dataclass
+from enum import StrEnum, unique
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -103,14 +104,22 @@ def add(options: AddOptions, voice: Voice) -> int:
     return EXIT_COMPLETED
 
 
+@unique
+class Kind(StrEnum):
+    """What a file of labels looks like."""
+
+    AUTO = "auto"
+    TABLE = "table"
+    WINDOWS = "windows"
+    BRACKETS = "brackets"
+
+
 @dataclass(frozen=True, kw_only=True)
 class ImportOptions(ProjectOptions):
     """What ``import-labels`` takes."""
 
     file: Annotated[Path, typer.Argument(help="A CSV file, or a folder.")]
-    kind: Annotated[
-        str, typer.Option(help="Kind of the file; auto: from its header.")
-    ] = "auto"
+    kind: Annotated[Kind, typer.Option(help="auto: from the columns.")] = Kind.AUTO
     preset: Annotated[
         str | None,
         typer.Option(help="Which classes the digits in file names mean."),
@@ -130,7 +139,7 @@ def import_labels(options: ImportOptions, voice: Voice) -> int:
         report = read_labels(
             store,
             options.file,
-            kind=options.kind,
+            kind=options.kind.value,
             preset=options.preset,
             replace=options.replace,
         )

@@ -1,0 +1,93 @@
+from typing import get_args
+
+import pytest
+
+from segmix_core.cli.projects import Kind
+from segmix_core.project.labels_import import ImportKind
+from segmix_core.project.store import ProjectStore
+
+
+def test_a_project_is_made_with_its_classes(tmp_path, answer):
+    path = tmp_path / "new.segmix"
+    colors = "#ff0000,#00ff00"
+    code, said = answer("new", path, "--classes", "gland, stroma", "--colors", colors)
+    assert code == 0
+    assert [entry["name"] for entry in said["classes"]] == ["gland", "stroma"]
+    assert [entry["color"] for entry in said["classes"]] == ["#ff0000", "#00ff00"]
+    code, said = answer("new", path, "--classes", "a,b")
+    assert (code, said["error"]) == (2, "ProjectError")
+
+
+def test_colours_must_match_the_classes(tmp_path, segmix):
+    result = segmix("new", tmp_path / "p", "--classes", "a,b", "--colors", "#ff0000")
+    assert result.exit_code == 2
+    assert "1 colours for 2 classes" in result.stderr
+
+
+def test_sources_labels_and_runs_are_shown(project, finished, segmix, answer):
+    run = finished("train")
+    code, said = answer("status", project)
+    assert code == 0
+    (source,) = said["sources"]
+    counts = (source["images"], source["tiles"], source["labelled"])
+    assert counts == (4, 4, 4)
+    assert [entry["present"] for entry in said["classes"]] == [2, 2]
+    assert said["runs"][0]["run"] == run.name
+    assert said["runs"][0]["labels changed since"] is True
+    text = segmix("status", project).stdout
+    assert "stroma" in text
+    assert run.name in text
+
+
+def test_an_empty_project_says_so(tmp_path, segmix):
+    segmix("new", tmp_path / "p", "--classes", "a,b")
+    text = segmix("status", tmp_path / "p").stdout
+    assert "Sources: none yet." in text
+    assert "Runs: none yet." in text
+
+
+def test_adding_twice_is_an_error(project, images, answer):
+    code, said = answer("add", project, images)
+    assert (code, said["error"]) == (2, "ProjectError")
+
+
+@pytest.mark.parametrize(
+    "option", ["--tile-px", "--stride-px", "--mpp", "--min-tissue"]
+)
+def test_options_of_add_reach_the_intake(project, images, tmp_path, answer, option):
+    code, _ = answer("add", project, images, option, "-1")
+    assert code == 2
+
+
+def test_labels_are_imported(tmp_path, project, images, answer):
+    table = tmp_path / "labels.csv"
+    table.write_text(
+        "filename,is_gland,is_stroma\ntile [0].png,0,1\n", encoding="utf-8"
+    )
+    code, said = answer("import-labels", project, table)
+    assert code == 0
+    assert (said["images"], said["tiles"]) == (1, 1)
+    with ProjectStore.open(project) as store:
+        assert store.tiles().labels[0].tolist() == [0, 1]
+    code, said = answer("import-labels", project, table, "--kind", "windows")
+    assert (code, said["error"]) == (2, "ProjectError")
+    given = ["--kind", "brackets", "--preset", "nonsense"]
+    code, said = answer("import-labels", project, images, *given)
+    assert (code, said["error"]) == (2, "ProjectError")
+
+
+def test_every_kind_of_file_can_be_named():
+    assert [str(kind) for kind in Kind] == list(get_args(ImportKind))
+
+
+def test_windows_replace_labelled_tiles_only_when_told(tmp_path, project, answer):
+    table = tmp_path / "windows.csv"
+    table.write_text(
+        "filename,split,x,y,size,has_gland,has_stroma\n"
+        "tile [0].png,train,0,0,16,1,0\ntile [0].png,train,16,0,16,0,1\n",
+        encoding="utf-8",
+    )
+    code, said = answer("import-labels", project, table)
+    assert (code, said["error"]) == (2, "ProjectError")
+    code, said = answer("import-labels", project, table, "--replace")
+    assert (code, said["tiles"]) == (0, 2)

@@ -1,0 +1,70 @@
+import json
+
+import pytest
+
+from segmix_core.cli.settings import build_config, settings_help
+from segmix_core.config import CurriculumConfig, TrainConfig
+from segmix_core.errors import ConfigError
+
+
+def test_later_words_win(tmp_path):
+    file = tmp_path / "settings.json"
+    file.write_text(json.dumps({"train": {"epochs": 2, "seed": 2, "width": 16}}))
+    flags = {"train.epochs": 3, "train.seed": 3, "train.method": None}
+    config = build_config(flags, ["train.seed=4"], file)
+    found = (config.train.width, config.train.epochs, config.train.seed)
+    assert found == (16, 3, 4)
+    assert config.train.method == "segmix"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("curriculum.patch_sizes=[64, 32]", (64, 32)),
+        ("curriculum.patch_sizes=null", None),
+        ("curriculum.strategy=back", "back"),
+        ('curriculum.strategy="back"', "back"),
+        ("curriculum.min_ratio=0.2", 0.2),
+    ],
+)
+def test_values_are_json_or_else_text(text, value):
+    config = build_config({}, [text], None)
+    assert getattr(config.curriculum, text.split("=")[0].split(".")[1]) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("train.epochs", "section.field=value"),
+        ("train.epoch=3", "section.field"),
+        ("train.epochs=0", "train.epochs"),
+        ("curriculum.strategy=wild", "curriculum.strategy"),
+    ],
+)
+def test_a_wrong_setting_is_named(text, message):
+    with pytest.raises(ConfigError, match=message):
+        build_config({}, [text], None)
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", '{"train": {"epoch": 1}}'])
+def test_a_wrong_file_is_an_error(tmp_path, content):
+    file = tmp_path / "settings.json"
+    file.write_text(content)
+    with pytest.raises(ConfigError):
+        build_config({}, [], file)
+    with pytest.raises(ConfigError, match=r"Correct it\."):
+        build_config({}, [], tmp_path / "none.json")
+
+
+def test_help_tells_every_setting_with_range_and_description(segmix):
+    shown = " ".join(segmix("train", "--help").stdout.split())
+    for section, model in (("train", TrainConfig), ("curriculum", CurriculumConfig)):
+        for name, field in model.model_fields.items():
+            assert f"{section}.{name} {field.description}" in shown
+    assert "(1..1000; default 8)" in shown
+    assert "(> 0 and <= 1; default 0.002)" in shown
+    assert "hold | back | linear" in shown
+
+
+def test_square_brackets_are_no_markup():
+    assert r"default \[1.0, 1.25]" in settings_help("cams")

@@ -1,0 +1,201 @@
+import json
+import os
+import signal
+import sys
+import threading
+
+import pytest
+
+from segmix_core.runs import RunFolder, RunState, kill, list_runs
+from segmix_core.runs.inputs import INPUT_STAGES
+
+
+def only_run(project):
+    (folder,) = list_runs(project / "runs")
+    return folder
+
+
+def test_a_stage_runs_to_its_end(project, work, segmix):
+    work("count")
+    result = segmix(
+        "train", project, "--epochs", "3", "--set", "curriculum.exact=false"
+    )
+    assert result.exit_code == 0
+    assert "train: 10 steps" in result.stdout
+    assert "steps: 10" in result.stdout
+    request = only_run(project).request()
+    assert request.config["train"]["epochs"] == 3
+    assert request.config["curriculum"]["exact"] is False
+    assert request.project == project
+    assert request.revision > 0
+
+
+def test_json_has_stdout_to_itself(project, work, answer):
+    work("count")
+    code, said = answer("train", project)
+    assert code == 0
+    assert said == {
+        "run": str(only_run(project).path),
+        "stage": "train",
+        "state": "completed",
+        "results": {"steps": 10},
+        "message": "",
+    }
+
+
+@pytest.mark.parametrize(
+    ("stage", "code", "message"),
+    [
+        ("user_error", 2, "Expected labels, but got none. Label some tiles."),
+        ("bug", 1, "Unexpected error: RuntimeError: a bug"),
+        ("die", 1, "The process died"),
+    ],
+)
+def test_a_failure_has_an_exit_code_and_a_message(
+    project, work, answer, stage, code, message
+):
+    work(stage)
+    found, said = answer("train", project)
+    assert found == code
+    assert said["message"].startswith(message)
+
+
+def test_a_run_is_stopped_watched_and_resumed(project, work, segmix, answer):
+    work("wait")
+    code, said = answer("train", project, "--detach")
+    assert (code, said["state"]) == (0, "running")
+    folder = RunFolder(project / "runs" / said["run"])
+    assert segmix("stop", project).exit_code == 0
+    watched = segmix("watch", project, folder.name)
+    assert watched.exit_code == 3
+    assert f"--resume {folder.name}" in watched.stdout
+    work("count")
+    code, said = answer("train", project, "--resume", folder.name)
+    assert (code, said["state"], said["run"]) == (0, "completed", str(folder.path))
+    assert segmix("stop", project).exit_code == 0  # It tells how the run ended.
+
+
+def test_a_deaf_run_is_killed(project, work, answer):
+    work("deaf")
+    answer("train", project, "--detach")
+    code, said = answer("stop", project, "--kill")
+    assert (code, said["state"]) == (0, "interrupted")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
+@pytest.mark.parametrize(("stage", "state"), [("wait", "cancelled"), ("deaf", None)])
+def test_ctrl_c_stops_and_a_second_one_kills(project, work, segmix, stage, state):
+    work(stage)
+    seen = threading.Event()
+
+    def press():
+        while not (runs := list_runs(project / "runs")) or not runs[0].events()[0]:
+            seen.wait(0.02)
+        os.kill(os.getpid(), signal.SIGINT)
+        if stage == "deaf":
+            while not runs[0].stop_path.exists():
+                seen.wait(0.02)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    presser = threading.Thread(target=press)
+    presser.start()
+    result = segmix("train", project)
+    presser.join()
+    assert "press Ctrl-C again" in result.stderr
+    assert result.exit_code == (3 if state else 1)
+    assert only_run(project).state() == (state or RunState.INTERRUPTED)
+
+
+def test_settings_of_a_resumed_run_stay(project, finished, answer):
+    folder = finished("train")
+    for given in (["--epochs", "3"], ["--set", "train.epochs=3"]):
+        code, said = answer("train", project, "--resume", folder.name, *given)
+        assert code == 2
+        assert "Leave them out" in said["remedy"]
+    code, said = answer("cams", project, "--resume", folder.name)
+    assert code == 2
+    assert said["remedy"] == "Use 'segmix train'."
+
+
+@pytest.mark.parametrize(
+    "stage", [name for name, needs in INPUT_STAGES.items() if needs]
+)
+def test_a_stage_says_which_one_comes_first(project, finished, work, answer, stage):
+    needed = INPUT_STAGES[stage][0]
+    code, said = answer(stage, project)
+    assert code == 2
+    assert said["remedy"].startswith(f"Run 'segmix {needed}' first")
+    older, newer = finished(needed), finished(needed, 2e9)
+    work("count")
+    code, said = answer(stage, project)
+    assert code == 0
+    assert RunFolder(project / said["run"]).request().inputs == {needed: newer.path}
+    code, said = answer(stage, project, "--run", older.name)
+    assert RunFolder(project / said["run"]).request().inputs == {needed: older.path}
+
+
+def test_a_run_of_the_wrong_stage_is_refused(project, finished, answer):
+    code, said = answer("cams", project, "--run", finished("predict").path)
+    assert code == 2
+    assert "'train' for 'cams'" in said["expected"]
+
+
+def test_a_missing_run_is_refused_with_those_there_are(project, finished, answer):
+    code, said = answer("cams", project, "--run", "nowhere")
+    assert code == 2
+    assert said["remedy"] == "There are no runs yet."
+    name = finished("train").name
+    assert name in answer("cams", project, "--run", "nowhere")[1]["remedy"]
+
+
+def test_images_are_chosen_by_name(project, finished, work, answer):
+    finished("train-segmenter")
+    work("count")
+    _, said = answer("predict", project, "tile [2].png", "--format", "generic")
+    request = RunFolder(project / said["run"]).request()
+    assert request.options["format"] == "generic"
+    assert len(request.options["image_ids"]) == 1
+    _, said = answer("predict", project, "tiles")
+    assert len(RunFolder(project / said["run"]).request().options["image_ids"]) == 4
+    _, said = answer("predict", project)
+    assert RunFolder(project / said["run"]).request().options == {"format": "ome"}
+
+
+def test_unknown_images_and_formats_are_refused(project, finished, answer):
+    finished("train-segmenter")
+    code, said = answer("predict", project, "other.png")
+    assert (code, said["remedy"]) == (2, "Its sources are tiles.")
+    code, said = answer("predict", project, "--format", "bmp")
+    assert (code, said["error"]) == (2, "ConfigError")
+
+
+def test_labels_are_checked_before_a_run_is_made(tmp_path, segmix, answer):
+    project = tmp_path / "empty"
+    segmix("new", project, "--classes", "a,b")
+    code, said = answer("train", project)
+    assert (code, said["error"]) == (2, "ProjectError")
+    assert not (project / "runs").exists()
+
+
+def test_a_folder_without_a_project_is_an_error(tmp_path, answer):
+    assert answer("cams", tmp_path)[0] == 2
+
+
+def test_watching_needs_a_run(project, answer):
+    code, said = answer("watch", project)
+    assert code == 2
+    assert "segmix train" in said["remedy"]
+
+
+def test_kill_is_quiet_about_a_finished_run(project, finished):
+    kill(finished("train"))
+
+
+def test_settings_come_from_an_earlier_run(project, work, answer, finished):
+    work("count")
+    first = answer("train", project, "--epochs", "5", "--method", "cam")[1]["run"]
+    config = f"{first}/config.json"
+    second = answer("train", project, "--config", config, "--method", "seam")[1]["run"]
+    with open(f"{second}/config.json", encoding="utf-8") as file:  # noqa: PTH123
+        stored = json.load(file)["config"]["train"]
+    assert (stored["epochs"], stored["method"]) == (5, "seam")
