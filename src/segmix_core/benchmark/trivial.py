@@ -39,7 +39,7 @@ def dark_green(image: RgbArray) -> BoolArray:
 def saturated(image: RgbArray) -> BoolArray:
     """Call pixels foreground whose HSV saturation is above Otsu's threshold."""
     saturation = rgb2hsv(image)[..., 1]
-    return saturation > _otsu(saturation)
+    return np.asarray(saturation > _otsu(saturation))
 
 
 def centred_disc(image: RgbArray) -> BoolArray:

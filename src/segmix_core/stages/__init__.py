@@ -1,0 +1,1 @@
+"""What each stage does with a project: a file a stage, each one function of a job."""

@@ -1,0 +1,99 @@
+"""Masks as people have corrected them, as label TIFFs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segmix_core.errors import JobError
+from segmix_core.export.label_info import LabelImageInfo
+from segmix_core.export.label_strips import LabelArray
+from segmix_core.export.label_tiff import Layout, write_label_tiff
+from segmix_core.geometry import Box
+from segmix_core.project.records import UNTOUCHED, ImageRecord
+from segmix_core.project.store import ProjectStore
+from segmix_core.runs.results import mask_ids, read_mask
+from segmix_core.stages.job import Job
+
+SUFFIXES: dict[Layout, str] = {"ome": ".ome.tif", "generic": ".tif"}
+BAND_ROWS = 512
+
+
+def export_masks(job: Job) -> dict[str, Any]:
+    """Write the masks of a run with all corrections into the project's exports.
+
+    Options: ``format`` "ome" or "generic", ``image_ids`` to export some images only.
+
+    Raises
+    ------
+    JobError
+        If the run has no mask of any of the images.
+    """
+    base = job.input_run("predict", "pseudo-masks")
+    layout: Layout = job.request.options.get("format", "ome")
+    known = mask_ids(base)
+    images = [image for image in job.images() if image.id in known]
+    if not images:
+        raise JobError(
+            f"masks to export in {base.name}",
+            "none of the chosen images",
+            "Make pseudo masks or predict these images first.",
+        )
+    paths = export_paths(job.store, images, layout)
+    written = []
+    for number, (image, path) in enumerate(zip(images, paths, strict=True)):
+        job.writer.progress(number, len(images), path.name)
+        if job.writer.should_stop():
+            break
+        write_label_tiff(
+            path,
+            corrected_bands(job.store, base, image),
+            shape=image.working_shape,
+            info=label_info(job.store, image),
+            layout=layout,
+        )
+        written.append(str(path))
+    job.writer.progress(len(written), len(images))
+    return {"files": written}
+
+
+def corrected_bands(
+    store: ProjectStore, base: Path, image: ImageRecord
+) -> Iterator[tuple[Box, LabelArray]]:
+    """Yield an image's mask in full rows, corrections over the masks of a run."""
+    height, width = image.working_shape
+    for y in range(0, height, BAND_ROWS):
+        box = Box(y, 0, min(BAND_ROWS, height - y), width)
+        mask = read_mask(base, image.id, box)
+        corrected = store.corrections(image.id, box)
+        yield box, np.where(corrected == UNTOUCHED, mask, corrected)
+
+
+def label_info(store: ProjectStore, image: ImageRecord) -> LabelImageInfo:
+    """Return what the label TIFF of an image says about itself."""
+    return LabelImageInfo(
+        classes=store.classes(),
+        mpp=image.working_mpp,
+        source=image.path.name,
+        downsample=image.downsample,
+    )
+
+
+def export_paths(
+    store: ProjectStore, images: list[ImageRecord], layout: Layout
+) -> list[Path]:
+    """Return a file below the project's exports for each image.
+
+    Images of the same name, from other folders, get their id added.
+    """
+    names = [image.path.stem for image in images]
+    folder = store.exports_path
+    return [
+        folder / f"{_unique(names, name, image)}{SUFFIXES[layout]}"
+        for name, image in zip(names, images, strict=True)
+    ]
+
+
+def _unique(names: list[str], name: str, image: ImageRecord) -> str:
+    return name if names.count(name) == 1 else f"{name}_{image.id}"

@@ -1,0 +1,128 @@
+"""What every stage is given."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from segmix_core.config import RunConfig
+from segmix_core.data.samples import TileSamples
+from segmix_core.data.tile_reader import TileReader
+from segmix_core.errors import CheckpointError, ProjectError
+from segmix_core.geometry import Box
+from segmix_core.models.checkpoint import Checkpoint, load_checkpoint
+from segmix_core.project.records import ImageRecord, LabelState, TileTable
+from segmix_core.project.store import ProjectStore
+from segmix_core.runs.request import RunRequest
+from segmix_core.runs.writer import RunWriter
+
+TRAIN_SPLIT = "train"
+_TILE_STEP = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A stage at work: its project, settings, request, and whom it tells."""
+
+    store: ProjectStore
+    config: RunConfig
+    request: RunRequest
+    writer: RunWriter
+
+    @property
+    def run(self) -> Path:
+        """The run's folder."""
+        return self.writer.folder.path
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names of the classes 1..C."""
+        return [tissue.name for tissue in self.store.classes()]
+
+    def input_run(self, *stages: str) -> Path:
+        """Return the folder of the run of one of ``stages`` that this one reads.
+
+        Raises
+        ------
+        ValueError
+            If the request names none: whoever launched the run has to.
+        """
+        for stage in stages:
+            if stage in self.request.inputs:
+                return self.request.inputs[stage]
+        raise ValueError(f"The request names no run of {' or '.join(stages)}")
+
+    def images(self) -> tuple[ImageRecord, ...]:
+        """Return the images the request asks for: all, unless it names some."""
+        chosen = self.request.options.get("image_ids")
+        return tuple(
+            image
+            for image in self.store.images()
+            if chosen is None or image.id in chosen
+        )
+
+    def checkpoint(self, run: Path, kind: str) -> Checkpoint:
+        """Return the newest weights of a run.
+
+        Raises
+        ------
+        CheckpointError
+            If there are none, or the project has another number of classes now.
+        """
+        checkpoint = load_checkpoint(run / "checkpoints" / "last", kind=kind)
+        # A renamed class keeps its index, and its weights.
+        if len(checkpoint.class_names) != len(self.class_names):
+            raise CheckpointError(
+                f"weights for {len(self.class_names)} classes",
+                f"weights for {len(checkpoint.class_names)}",
+                "The project's classes have changed since; train again.",
+            )
+        return checkpoint
+
+
+def working_boxes(tiles: TileTable, images: Sequence[ImageRecord]) -> list[Box]:
+    """Return the box of each tile on the working grid of its image."""
+    scales = {image.id: 1 / image.downsample for image in images}
+    return [
+        tiles.box(row).scaled(scales[int(image_id)])
+        for row, image_id in enumerate(tiles.image_ids)
+    ]
+
+
+def batch_edge(boxes: Sequence[Box]) -> int:
+    """Return the edge of a batch that all tiles fit into, a multiple of 16 pixels."""
+    longest = max(max(box.height, box.width) for box in boxes)
+    return -(-longest // _TILE_STEP) * _TILE_STEP
+
+
+def training_tiles(store: ProjectStore) -> TileTable:
+    """Return the labelled tiles of the training images."""
+    tiles = store.tiles()
+    images = [image.id for image in store.images() if image.split == TRAIN_SPLIT]
+    is_labelled = (tiles.labels != LabelState.UNKNOWN).any(axis=1)
+    return tiles.take(is_labelled & np.isin(tiles.image_ids, images))
+
+
+def tiles_of(store: ProjectStore, images: Sequence[ImageRecord]) -> TileTable:
+    """Return the tiles of some images, labelled or not.
+
+    Raises
+    ------
+    ProjectError
+        If there are none.
+    """
+    tiles = store.tiles()
+    tiles = tiles.take(np.isin(tiles.image_ids, [image.id for image in images]))
+    if len(tiles) == 0:
+        raise ProjectError(
+            "images with tiles", "none", "Add a slide or a folder of tiles first."
+        )
+    return tiles
+
+
+def samples_of(
+    tiles: TileTable, images: Sequence[ImageRecord], reader: TileReader
+) -> tuple[TileSamples, int]:
+    """Return the tiles as samples, and the edge of their batches in pixels."""
+    return TileSamples(tiles, reader), batch_edge(working_boxes(tiles, images))
