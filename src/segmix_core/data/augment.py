@@ -1,0 +1,98 @@
+"""Changes of a tile that leave its labels true.
+
+H&E tissue has no up: the eight symmetries of the square are exact. Stains vary:
+colours are bent per channel such that white stays white, as thicker or thinner stain
+does (optical density times a factor is intensity to a power, Beer-Lambert).
+"""
+
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from segmix_core.slides.slide import RgbArray
+
+T = TypeVar("T", bound=np.generic)
+IDENTITY = 0
+
+
+def draw_symmetries(count: int, generator: torch.Generator) -> npt.NDArray[np.int64]:
+    """Return (count,) int64 codes 0..7 for :func:`apply_symmetry`."""
+    codes: npt.NDArray[np.int64] = torch.randint(
+        0, 8, (count,), generator=generator
+    ).numpy()
+    return codes
+
+
+def apply_symmetry(array: npt.NDArray[T], code: int) -> npt.NDArray[T]:
+    """Return a view of ``array`` turned ``code % 4`` quarters, mirrored from 4 on.
+
+    Parameters
+    ----------
+    array
+        (H, W, ...); H and W change places for odd codes.
+    code
+        0..7; 0 changes nothing.
+
+    Raises
+    ------
+    ValueError
+        If there is no such symmetry.
+    """
+    if not 0 <= code < 8:
+        raise ValueError(f"Expected a symmetry in 0..7, got {code}")
+    turned = np.rot90(array, code % 4)
+    return turned[:, ::-1] if code >= 4 else turned
+
+
+def plain_tables(count: int) -> npt.NDArray[np.float32]:
+    """Return (count, 3, 256) float32: the intensity 0..1 of each byte."""
+    ramp = np.arange(256, dtype=np.float32) / 255
+    return np.broadcast_to(ramp, (count, 3, 256))
+
+
+def draw_color_tables(
+    count: int, strength: float, generator: torch.Generator
+) -> npt.NDArray[np.float32]:
+    """Return the tables of a random staining for each of ``count`` images.
+
+    Parameters
+    ----------
+    count
+        Images.
+    strength
+        Relative spread of stain density, 0..1; 0 gives :func:`plain_tables`. All
+        channels together vary by ``strength``, single channels by half of it.
+    generator
+        Of the random numbers.
+
+    Returns
+    -------
+    array
+        (count, 3, 256) float32 in 0..1, rising; byte 255 stays 1.
+    """
+    draws = torch.rand((count, 4), generator=generator).numpy() * 2 - 1
+    density = np.exp(strength * (draws[:, :1] + draws[:, 1:] / 2))
+    tables: npt.NDArray[np.float32] = np.power(
+        plain_tables(count), density[:, :, None]
+    ).astype(np.float32)
+    return tables
+
+
+def look_up(
+    image: RgbArray, tables: npt.NDArray[np.float32], out: npt.NDArray[np.float32]
+) -> None:
+    """Write the image through its tables to ``out``.
+
+    Parameters
+    ----------
+    image
+        (H, W, 3).
+    tables
+        (3, 256) float32.
+    out
+        (H, W, 3) float32.
+    """
+    for channel in range(3):
+        out[..., channel] = tables[channel].take(image[..., channel])

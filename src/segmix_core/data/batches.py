@@ -1,0 +1,238 @@
+"""Tiles as batches, in an order that only seed and epoch decide."""
+
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from segmix_core.data.augment import (
+    IDENTITY,
+    apply_symmetry,
+    draw_color_tables,
+    draw_symmetries,
+    look_up,
+    plain_tables,
+)
+from segmix_core.data.batch import Batch
+from segmix_core.data.prefetch import prefetch
+from segmix_core.data.randomness import Stream, seeded_generator
+from segmix_core.data.samples import Sample, SampleSource
+from segmix_core.data.tile_reader import pad_tile
+from segmix_core.errors import JobError, SlideError
+from segmix_core.events import Event, Warned
+from segmix_core.project.records import IGNORE_INDEX
+
+Rows = npt.NDArray[np.int64]
+_COLOR_STRENGTH = 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPlan:
+    """How tiles become batches.
+
+    Attributes
+    ----------
+    tile_px
+        Edge of the images of a batch; smaller tiles are continued by reflection.
+    batch_size
+        Most tiles in a batch, over all processes together.
+    seed
+        Decides order and augmentation.
+    in_order
+        Take the tiles as they stand in the table instead.
+    augment
+        Apply a random symmetry and staining to each tile.
+    rank, processes
+        This process, of how many that train together.
+    """
+
+    tile_px: int
+    batch_size: int
+    seed: int = 0
+    in_order: bool = False
+    augment: bool = False
+    rank: int = 0
+    processes: int = 1
+
+    def __post_init__(self) -> None:
+        if self.tile_px < 1 or self.batch_size < 1:
+            raise ValueError(
+                f"Expected sizes >= 1, got {self.tile_px}, {self.batch_size}"
+            )
+        if not 0 <= self.rank < self.processes:
+            raise ValueError(f"Expected a rank below {self.processes}, got {self.rank}")
+
+
+class TileBatches:
+    """Batches of an epoch, prepared ahead in a thread.
+
+    The batches of an epoch differ by at most one tile in size, so that none is tiny.
+    A tile that cannot be read is replaced by the next of the epoch that can, and a
+    warning names it once.
+
+    Parameters
+    ----------
+    source
+        Where tiles come from.
+    plan
+        How they become batches.
+    emit
+        Takes warnings, in the thread that takes the batches.
+    """
+
+    def __init__(
+        self, source: SampleSource, plan: BatchPlan, emit: Callable[[Event], None]
+    ) -> None:
+        if len(source.tiles) == 0:
+            raise ValueError("Expected tiles, got none")
+        self._source = source
+        self._plan = plan
+        self._emit = emit
+        self._unreadable: dict[int, SlideError] = {}
+        self._warned: set[int] = set()
+        # Fewer lost tiles than this are an accident, more are a missing disk.
+        self._most_unreadable = max(5, len(source.tiles) // 20)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in an epoch."""
+        return -(-len(self._source.tiles) // self._plan.batch_size)
+
+    def batches(self, epoch: int, first: int = 0) -> Generator[Batch, None, None]:
+        """Yield the batches ``first``, ``first + 1``, ... of an epoch.
+
+        Close the generator, or use it up.
+
+        Raises
+        ------
+        JobError
+            If too many tiles cannot be read.
+        ValueError
+            If there is no batch ``first``.
+        """
+        if not 0 <= first < self.steps_per_epoch:
+            raise ValueError(
+                f"Expected a batch below {self.steps_per_epoch}, got {first}"
+            )
+        return self._batches(epoch, first)
+
+    def _batches(self, epoch: int, first: int) -> Generator[Batch, None, None]:
+        with closing(prefetch(lambda: self._make(epoch, first))) as batches:
+            for batch in batches:
+                self._warn()
+                yield batch
+
+    def _warn(self) -> None:
+        for row in sorted(self._unreadable.keys() - self._warned):
+            self._warned.add(row)
+            tile = int(self._source.tiles.ids[row])
+            self._emit(
+                Warned(message=f"Tile {tile} is skipped: {self._unreadable[row]}")
+            )
+
+    def _make(self, epoch: int, first: int) -> Iterator[Batch]:
+        order = self.order(epoch)
+        steps, count = self.steps_per_epoch, len(order)
+        for index in range(first, steps):
+            places = np.arange(count * index // steps, count * (index + 1) // steps)
+            if self._plan.processes > 1:
+                places = self._share(places)
+            samples = [self._readable(order, int(place)) for place in places]
+            rows = np.array([row for row, _ in samples], np.int64)
+            generator = seeded_generator(
+                self._plan.seed,
+                Stream.AUGMENT,
+                epoch * steps + index,
+                self._plan.rank,
+            )
+            yield self._collate(rows, [sample for _, sample in samples], generator)
+
+    def order(self, epoch: int) -> Rows:
+        """Return (N,) int64: rows of the table as the epoch takes them."""
+        count = len(self._source.tiles)
+        if self._plan.in_order:
+            return np.arange(count)
+        generator = seeded_generator(self._plan.seed, Stream.ORDER, epoch)
+        rows: Rows = torch.randperm(count, generator=generator).numpy()
+        return rows
+
+    def _share(self, places: Rows) -> Rows:
+        # Every process gets as many tiles, or they would wait for each other forever.
+        each = -(-len(places) // self._plan.processes)
+        whole = np.resize(places, each * self._plan.processes)
+        return whole[self._plan.rank * each : (self._plan.rank + 1) * each]
+
+    def _readable(self, order: Rows, place: int) -> tuple[int, Sample]:
+        for shift in range(len(order)):
+            row = int(order[(place + shift) % len(order)])
+            if row in self._unreadable:
+                continue
+            try:
+                return row, self._source.read(row)
+            except SlideError as error:
+                self._unreadable[row] = error
+                self._check_losses()
+        raise self._too_many()
+
+    def _check_losses(self) -> None:
+        if len(self._unreadable) > self._most_unreadable:
+            raise self._too_many()
+
+    def _too_many(self) -> JobError:
+        first = next(iter(self._unreadable.values()))
+        return JobError(
+            "readable tiles",
+            f"{len(self._unreadable)} of {len(self._source.tiles)} that are not, "
+            f"the first because: {first}",
+            "Check that the disk with the images is connected, then start again.",
+        )
+
+    def _collate(
+        self, rows: Rows, samples: list[Sample], generator: torch.Generator
+    ) -> Batch:
+        count, edge = len(samples), self._plan.tile_px
+        codes, tables = np.full(count, IDENTITY), plain_tables(count)
+        if self._plan.augment:
+            codes = draw_symmetries(count, generator)
+            tables = draw_color_tables(count, _COLOR_STRENGTH, generator)
+        samples = [_turned(s, int(c)) for s, c in zip(samples, codes, strict=True)]
+        images = np.empty((count, edge, edge, 3), np.float32)
+        for sample, table, out in zip(samples, tables, images, strict=True):
+            look_up(pad_tile(sample.image, edge), table, out)
+        tiles = self._source.tiles
+        masks, weights = _stack_masks(samples, edge)
+        return Batch(
+            images=torch.from_numpy(images).permute(0, 3, 1, 2),
+            labels=torch.from_numpy(tiles.labels[rows].astype(np.float32)),
+            tile_ids=torch.from_numpy(tiles.ids[rows].astype(np.int64)),
+            valid=torch.tensor([s.image.shape[:2] for s in samples]),
+            masks=masks,
+            weights=weights,
+        )
+
+
+def _turned(sample: Sample, code: int) -> Sample:
+    if code == IDENTITY:
+        return sample
+    mask, weight = sample.mask, sample.weight
+    return Sample(
+        apply_symmetry(sample.image, code),
+        None if mask is None else apply_symmetry(mask, code),
+        None if weight is None else apply_symmetry(weight, code),
+    )
+
+
+def _stack_masks(
+    samples: list[Sample], edge: int
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    masks = [s.mask for s in samples if s.mask is not None]
+    weights = [s.weight for s in samples if s.weight is not None]
+    if not masks:
+        return None, None
+    return (
+        torch.from_numpy(np.stack([pad_tile(m, edge, IGNORE_INDEX) for m in masks])),
+        torch.from_numpy(np.stack([pad_tile(w, edge, 0) for w in weights])),
+    )

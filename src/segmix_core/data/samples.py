@@ -1,0 +1,176 @@
+"""Single tiles before they become batches."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+
+from segmix_core.data.tile_reader import TileReader
+from segmix_core.geometry import Box
+from segmix_core.project.records import IGNORE_INDEX, UNTOUCHED, TileTable
+from segmix_core.slides.slide import RgbArray
+
+MaskArray = npt.NDArray[np.uint8]
+MaskReader = Callable[[int, Box], MaskArray]
+"""(image id, box in working pixels) -> (h, w) uint8."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One tile before padding.
+
+    Attributes
+    ----------
+    image
+        (h, w, 3) uint8.
+    mask
+        (h, w) uint8 class index, 255 ignore; None where only tiles are labelled.
+    weight
+        (h, w) float32 >= 0; only with ``mask``.
+    """
+
+    image: RgbArray
+    mask: MaskArray | None = None
+    weight: npt.NDArray[np.float32] | None = None
+
+
+class SampleSource(Protocol):
+    """Tiles by their row in a table."""
+
+    @property
+    def tiles(self) -> TileTable:
+        """The table."""
+
+    def read(self, row: int) -> Sample:
+        """Return a tile; a SlideError says that it is unreadable."""
+
+
+class TileSamples:
+    """Tiles with their labels only."""
+
+    def __init__(self, tiles: TileTable, reader: TileReader) -> None:
+        self.tiles = tiles
+        self._reader = reader
+
+    def read(self, row: int) -> Sample:
+        """Return the tile in ``row`` of the table.
+
+        Raises
+        ------
+        SlideError
+            If its file cannot be read.
+        """
+        image_id = int(self.tiles.image_ids[row])
+        return Sample(self._reader.read_pixels(image_id, self.tiles.box(row)))
+
+
+class MaskSamples:
+    """Tiles with a mask: pseudo masks, and what people have corrected in them.
+
+    Parameters
+    ----------
+    tiles, reader
+        Which tiles, and their pixels.
+    masks
+        Pseudo masks: class index, 255 ignore.
+    corrections
+        Corrected pixels: class index, 255 ignore, 254 untouched. None: no corrections.
+    corrected_weight
+        Weight of a corrected pixel; a pseudo pixel has 1, an ignored pixel 0.
+
+    Both readers are called in the thread that prepares batches.
+    """
+
+    def __init__(
+        self,
+        tiles: TileTable,
+        reader: TileReader,
+        masks: MaskReader,
+        corrections: MaskReader | None = None,
+        *,
+        corrected_weight: float = 4.0,
+    ) -> None:
+        if corrected_weight <= 0:
+            raise ValueError(f"Expected a weight > 0, got {corrected_weight}")
+        self.tiles = tiles
+        self._reader = reader
+        self._masks = masks
+        self._corrections = corrections
+        self._corrected_weight = corrected_weight
+
+    def read(self, row: int) -> Sample:
+        """Return the tile in ``row`` of the table with its mask and weights.
+
+        Raises
+        ------
+        SlideError
+            If its file cannot be read.
+        """
+        image_id = int(self.tiles.image_ids[row])
+        image = self._reader.read_pixels(image_id, self.tiles.box(row))
+        mask, weight = self.read_mask(row)
+        return Sample(image, mask, weight)
+
+    def read_mask(self, row: int) -> tuple[MaskArray, npt.NDArray[np.float32]]:
+        """Return (h, w) uint8 mask and (h, w) float32 weights, without the image."""
+        image_id = int(self.tiles.image_ids[row])
+        box = self._reader.working_box(image_id, self.tiles.box(row))
+        mask = self._masks(image_id, box).copy()
+        weight = np.ones(mask.shape, np.float32)
+        if self._corrections is not None:
+            corrected = self._corrections(image_id, box)
+            touched = corrected != UNTOUCHED
+            mask[touched] = corrected[touched]
+            weight[touched] = self._corrected_weight
+        weight[mask == IGNORE_INDEX] = 0
+        return mask, weight
+
+    def count_pixels(
+        self, num_classes: int, max_tiles: int = 500
+    ) -> npt.NDArray[np.int64]:
+        """Return (num_classes + 1,) int64: pixels of background and each class.
+
+        Counted in at most ``max_tiles`` tiles, evenly spread over the table.
+        """
+        counts = np.zeros(256, np.int64)
+        step = max(1, -(-len(self.tiles) // max_tiles))
+        for row in range(0, len(self.tiles), step):
+            mask, _ = self.read_mask(row)
+            counts += np.bincount(mask.ravel(), minlength=256)
+        return counts[: num_classes + 1]
+
+
+class MaskArrays:
+    """Masks in a folder with one zarr array an image, named by its id.
+
+    Parameters
+    ----------
+    folder
+        A zarr group, or a plain folder of arrays.
+    missing
+        Value of pixels outside an array, and of images without one.
+    """
+
+    def __init__(self, folder: Path, *, missing: int = IGNORE_INDEX) -> None:
+        self._folder = folder
+        self._missing = missing
+        self._arrays: dict[int, Any] = {}
+
+    def __call__(self, image_id: int, box: Box) -> MaskArray:
+        """Return (h, w) uint8 of ``box`` on the image's working grid."""
+        out = np.full((box.height, box.width), self._missing, np.uint8)
+        if image_id not in self._arrays:
+            path = self._folder / str(image_id)
+            self._arrays[image_id] = (
+                zarr.open_array(store=str(path), mode="r") if path.is_dir() else None
+            )
+        array = self._arrays[image_id]
+        if array is not None:
+            inside = box.intersect(Box(0, 0, *array.shape))
+            if inside.area:
+                out[inside.moved(-box.y, -box.x).slices] = array[inside.slices]
+        return out
