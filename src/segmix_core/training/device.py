@@ -1,0 +1,108 @@
+"""Where a run computes: device, precision, threads, processes."""
+
+import os
+
+import torch
+from lightning_fabric import Fabric
+
+from segmix_core.errors import ConfigError
+
+_REMEDY = "Choose the device auto, or cpu."
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the device a setting means; "auto" takes the fastest there is.
+
+    Parameters
+    ----------
+    name
+        auto, cpu, cuda, cuda:N or mps.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such device here.
+    """
+    if name == "auto":
+        return _fastest()
+    kind, _, index = name.partition(":")
+    if kind == "cpu" and not index:
+        return torch.device("cpu")
+    if kind == "mps" and not index:
+        if not torch.backends.mps.is_available():
+            raise ConfigError("a Mac with Metal", "none here", _REMEDY)
+        return torch.device("mps")
+    if kind == "cuda" and (index.isdecimal() or not (index or ":" in name)):
+        return _cuda(int(index or 0))
+    raise ConfigError("auto, cpu, cuda, cuda:N or mps", repr(name), _REMEDY)
+
+
+def _fastest() -> torch.device:
+    if torch.cuda.is_available():
+        return torch.device("cuda", 0)
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def _cuda(index: int) -> torch.device:
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if index >= count:
+        raise ConfigError(
+            f"a CUDA device number {index}",
+            f"{count} CUDA devices that this PyTorch can use",
+            f"{_REMEDY} A GPU needs its driver and a CUDA build of PyTorch.",
+        )
+    return torch.device("cuda", index)
+
+
+def set_threads(threads: int = 0) -> int:
+    """Limit the CPU threads of PyTorch, and return how many there are now.
+
+    Parameters
+    ----------
+    threads
+        0 leaves one core to the rest of the machine.
+
+    Raises
+    ------
+    ValueError
+        If negative.
+    """
+    if threads < 0:
+        raise ValueError(f"Expected threads >= 0, got {threads}")
+    count = threads or max(1, (os.cpu_count() or 2) - 1)
+    torch.set_num_threads(count)
+    return count
+
+
+def make_fabric(device: torch.device, *, processes: int = 1, nodes: int = 1) -> Fabric:
+    """Return a launched Fabric for ``device``.
+
+    CUDA devices that have bfloat16 compute in bf16-mixed; everything else in 32 bits
+    (bf16 is slower than float32 on most CPUs).
+
+    Parameters
+    ----------
+    device
+        From :func:`resolve_device`.
+    processes
+        Training processes a node; more than one under torchrun or SLURM, each of
+        which calls this function.
+    nodes
+        Machines that train together.
+    """
+    mixed = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    together = processes * nodes > 1
+    devices: int | list[int] = processes
+    if device.type == "cuda" and not together:
+        devices = [device.index or 0]
+    fabric = Fabric(
+        accelerator=device.type,
+        devices=devices,
+        num_nodes=nodes,
+        strategy="ddp" if together else "auto",
+        precision="bf16-mixed" if mixed else "32-true",
+    )
+    fabric.launch()
+    return fabric

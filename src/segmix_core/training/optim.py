@@ -1,0 +1,155 @@
+"""AdamW, its schedule, and averaged weights."""
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from segmix_core.errors import CheckpointError
+
+_WARM_UP = 0.15
+_FIRST, _LAST = 1 / 25, 1 / 1000
+
+
+def one_cycle(step: int, total_steps: int) -> float:
+    """Return the share of the peak learning rate at a step.
+
+    A cosine up during the first 15 % of the steps, a cosine down for the rest (the
+    one-cycle policy of Smith and Topin, arXiv 1708.07120, without its momentum
+    cycle). A pure function of the step, so that a resumed run needs no state.
+
+    Parameters
+    ----------
+    step
+        0 .. ``total_steps - 1``.
+    total_steps
+        At least 1.
+
+    Returns
+    -------
+    float
+        From 1/25 over 1 down to 1/1000.
+
+    Raises
+    ------
+    ValueError
+        If ``step`` is outside the run.
+    """
+    if not 0 <= step < total_steps:
+        raise ValueError(f"Expected a step in 0..{total_steps - 1}, got {step}")
+    peak = round(_WARM_UP * (total_steps - 1))
+    if step < peak:
+        return _cosine(_FIRST, 1.0, step / peak)
+    rest = total_steps - 1 - peak
+    return _cosine(1.0, _LAST, (step - peak) / rest) if rest else 1.0
+
+
+def _cosine(start: float, end: float, progress: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def make_optimizer(
+    module: nn.Module, *, learning_rate: float, weight_decay: float
+) -> torch.optim.AdamW:
+    """Return AdamW over the parameters that want a gradient.
+
+    Vectors (biases, normalisation scales) are not decayed: pulling a scale towards
+    zero is no regularisation.
+    """
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    groups = [
+        {
+            "params": [p for p in parameters if p.ndim > 1],
+            "weight_decay": weight_decay,
+        },
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=learning_rate)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Use ``rate`` for every group of parameters from the next step on."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def optimizer_tensors(
+    optimizer: torch.optim.Optimizer, module: nn.Module
+) -> dict[str, Tensor]:
+    """Return the optimizer's moments, flat: ``<parameter>//<moment>`` -> tensor."""
+    return {
+        f"{name}//{key}": torch.as_tensor(value)
+        for name, parameter in module.named_parameters()
+        for key, value in optimizer.state.get(parameter, {}).items()
+    }
+
+
+def load_optimizer_tensors(
+    optimizer: torch.optim.Optimizer,
+    module: nn.Module,
+    tensors: Mapping[str, Tensor],
+) -> None:
+    """Give back what :func:`optimizer_tensors` returned.
+
+    Raises
+    ------
+    CheckpointError
+        If a tensor belongs to no parameter of ``module``, or has another shape.
+    """
+    parameters = dict(module.named_parameters())
+    for full, tensor in tensors.items():
+        name, _, key = full.rpartition("//")
+        parameter = parameters.get(name)
+        scalar = key == "step"
+        if parameter is None or not (scalar or tensor.shape == parameter.shape):
+            raise CheckpointError(
+                "the optimizer state of this network",
+                f"a tensor {full} of shape {tuple(tensor.shape)}",
+                "Start a new training; this one cannot go on.",
+            )
+        # AdamW wants its step count on the CPU and moments laid out as parameters.
+        value = tensor.clone() if scalar else torch.empty_like(parameter).copy_(tensor)
+        optimizer.state[parameter][key] = value.detach()
+
+
+class AveragedWeights:
+    """An exponential moving average of a module's state.
+
+    Predictions of averaged weights are steadier than those of the last step. The
+    horizon follows the length of the run: 5 % of its steps, at most 1000, and shorter
+    at its start, so that a short run is not dominated by its random beginning.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self._tensors = {
+            name: tensor.detach().clone()
+            for name, tensor in module.state_dict().items()
+        }
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """The averages by name, like ``module.state_dict()``."""
+        return self._tensors
+
+    @torch.no_grad()
+    def update(self, module: nn.Module, step: int, total_steps: int) -> None:
+        """Take the weights after ``step`` into account."""
+        keep = average_decay(step, total_steps)
+        for name, tensor in module.state_dict().items():
+            if tensor.is_floating_point():
+                self._tensors[name].lerp_(tensor, 1 - keep)
+            else:
+                self._tensors[name].copy_(tensor)
+
+    @torch.no_grad()
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on from what :attr:`tensors` was."""
+        for name, tensor in self._tensors.items():
+            tensor.copy_(tensors[name])
+
+
+def average_decay(step: int, total_steps: int) -> float:
+    """Return the share of the old average that a step keeps, in 0..1."""
+    horizon = min(1000.0, max(1.0, 0.05 * total_steps))
+    return min(1 - 1 / horizon, (1 + step) / (10 + step))
