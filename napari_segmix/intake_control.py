@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from segmix_core.errors import SlideError
-from segmix_core.intake import DEFAULT_TILE_PX, IntakeReport, add_paths
-from segmix_core.project.importers import ImportReport, import_labels
+from segmix_core.intake import IntakeReport, add_paths
+from segmix_core.intake.options import DEFAULT_TILE_PX
+from segmix_core.project.importers.report import ImportReport
+from segmix_core.project.labels_import import import_labels
 from segmix_core.slides.open_slide import open_slide
 
 if TYPE_CHECKING:

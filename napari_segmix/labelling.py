@@ -6,7 +6,14 @@ import numpy as np
 import numpy.typing as npt
 from psygnal import Signal
 
-from napari_segmix.label_edits import PaintMode, edited, exactly, next_unlabelled
+from napari_segmix.label_edits import (
+    PaintMode,
+    States,
+    edited,
+    exactly,
+    next_unlabelled,
+)
+from segmix_core.errors import SegmixError
 from segmix_core.project.records import LabelState, TissueClass
 
 if TYPE_CHECKING:
@@ -49,36 +56,62 @@ class Labelling:
         """Take a class, 1..C, into the brush; other numbers do nothing."""
         if 1 <= class_index <= len(self._session.classes):
             self.active_class = class_index
-            self._brush_is_new()
+            self.show_brush()
 
     def choose_mode(self, mode: PaintMode) -> None:
         """Choose what a brush stroke says."""
         self.paint_mode = mode
-        self._brush_is_new()
+        self.show_brush()
 
     def choose_tool(self, tool: str) -> None:
         """Take a tool of the tile layer: "pan", "brush", "fill", "polygon", "pick"."""
         if self._session.view is not None:
             self._session.view.choose_tool(tool)
 
-    def _brush_is_new(self) -> None:
+    def show_brush(self) -> None:
+        """Draw the brush in the colour of what it does, and tell the pages."""
         if self._session.view is not None:
             self._session.view.show_brush(self.tissue_class, self.paint_mode)
         self.brush_changed.emit()
+
+    def set_labels(self, rows: npt.NDArray[np.int64], states: States) -> None:
+        """Label tiles of the active source.
+
+        Parameters
+        ----------
+        rows
+            (n,) rows of ``session.tiles``, all different.
+        states
+            (n, C) of ``LabelState``.
+        """
+        session, source = self._session, self._session.active_source
+        if source is None or session.tiles is None:
+            return
+        try:
+            change = session.require().set_labels(session.tiles.ids[rows], states)
+        except SegmixError as error:
+            session.report(error)
+            change = None
+        if change is None:
+            # The layer still shows what was painted.
+            session.show_labels()
+            return
+        session.tables.put_labels(source.id, rows, states)
+        session.labels_are_new()
 
     def paint(self, rows: npt.NDArray[np.int64]) -> None:
         """Apply the brush to tiles, (n,) rows of ``session.tiles``."""
         tiles = self._session.tiles
         if tiles is not None:
             states = edited(tiles.labels[rows], self.paint_mode, self.active_class)
-            self._session.set_labels(rows, states)
+            self.set_labels(rows, states)
 
     def clear(self, rows: npt.NDArray[np.int64]) -> None:
         """Forget the labels of tiles."""
         tiles = self._session.tiles
         if tiles is not None:
             states = np.full_like(tiles.labels[rows], LabelState.UNKNOWN)
-            self._session.set_labels(rows, states)
+            self.set_labels(rows, states)
 
     def set_exactly(
         self, rows: npt.NDArray[np.int64], present: tuple[int, ...]
@@ -86,7 +119,7 @@ class Labelling:
         """Make these classes present in the tiles, and all others absent."""
         tiles = self._session.tiles
         if tiles is not None:
-            self._session.set_labels(rows, exactly(tiles.labels[rows], present))
+            self.set_labels(rows, exactly(tiles.labels[rows], present))
 
     def set_state(self, class_index: int, state: LabelState) -> None:
         """Say of the current tile that a class is present, absent or unknown."""
@@ -95,7 +128,7 @@ class Labelling:
             return
         states = tiles.labels[[self.current_tile]].copy()
         states[0, class_index - 1] = state
-        self._session.set_labels(np.array([self.current_tile]), states)
+        self.set_labels(np.array([self.current_tile]), states)
 
     def press_digit(self, digit: int) -> None:
         """Take class ``digit`` into the brush and apply it to the current tile.

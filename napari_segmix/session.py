@@ -5,24 +5,22 @@ and the work in threads, and survives closing and reopening the dock. Pages of t
 dock listen to its signals and call its verbs; nothing else connects them.
 """
 
-import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 from psygnal import Signal
 
 from napari_segmix.executor import Executor, ThreadExecutor
 from napari_segmix.intake_control import IntakeControl
-from napari_segmix.label_edits import LabelCounts, States, count_labels
+from napari_segmix.label_edits import LabelCounts
 from napari_segmix.labelling import Labelling
 from napari_segmix.layers.source_view import SourceView
+from napari_segmix.notices import Notices
 from napari_segmix.preferences import read_preferences
 from napari_segmix.run_control import RunControl
+from napari_segmix.tile_tables import TileTables
 from segmix_core.errors import ProjectError, SegmixError
 from segmix_core.project.records import Change, Source, TileTable, TissueClass
 from segmix_core.project.store import ProjectStore
@@ -32,9 +30,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from napari_segmix.layers.placement import Placement
-    from napari_segmix.mask_control import MaskControl
 
-_log = logging.getLogger(__name__)
 _SESSIONS: list["Session"] = []
 
 
@@ -56,18 +52,20 @@ def _launch_as_preferred(folder: RunFolder) -> int:
     return launch(folder, python=read_preferences().python)
 
 
-class Session:
+class Session(Notices):
     """The project that is open in a viewer, and what is selected in it.
 
     Attributes
     ----------
     viewer
         The napari viewer.
-    executor
-        Runs reading in threads; see :mod:`napari_segmix.executor`.
     store
         The open project, or None. Changes go through the verbs below, which keep the
         pages and layers in step.
+    view
+        The layers of the active source, or None.
+    tables
+        Tiles by source, labels up to date.
     intake
         :class:`IntakeControl`: add slides and folders, import labels.
     labelling
@@ -75,8 +73,6 @@ class Session:
     runs
         :class:`RunControl`: start, stop, follow and re-attach to runs; it has signals
         of its own.
-    masks
-        :class:`MaskControl`: mask overlay, correction window and review.
     """
 
     project_changed = Signal()
@@ -91,31 +87,19 @@ class Session:
     """What undo and redo would do is different now."""
     change_undone = Signal(object)
     """Undo or redo wrote a ``Change``; layers of masks read their pixels again."""
-    message = Signal(str, str)
-    """A sentence for the status line, and "info", "warning" or "error"."""
-    busy_changed = Signal()
-    """``busy`` is another sentence now."""
     page_requested = Signal(str)
     """Show a page of the dock, by its title."""
 
     def __init__(self, viewer: "Viewer", executor: Executor | None = None) -> None:
+        super().__init__(executor or ThreadExecutor())
         self.viewer = viewer
-        self.executor: Executor = executor or ThreadExecutor()
-        self.runs = RunControl(_launch_as_preferred)
-        self.intake = IntakeControl(self)
-        self.labelling = Labelling(self)
         self.store: ProjectStore | None = None
         self.view: SourceView | None = None
-        self.busy = ""
         self._source_id: int | None = None
-        self._tables: dict[int, TileTable] = {}
-
-    @cached_property
-    def masks(self) -> "MaskControl":
-        """Masks of the open project."""
-        from napari_segmix.mask_control import MaskControl
-
-        return MaskControl(self)
+        self.tables = TileTables(lambda source_id: self.require().tiles(source_id))
+        self.intake = IntakeControl(self)
+        self.labelling = Labelling(self)
+        self.runs = RunControl(_launch_as_preferred)
 
     # ---- what is open -------------------------------------------------------------
 
@@ -147,26 +131,26 @@ class Session:
     @property
     def tiles(self) -> TileTable | None:
         """Tiles of the active source, labels up to date; rows index tiles."""
-        return None if self._source_id is None else self.table(self._source_id)
-
-    def table(self, source_id: int) -> TileTable:
-        """Return the tiles of a source, from memory after the first time."""
-        if source_id not in self._tables:
-            self._tables[source_id] = self._require().tiles(source_id)
-        return self._tables[source_id]
+        return None if self._source_id is None else self.tables.get(self._source_id)
 
     @property
     def label_counts(self) -> LabelCounts:
         """Labels of the whole project."""
-        tables = [self.table(source.id).labels for source in self.sources]
-        empty = np.zeros((0, len(self.classes)), np.int8)
-        return count_labels(np.concatenate([empty, *tables]))
+        ids = [source.id for source in self.sources]
+        return self.tables.count(ids, len(self.classes))
 
     def counts_of(self, source_id: int) -> LabelCounts:
         """Return the labels of one source."""
-        return count_labels(self.table(source_id).labels)
+        return self.tables.count([source_id], len(self.classes))
 
-    def _require(self) -> ProjectStore:
+    def require(self) -> ProjectStore:
+        """Return the open project.
+
+        Raises
+        ------
+        ProjectError
+            If none is open.
+        """
         if self.store is None:
             raise ProjectError(
                 "an open project", "none", "Create or open one on the Data page."
@@ -191,11 +175,11 @@ class Session:
             return False
         self.close_project()
         self.store = store
+        self.say(f"Opened {store.path.name}.")
         self.project_changed.emit()
         self.classes_changed.emit()
         self.sources_are_new()
         self.runs.attach(store)
-        self.say(f"Opened {store.path.name}.")
         return True
 
     def close_project(self) -> None:
@@ -207,12 +191,13 @@ class Session:
         self.show_source(None)
         self.store.close()
         self.store = None
-        self._tables.clear()
-        self._set_busy("")
+        self.tables.forget()
+        self.set_idle()
         self.project_changed.emit()
         self.classes_changed.emit()
         self.sources_changed.emit()
         self.labels_changed.emit()
+        self.history_changed.emit()
 
     def close(self) -> None:
         """End the session: its viewer is gone. Layers are left alone."""
@@ -224,10 +209,11 @@ class Session:
         if self.store is not None:
             self.store.close()
             self.store = None
+        self._source_id = None
         if self in _SESSIONS:
             _SESSIONS.remove(self)
 
-    # ---- sources and labels -------------------------------------------------------
+    # ---- sources ------------------------------------------------------------------
 
     def show_source(self, source_id: int | None) -> None:
         """Show the layers of a source instead of those shown now; None for none."""
@@ -237,16 +223,18 @@ class Session:
         self.labelling.forget_tile()
         if source_id is not None:
             self.view = self._make_view(source_id)
+            self.show_labels()
+            self.labelling.show_brush()
         self.active_source_changed.emit()
 
     def _make_view(self, source_id: int) -> SourceView:
-        store = self._require()
+        store = self.require()
         source = next(entry for entry in self.sources if entry.id == source_id)
         return SourceView(
             self.viewer,
             source,
             store.images(source_id),
-            self.table(source_id),
+            self.tables.get(source_id),
             actions=self.labelling,
             executor=self.executor,
             report=self.report,
@@ -254,54 +242,24 @@ class Session:
 
     def sources_are_new(self) -> None:
         """Read the sources and tiles again; shows a source if none is shown."""
-        before = self._tables.get(self._source_id or 0)
-        self._tables.clear()
-        sources = self.sources
+        shown, before = self.active_source, self.view
+        self.tables.forget()
         self.sources_changed.emit()
-        self.labels_changed.emit()
-        self.history_changed.emit()
-        shown = self.active_source
         if shown is None:
-            self.show_source(sources[0].id if sources else None)
-        elif before is None or not np.array_equal(before.boxes, self._tiles().boxes):
+            self.show_source(self.sources[0].id if self.sources else None)
+        elif before is None or not before.shows(self.tables.get(shown.id)):
             # An import of windows, or its undoing, cut the images anew.
             self.show_source(shown.id)
-        else:
-            self._show_labels()
+        self.labels_are_new()
 
-    def _tiles(self) -> TileTable:
-        tiles = self.tiles
-        if tiles is None:
-            raise ProjectError("a source", "none", "Add images on the Data page.")
-        return tiles
+    def labels_are_new(self) -> None:
+        """Draw the labels, and tell that they and the journal changed."""
+        self.show_labels()
+        self.labels_changed.emit()
+        self.history_changed.emit()
 
-    def set_labels(self, rows: npt.NDArray[np.int64], states: States) -> None:
-        """Label tiles of the active source.
-
-        Parameters
-        ----------
-        rows
-            (n,) rows of :attr:`tiles`, all different.
-        states
-            (n, C) of ``LabelState``.
-        """
-        tiles, store = self._tiles(), self._require()
-        try:
-            change = store.set_labels(tiles.ids[rows], states)
-        except SegmixError as error:
-            self.report(error)
-            change = None
-        if change is not None and self._source_id is not None:
-            labels = tiles.labels.copy()
-            labels[rows] = states
-            self._tables[self._source_id] = replace(tiles, labels=labels)
-        # Without a change the layer still shows what was painted: draw it again.
-        self._show_labels()
-        if change is not None:
-            self.labels_changed.emit()
-            self.history_changed.emit()
-
-    def _show_labels(self) -> None:
+    def show_labels(self) -> None:
+        """Draw the labels as they are stored, over what was painted."""
         if self.view is not None and self.tiles is not None:
             self.view.show_labels(self.tiles, self.classes)
 
@@ -321,17 +279,16 @@ class Session:
 
     def _change_class(self, change: Callable[[ProjectStore], object]) -> None:
         try:
-            change(self._require())
+            change(self.require())
         except SegmixError as error:
             self.report(error)
         self._classes_are_new()
 
     def _classes_are_new(self) -> None:
-        self._tables.clear()
+        self.tables.forget()
         self.classes_changed.emit()
-        self.labels_changed.emit()
-        self.history_changed.emit()
-        self._show_labels()
+        self.labels_are_new()
+        self.labelling.show_brush()
 
     # ---- undo ---------------------------------------------------------------------
 
@@ -345,7 +302,7 @@ class Session:
 
     def _travel(self, way: Callable[[ProjectStore], Change | None], none: str) -> None:
         try:
-            change = way(self._require())
+            change = way(self.require())
         except SegmixError as error:
             self.report(error)
             return
@@ -357,44 +314,4 @@ class Session:
         else:
             self.sources_are_new()
         self.change_undone.emit(change)
-        self.say(f"{change.description}.")
-
-    # ---- telling and waiting ------------------------------------------------------
-
-    def say(self, sentence: str, level: str = "info") -> None:
-        """Show a sentence in the status line; ``level`` info, warning or error."""
-        self.message.emit(sentence, level)
-
-    def report(self, error: BaseException) -> None:
-        """Show an error: ours as it is, any other as unexpected, with a log entry."""
-        if isinstance(error, SegmixError):
-            self.say(str(error), "error")
-            return
-        _log.error("Unexpected error", exc_info=error)
-        self.say(f"Unexpected error: {error or type(error).__name__}", "error")
-
-    def in_background(
-        self,
-        sentence: str,
-        work: Callable[[], Any],
-        on_done: Callable[[Any], None],
-    ) -> None:
-        """Run ``work`` in a thread while ``busy`` is ``sentence``; errors are shown.
-
-        ``work`` must not touch the viewer or widgets; ``on_done`` may.
-        """
-        self._set_busy(sentence)
-
-        def done(result: Any) -> None:
-            self._set_busy("")
-            on_done(result)
-
-        def failed(error: BaseException) -> None:
-            self._set_busy("")
-            self.report(error)
-
-        self.executor.submit(work, on_done=done, on_error=failed)
-
-    def _set_busy(self, sentence: str) -> None:
-        self.busy = sentence
-        self.busy_changed.emit()
+        self.say(change.description)

@@ -1,8 +1,8 @@
 """Where the images and tiles of a source lie in the viewer.
 
 Layers are placed in *canvas pixels*: level-0 pixels for a slide, pixels of the mosaic
-for a gallery. :meth:`Placement.transform` turns canvas pixels into napari's world, which
-is in micrometres where the size of a pixel is known, so that the scale bar is right.
+for a gallery. :meth:`Placement.transform` turns canvas pixels into napari's world,
+which is in micrometres where the size of a pixel is known: the scale bar is right.
 """
 
 from dataclasses import dataclass

@@ -1,0 +1,185 @@
+"""All layers of one source, as one thing: picture, tile labels, grid, frame."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_segmix._compat import camera, scale_bar
+from napari_segmix.executor import Executor, Task
+from napari_segmix.label_edits import PaintMode
+from napari_segmix.layers.gallery import empty_mosaic, fill_mosaic
+from napari_segmix.layers.grid_lines import add_grid, add_mark, move_mark
+from napari_segmix.layers.keys import find_layers, tag
+from napari_segmix.layers.placement import place_gallery, place_slide
+from napari_segmix.layers.tile_layer import TileActions, TileLayer
+from segmix_core.errors import SegmixError
+from segmix_core.project.records import (
+    ImageRecord,
+    Source,
+    SourceKind,
+    TileTable,
+    TissueClass,
+)
+from segmix_core.slides.open_slide import open_slide
+from segmix_core.slides.pyramid import pyramid_arrays
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+    from napari.viewer import Viewer
+
+    from segmix_core.slides.slide import Slide
+
+ROLES = ("image", "tiles", "grid", "mark")
+_TILE_ON_SCREEN_PX = 60.0
+"""Going to a tile zooms in until it is at least this large."""
+_TILE_AFTER_ZOOM_PX = 160.0
+
+
+class SourceView:
+    """Shows one source in a viewer until it is removed.
+
+    Attributes
+    ----------
+    placement
+        Where its images and tiles lie.
+    tile_layer
+        The label grid.
+    """
+
+    def __init__(
+        self,
+        viewer: "Viewer",
+        source: Source,
+        images: Sequence[ImageRecord],
+        tiles: TileTable,
+        *,
+        actions: TileActions,
+        executor: Executor,
+        report: Callable[[BaseException], None],
+    ) -> None:
+        self._viewer = viewer
+        self._source = source
+        self._executor = executor
+        self._report = report
+        self._slide: Slide | None = None
+        self._filling: Task | None = None
+        if source.kind is SourceKind.SLIDE:
+            self.placement = place_slide(images[0], source.plan, tiles)
+            self._add_slide(images[0])
+        else:
+            self.placement = place_gallery(tiles)
+            self._add_gallery(images, tiles)
+        self.tile_layer = TileLayer(viewer, self.placement, actions, source.id)
+        occupied = self.placement.index_grid() >= 0
+        self._grid = add_grid(viewer, self.placement, occupied, source.id)
+        self._mark = add_mark(viewer, self.placement, source.id)
+        viewer.layers.selection.active = self.tile_layer.layer
+        scale_bar(viewer).visible = self.placement.unit == "um"
+        viewer.reset_view()
+        self._boxes = tiles.boxes
+
+    def shows(self, tiles: TileTable) -> bool:
+        """Whether these tiles lie where the layers were made for."""
+        return np.array_equal(self._boxes, tiles.boxes)
+
+    def _add_slide(self, image: ImageRecord) -> None:
+        try:
+            self._slide = open_slide(image.path)
+        except SegmixError as error:
+            # The labels can be seen and exported without the pixels.
+            self._report(error)
+            return
+        self._viewer.add_image(
+            pyramid_arrays(self._slide),
+            name=self._source.name,
+            metadata=tag("image", source=self._source.id),
+            rgb=True,
+            multiscale=True,
+            **self.placement.transform(0, 0, 1),
+        )
+
+    def _add_gallery(self, images: Sequence[ImageRecord], tiles: TileTable) -> None:
+        levels = empty_mosaic(self.placement)
+        layer = self._viewer.add_image(
+            levels if len(levels) > 1 else levels[0],
+            name=self._source.name,
+            metadata=tag("image", source=self._source.id),
+            rgb=True,
+            multiscale=len(levels) > 1,
+            **self.placement.transform(0, 0, 1),
+        )
+        self._filling = self._executor.submit(
+            partial(fill_mosaic, levels, self.placement, images, tiles),
+            on_yield=lambda _count: layer.refresh(),
+            on_done=partial(self._on_filled, layer),
+            on_error=self._report,
+        )
+
+    def _on_filled(self, layer: "Image", failed: list[str]) -> None:
+        layer.refresh()
+        if failed:
+            self._report(
+                SegmixError(
+                    "images that can be read",
+                    f"{len(failed)} that cannot, first {failed[0]}",
+                    "Their cells stay grey; put the files back and open the project "
+                    "again.",
+                )
+            )
+
+    # ---- drawing ------------------------------------------------------------------
+
+    def show_labels(self, tiles: TileTable, classes: Sequence[TissueClass]) -> None:
+        """Draw the labels as they are."""
+        self.tile_layer.show(tiles, classes)
+
+    def show_brush(self, tissue_class: TissueClass | None, mode: PaintMode) -> None:
+        """Show what a stroke will do."""
+        self.tile_layer.show_brush(tissue_class, mode)
+
+    @property
+    def is_painting(self) -> bool:
+        """Whether a painting tool is in hand."""
+        return self.tile_layer.is_painting
+
+    def choose_tool(self, tool: str) -> None:
+        """Take a tool of the tile layer, which becomes the active layer."""
+        self._viewer.layers.selection.active = self.tile_layer.layer
+        self.tile_layer.choose_tool(tool)
+
+    def mark_tile(self, row: int | None) -> None:
+        """Frame a tile, or none."""
+        if self._mark in self._viewer.layers:
+            cell = None if row is None else self.placement.cells[row]
+            move_mark(
+                self._mark, None if cell is None else (int(cell[0]), int(cell[1]))
+            )
+
+    def centre_on(self, row: int) -> None:
+        """Move the view to a tile; zooms in where it would be too small to judge."""
+        place, view = self.placement, camera(self._viewer)
+        y, x, height, width = (float(v) for v in place.boxes[row])
+        centre = place.to_world(y + height / 2, x + width / 2)
+        view.center = (view.center[0], *centre)
+        edge = max(height, width) * place.pixel_size
+        if edge * view.zoom < _TILE_ON_SCREEN_PX:
+            view.zoom = _TILE_AFTER_ZOOM_PX / edge
+
+    # ---- the end ------------------------------------------------------------------
+
+    def disconnect(self) -> None:
+        """Stop reading and listening; the layers stay in the viewer."""
+        if self._filling is not None:
+            self._filling.quit()
+        self.tile_layer.disconnect()
+
+    def remove(self) -> None:
+        """Remove the layers from the viewer and close the slide."""
+        self.disconnect()
+        for role in ROLES:
+            for layer in find_layers(self._viewer, role, source=self._source.id):
+                self._viewer.layers.remove(layer)
+        if self._slide is not None:
+            self._slide.close()
