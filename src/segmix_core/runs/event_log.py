@@ -8,7 +8,8 @@ from typing import Self
 from segmix_core.errors import JobError
 from segmix_core.events import Event, from_line, to_line
 
-_TAIL_BYTES = 1 << 20
+# Most last lines are short; one with large results is looked for in a second try.
+_TAIL_BYTES = (1 << 14, 1 << 22)
 
 
 def read_events(
@@ -37,15 +38,22 @@ def last_event(path: Path) -> tuple[Event | None, int]:
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
-            start = file.seek(max(0, size - _TAIL_BYTES))
-            data = file.read()
+            for length in _TAIL_BYTES:
+                start = file.seek(max(0, size - length))
+                event, position = _last_in(file.read())
+                if event or not start:
+                    return event, start + position
     except FileNotFoundError:
-        return None, 0
+        pass
+    return None, 0
+
+
+def _last_in(data: bytes) -> tuple[Event | None, int]:
     end = data.rfind(b"\n")
     while end > 0:
         begin = data.rfind(b"\n", 0, end) + 1
         if event := _parse(data[begin:end]):
-            return event, start + begin
+            return event, begin
         end = begin - 1
     return None, 0
 

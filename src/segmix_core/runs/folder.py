@@ -121,10 +121,12 @@ class RunFolder:
     def state(self) -> RunState:
         """Return what has become of the run, asking whether its process is alive."""
         status = self.status()
-        if status.state is not RunState.RUNNING or is_alive(status):
+        if status.state is not RunState.RUNNING:
             return status.state
-        ended = self.ended()
-        return RunState(ended.reason) if ended else RunState.INTERRUPTED
+        # The last event comes a moment before the last status and the process's end.
+        if ended := self.ended():
+            return RunState(ended.reason)
+        return RunState.RUNNING if is_alive(status) else RunState.INTERRUPTED
 
     def ended(self) -> StageEnded | None:
         """Return how the run's last life ended, or None if it did not say."""

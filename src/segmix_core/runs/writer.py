@@ -30,6 +30,7 @@ from segmix_core.runs.status import RunState, RunStatus, is_alive, status_to_jso
 
 HEARTBEAT_SECONDS = 1.0
 _PROGRESS_SECONDS = 0.1
+_RESERVE_BYTES = 1 << 16
 
 
 class RunWriter:
@@ -63,6 +64,7 @@ class RunWriter:
         self._lock = threading.RLock()
         self._done = threading.Event()
         self._status = RunStatus()
+        self._reserve = folder.path / ".reserve"
 
     def __enter__(self) -> Self:
         if self._silent:
@@ -85,7 +87,12 @@ class RunWriter:
             step=former.checkpoint_step,
             checkpoint_step=former.checkpoint_step,
         )
-        self._write_status()
+        try:
+            self._write_status()
+            self._reserve.write_bytes(bytes(_RESERVE_BYTES))
+        except OSError as error:
+            self._events.close()
+            raise _disk_error(self.folder, error) from error
         self._thread = threading.Thread(
             target=self._beat, name="segmix-heartbeat", daemon=True
         )
@@ -103,6 +110,7 @@ class RunWriter:
         self._done.set()
         self._thread.join()
         self._events.close()
+        self._reserve.unlink(missing_ok=True)
 
     def emit(self, event: Event) -> None:
         """Append an event; readers see it at once."""
@@ -161,6 +169,8 @@ class RunWriter:
             return
         ended = StageEnded(reason=reason, message=message, results=results or {})
         self._done.set()
+        # On a full disk this makes room for the last words.
+        self._reserve.unlink(missing_ok=True)
         self.emit(ended)
         try:
             self._write_status()

@@ -82,6 +82,15 @@ def test_the_last_event_is_found_behind_noise(tmp_path):
     assert last_event(path) == (end, position)
 
 
+def test_a_last_event_with_large_results_is_found(tmp_path):
+    path = tmp_path / "events.jsonl"
+    append(path, Warned(message="a"))
+    position = path.stat().st_size
+    end = StageEnded(reason="completed", results={"matrix": [0.5] * 50_000})
+    append(path, end)
+    assert last_event(path) == (end, position)
+
+
 def test_a_file_that_cannot_be_opened_is_an_error(tmp_path):
     with pytest.raises(JobError, match=r"resume the run\."):
         EventAppender(tmp_path)

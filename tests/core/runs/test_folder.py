@@ -4,7 +4,15 @@ import shutil
 import pytest
 
 from segmix_core.errors import JobError
-from segmix_core.runs import RunFolder, RunState, RunStatus, find_latest, list_runs
+from segmix_core.events import StageEnded
+from segmix_core.runs import (
+    RunFolder,
+    RunState,
+    RunStatus,
+    RunWriter,
+    find_latest,
+    list_runs,
+)
 from segmix_core.runs.request import RunRequest
 from segmix_core.runs.writer import write_status
 
@@ -101,3 +109,10 @@ def test_an_unreadable_status_leaves_the_word_to_the_events(folder):
     for content in ("", "[]", '{"state": "asleep"}'):
         folder.status_path.write_text(content)
         assert folder.state() is RunState.INTERRUPTED
+
+
+def test_the_last_event_decides_before_the_last_status_is_written(folder):
+    with RunWriter(folder) as writer:
+        writer.emit(StageEnded(reason="completed"))
+        assert folder.status().state is RunState.RUNNING
+        assert folder.state() is RunState.COMPLETED

@@ -131,6 +131,26 @@ def test_a_preview_without_room_is_an_error(folder):
         writer.save_preview(1, "cam", cams=np.zeros(1))
 
 
+def test_room_is_kept_for_the_last_words(folder):
+    reserve = folder.path / ".reserve"
+    with RunWriter(folder) as writer:
+        assert reserve.stat().st_size > 10_000
+        writer.end("completed")
+        assert not reserve.exists()
+    with RunWriter(folder):
+        pass
+    assert not reserve.exists()
+
+
+def test_a_run_without_room_does_not_begin(folder, monkeypatch):
+    def fail(path, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(writer_module, "write_json", fail)
+    with pytest.raises(JobError, match="No space left"), RunWriter(folder):
+        pass
+
+
 def test_a_silent_writer_writes_nothing_but_listens(folder):
     before = set(folder.path.iterdir())
     with RunWriter(folder, silent=True) as writer:
