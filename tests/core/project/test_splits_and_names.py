@@ -1,0 +1,158 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from skimage.color import rgb2lab
+
+from segmix_core.errors import ProjectError
+from segmix_core.project.colors import default_color, is_color
+from segmix_core.project.names import checked_color, checked_name
+from segmix_core.project.paths import actual_path, moved_path, stored_path
+from segmix_core.project.records import MAX_CLASSES, TissueClass
+from segmix_core.project.splits import assign_splits, crossing_groups, split_name
+from segmix_core.project.store import ProjectStore
+
+GROUPS = [f"case {i // 2}" for i in range(400)]
+
+
+def test_groups_stay_together_in_the_wanted_shares() -> None:
+    splits = assign_splits(GROUPS, val=0.2, test=0.1)
+    assert splits[::2] == splits[1::2]
+    assert crossing_groups(GROUPS, splits) == ()
+    assert 0.12 < splits.count("val") / 400 < 0.28
+    assert 0.04 < splits.count("test") / 400 < 0.16
+    assert splits != assign_splits(GROUPS, val=0.2, test=0.1, seed=1)
+
+
+def test_additions_move_nothing() -> None:
+    before = assign_splits(GROUPS[:200])
+    assert assign_splits(GROUPS)[:200] == before
+
+
+def test_known_groups_keep_their_split() -> None:
+    assert assign_splits(["a", "b"], known={"a": "test"})[0] == "test"
+
+
+@pytest.mark.parametrize("number", [3, 4, 6])
+def test_few_groups_fill_all_splits(number: int) -> None:
+    for seed in range(20):
+        splits = assign_splits([str(i) for i in range(number)], seed=seed)
+        assert "train" in splits or number == 3
+        if splits.count("train") > 1:
+            assert {"val", "test"} <= set(splits)
+
+
+def test_shares_of_zero() -> None:
+    assert set(assign_splits(GROUPS, val=0, test=0)) == {"train"}
+
+
+@pytest.mark.parametrize(("val", "test"), [(-0.1, 0.2), (0.5, 0.5)])
+def test_impossible_shares(val: float, test: float) -> None:
+    with pytest.raises(ValueError, match="shares"):
+        assign_splits(["a"], val=val, test=test)
+
+
+def test_crossing_groups() -> None:
+    groups, splits = ["b", "a", "b", "", ""], ["val", "train", "train", "val", "test"]
+    assert crossing_groups(groups, splits) == ("b",)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("Training", "train"), (" valid ", "val"), ("test", "test"), ("x", None)],
+)
+def test_split_names(text: str, name: str | None) -> None:
+    assert split_name(text) == name
+
+
+def test_default_colors_are_all_different() -> None:
+    colors = [default_color(i) for i in range(MAX_CLASSES)]
+    assert all(is_color(color) for color in colors)
+    assert len(set(colors)) == MAX_CLASSES
+
+
+# Machado, Oliveira & Fernandes (2009), table 1, severity 1, for linear RGB.
+VISION = {
+    "normal": np.eye(3),
+    "protan": np.array(
+        [
+            [0.152286, 1.052583, -0.204868],
+            [0.114503, 0.786281, 0.099216],
+            [-0.003882, -0.048116, 1.051998],
+        ]
+    ),
+    "deutan": np.array(
+        [
+            [0.367322, 0.860646, -0.227968],
+            [0.280085, 0.672501, 0.047413],
+            [-0.011820, 0.042940, 0.968881],
+        ]
+    ),
+    "tritan": np.array(
+        [
+            [1.255528, -0.076749, -0.178779],
+            [-0.078411, 0.930809, 0.147602],
+            [0.004733, 0.691367, 0.303900],
+        ]
+    ),
+}
+
+
+@pytest.mark.parametrize("vision", VISION)
+def test_default_colors_for_any_colour_vision(vision: str) -> None:
+    rgb = np.array([tuple(bytes.fromhex(default_color(i)[1:])) for i in range(32)])
+    linear = np.where(
+        rgb / 255 <= 0.04045, rgb / 255 / 12.92, ((rgb / 255 + 0.055) / 1.055) ** 2.4
+    )
+    seen = np.clip(linear @ VISION[vision].T, 0, 1)
+    encoded = np.where(
+        seen <= 0.0031308, seen * 12.92, 1.055 * seen ** (1 / 2.4) - 0.055
+    )
+    lab = rgb2lab(encoded[None])[0]
+    distance = np.linalg.norm(lab[:, None] - lab[None], axis=-1) + 999 * np.eye(32)
+    # A just noticeable difference is about 2.3.
+    assert distance[:16, :16].min() > 15
+    assert distance.min() > 10
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a\nb", "x" * 101])
+def test_wrong_names(name: str) -> None:
+    with pytest.raises(ProjectError, match="printable"):
+        checked_name(name, [])
+
+
+def test_names_differ_in_more_than_case(store: ProjectStore) -> None:
+    with pytest.raises(ProjectError, match="differ"):
+        store.add_class("GLAND")
+    with pytest.raises(ProjectError, match="differ"):
+        store.rename_class(1, "Stroma ")
+
+
+def test_at_most_250_classes() -> None:
+    many = [TissueClass(i + 1, str(i), "#000000") for i in range(MAX_CLASSES)]
+    with pytest.raises(ProjectError, match="at most 250"):
+        checked_name("one more", many)
+
+
+@pytest.mark.parametrize("color", ["red", "#12345", "#12345g", ""])
+def test_wrong_colors(color: str) -> None:
+    with pytest.raises(ProjectError, match="#rrggbb"):
+        checked_color(color)
+
+
+def test_paths_near_the_project_are_relative(tmp_path: Path) -> None:
+    project = tmp_path / "a" / "p"
+    for path, text in (
+        (project / "x.tif", "x.tif"),
+        (tmp_path / "a" / "s" / "x.tif", "../s/x.tif"),
+        (tmp_path / "x.tif", (tmp_path / "x.tif").as_posix()),
+    ):
+        assert stored_path(path, project) == text
+        assert actual_path(text, project) == path
+
+
+def test_moved_paths() -> None:
+    old, new = Path("/a/old"), Path("/b/new")
+    assert moved_path(old / "s" / "x.png", old, new) == new / "s" / "x.png"
+    assert moved_path(old, old, new) == new
+    assert moved_path(Path("/c/x.png"), old, new) == new / "x.png"
