@@ -28,7 +28,12 @@ class Advance(NamedTuple):
 
 
 def advance(
-    state: CurriculumState, plan: CurriculumPlan, strategy: Strategy, loss: float
+    state: CurriculumState,
+    plan: CurriculumPlan,
+    strategy: Strategy,
+    loss: float,
+    *,
+    weight: float = 1.0,
 ) -> Advance:
     """Take in the loss of one step. Pure; called once a step.
 
@@ -41,8 +46,13 @@ def advance(
     strategy
         Chooses the level whenever a decision is due.
     loss
-        Mean over the samples of the step's shuffled batch, so that it does not depend
-        on the batch size. A value that is not finite counts the step and nothing else.
+        Relative loss of the step's shuffled tiles: 0 is as good as soft labels allow, 1
+        no better than the frequencies of the classes. Relative, because mixing makes
+        the labels of tiles alike: the plain loss of a harder level may be lower. It
+        depends neither on the batch size nor on the number of classes. A value that is
+        not finite counts the step and nothing else.
+    weight
+        Of this step in the running mean, >= 0: how much there was to learn.
 
     Returns
     -------
@@ -50,7 +60,7 @@ def advance(
         At the end of warm-up the threshold becomes the mean loss of its last half,
         unless it was given, and the first level of the schedule follows.
     """
-    state = _observe(state, plan, loss)
+    state = _observe(state, plan, loss, weight)
     since = state.step - plan.warmup_steps
     if since < 0 or isinstance(strategy, Fixed):
         return Advance(state, None)
@@ -63,10 +73,10 @@ def advance(
 
 
 def _observe(
-    state: CurriculumState, plan: CurriculumPlan, loss: float
+    state: CurriculumState, plan: CurriculumPlan, loss: float, weight: float
 ) -> CurriculumState:
     step = state.step + 1
-    if not math.isfinite(loss):
+    if not math.isfinite(loss * weight):
         return replace(state, step=step)
     in_warmup = step <= plan.warmup_steps
     if in_warmup and step <= plan.warmup_steps // 2:
@@ -77,8 +87,8 @@ def _observe(
     return replace(
         state,
         step=step,
-        loss_sum=memory * state.loss_sum + share * loss,
-        loss_weight=memory * state.loss_weight + share,
+        loss_sum=memory * state.loss_sum + share * weight * loss,
+        loss_weight=memory * state.loss_weight + share * weight,
     )
 
 
@@ -109,8 +119,8 @@ class CurriculumController:
     strategy
         See :mod:`segmix_core.curriculum.schedule`.
     threshold
-        Loss below which it gets harder; None: from warm-up. It is the loss beyond the
-        entropy of the soft labels, a mean over samples and classes.
+        Relative loss below which it gets harder, as in :func:`advance`; None: from
+        warm-up.
     """
 
     def __init__(
@@ -133,10 +143,12 @@ class CurriculumController:
         """Level of the next step."""
         return self.state.level
 
-    def observe(self, loss: float) -> CurriculumDecided | None:
+    def observe(self, loss: float, *, weight: float = 1.0) -> CurriculumDecided | None:
         """Take in the loss of a step as :func:`advance`; return the decision."""
         before = self.state.feedback
-        self.state, reason = advance(self.state, self.plan, self.strategy, loss)
+        self.state, reason = advance(
+            self.state, self.plan, self.strategy, loss, weight=weight
+        )
         if reason is None:
             return None
         return CurriculumDecided(

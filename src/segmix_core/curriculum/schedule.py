@@ -50,14 +50,15 @@ class Hold:
         """Compare the feedback with the threshold."""
         feedback, threshold = state.feedback, state.threshold
         if feedback is None:
-            return Move(state, "No loss was seen at this level yet: it stays.")
-        if threshold is None:
+            said = "No loss was seen at this level"
+        elif threshold is None:
             said = f"The threshold is the loss so far, {feedback:.3f}."
             return Move(replace(state, threshold=feedback), said)
-        if feedback < threshold:
+        elif feedback < threshold:
             said = f"Loss {feedback:.3f} is below {threshold:.3f}"
             return _make_harder(plan, state, threshold, said)
-        said = f"Loss {feedback:.3f} is not below {threshold:.3f}"
+        else:
+            said = f"Loss {feedback:.3f} is not below {threshold:.3f}"
         if state.held >= plan.patience:
             return self._follow_plan(plan, state, said)
         return self._wait(plan, state, said)

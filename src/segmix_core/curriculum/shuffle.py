@@ -57,7 +57,8 @@ def shuffle_batch(
         (B, K), 1 present, 0 absent, -1 unknown.
     level
         Patch size, which must divide H and W, and share of positions that take part,
-        rounded to a whole number of them.
+        rounded to a whole number of them, and at least one if it is above zero: four
+        patches a tile could not take part in a tenth otherwise.
     group_size
         Tiles that exchange patches; B or more makes the whole batch one group.
     exact
@@ -162,7 +163,8 @@ def _draw_sources(
         return torch.rand(dims, generator=generator, device=device)
 
     ranks = uniform(groups, patches).argsort(dim=1).argsort(dim=1)
-    takes_part = ranks < round(ratio * patches)  # (G, N)
+    count_in = max(round(ratio * patches), 1 if ratio > 0 else 0)
+    takes_part = ranks < count_in  # (G, N)
     member = torch.arange(size, device=device)[None, :, None]  # (1, g, 1)
     if exact:
         distance = 1 + (uniform(groups, 1, patches) * (size - 1)).long()

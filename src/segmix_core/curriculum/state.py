@@ -84,8 +84,8 @@ class CurriculumState:
     threshold
         Loss below which it gets harder; None until warm-up ends.
     loss_sum, loss_weight
-        Running mean of the loss at this level: exponential with factor 0.9, divided by
-        its weight, so that the first steps at a level count in full.
+        Running sums of weighted losses and of weights at this level, exponential with
+        factor 0.9; their ratio needs no correction for the first steps.
     held
         Decisions since the last progress.
     decisions

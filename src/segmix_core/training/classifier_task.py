@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from segmix_core.curriculum.feedback import CurriculumController
 from segmix_core.curriculum.level import ShuffleLevel
 from segmix_core.curriculum.shuffle import Shuffled, shuffle_batch
 from segmix_core.data.batch import Batch
+from segmix_core.events import CurriculumDecided
 from segmix_core.models.backbone import keep_statistics
 from segmix_core.models.cam import keep_present_classes, make_seed, normalize_cam
 from segmix_core.models.cam_classifier import CamClassifier, ClassifierOutput
@@ -20,6 +21,7 @@ from segmix_core.training.losses import (
     cross_regularisation_loss,
     equivariance_loss,
     label_entropy,
+    label_spread,
 )
 from segmix_core.training.task import PreviewArrays, StepContext, StepResult
 from segmix_core.training.views import (
@@ -30,9 +32,6 @@ from segmix_core.training.views import (
     turn,
     turn_back,
 )
-
-if TYPE_CHECKING:
-    from segmix_core.events import CurriculumDecided
 
 _PREVIEW_TILES = 16
 # The first maps come early, so that the user sees the run working.
@@ -46,6 +45,40 @@ class LossWeights:
     shuffle: float = 1.0
     er: float = 1.0
     ecr: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """What the shuffled tiles of a step said.
+
+    ``sums`` holds three sums over tiles: the loss beyond what soft labels cost anyway,
+    the spread of the labels, and one. It stays on the device until the next step, so
+    that no step waits for it.
+    """
+
+    step: int
+    sums: Tensor
+
+    def mean_over_processes(self) -> tuple[float, float]:
+        """Return the relative loss and its weight, equal in all processes.
+
+        Otherwise the processes of a distributed run would go different ways through the
+        curriculum.
+        """
+        sums = self.sums
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            sums = sums.clone()
+            torch.distributed.all_reduce(sums)
+        beyond, spread, count = sums.tolist()
+        # Labels that are all alike teach nothing: a loss of weight 0.
+        return (beyond / spread, spread / count) if spread > 0 else (0.0, 0.0)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"step": self.step, "sums": self.sums.tolist()}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "_Heard":
+        return cls(content["step"], torch.tensor(content["sums"]))
 
 
 class ClassifierTask:
@@ -93,8 +126,7 @@ class ClassifierTask:
         self.exact = exact
         self.preview_tiles = preview_tiles
         self.augment = augment
-        self._heard: list[tuple[Tensor, int]] = []
-        self._news: tuple[CurriculumDecided, ...] = ()
+        self._heard: _Heard | None = None
 
     @property
     def min_batch(self) -> int:
@@ -103,6 +135,7 @@ class ClassifierTask:
 
     def training_step(self, batch: Batch, context: StepContext) -> StepResult:
         """Return the loss of a batch; labels of -1 add nothing."""
+        news = self._learn_level(context.step)
         images = batch.images
         if self.augment:
             images = self._augment(images, context.generator)
@@ -119,7 +152,7 @@ class ClassifierTask:
         levels: dict[str, float] = {}
         if self.controller is not None:
             mixed, parts["shuffled"] = self._shuffled_term(
-                images, batch.labels, self.controller.level, context.generator
+                images, batch.labels, self.controller.level, context
             )
             loss = loss + self.weights.shuffle * parts["shuffled"]
             levels = self._levels(self.controller)
@@ -129,22 +162,8 @@ class ClassifierTask:
                 )
         if context.step == _FIRST_CAM_STEP:
             previews |= self.epoch_end(context.epoch, context.step)
-        news, self._news = self._news, ()
         detached = {name: value.detach() for name, value in parts.items()}
         return StepResult(loss, {**detached, **levels}, news, previews)
-
-    def after_step(self, context: StepContext) -> None:
-        """Tell the controller the loss of the shuffled tiles, once a step.
-
-        A step may be made of several batches that are added up; their mean counts.
-        """
-        if self.controller is None or not self._heard:
-            return
-        loss = _mean_over_processes(self._heard)
-        self._heard = []
-        decided = self.controller.observe(loss)
-        if decided is not None:
-            self._news = (*self._news, decided)
 
     def epoch_end(self, epoch: int, step: int) -> Mapping[str, PreviewArrays]:
         """Return the maps of the preview tiles as "cam", if there are any.
@@ -172,7 +191,8 @@ class ClassifierTask:
         """Return the state of the curriculum."""
         if self.controller is None:
             return {}
-        return {"curriculum": self.controller.state_dict()}
+        heard = None if self._heard is None else self._heard.to_json()
+        return {"curriculum": self.controller.state_dict(), "heard": heard}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from :meth:`state`.
@@ -186,7 +206,22 @@ class ClassifierTask:
             raise ValueError("Expected the state of a run with the same method")
         if self.controller is not None:
             self.controller.load_state_dict(state["curriculum"])
-        self._heard, self._news = [], ()
+            heard = state["heard"]
+            self._heard = None if heard is None else _Heard.from_json(heard)
+
+    def _learn_level(self, step: int) -> tuple[CurriculumDecided, ...]:
+        """Tell the controller what was heard in the step before this one.
+
+        Once a step: where memory is short a step is several calls, which all must use
+        one level, and whose mean counts.
+        """
+        heard = self._heard
+        if self.controller is None or heard is None or heard.step == step:
+            return ()
+        self._heard = None
+        loss, weight = heard.mean_over_processes()
+        decided = self.controller.observe(loss, weight=weight)
+        return () if decided is None else (decided,)
 
     def _augment(self, images: Tensor, generator: torch.Generator) -> Tensor:
         turns = draw_turns(len(images), square=_is_square(images), generator=generator)
@@ -235,7 +270,7 @@ class ClassifierTask:
         images: Tensor,
         labels: Tensor,
         level: ShuffleLevel,
-        generator: torch.Generator,
+        context: StepContext,
     ) -> tuple[Shuffled, Tensor]:
         mixed = shuffle_batch(
             images,
@@ -243,14 +278,24 @@ class ClassifierTask:
             level,
             group_size=self.group_size,
             exact=self.exact,
-            generator=generator,
+            generator=context.generator,
         )
         # Seams are not tissue: inference must not inherit their statistics.
         with keep_statistics(self.module):
             output: ClassifierOutput = self.module(mixed.images)
         loss = classification_loss(output.logits, mixed.labels)
-        beyond = loss.detach() - label_entropy(mixed.labels)
-        self._heard.append((beyond, len(images)))
+        sums = torch.stack(
+            [
+                loss.detach() - label_entropy(mixed.labels),
+                label_spread(mixed.labels),
+                loss.new_tensor(1.0),
+            ]
+        )
+        before = None if self._heard is None else self._heard.sums
+        sums = len(images) * sums
+        self._heard = _Heard(
+            context.step, sums if before is None else before.to(sums) + sums
+        )
         return mixed, loss
 
     def _levels(self, controller: CurriculumController) -> dict[str, float]:
@@ -283,16 +328,3 @@ class ClassifierTask:
 
 def _is_square(images: Tensor) -> bool:
     return images.shape[-1] == images.shape[-2]
-
-
-def _mean_over_processes(heard: list[tuple[Tensor, int]]) -> float:
-    """Return the mean loss of a step, the same in every process of a distributed run.
-
-    Otherwise the processes would go different ways through the curriculum.
-    """
-    total = torch.stack([loss * count for loss, count in heard]).sum()
-    sums = torch.stack([total, total.new_tensor(sum(count for _, count in heard))])
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.all_reduce(sums)
-    loss, count = sums.tolist()
-    return float(loss / count)

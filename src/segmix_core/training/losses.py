@@ -47,8 +47,7 @@ def classification_loss(logits: Tensor, labels: Tensor) -> Tensor:
 def label_entropy(labels: Tensor) -> Tensor:
     """Return the least :func:`classification_loss` that soft labels allow.
 
-    Half a tile of a class costs log 2 however well it is seen; without this part the
-    losses of different shuffle ratios can be compared.
+    Half a tile of a class costs log 2 however well it is seen.
 
     Parameters
     ----------
@@ -60,11 +59,32 @@ def label_entropy(labels: Tensor) -> Tensor:
     Tensor
         Scalar in [0, log 2]; 0 for labels of 0 and 1.
     """
+    return _known_mean(_entropy(labels.clamp(min=0)), labels >= 0)
+
+
+def label_spread(labels: Tensor) -> Tensor:
+    """Return how much there is to learn from labels, beyond how often classes occur.
+
+    The :func:`classification_loss` of always answering the frequency of each class in
+    the batch, less the :func:`label_entropy` that nobody can avoid. Mixing tiles makes
+    their labels alike, so a loss means little without it.
+
+    Parameters
+    ----------
+    labels
+        (B, C), in [0, 1]; negative where unknown.
+
+    Returns
+    -------
+    Tensor
+        Scalar in [0, log 2]; 0 where all tiles have equal labels.
+    """
     known = labels >= 0
     share = labels.clamp(min=0)
-    return _known_mean(
-        -(torch.xlogy(share, share) + torch.special.xlog1py(1 - share, -share)), known
-    )
+    frequency = (share * known).sum(dim=0) / known.sum(dim=0).clamp(min=1)  # (C,)
+    least = _known_mean(_entropy(share), known)
+    constant = _known_mean(_entropy(frequency).expand_as(share), known)
+    return (constant - least).clamp(min=0)
 
 
 def equivariance_loss(first: Tensor, second: Tensor, possible: Tensor) -> Tensor:
@@ -150,3 +170,8 @@ def _resize(maps: Tensor, like: Tensor) -> Tensor:
 
 def _known_mean(terms: Tensor, known: Tensor) -> Tensor:
     return (terms * known).sum() / known.sum().clamp(min=1)
+
+
+def _entropy(share: Tensor) -> Tensor:
+    rest = 1 - share
+    return -(torch.xlogy(share, share) + torch.xlogy(rest, rest))
