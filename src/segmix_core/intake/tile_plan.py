@@ -89,9 +89,14 @@ def plan_tiles(
     tile_px = ceil(max(edges) / 16) * 16
     plan = TilingPlan(tile_px, tile_px, options.mpp)
     notes += _tile_notes(folder, headers, tile_px)
-    return PlannedSource(
-        SourceKind.FOLDER, folder, folder.name, plan, tuple(images), notes
-    )
+    name = _source_name(folder)
+    return PlannedSource(SourceKind.FOLDER, folder, name, plan, tuple(images), notes)
+
+
+def _source_name(folder: Path) -> str:
+    # Many data sets call the folder of their images "images".
+    is_generic = folder.name.lower() in ("images", "image", "img", "imgs", "tiles")
+    return f"{folder.parent.name}/{folder.name}" if is_generic else folder.name
 
 
 def _check_sizes(folder: Path, headers: Sequence[ImageHeader]) -> None:
