@@ -20,7 +20,7 @@ from segmix_core.events import StageEnded
 from segmix_core.runs.event_log import EventAppender
 from segmix_core.runs.folder import RunFolder
 from segmix_core.runs.request import RunRequest
-from segmix_core.runs.status import RunState, RunStatus
+from segmix_core.runs.status import RunState, RunStatus, is_alive
 from segmix_core.runs.writer import write_status
 
 _THREAD_VARIABLES = (
@@ -59,13 +59,13 @@ def launch(
         If the run is already running, or the process cannot be started.
     """
     request = folder.request()
-    former = folder.status()
     if folder.state() is RunState.RUNNING:
         raise JobError(
             f"a run that has stopped at {folder.path}",
             "one that is running",
             "Stop it first, or start a new run.",
         )
+    former = _last_status(folder)
     line = list(command or job_command(request.stage, folder, python))
     try:
         folder.stop_path.unlink(missing_ok=True)
@@ -180,6 +180,20 @@ def _known_status(folder: RunFolder) -> RunStatus:
         and time.monotonic() < deadline
     ):
         time.sleep(0.05)
+        status = folder.status()
+    return status
+
+
+def _last_status(folder: RunFolder) -> RunStatus:
+    # A process that has told its end may be about to write its last status.
+    deadline = time.monotonic() + _EXIT_SECONDS
+    status = folder.status()
+    while (
+        status.state is RunState.RUNNING
+        and is_alive(status)
+        and time.monotonic() < deadline
+    ):
+        time.sleep(0.02)
         status = folder.status()
     return status
 

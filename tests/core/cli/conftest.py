@@ -41,7 +41,7 @@ def answer(segmix):
 @pytest.fixture
 def images(tmp_path):
     """Four tile images."""
-    folder = tmp_path / "tiles"
+    folder = tmp_path / "biopsies"
     folder.mkdir()
     generator = np.random.default_rng(0)
     for index in range(4):

@@ -155,7 +155,7 @@ def test_images_are_chosen_by_name(project, finished, work, answer):
     request = RunFolder(project / said["run"]).request()
     assert request.options["format"] == "generic"
     assert len(request.options["image_ids"]) == 1
-    _, said = answer("predict", project, "tiles")
+    _, said = answer("predict", project, "biopsies")
     assert len(RunFolder(project / said["run"]).request().options["image_ids"]) == 4
     _, said = answer("predict", project)
     assert RunFolder(project / said["run"]).request().options == {"format": "ome"}
@@ -164,7 +164,7 @@ def test_images_are_chosen_by_name(project, finished, work, answer):
 def test_unknown_images_and_formats_are_refused(project, finished, answer):
     finished("train-segmenter")
     code, said = answer("predict", project, "other.png")
-    assert (code, said["remedy"]) == (2, "Its sources are tiles.")
+    assert (code, said["remedy"]) == (2, "Its sources are biopsies.")
     code, said = answer("predict", project, "--format", "bmp")
     assert (code, said["error"]) == (2, "ConfigError")
 

@@ -17,7 +17,7 @@ def run(folder):
     return [event for events in follow(folder, 0.02) for event in events]
 
 
-def test_a_run_goes_from_created_to_completed(folder, start):
+def test_a_run_goes_from_created_to_completed(folder, start, wait_until):
     assert folder.state() is RunState.CREATED
     pid = start("count")
     events = run(folder)
@@ -26,11 +26,12 @@ def test_a_run_goes_from_created_to_completed(folder, start):
     assert isinstance(events[-1], StageEnded)
     assert events[-1].results == {"steps": 10}
     assert [e.step for e in events if isinstance(e, Progress)] == list(range(1, 11))
+    wait_until(lambda: folder.status().state.is_final)
     status = folder.status()
     assert (status.pid, status.step, status.total) == (pid, 10, 10)
 
 
-def test_stop_is_honoured_and_the_run_can_be_resumed(folder, start):
+def test_stop_is_honoured_and_the_run_can_be_resumed(folder, start, wait_until):
     folder.request_stop()
     start("count")
     run(folder)
@@ -41,6 +42,7 @@ def test_stop_is_honoured_and_the_run_can_be_resumed(folder, start):
             folder.request_stop()
     assert folder.state() is RunState.CANCELLED
     assert folder.ended().message == "Stopped as asked."
+    wait_until(lambda: folder.status().state.is_final)
     step = folder.status().checkpoint_step
     assert step > 0
 
@@ -58,11 +60,11 @@ def test_stop_is_honoured_and_the_run_can_be_resumed(folder, start):
         ("bug", "Unexpected error: RuntimeError: a bug"),
     ],
 )
-def test_a_failure_says_why_and_logs_where(folder, start, stage, message):
+def test_a_failure_says_why_and_logs_where(folder, start, stage, message, wait_until):
     start(stage)
     assert run(folder)[-1].message == message
     assert folder.state() is RunState.FAILED
-    assert folder.status().message == message
+    wait_until(lambda: folder.status().message == message)
     assert "Traceback" in folder.log_path.read_text()
     assert message.rsplit(": ", 1)[-1] in folder.log_tail(1)
 
