@@ -6,7 +6,6 @@ OpenSlide, ASAP). Pixels are plain class indices; a palette is a choice, since s
 readers hand out the colours of a palette instead of the indices.
 """
 
-import errno
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from segmix_core.errors import JobError, ProjectError
+from segmix_core.errors import ProjectError
+from segmix_core.export.failures import write_error
 from segmix_core.export.label_info import (
     NAMESPACE,
     LabelImageInfo,
@@ -41,7 +41,6 @@ Layout = Literal["ome", "generic"]
 
 _SUFFIXES = (".ome.tiff", ".ome.tif", ".tiff", ".tif")
 _CLASSIC_TIFF_BYTES = 2**32 - 2**25
-_NO_SPACE = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 def write_label_tiff(
@@ -113,7 +112,7 @@ def write_label_tiff(
     except _SourceError as failed:
         raise failed.error from None
     except OSError as error:
-        raise _write_error(path, error) from error
+        raise write_error(path, error) from error
     return sidecar
 
 
@@ -172,17 +171,6 @@ def _marked(
         yield from boxes
     except OSError as error:
         raise _SourceError(error) from error
-
-
-def _write_error(path: Path, error: OSError) -> JobError:
-    remedy = (
-        "Free some space or choose another folder, and export again; "
-        "an earlier file of this name is untouched."
-        if error.errno in _NO_SPACE
-        else "Check that the folder can be written and that no other program has "
-        "the file open, and export again."
-    )
-    return JobError(f"to write {path}", error.strerror or str(error), remedy)
 
 
 def _check(path: Path, shape: tuple[int, int], layout: Layout) -> None:
