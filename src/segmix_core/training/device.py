@@ -4,6 +4,7 @@ import os
 
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 
 from segmix_core.errors import ConfigError
 
@@ -106,3 +107,13 @@ def make_fabric(device: torch.device, *, processes: int = 1, nodes: int = 1) -> 
     )
     fabric.launch()
     return fabric
+
+
+@torch.no_grad()
+def make_equal(module: nn.Module, fabric: Fabric) -> None:
+    """Give the module the same weights in all processes: their mean."""
+    if fabric.world_size == 1:
+        return
+    for tensor in module.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.copy_(fabric.all_reduce(tensor, reduce_op="mean"))

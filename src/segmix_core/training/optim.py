@@ -1,7 +1,8 @@
 """AdamW, its schedule, and averaged weights."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -141,6 +142,16 @@ class AveragedWeights:
                 self._tensors[name].lerp_(tensor, 1 - keep)
             else:
                 self._tensors[name].copy_(tensor)
+
+    @contextmanager
+    def applied(self, module: nn.Module) -> Iterator[None]:
+        """Lend ``module`` the averages; afterwards it has its own state again."""
+        own = {name: t.detach().clone() for name, t in module.state_dict().items()}
+        module.load_state_dict(self._tensors)
+        try:
+            yield
+        finally:
+            module.load_state_dict(own)
 
     @torch.no_grad()
     def load(self, tensors: Mapping[str, Tensor]) -> None:

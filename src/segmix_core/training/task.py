@@ -5,7 +5,7 @@ A task owns a module and knows its losses; the loop in
 :class:`segmix_core.runs.RunWriter` without either importing the other.
 """
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -97,6 +97,17 @@ class Task(Protocol):
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from what :meth:`state` returned."""
+
+
+class Loader(Protocol):
+    """Where batches come from."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in an epoch."""
+
+    def batches(self, epoch: int, first: int = 0) -> Generator[Batch, None, None]:
+        """Yield the batches of an epoch, from number ``first`` on."""
 
 
 class Listener(Protocol):

@@ -1,0 +1,248 @@
+"""One optimizer step: forward, backward, and what can go wrong in them."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from segmix_core.data.batch import Batch
+from segmix_core.data.randomness import Stream, derive_seed, seeded_generator
+from segmix_core.errors import JobError
+from segmix_core.events import Event, Warned
+from segmix_core.training.task import PreviewArrays, StepContext, StepResult, Task
+
+_TILES_NAMED = 8
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+
+
+@dataclass(frozen=True, slots=True)
+class StepOutcome:
+    """What a step did.
+
+    Attributes
+    ----------
+    loss, grad_norm
+        Mean over the tiles of the batch; norm before clipping.
+    parts
+        See :class:`segmix_core.training.task.StepResult`.
+    """
+
+    loss: float
+    grad_norm: float
+    parts: Mapping[str, float | Tensor]
+    events: tuple[Event, ...]
+    previews: Mapping[str, PreviewArrays]
+
+
+class Stepper:
+    """Steps ``optimizer`` along the gradient of a task.
+
+    Where memory runs out, the batch is halved and its gradient summed over the
+    halves, so that the step stays the same for losses that are means over tiles.
+
+    Parameters
+    ----------
+    task, optimizer, fabric
+        What is trained, how, and where.
+    seed
+        Decides every random number of a step, together with its number.
+    clip_norm
+        Longest gradient that is followed in full.
+    emit
+        Takes warnings.
+    pieces
+        Into how many pieces a batch is cut from the start.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        optimizer: torch.optim.Optimizer,
+        fabric: Fabric,
+        *,
+        seed: int,
+        clip_norm: float,
+        emit: Callable[[Event], None],
+        pieces: int = 1,
+    ) -> None:
+        self._task = task
+        self._optimizer = optimizer
+        self._fabric = fabric
+        self._seed = seed
+        self._clip_norm = clip_norm
+        self._emit = emit
+        self._parameters = [p for p in task.module.parameters() if p.requires_grad]
+        self.pieces = pieces
+
+    def context(
+        self, step: int, total_steps: int, epoch: int, wants_preview: bool
+    ) -> StepContext:
+        """Return the context of a step, with its own random numbers."""
+        generator = seeded_generator(
+            self._seed, Stream.STEP, step, self._fabric.global_rank
+        )
+        return StepContext(step, total_steps, epoch, generator, wants_preview)
+
+    def step(self, batch: Batch, context: StepContext) -> StepOutcome:
+        """Do one optimizer step.
+
+        Parameters
+        ----------
+        batch
+            On the device.
+        context
+            From :meth:`context`.
+
+        Raises
+        ------
+        JobError
+            If the loss is not a finite number, or memory does not suffice for the
+            smallest batch. The weights are then as they were.
+        """
+        while True:
+            before = self._task.state()
+            try:
+                return self._attempt(batch, context)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+            # Only here, outside the handler, are the tensors of the attempt free.
+            self._task.load_state(before)
+            self._cut_smaller(batch)
+
+    def _attempt(self, batch: Batch, context: StepContext) -> StepOutcome:
+        self._optimizer.zero_grad(set_to_none=True)
+        # Layers like dropout draw from the global generators.
+        torch.manual_seed(
+            derive_seed(
+                self._seed, Stream.LAYERS, context.step, self._fabric.global_rank
+            )
+        )
+        pieces = self._pieces(batch)
+        results = []
+        for number, piece in enumerate(pieces):
+            part = self._context_of_piece(context, number)
+            with self._fabric.autocast():
+                result = self._task.training_step(piece, part)
+            self._fabric.backward(result.loss * (len(piece) / len(batch)))
+            results.append(replace(result, loss=result.loss.detach()))
+        self._share_gradient()
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._clip_norm)
+        numbers = torch.stack([*(r.loss.float() for r in results), norm.float()])
+        *losses, grad_norm = numbers.tolist()
+        self._check_finite(losses, grad_norm, pieces, context.step)
+        self._optimizer.step()
+        shares = [len(piece) / len(batch) for piece in pieces]
+        return StepOutcome(
+            loss=sum(v * share for v, share in zip(losses, shares, strict=True)),
+            grad_norm=grad_norm,
+            parts=_mean_parts(results, shares),
+            events=tuple(event for result in results for event in result.events),
+            previews=results[0].previews,
+        )
+
+    def _pieces(self, batch: Batch) -> list[Batch]:
+        smallest, count = self._task.min_batch, len(batch)
+        pieces = max(1, min(self.pieces, count // smallest))
+        cuts = [i * count // pieces // smallest * smallest for i in range(pieces)]
+        return [
+            batch.part(start, stop)
+            for start, stop in zip(cuts, [*cuts[1:], count], strict=True)
+        ]
+
+    def _context_of_piece(self, context: StepContext, number: int) -> StepContext:
+        if number == 0:
+            # Seeded again, because a former attempt may have drawn from it.
+            return self.context(
+                context.step,
+                context.total_steps,
+                context.epoch,
+                context.wants_preview,
+            )
+        rank = self._fabric.global_rank
+        generator = seeded_generator(
+            self._seed, Stream.STEP, context.step, rank, number
+        )
+        return replace(context, generator=generator, wants_preview=False)
+
+    def _share_gradient(self) -> None:
+        if self._fabric.world_size == 1:
+            return
+        for parameter in self._parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        gradients = [p.grad for p in self._parameters if p.grad is not None]
+        flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
+        mean = self._fabric.all_reduce(flat, reduce_op="mean")
+        start = 0
+        for gradient in gradients:
+            stop = start + gradient.numel()
+            gradient.copy_(mean[start:stop].view(gradient.shape))
+            start = stop
+
+    def _check_finite(
+        self, losses: list[float], norm: float, pieces: list[Batch], step: int
+    ) -> None:
+        if math.isfinite(norm) and all(math.isfinite(loss) for loss in losses):
+            return
+        guilty = [
+            piece
+            for piece, loss in zip(pieces, losses, strict=True)
+            if not math.isfinite(loss)
+        ]
+        tiles = [int(i) for piece in guilty or pieces for i in piece.tile_ids]
+        names = ", ".join(str(tile) for tile in tiles[:_TILES_NAMED])
+        more = ", ..." if len(tiles) > _TILES_NAMED else ""
+        what = "loss" if guilty else "gradient"
+        raise JobError(
+            f"a finite {what}",
+            f"an infinite or undefined one at step {step} on the tiles {names}{more}",
+            "Lower the learning rate, or look at these tiles. The last checkpoint is "
+            "kept, and the run can go on from it.",
+        )
+
+    def _cut_smaller(self, batch: Batch) -> None:
+        self._optimizer.zero_grad(set_to_none=True)
+        if self._fabric.device.type == "cuda":
+            torch.cuda.empty_cache()
+        used = len(self._pieces(batch))
+        self.pieces = 2 * used
+        if len(self._pieces(batch)) == used or self._fabric.world_size > 1:
+            height, width = batch.images.shape[-2:]
+            raise JobError(
+                f"memory for {-(-len(batch) // used)} tiles of {height} x {width} "
+                "pixels",
+                f"too little on {self._fabric.device}",
+                "Use smaller tiles, a smaller network or a smaller batch, close other "
+                "programs that use the device, or choose the device cpu.",
+            )
+        size = -(-len(batch) // len(self._pieces(batch)))
+        self._emit(
+            Warned(
+                message=f"Memory ran out on {self._fabric.device}: batches of "
+                f"{len(batch)} tiles are now computed {size} tiles at a time."
+            )
+        )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Say whether an error means that memory ran out, on any device."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    message = str(error).lower()
+    return any(words in message for words in _OUT_OF_MEMORY)
+
+
+def _mean_parts(
+    results: list[StepResult], shares: list[float]
+) -> dict[str, float | Tensor]:
+    if len(results) == 1:
+        return dict(results[0].parts)
+    means: dict[str, float | Tensor] = {}
+    for result, share in zip(results, shares, strict=True):
+        for name, value in result.parts.items():
+            means[name] = means.get(name, 0.0) + share * value
+    return means

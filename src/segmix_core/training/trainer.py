@@ -1,0 +1,295 @@
+"""The loop that trains any task.
+
+It knows batches, steps and checkpoints; what is learned, and from which images, is the
+business of the task and of the loader. The order of tiles depends on (seed, epoch) and
+everything random in a step on (seed, step), so a run that was stopped or killed goes
+on from its last checkpoint exactly as if it had not been.
+"""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from segmix_core.data.batch import Batch
+from segmix_core.events import CheckpointWritten, EndReason
+from segmix_core.training.device import make_equal
+from segmix_core.training.optim import (
+    AveragedWeights,
+    make_optimizer,
+    one_cycle,
+    set_learning_rate,
+)
+from segmix_core.training.reporter import Reporter
+from segmix_core.training.resume import (
+    CheckpointPlan,
+    Trainee,
+    load_trainee,
+    save_trainee,
+)
+from segmix_core.training.stepper import Stepper
+from segmix_core.training.task import Listener, Loader, Task
+
+Validate = Callable[[nn.Module], Mapping[str, float]]
+"""Scores of a module on tiles kept apart; "score" decides which epoch is best."""
+
+# Share of the time that checkpoints at the ends of short epochs may take.
+_CHECKPOINT_SHARE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class FitSettings:
+    """How to train.
+
+    Attributes
+    ----------
+    epochs
+        Passes over the tiles.
+    learning_rate, weight_decay
+        Peak of the one-cycle schedule; of AdamW.
+    seed
+        Of everything random in a step.
+    clip_norm
+        Longest gradient that is followed in full.
+    average
+        Predict with averaged weights instead of the last.
+    checkpoint_seconds, preview_seconds
+        Time between checkpoints, between previews.
+    """
+
+    epochs: int
+    learning_rate: float
+    weight_decay: float = 0.01
+    seed: int = 0
+    clip_norm: float = 1.0
+    average: bool = True
+    checkpoint_seconds: float = 30.0
+    preview_seconds: float = 10.0
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.learning_rate <= 0 or self.clip_norm <= 0:
+            raise ValueError(
+                "Expected epochs >= 1, a learning rate > 0 and a norm > 0, got "
+                f"{self.epochs}, {self.learning_rate}, {self.clip_norm}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class FitResult:
+    """How a training ended.
+
+    Attributes
+    ----------
+    reason
+        "completed" or "cancelled".
+    step, total_steps
+        Optimizer steps done, and planned.
+    scores
+        Of the best epoch; empty where none were measured.
+    """
+
+    reason: EndReason
+    step: int
+    total_steps: int
+    scores: Mapping[str, float] = field(default_factory=dict)
+
+
+def fit(
+    task: Task,
+    loader: Loader,
+    settings: FitSettings,
+    *,
+    fabric: Fabric,
+    listener: Listener,
+    checkpoints: CheckpointPlan,
+    validate: Validate | None = None,
+    resume_from: Path | None = None,
+) -> FitResult:
+    """Train the module of ``task`` until it is done or asked to stop.
+
+    Parameters
+    ----------
+    task, loader, settings
+        What is trained, on what, and how.
+    fabric
+        From :func:`segmix_core.training.device.make_fabric`.
+    listener
+        Is told of progress, and asked after every step whether to stop.
+    checkpoints
+        ``last`` is written every ``checkpoint_seconds``, at ends of epochs and when
+        the training stops; ``best`` after an epoch with the highest score.
+    validate
+        Measures scores after each epoch; without it there is no ``best``.
+    resume_from
+        Checkpoint to go on from.
+
+    Raises
+    ------
+    JobError
+        If the loss stops being finite, memory does not suffice, or tiles cannot be
+        read. The last checkpoint is kept.
+    CheckpointError
+        If ``resume_from`` is no checkpoint of this run.
+    """
+    fitting = _Fitting(task, loader, settings, fabric, checkpoints)
+    if resume_from is not None:
+        fitting.resume(resume_from)
+    return fitting.run(listener, validate)
+
+
+class _Fitting:
+    """One call of :func:`fit`."""
+
+    def __init__(
+        self,
+        task: Task,
+        loader: Loader,
+        settings: FitSettings,
+        fabric: Fabric,
+        checkpoints: CheckpointPlan,
+    ) -> None:
+        self.loader, self.settings = loader, settings
+        self.fabric, self.checkpoints = fabric, checkpoints
+        self.total_steps = settings.epochs * loader.steps_per_epoch
+        task.module.to(fabric.device)
+        # Convolutions run fastest with channels innermost, on CPU and GPU alike.
+        task.module.to(memory_format=torch.channels_last)
+        make_equal(task.module, fabric)
+        optimizer = make_optimizer(
+            task.module,
+            learning_rate=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+        )
+        averaged = AveragedWeights(task.module) if settings.average else None
+        self.trainee = Trainee(task, optimizer, averaged)
+
+    @property
+    def terms(self) -> dict[str, Any]:
+        """What may not change between the parts of a run."""
+        settings = self.settings
+        return {
+            "seed": settings.seed,
+            "epochs": settings.epochs,
+            "steps_per_epoch": self.loader.steps_per_epoch,
+            "learning_rate": settings.learning_rate,
+            "weight_decay": settings.weight_decay,
+            "averaged_weights": settings.average,
+            "processes": self.fabric.world_size,
+        }
+
+    def resume(self, folder: Path) -> None:
+        load_trainee(self.trainee, folder, self.checkpoints, self.terms)
+
+    def run(self, listener: Listener, validate: Validate | None) -> FitResult:
+        trainee, per_epoch = self.trainee, self.loader.steps_per_epoch
+        self.listener = listener
+        self.reporter = Reporter(
+            listener,
+            trainee.step,
+            self.total_steps,
+            preview_seconds=self.settings.preview_seconds,
+        )
+        self.stepper = Stepper(
+            trainee.task,
+            trainee.optimizer,
+            self.fabric,
+            seed=self.settings.seed,
+            clip_norm=self.settings.clip_norm,
+            emit=listener.emit,
+            pieces=trainee.pieces,
+        )
+        self.saved_at, self.save_seconds = time.monotonic(), 0.0
+        while trainee.step < self.total_steps:
+            epoch, first = divmod(trainee.step, per_epoch)
+            trainee.task.module.train()
+            stopped = self._run_epoch(epoch, first)
+            if not stopped:
+                self._end_epoch(epoch, validate)
+                stopped = trainee.step < self.total_steps and self._asked_to_stop()
+            if stopped:
+                self._save()
+                return self._result("cancelled")
+        return self._result("completed")
+
+    def _run_epoch(self, epoch: int, first: int) -> bool:
+        """Do the rest of an epoch; True if asked to stop before its end."""
+        with closing(self.loader.batches(epoch, first)) as batches:
+            for batch in batches:
+                self._step(batch, epoch)
+                if self.trainee.step % self.loader.steps_per_epoch == 0:
+                    break
+                if self._asked_to_stop():
+                    return True
+                waited = time.monotonic() - self.saved_at
+                if waited >= self.settings.checkpoint_seconds:
+                    self._save()
+        return False
+
+    def _asked_to_stop(self) -> bool:
+        # All processes have to agree, or they would wait for each other.
+        return bool(self.fabric.broadcast(self.listener.should_stop()))
+
+    def _step(self, batch: Batch, epoch: int) -> None:
+        trainee, step = self.trainee, self.trainee.step
+        rate = self.settings.learning_rate * one_cycle(step, self.total_steps)
+        set_learning_rate(trainee.optimizer, rate)
+        if self.fabric.device.type == "cuda":
+            batch = batch.pinned()
+        context = self.stepper.context(
+            step, self.total_steps, epoch, self.reporter.wants_preview(step)
+        )
+        outcome = self.stepper.step(batch.to(self.fabric.device), context)
+        if trainee.averaged is not None:
+            trainee.averaged.update(trainee.task.module, step, self.total_steps)
+        trainee.step, trainee.pieces = step + 1, self.stepper.pieces
+        self.reporter.stepped(step, epoch, outcome, rate)
+
+    def _end_epoch(self, epoch: int, validate: Validate | None) -> None:
+        trainee = self.trainee
+        module, averaged = trainee.task.module, trainee.averaged
+        scores: Mapping[str, float] = {}
+        module.eval()
+        with averaged.applied(module) if averaged else nullcontext():
+            previews = trainee.task.epoch_end(epoch, trainee.step)
+            self.reporter.save_previews(trainee.step, previews)
+            if validate is not None:
+                scores = validate(module)
+        module.train()
+        self.reporter.epoch_ended(trainee.step, epoch, scores)
+        self._keep_best(scores)
+        waited = time.monotonic() - self.saved_at
+        last = trainee.step == self.total_steps
+        if last or waited * _CHECKPOINT_SHARE >= self.save_seconds:
+            self._save()
+
+    def _keep_best(self, scores: Mapping[str, float]) -> None:
+        trainee = self.trainee
+        score = scores.get("score", math.nan)
+        best = trainee.best_score
+        if math.isnan(score) or (best is not None and score <= best):
+            return
+        trainee.best_score, trainee.scores = score, dict(scores)
+        if self.fabric.is_global_zero:
+            extra = {"scores": dict(scores)}
+            self.checkpoints.save("best", trainee.predicting, trainee.step, extra)
+
+    def _save(self) -> None:
+        begun = time.monotonic()
+        if self.fabric.is_global_zero:
+            save_trainee(self.trainee, self.checkpoints, self.terms)
+            path = f"{self.checkpoints.folder.name}/last"
+            event = CheckpointWritten(step=self.trainee.step, path=path)
+            self.listener.emit(event)
+        self.saved_at = time.monotonic()
+        self.save_seconds = self.saved_at - begun
+
+    def _result(self, reason: EndReason) -> FitResult:
+        trainee = self.trainee
+        return FitResult(reason, trainee.step, self.total_steps, trainee.scores)
