@@ -1,0 +1,181 @@
+"""Image to class logits per pixel."""
+
+from typing import Any
+
+import segmentation_models_pytorch as smp
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from segmix_core.errors import ConfigError
+from segmix_core.models.checkpoint import Checkpoint
+
+_DEPTH = 4
+_UNET_CHANNELS = (96, 48, 24, 16)
+"""Of the decoder, deep to shallow. The library's (256, 128, 64, 32, 16) at depth 5
+trains at 60 % of the speed, most of it spent on the two finest levels."""
+
+DECODERS = ("unet", "fpn", "deeplabv3plus")
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class Segmenter(nn.Module):
+    """Encoder and decoder of segmentation-models-pytorch with our classes.
+
+    Parameters
+    ----------
+    num_classes
+        C, the project's classes without background.
+    has_background
+        Give background a channel of its own, the first.
+    decoder
+        One of :data:`DECODERS`.
+    encoder
+        A name of segmentation-models-pytorch, or "tu-" and a name of timm.
+    pretrained
+        Download ImageNet weights for the encoder.
+
+    Attributes
+    ----------
+    class_indices
+        Mask value of each of the K channels: (0,) 1, ..., C.
+    size_multiple
+        H and W of images must be multiples of it, see :func:`pad_to_multiple`.
+    arguments
+        JSON that rebuilds the module, without downloading.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such decoder or encoder.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        *,
+        num_classes: int,
+        has_background: bool = False,
+        decoder: str = "unet",
+        encoder: str = "resnet18",
+        pretrained: bool = False,
+    ) -> None:
+        super().__init__()
+        if num_classes < 1:
+            raise ValueError(f"Expected at least one class, got {num_classes}")
+        first = 0 if has_background else 1
+        self.class_indices = tuple(range(first, num_classes + 1))
+        self.arguments: dict[str, Any] = {
+            "num_classes": num_classes,
+            "has_background": has_background,
+            "decoder": decoder,
+            "encoder": encoder,
+        }
+        self.network: nn.Module = _build(
+            decoder, encoder, pretrained, len(self.class_indices)
+        )
+        self.size_multiple = 32 if decoder == "fpn" else 2**_DEPTH
+        self.register_buffer("mean", _as_image(_MEAN), persistent=False)
+        self.register_buffer("std", _as_image(_STD), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (B, K, H, W) of images (B, 3, H, W), RGB in 0..1.
+
+        Raises
+        ------
+        ValueError
+            If H or W is no multiple of ``size_multiple``.
+        """
+        if any(edge % self.size_multiple for edge in images.shape[-2:]):
+            raise ValueError(
+                f"Expected edges that {self.size_multiple} divides, got "
+                f"{tuple(images.shape[-2:])}; use pad_to_multiple"
+            )
+        logits: Tensor = self.network((images - self.mean) / self.std)
+        return logits
+
+
+def pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
+    """Continue images below and to the right, by reflection.
+
+    Parameters
+    ----------
+    images
+        (B, C, H, W).
+    multiple
+        What H and W shall be multiples of, >= 1.
+
+    Returns
+    -------
+    Tensor
+        (B, C, H', W'); the same tensor if nothing is missing.
+    """
+    while True:
+        height, width = images.shape[-2:]
+        down, right = -height % multiple, -width % multiple
+        if down == right == 0:
+            return images
+        # Reflection reaches no farther than the image; a single row is repeated.
+        mode = "reflect" if min(height, width) > 1 else "replicate"
+        if mode == "reflect":
+            down, right = min(down, height - 1), min(right, width - 1)
+        images = F.pad(images, (0, right, 0, down), mode=mode)
+
+
+def load_segmenter(checkpoint: Checkpoint) -> Segmenter:
+    """Return the segmenter of a checkpoint, ready to predict.
+
+    Raises
+    ------
+    CheckpointError
+        If the weights do not fit.
+    """
+    segmenter = Segmenter(**checkpoint.arguments)
+    checkpoint.load_into(segmenter)
+    return segmenter.eval()
+
+
+def _as_image(values: tuple[float, float, float]) -> Tensor:
+    return torch.tensor(values).view(1, 3, 1, 1)
+
+
+def _build(decoder: str, encoder: str, pretrained: bool, classes: int) -> nn.Module:
+    common = {
+        "encoder_name": encoder,
+        "encoder_weights": "imagenet" if pretrained else None,
+        "classes": classes,
+    }
+    makers = {
+        "unet": lambda: smp.Unet(
+            encoder_depth=_DEPTH, decoder_channels=_UNET_CHANNELS, **common
+        ),
+        "fpn": lambda: smp.FPN(**common),
+        "deeplabv3plus": lambda: smp.DeepLabV3Plus(
+            encoder_depth=_DEPTH, decoder_channels=128, **common
+        ),
+    }
+    if decoder not in makers:
+        raise ConfigError(
+            f"one of the decoders {', '.join(DECODERS)}",
+            repr(decoder),
+            "Correct segmenter.decoder.",
+        )
+    try:
+        module: nn.Module = makers[decoder]()
+    except OSError as error:
+        raise ConfigError(
+            "to download pretrained weights",
+            f"no answer ({error})",
+            "Connect to the network, or switch segmenter.pretrained off.",
+        ) from error
+    # The libraries answer an unknown or unsuitable encoder in these ways.
+    except (KeyError, ValueError, RuntimeError, NotImplementedError) as error:
+        raise ConfigError(
+            f"an encoder that {decoder} can use",
+            f"{encoder!r}",
+            "Use resnet18, another encoder of segmentation-models-pytorch, or 'tu-' "
+            "and the name of a timm model.",
+        ) from error
+    return module

@@ -1,0 +1,91 @@
+"""One step of training a segmenter on masks."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from segmix_core.data.batch import Batch
+from segmix_core.models.segmenter import Segmenter, pad_to_multiple
+from segmix_core.training.pixel_losses import (
+    channel_targets,
+    pixel_accuracy,
+    pixel_cross_entropy,
+    soft_dice_loss,
+)
+from segmix_core.training.task import PreviewArrays, StepContext, StepResult
+
+
+class SegmenterTask:
+    """Cross entropy and Dice on pseudo and corrected masks.
+
+    Parameters
+    ----------
+    module
+        What is trained.
+    dice_weight
+        Weight of the Dice loss beside the cross entropy's 1.
+    class_weights
+        Of each channel's pixels in the cross entropy; None: all equal.
+    """
+
+    min_batch = 1
+
+    def __init__(
+        self,
+        module: Segmenter,
+        *,
+        dice_weight: float = 0.5,
+        class_weights: Sequence[float] | None = None,
+    ) -> None:
+        channels = len(module.class_indices)
+        if dice_weight < 0:
+            raise ValueError(f"Expected a Dice weight >= 0, got {dice_weight}")
+        if class_weights is not None and len(class_weights) != channels:
+            raise ValueError(
+                f"Expected {channels} class weights, got {len(class_weights)}"
+            )
+        self.module = module
+        self._dice_weight = dice_weight
+        self._class_weights = (
+            None if class_weights is None else torch.tensor(list(class_weights))
+        )
+
+    def training_step(self, batch: Batch, context: StepContext) -> StepResult:
+        """Return the loss of a batch with masks.
+
+        Raises
+        ------
+        ValueError
+            If the batch has no masks.
+        """
+        if batch.masks is None or batch.weights is None:
+            raise ValueError("Expected a batch with masks, got one without")
+        height, width = batch.images.shape[-2:]
+        images = pad_to_multiple(batch.images, self.module.size_multiple)
+        # Sums over many pixels need 32 bits, also where the network has 16.
+        logits = self.module(images)[..., :height, :width].float()
+        targets = channel_targets(batch.masks, self.module.class_indices)
+        class_weights = self._class_weights
+        if class_weights is not None:
+            class_weights = class_weights.to(logits.device)
+        entropy = pixel_cross_entropy(logits, targets, batch.weights, class_weights)
+        loss = entropy
+        parts = {"ce": entropy.detach()}
+        if self._dice_weight > 0:
+            dice = soft_dice_loss(logits, targets, batch.weights)
+            loss = loss + self._dice_weight * dice
+            parts["dice"] = dice.detach()
+        accuracy = pixel_accuracy(logits.detach(), targets, batch.weights)
+        return StepResult(loss, {**parts, "pixel_accuracy": accuracy})
+
+    def epoch_end(self, epoch: int, step: int) -> Mapping[str, PreviewArrays]:
+        """Return nothing: a segmenter has no previews."""
+        return {}
+
+    def state(self) -> dict[str, Any]:
+        """Return nothing: all there is to remember is in the module."""
+        return {}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Do nothing, as :meth:`state` is empty."""
