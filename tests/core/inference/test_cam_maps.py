@@ -121,3 +121,13 @@ def test_bad_options_are_refused(model, images, options, message):
 def test_images_below_a_stride_are_refused(model):
     with pytest.raises(ValueError, match="at least 8 pixels"):
         cam_maps(model, torch.zeros(1, 3, 7, 20))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_agrees_with_the_cpu(images):
+    model = CamClassifier(num_classes=3, width=8)
+    options = {"scales": (1.0, 1.25), "flips": True, "refine": 0.5}
+    expected = cam_maps(model, images, **options)
+    result = cam_maps(model.cuda(), images.cuda(), **options)
+    torch.testing.assert_close(result.cam.cpu(), expected.cam, atol=2e-3, rtol=2e-2)

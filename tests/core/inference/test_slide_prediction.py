@@ -4,9 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from torch import nn
 
+from segmix_core.export.label_info import LabelImageInfo
+from segmix_core.export.label_tiff import write_label_tiff
 from segmix_core.geometry import Box
 from segmix_core.inference.slide_prediction import predict_image, predict_probabilities
 
@@ -246,3 +249,26 @@ def test_probabilities_sum_to_one_at_any_size():
     result = predict_probabilities(TinySegmenter(), _image((7, 10))[None], flips=True)
     assert result.shape == (1, 3, 7, 10)
     np.testing.assert_allclose(result.sum(axis=1), 1, atol=1e-6)
+
+
+def test_bands_feed_the_tiff_writer(tmp_path):
+    segmenter, image = TinySegmenter(), _image((70, 55))
+    bands = predict_image(
+        segmenter, lambda box: image[box.slices], (70, 55), window_px=24, overlap_px=6
+    )
+    path = tmp_path / "prediction.ome.tif"
+    boxes = ((band.box, band.labels) for band in bands)
+    write_label_tiff(path, boxes, shape=(70, 55), info=LabelImageInfo(()))
+    labels, _ = _predict(segmenter, image)
+    np.testing.assert_array_equal(tifffile.imread(path), labels)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_agrees_with_the_cpu():
+    segmenter, image = TinySegmenter(), _image((70, 55))
+    labels, confidence = _predict(segmenter, image, flips=True)
+    segmenter.cuda()
+    on_cuda = _predict(segmenter, image, flips=True, device="cuda")
+    assert (on_cuda[0] == labels).mean() > 0.99
+    np.testing.assert_allclose(on_cuda[1], confidence.astype(int), atol=2)
