@@ -1,0 +1,138 @@
+from dataclasses import replace
+
+import pytest
+
+from segmix_core.curriculum.level import ShuffleLevel
+from segmix_core.curriculum.schedule import make_strategy
+from segmix_core.curriculum.state import (
+    CurriculumPlan,
+    CurriculumState,
+    decision_interval,
+)
+
+PLAN = CurriculumPlan(
+    patch_sizes=(32, 16, 8),
+    total_steps=110,
+    interval=10,
+    warmup_steps=10,
+    warmup_level=ShuffleLevel(16, 0.5),
+)
+FIXED = ShuffleLevel(16, 0.3)
+
+
+def state_at(step, size=16, ratio=0.4, **changes):
+    return CurriculumState(level=ShuffleLevel(size, ratio), step=step, **changes)
+
+
+def with_loss(loss, **changes):
+    return state_at(50, loss_sum=loss * 2, loss_weight=2.0, **changes)
+
+
+@pytest.mark.parametrize("name", ["hold", "back"])
+def test_low_loss_makes_it_harder(name):
+    move = make_strategy(name, fixed_level=FIXED).decide(
+        PLAN, with_loss(0.4, threshold=0.5, held=3)
+    )
+    assert move.state.level == ShuffleLevel(8, 1 - 0.9 * 0.6)
+    assert move.state.threshold == pytest.approx(0.5 * 0.933)
+    assert move.state.held == 0
+    assert move.reason == "Loss 0.400 is below 0.500: harder."
+
+
+def test_hold_waits_and_back_steps_back():
+    state = with_loss(0.5, threshold=0.5)
+    hold = make_strategy("hold", fixed_level=FIXED).decide(PLAN, state)
+    assert hold.state == replace(state, held=1)
+    assert hold.reason.endswith("the level stays (1 of 4).")
+    back = make_strategy("back", fixed_level=FIXED).decide(PLAN, state)
+    assert back.state.level == ShuffleLevel(32, 1 - 1.1 * 0.6)
+    assert back.reason.endswith("one step back.")
+    easiest = state_at(50, 32, 0.1, loss_sum=1, loss_weight=1, threshold=0.5)
+    back = make_strategy("back", fixed_level=FIXED).decide(PLAN, easiest)
+    assert back.state.level == easiest.level
+
+
+def test_no_dead_lock_the_plan_takes_over_and_is_never_easier():
+    strategy = make_strategy("hold", fixed_level=FIXED)
+    stuck = replace(state_at(60, 32, 0.1), held=4, threshold=0.1)
+    moved = strategy.decide(PLAN, replace(stuck, loss_sum=1, loss_weight=1))
+    assert moved.state.level == ShuffleLevel(16, PLAN.planned_ratio(60))
+    assert moved.state.held == 0
+    assert "planned level" in moved.reason
+    assert strategy.decide(PLAN, stuck).reason.startswith("No loss was seen")
+    ahead = replace(stuck, level=ShuffleLevel(8, 0.7), loss_sum=1, loss_weight=1)
+    moved = strategy.decide(PLAN, ahead)
+    assert moved.state.level == ahead.level
+    assert "nothing harder" in moved.reason
+
+
+def test_threshold_comes_from_the_first_loss_without_warmup():
+    move = make_strategy("hold", fixed_level=FIXED).decide(PLAN, with_loss(0.4))
+    assert move.state.threshold == pytest.approx(0.4)
+
+
+def test_the_hardest_level_keeps_its_threshold():
+    state = with_loss(0.1, threshold=0.5)
+    state = replace(state, level=ShuffleLevel(8, 0.75))
+    move = make_strategy("hold", fixed_level=FIXED).decide(PLAN, state)
+    assert move.state.threshold == 0.5
+    assert "hardest" in move.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("linear", [(32, 0.1), (16, 0.425), (8, 0.75)]),
+        ("reverse", [(8, 0.75), (16, 0.425), (32, 0.1)]),
+        ("decay", [(16, 0.1), (16, 0.425), (16, 0.75)]),
+        ("loop", [(32, 0.1), (32, 0.425), (16, 0.75)]),
+        ("fixed", [(16, 0.3), (16, 0.3), (16, 0.3)]),
+    ],
+)
+def test_strategies_without_feedback(name, expected):
+    strategy = make_strategy(name, fixed_level=FIXED)
+    states = [state_at(10, decisions=0), state_at(60, decisions=3)]
+    states.append(state_at(110, decisions=4))
+    levels = [strategy.decide(PLAN, state).state.level for state in states]
+    assert strategy.begin(PLAN) == levels[0]
+    got = [(level.patch_size, level.shuffle_ratio) for level in levels]
+    assert got == [(size, pytest.approx(ratio)) for size, ratio in expected]
+
+
+def test_random_levels_depend_on_the_decision_alone():
+    strategy = make_strategy("random", fixed_level=FIXED)
+    levels = [
+        strategy.decide(PLAN, state_at(10 * number, decisions=number)).state.level
+        for number in range(40)
+    ]
+    again = strategy.decide(PLAN, state_at(70, 8, 0.2, decisions=7)).state.level
+    assert again == levels[7]
+    assert {level.patch_size for level in levels} == {32, 16, 8}
+    assert all(0.1 <= level.shuffle_ratio <= 0.75 for level in levels)
+
+
+def test_an_unknown_strategy():
+    with pytest.raises(ValueError, match="'none'"):
+        make_strategy("none", fixed_level=FIXED)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"patch_sizes": ()}, "at least one"),
+        ({"patch_sizes": (8, 16)}, "coarse to fine"),
+        ({"min_ratio": 0.8}, "max_ratio"),
+        ({"interval": 0}, "at least 1"),
+    ],
+)
+def test_impossible_plans(changes, words):
+    with pytest.raises(ValueError, match=words):
+        replace(PLAN, **changes)
+
+
+@pytest.mark.parametrize(
+    ("total", "epoch", "expected"),
+    [(20, 5, 4), (100, 25, 4), (1560, 195, 50), (8000, 1000, 250), (2400, 2400, 100)],
+)
+def test_interval(total, epoch, expected):
+    assert decision_interval(total, epoch) == expected

@@ -1,0 +1,205 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from segmix_core.curriculum.level import ShuffleLevel
+from segmix_core.curriculum.shuffle import shuffle_batch, unshuffle
+from tests.reference import shuffle as reference
+
+
+def make_batch(count, rows, cols, patch, dtype=torch.float32, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    shape = (count, 3, rows * patch, cols * patch)
+    images = torch.randint(0, 256, shape, generator=generator).to(dtype)
+    labels = torch.randint(-1, 2, (count, 3), generator=generator).float()
+    return images, labels, generator
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    count=st.integers(1, 9),
+    rows=st.integers(1, 4),
+    cols=st.integers(1, 4),
+    patch=st.integers(1, 4),
+    group_size=st.integers(2, 10),
+    ratio=st.floats(0, 1),
+    exact=st.booleans(),
+    dtype=st.sampled_from([torch.uint8, torch.float32]),
+)
+def test_shuffle_equals_patch_by_patch_and_can_be_undone(
+    count, rows, cols, patch, group_size, ratio, exact, dtype
+):
+    images, labels, generator = make_batch(count, rows, cols, patch, dtype)
+    shuffled = shuffle_batch(
+        images,
+        labels,
+        ShuffleLevel(patch, ratio),
+        group_size=group_size,
+        exact=exact,
+        generator=generator,
+    )
+    sources = shuffled.sources.numpy()
+    expected = reference.gather_patches(images.numpy(), sources)
+    assert shuffled.images.dtype == dtype
+    torch.testing.assert_close(shuffled.images, torch.from_numpy(expected))
+    soft = reference.mix_labels(labels.numpy(), sources)
+    torch.testing.assert_close(shuffled.labels, torch.from_numpy(soft))
+    assert torch.equal(unshuffle(shuffled.images, shuffled.sources), images)
+    # At every position each tile of a group is used once, and only by its own group.
+    assert torch.equal(
+        shuffled.sources.sort(dim=0).values,
+        torch.arange(count).view(-1, 1, 1).expand(count, rows, cols),
+    )
+    size = min(group_size, count)
+    assert ((shuffled.sources // size) == (torch.arange(count) // size)[:, None, None])[
+        : count // size * size
+    ].all()
+
+
+@pytest.mark.parametrize("group_size", [2, 3, 6])
+@pytest.mark.parametrize(
+    ("ratio", "moved"), [(0.0, 0), (0.01, 1), (0.3, 5), (0.5, 8), (1.0, 16)]
+)
+def test_exact_moves_the_rounded_share_of_positions_in_every_tile(
+    group_size, ratio, moved
+):
+    images, labels, generator = make_batch(6, 4, 4, 2)
+    shuffled = shuffle_batch(
+        images,
+        labels,
+        ShuffleLevel(2, ratio),
+        group_size=group_size,
+        generator=generator,
+    )
+    foreign = shuffled.sources != torch.arange(6)[:, None, None]
+    assert foreign.flatten(1).sum(1).tolist() == [moved] * 6
+    # Positions are shared inside a group.
+    for start in range(0, 6, group_size):
+        group = foreign[start : start + group_size]
+        assert (group == group[0]).all()
+
+
+def test_groups_draw_their_own_positions():
+    images, labels, generator = make_batch(8, 8, 8, 1)
+    shuffled = shuffle_batch(images, labels, ShuffleLevel(1, 0.5), generator=generator)
+    foreign = shuffled.sources != torch.arange(8)[:, None, None]
+    assert (foreign[0] != foreign[2]).any()
+
+
+@pytest.mark.parametrize("group_size", [2, 4, 8])
+def test_uniform_mode_leaves_one_patch_in_group_size(group_size):
+    images, labels, generator = make_batch(64, 16, 16, 1)
+    shuffled = shuffle_batch(
+        images,
+        labels,
+        ShuffleLevel(1, 0.5),
+        group_size=group_size,
+        exact=False,
+        generator=generator,
+    )
+    foreign = (shuffled.sources != torch.arange(64)[:, None, None]).float().mean()
+    # method: CellMix's nominal ratio, times 1 - 1/g
+    assert foreign.item() == pytest.approx(0.5 * (1 - 1 / group_size), abs=0.02)
+
+
+def test_tiles_left_over_stay_as_they_are():
+    images, labels, generator = make_batch(5, 2, 2, 2)
+    shuffled = shuffle_batch(images, labels, ShuffleLevel(2, 1), generator=generator)
+    assert torch.equal(shuffled.images[4], images[4])
+    assert torch.equal(shuffled.labels[4], labels[4])
+    assert not torch.equal(shuffled.images[0], images[0])
+
+
+def test_labels_follow_the_area_and_presence_follows_any_patch():
+    images = torch.zeros(2, 1, 4, 4)
+    labels = torch.tensor([[1.0, 0.0, -1.0], [0.0, 0.0, 1.0]])
+    shuffled = shuffle_batch(images, labels, ShuffleLevel(2, 0.25))
+    assert shuffled.labels.tolist() == [[0.75, 0, -1], [0.25, 0, -1]]
+    assert shuffled.present.tolist() == [[True, False, True], [True, False, True]]
+
+
+def test_labels_of_a_group_keep_their_sum():
+    images, _, generator = make_batch(12, 4, 4, 1)
+    labels = (torch.rand(12, 5, generator=generator) < 0.5).float()
+    mixed = shuffle_batch(
+        images, labels, ShuffleLevel(1, 0.7), group_size=3, generator=generator
+    ).labels
+    assert (mixed >= 0).all()
+    assert (mixed <= 1).all()
+    sums = [part.view(4, 3, 5).sum(1) for part in (mixed, labels)]
+    torch.testing.assert_close(*sums)
+
+
+def test_the_same_generator_gives_the_same_shuffle():
+    images, labels, _ = make_batch(4, 4, 4, 2)
+    first, again, other = (
+        shuffle_batch(
+            images,
+            labels,
+            ShuffleLevel(2, 0.5),
+            generator=torch.Generator().manual_seed(seed),
+        )
+        for seed in (1, 1, 2)
+    )
+    assert torch.equal(first.sources, again.sources)
+    assert not torch.equal(first.sources, other.sources)
+
+
+def test_maps_of_shuffled_tiles_can_be_unshuffled_on_their_own_grid():
+    images, labels, generator = make_batch(4, 2, 3, 8)
+    shuffled = shuffle_batch(images, labels, ShuffleLevel(8, 0.5), generator=generator)
+    coarse = torch.nn.functional.avg_pool2d(shuffled.images, 4)
+    expected = torch.nn.functional.avg_pool2d(images, 4)
+    torch.testing.assert_close(unshuffle(coarse, shuffled.sources), expected)
+
+
+def test_images_that_are_not_contiguous():
+    images, labels, generator = make_batch(4, 2, 2, 4)
+    last = images.contiguous(memory_format=torch.channels_last)
+    state = generator.get_state()
+    expected = shuffle_batch(images, labels, ShuffleLevel(4, 0.5), generator=generator)
+    generator.set_state(state)
+    got = shuffle_batch(last, labels, ShuffleLevel(4, 0.5), generator=generator)
+    assert torch.equal(got.images, expected.images)
+
+
+@pytest.mark.parametrize("patch", [3, 5, 16])
+def test_a_patch_size_that_does_not_divide_the_tile(patch):
+    with pytest.raises(ValueError, match="divides 8 x 12"):
+        shuffle_batch(
+            torch.zeros(2, 3, 8, 12), torch.zeros(2, 1), ShuffleLevel(patch, 0.5)
+        )
+
+
+def test_shapes_that_do_not_fit():
+    with pytest.raises(ValueError, match="labels"):
+        shuffle_batch(torch.zeros(2, 3, 8, 8), torch.zeros(3, 1), ShuffleLevel(4, 0.5))
+    with pytest.raises(ValueError, match="at least 2"):
+        shuffle_batch(
+            torch.zeros(2, 3, 8, 8),
+            torch.zeros(2, 1),
+            ShuffleLevel(4, 0.5),
+            group_size=1,
+        )
+    with pytest.raises(ValueError, match="divide"):
+        unshuffle(torch.zeros(2, 3, 8, 8), torch.zeros(2, 3, 3, dtype=torch.int64))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_shuffle_on_the_gpu_equals_the_cpu():
+    images, labels, _ = make_batch(6, 4, 4, 4)
+    for group_size in (2, 3):
+        here, there = (
+            shuffle_batch(
+                images.to(device),
+                labels.to(device),
+                ShuffleLevel(4, 0.5),
+                group_size=group_size,
+                generator=torch.Generator().manual_seed(0),
+            )
+            for device in ("cpu", "cuda")
+        )
+        assert torch.equal(here.images, there.images.cpu())
+        assert torch.equal(here.labels, there.labels.cpu())
