@@ -1,5 +1,6 @@
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -7,10 +8,10 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from segmix_core.cli import stages
+from segmix_core.cli import control, stages, watch
 from segmix_core.cli.app import app
 from segmix_core.project.store import ProjectStore
-from segmix_core.runs import RunFolder, RunRequest, RunState, RunStatus, launch
+from segmix_core.runs import RunFolder, RunRequest, RunState, RunStatus, kill, launch
 from segmix_core.runs.writer import write_status
 
 STAGES = Path(__file__).parents[1] / "runs" / "stages.py"
@@ -74,6 +75,13 @@ def work(monkeypatch):
         monkeypatch.setattr(stages, "launch", start)
 
     return choose
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Let commands kill without waiting for a process to save itself."""
+    for module in (control, watch):
+        monkeypatch.setattr(module, "kill", partial(kill, grace_seconds=0.1))
 
 
 @pytest.fixture

@@ -75,6 +75,7 @@ def test_a_run_is_stopped_watched_and_resumed(project, work, segmix, answer):
     assert segmix("stop", project).exit_code == 0  # It tells how the run ended.
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_deaf_run_is_killed(project, work, answer):
     work("deaf")
     answer("train", project, "--detach")
@@ -82,6 +83,7 @@ def test_a_deaf_run_is_killed(project, work, answer):
     assert (code, said["state"]) == (0, "interrupted")
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
 @pytest.mark.parametrize(("stage", "state"), [("wait", "cancelled"), ("deaf", None)])
 def test_ctrl_c_stops_and_a_second_one_kills(project, work, segmix, stage, state):
