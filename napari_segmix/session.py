@@ -17,7 +17,9 @@ from napari_segmix.intake_control import IntakeControl
 from napari_segmix.label_edits import LabelCounts
 from napari_segmix.labelling import Labelling
 from napari_segmix.layers.source_view import SourceView
+from napari_segmix.mask_control import MaskControl
 from napari_segmix.notices import Notices
+from napari_segmix.picture_control import PictureControl
 from napari_segmix.preferences import read_preferences
 from napari_segmix.run_control import RunControl
 from napari_segmix.tile_tables import TileTables
@@ -73,6 +75,10 @@ class Session(Notices):
     runs
         :class:`RunControl`: start, stop, follow and re-attach to runs; it has signals
         of its own.
+    pictures
+        :class:`PictureControl`: shuffled batch and CAMs of runs.
+    masks
+        :class:`MaskControl`: mask overlay, correction window and review.
     """
 
     project_changed = Signal()
@@ -100,6 +106,8 @@ class Session(Notices):
         self.intake = IntakeControl(self)
         self.labelling = Labelling(self)
         self.runs = RunControl(_launch_as_preferred)
+        self.pictures = PictureControl(self)
+        self.masks = MaskControl(self)
 
     # ---- what is open -------------------------------------------------------------
 

@@ -1,0 +1,260 @@
+"""Masks of the shown source: choose a run, look, correct, accept.
+
+Every stroke is in the project before the next one; undo and redo are the project's.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from psygnal import Signal
+
+from napari_segmix.correction_control import CorrectionControl
+from napari_segmix.layers.keys import find_layers
+from napari_segmix.layers.mask_overlay import MaskOverlay
+from napari_segmix.layers.mosaics import Bytes, Mosaic
+from napari_segmix.mask_reading import Shown, read_doubt, read_overlay, read_values
+from napari_segmix.review_list import DoubtfulTile, ReviewList
+from segmix_core.errors import SegmixError
+from segmix_core.geometry import Box
+from segmix_core.project.records import UNTOUCHED, Change, Review, SourceKind
+from segmix_core.runs import RunState
+
+if TYPE_CHECKING:
+    from napari_segmix.run_info import RunInfo
+    from napari_segmix.session import Session
+
+MASK_STAGES = ("predict", "pseudo-masks")
+"""Stages that leave masks."""
+NAMES = {"predict": "Prediction", "pseudo-masks": "Pseudo masks"}
+
+
+class MaskControl:
+    """What the Masks page does.
+
+    Attributes
+    ----------
+    correction
+        The correction window.
+    """
+
+    base_changed = Signal()
+    """Masks of another run, or of none, are shown, or there are new ones."""
+    list_changed = Signal()
+    """Doubts or reviews changed."""
+
+    def __init__(self, session: "Session") -> None:
+        self._session = session
+        self._overlay = MaskOverlay(session.viewer)
+        self._base: RunInfo | None = None
+        self._shown: Shown | None = None
+        self._list: ReviewList | None = None
+        self._is_entered = False
+        self.correction = CorrectionControl(session, self._keys)
+        self.correction.opened.connect(self._blank_overlay)
+        self.correction.closed.connect(self.paste)
+        session.active_source_changed.connect(self._on_source)
+        session.classes_changed.connect(self._on_classes)
+        session.change_undone.connect(self._on_undone)
+        session.runs.ended.connect(self._on_run_ended)
+
+    # ---- what is shown ------------------------------------------------------------
+
+    def bases(self) -> "tuple[RunInfo, ...]":
+        """Return the completed runs that left masks, newest first."""
+        return tuple(
+            run
+            for run in self._session.runs.runs()
+            if run.stage in MASK_STAGES and run.state is RunState.COMPLETED
+        )
+
+    @property
+    def base(self) -> "RunInfo | None":
+        """The run whose masks are shown and corrected."""
+        return self._base
+
+    def choose_base(self, path: Path | None) -> None:
+        """Show the masks of a run; None shows none."""
+        found = [run for run in self.bases() if run.path == path]
+        self.correction.close()
+        self._base = found[0] if found else None
+        self._overlay.remove()
+        self._read()
+        self.base_changed.emit()
+
+    def enter(self) -> None:
+        """Hide the tile labels and show masks, the newest where none was chosen."""
+        self._is_entered = True
+        self._show_tile_labels(visible=False)
+        if self._base is None and (bases := self.bases()):
+            self.choose_base(bases[0].path)
+
+    def leave(self) -> None:
+        """Show the tile labels again."""
+        self._is_entered = False
+        self._show_tile_labels(visible=True)
+
+    def set_overlay_visible(self, visible: bool) -> None:
+        """Show or hide the overlay."""
+        for layer in find_layers(self._session.viewer, "mask"):
+            layer.visible = visible
+
+    # ---- review -------------------------------------------------------------------
+
+    def doubtful(self, limit: int = 100) -> list[DoubtfulTile]:
+        """Return the tiles of the source, not reviewed ones first, by falling doubt."""
+        return [] if self._list is None else self._list.first(limit)
+
+    def review_counts(self) -> tuple[int, int, int]:
+        """Return how many tiles were accepted, corrected, and how many there are."""
+        return (0, 0, 0) if self._list is None else self._list.counts()
+
+    def tile_name(self, row: int) -> str:
+        """Return how a tile is called in lists."""
+        return "" if self._list is None else self._list.name(row)
+
+    def open_tile(self, row: int) -> None:
+        """Open a tile in the correction window and move the view to it."""
+        if self._shown is not None:
+            self.correction.open_tile(self._shown, self._base_path, row)
+
+    def open_view(self) -> None:
+        """Open what the viewer shows of a slide, if it is small enough."""
+        if self._shown is not None:
+            self.correction.open_view(self._shown, self._base_path)
+
+    def next_doubtful(self) -> None:
+        """Open the next tile that nobody has reviewed, the most doubtful first."""
+        if self._list is None:
+            return
+        row = self._list.next_row(self.correction.row)
+        if row is not None:
+            self.open_tile(row)
+        elif self.correction.row is None:
+            self._session.say("All tiles of this source are reviewed.")
+        else:
+            self._session.say("This is the last tile that is not reviewed.")
+
+    def accept(self) -> None:
+        """Note that the open tile's mask is right now, and open the next one."""
+        store, shown, row = self._session.store, self._shown, self.correction.row
+        if store is None or shown is None or row is None or self._list is None:
+            return
+        image, box = shown.image_of(row), shown.working_box(row)
+        touched = (store.corrections(image.id, box) != UNTOUCHED).any()
+        review = Review.CORRECTED if touched else Review.ACCEPTED
+        try:
+            store.set_reviews(shown.tiles.ids[[row]], review)
+        except SegmixError as error:
+            self._session.report(error)
+            return
+        self._list.mark(row, review)
+        self._session.history_changed.emit()
+        self.list_changed.emit()
+        if self._list.next_row(row) is None:
+            self.correction.close()
+        self.next_doubtful()
+
+    # ---- drawing ------------------------------------------------------------------
+
+    def paste(self, image_id: int, box: Box, values: Bytes) -> None:
+        """Draw a part of a mask into the overlay."""
+        shown = self._shown
+        if shown is None:
+            return
+        rows = shown.rows_at(image_id, box)
+        if shown.kind is SourceKind.SLIDE:
+            for row in rows[:1]:
+                self._overlay.paste(shown.canvas_origin(row), box, values)
+            return
+        for row in rows:
+            part = box.intersect(shown.working_box(row))
+            inside = values[part.moved(-box.y, -box.x).slices]
+            self._overlay.paste(shown.canvas_origin(row), part, inside)
+
+    def _blank_overlay(self, image_id: int, box: Box) -> None:
+        # The window shows these pixels itself; twice would be too dark.
+        self.paste(image_id, box, np.zeros((box.height, box.width), np.uint8))
+
+    def _read(self) -> None:
+        """Read overlay and doubts of the base for the shown source."""
+        session, shown, base = self._session, self._shown, self._base
+        store = session.store
+        if store is None or shown is None or base is None or not len(shown.tiles):
+            self.list_changed.emit()
+            return
+        if self._list is not None:
+            self._list.set_doubts(*read_doubt(base.path))
+        self.list_changed.emit()
+
+        def show(mosaic: Mosaic) -> None:
+            if self._shown is shown and self._base is base:
+                place, classes = shown.placement, session.classes
+                self._overlay.draw(mosaic, place, classes, NAMES[base.stage])
+
+        work = partial(read_overlay, store, base.path, shown)
+        session.in_background("Reading masks…", work, show)
+
+    @property
+    def _base_path(self) -> Path | None:
+        return None if self._base is None else self._base.path
+
+    def _show_tile_labels(self, *, visible: bool) -> None:
+        for layer in find_layers(self._session.viewer, "tiles"):
+            layer.visible = visible
+
+    def _keys(self) -> dict[str, Callable[[], object]]:
+        session = self._session
+        return {
+            "N": self.next_doubtful,
+            "A": self.accept,
+            "Control-Z": session.undo,
+            "Control-Shift-Z": session.redo,
+        }
+
+    # ---- what happens elsewhere ---------------------------------------------------
+
+    def _on_source(self) -> None:
+        session = self._session
+        self.correction.forget()
+        self._overlay.remove()
+        source, tiles, place = session.active_source, session.tiles, session.placement
+        self._shown = self._list = None
+        if session.store is None:
+            self._base = None
+        elif source is not None and tiles is not None and place is not None:
+            images = session.store.images(source.id)
+            self._shown = Shown(source.kind, images, tiles, place)
+            reviews = session.store.tiles(source.id).reviews
+            self._list = ReviewList(self._shown, reviews)
+        self._read()
+        if self._is_entered:
+            self._show_tile_labels(visible=False)
+        self.base_changed.emit()
+
+    def _on_classes(self) -> None:
+        self._overlay.recolor(self._session.classes)
+        self.correction.recolor()
+
+    def _on_undone(self, change: Change) -> None:
+        store, source = self._session.store, self._session.active_source
+        if store is None or source is None or self._list is None:
+            return
+        if change.kind == "review":
+            self._list.set_reviews(store.tiles(source.id).reviews)
+            self.list_changed.emit()
+        if change.kind != "mask" or change.box is None:
+            return
+        for image_id in change.image_ids:
+            if self.correction.image_id == image_id:
+                self.correction.read_again(change.box)
+                continue
+            values = read_values(store, self._base_path, image_id, change.box)
+            self.paste(image_id, change.box, values)
+
+    def _on_run_ended(self, info: "RunInfo") -> None:
+        self.base_changed.emit()
+        if self._is_entered and info.stage in MASK_STAGES:
+            self.choose_base(info.path)

@@ -1,0 +1,168 @@
+"""Reading masks for the viewer, in threads: no layer or widget is touched here."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_segmix.layers.mosaics import (
+    MAX_MASK_PX,
+    Bytes,
+    Mosaic,
+    coverage,
+    mask_mosaic,
+)
+from napari_segmix.layers.placement import Placement
+from segmix_core.geometry import Box
+from segmix_core.project.records import (
+    UNTOUCHED,
+    ImageRecord,
+    SourceKind,
+    TileTable,
+)
+from segmix_core.runs.results import open_mask, read_mask
+from segmix_core.slides.open_slide import open_slide
+from segmix_core.slides.region import read_region
+
+if TYPE_CHECKING:
+    from segmix_core.project.store import ProjectStore
+
+MAX_WINDOW_PX = 8192
+"""Longest edge of a correction window, in mask pixels: what napari paints fluently."""
+_MAX_OVERLAY_EDGE = 8192
+_MAX_PICTURE_EDGE = 2048
+_BAND_ROWS = 2048
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """A source as it is shown: what masks are drawn over."""
+
+    kind: SourceKind
+    images: Sequence[ImageRecord]
+    tiles: TileTable
+    placement: Placement
+
+    def image_of(self, row: int) -> ImageRecord:
+        """Return the image of a tile."""
+        wanted = int(self.tiles.image_ids[row])
+        return next(image for image in self.images if image.id == wanted)
+
+    def working_box(self, row: int) -> Box:
+        """Return the box of a tile on the working grid of its image."""
+        image = self.image_of(row)
+        box = self.tiles.box(row).scaled(1 / image.downsample)
+        return box.intersect(Box(0, 0, *image.working_shape))
+
+    def rows_at(self, image_id: int, box: Box) -> list[int]:
+        """Return the rows of the image's tiles that a working box touches."""
+        rows = np.flatnonzero(self.tiles.image_ids == image_id)
+        return [int(r) for r in rows if self.working_box(int(r)).intersect(box).area]
+
+    def canvas_origin(self, row: int) -> tuple[float, float, float]:
+        """Return canvas y, x of the working grid's origin, and its pixel's edge."""
+        level0, shown = self.tiles.boxes[row], self.placement.boxes[row]
+        longest = int(np.argmax(level0[2:]))
+        step = float(shown[2 + longest] / level0[2 + longest])
+        y, x = shown[:2] - level0[:2] * step
+        return float(y), float(x), step * self.image_of(row).downsample
+
+
+def read_values(
+    store: "ProjectStore", run: Path | None, image_id: int, box: Box
+) -> Bytes:
+    """Return a part of a mask with its corrections, (box.height, box.width) uint8.
+
+    255 where neither the run nor a person has said anything.
+    """
+    values = np.full((box.height, box.width), 255, np.uint8)
+    if run is not None:
+        values = read_mask(run, image_id, box)
+    corrected = store.corrections(image_id, box)
+    return np.where(corrected == UNTOUCHED, values, corrected)
+
+
+def read_picture(image: ImageRecord, box: Box) -> Bytes:
+    """Return the pixels under a working box, RGB, in full or 2048 px an edge.
+
+    Raises
+    ------
+    SlideError
+        If the image cannot be read.
+    """
+    level0 = box.scaled(image.downsample)
+    shrink = max(1.0, max(level0.height, level0.width) / _MAX_PICTURE_EDGE)
+    shape = round(level0.height / shrink), round(level0.width / shrink)
+    slide = open_slide(image.path)
+    try:
+        return read_region(slide, level0, shape)
+    finally:
+        slide.close()
+
+
+def read_overlay(store: "ProjectStore", run: Path, shown: Shown) -> Mosaic:
+    """Return the masks of a source with their corrections, as coarse as needed."""
+    corrected = set(store.corrected_tiles(int(_source_of(shown))).tolist())
+    if shown.kind is SourceKind.SLIDE:
+        return _slide_overlay(store, run, shown, corrected)
+    place = shown.placement
+    rows, cols = place.grid_shape
+    step = max(1.0, float(np.sqrt(rows * cols * place.pitch**2 / MAX_MASK_PX)))
+
+    def read(row: int) -> Bytes:
+        image_id, box = int(shown.tiles.image_ids[row]), shown.working_box(row)
+        if int(shown.tiles.ids[row]) in corrected:
+            return read_values(store, run, image_id, box)
+        return read_mask(run, image_id, box)
+
+    return mask_mosaic(place, read, step=step)
+
+
+def read_doubt(run: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Return ids (n,) and doubts (n,) in 0..1 of a run's tiles; empty without."""
+    try:
+        with np.load(run / "doubt.npz", allow_pickle=False) as content:
+            return content["tile_ids"], content["doubt"]
+    except FileNotFoundError:
+        return np.zeros(0, np.int64), np.zeros(0, np.float32)
+
+
+def _source_of(shown: Shown) -> int:
+    return shown.images[0].source_id
+
+
+def _slide_overlay(
+    store: "ProjectStore", run: Path, shown: Shown, corrected: set[int]
+) -> Mosaic:
+    image = shown.images[0]
+    height, width = image.working_shape
+    area, edge = height * width / MAX_MASK_PX, max(height, width) / _MAX_OVERLAY_EDGE
+    every = max(1, int(np.ceil(max(np.sqrt(area), edge))))
+    step = every * image.downsample
+    pixels = _read_every(run, image, every)
+    pixels[~coverage(shown.placement, step, pixels.shape)] = 0
+    for row in np.flatnonzero(np.isin(shown.tiles.ids, list(corrected))):
+        box = shown.working_box(int(row))
+        values = read_values(store, run, image.id, box)
+        part = values[-box.y % every :: every, -box.x % every :: every]
+        top, left = -(-box.y // every), -(-box.x // every)
+        pixels[top : top + part.shape[0], left : left + part.shape[1]] = part
+    return Mosaic(pixels, 0.0, 0.0, step)
+
+
+def _read_every(run: Path, image: ImageRecord, every: int) -> Bytes:
+    """Return each ``every``-th pixel of a mask, band by band."""
+    height, width = image.working_shape
+    shape = -(-height // every), -(-width // every)
+    pixels = np.full(shape, 255, np.uint8)
+    mask = open_mask(run, image.id)
+    if mask is None:
+        return pixels
+    rows = max(1, _BAND_ROWS // every) * every
+    for y in range(0, height, rows):
+        band = np.asarray(mask[y : y + rows])[::every, ::every]
+        pixels[y // every : y // every + len(band)] = band
+    return pixels
