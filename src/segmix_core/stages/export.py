@@ -14,7 +14,7 @@ from segmix_core.geometry import Box
 from segmix_core.project.records import UNTOUCHED, ImageRecord
 from segmix_core.project.store import ProjectStore
 from segmix_core.runs.results import mask_ids, read_mask
-from segmix_core.stages.job import Job
+from segmix_core.stages.job import Job, Stopped
 
 SUFFIXES: dict[Layout, str] = {"ome": ".ome.tif", "generic": ".tif"}
 BAND_ROWS = 512
@@ -44,11 +44,9 @@ def export_masks(job: Job) -> dict[str, Any]:
     written = []
     for number, (image, path) in enumerate(zip(images, paths, strict=True)):
         job.writer.progress(number, len(images), path.name)
-        if job.writer.should_stop():
-            break
         write_label_tiff(
             path,
-            corrected_bands(job.store, base, image),
+            _stoppable(job, corrected_bands(job.store, base, image)),
             shape=image.working_shape,
             info=label_info(job.store, image),
             layout=layout,
@@ -56,6 +54,15 @@ def export_masks(job: Job) -> dict[str, Any]:
         written.append(str(path))
     job.writer.progress(len(written), len(images))
     return {"files": written}
+
+
+def _stoppable(
+    job: Job, bands: Iterator[tuple[Box, LabelArray]]
+) -> Iterator[tuple[Box, LabelArray]]:
+    for band in bands:
+        if job.writer.should_stop():
+            raise Stopped
+        yield band
 
 
 def corrected_bands(

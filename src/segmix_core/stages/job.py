@@ -21,6 +21,10 @@ TRAIN_SPLIT = "train"
 _TILE_STEP = 16
 
 
+class Stopped(Exception):  # noqa: N818 - it is no error
+    """The user asked the stage to stop, in the middle of something."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """A stage at work: its project, settings, request, and whom it tells."""

@@ -1,0 +1,66 @@
+"""The story: tiles and labels become a classifier, maps, masks, a segmenter, a TIFF.
+
+::
+
+    train            labelled tiles           -> CAM classifier
+    cams             classifier, all tiles    -> class activation maps
+    pseudo-masks     maps and labels          -> masks to correct
+    train-segmenter  masks and corrections    -> segmenter
+    predict          segmenter, whole images  -> masks and label TIFFs
+    export           masks and corrections    -> label TIFFs
+
+Each stage reads the project and the run before it, and writes only into its own run
+folder and the project's exports. Which runs a stage can read stands in
+:data:`segmix_core.runs.inputs.INPUT_STAGES`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from segmix_core.config import RunConfig
+from segmix_core.errors import JobError
+from segmix_core.project.store import ProjectStore
+from segmix_core.runs.request import RunRequest
+from segmix_core.runs.writer import RunWriter
+from segmix_core.stages.cams import compute_cams
+from segmix_core.stages.export import export_masks
+from segmix_core.stages.job import Job, Stopped
+from segmix_core.stages.predict import predict_slides
+from segmix_core.stages.pseudo_masks import make_pseudo_masks
+from segmix_core.stages.train import train_classifier
+from segmix_core.stages.train_segmenter import train_segmenter
+from segmix_core.training.device import set_threads
+
+STAGES: dict[str, Callable[[Job], dict[str, Any]]] = {
+    "train": train_classifier,
+    "cams": compute_cams,
+    "pseudo-masks": make_pseudo_masks,
+    "train-segmenter": train_segmenter,
+    "predict": predict_slides,
+    "export": export_masks,
+}
+
+
+def run_stage(request: RunRequest, writer: RunWriter) -> dict[str, Any]:
+    """Do the work of a run and return its results as JSON values.
+
+    Returns early, with ``writer.stopped`` set, when the run is asked to stop.
+
+    Raises
+    ------
+    SegmixError
+        For everything a user can act on.
+    """
+    if request.stage not in STAGES:
+        raise JobError(
+            f"one of the stages {', '.join(STAGES)}",
+            repr(request.stage),
+            "Start the run with the 'segmix' command of that name.",
+        )
+    config = RunConfig.parse(request.config)
+    set_threads(config.machine.threads)
+    with ProjectStore.open(request.project) as store:
+        try:
+            return STAGES[request.stage](Job(store, config, request, writer))
+        except Stopped:
+            return {}

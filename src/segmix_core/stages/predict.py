@@ -1,0 +1,156 @@
+"""Whole images through the segmenter, streamed into masks and label TIFFs."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from segmix_core.data.tile_reader import TileReader
+from segmix_core.errors import ProjectError
+from segmix_core.events import StageStarted
+from segmix_core.export.label_strips import LabelArray
+from segmix_core.export.label_tiff import Layout, write_label_tiff
+from segmix_core.geometry import Box
+from segmix_core.inference.slide_prediction import predict_image
+from segmix_core.inference.tile_doubts import TileDoubts
+from segmix_core.inference.windows import count_windows
+from segmix_core.models.checkpoint import load_weights
+from segmix_core.models.segmenter import Segmenter
+from segmix_core.project.records import ImageRecord, TileTable
+from segmix_core.runs.results import create_mask, save_tiles
+from segmix_core.stages.export import export_paths, label_info
+from segmix_core.stages.job import Job, Stopped, tiles_of, working_boxes
+from segmix_core.training.device import resolve_device
+
+Boxes = npt.NDArray[np.int64]
+"""(n, 4): y, x, height, width in working pixels."""
+
+
+def predict_slides(job: Job) -> dict[str, Any]:
+    """Store a mask of every image, and write it as TIFF while it is made.
+
+    Options: ``format`` "ome" or "generic", ``image_ids`` to predict some images only.
+    """
+    images = list(job.images())
+    if not images:
+        raise ProjectError("images to predict", "none", "Add a slide or a folder.")
+    tiles = tiles_of(job.store, images)
+    prediction = _Prediction(job, images)
+    layout: Layout = job.request.options.get("format", "ome")
+    paths = export_paths(job.store, images, layout)
+    doubts = np.zeros(len(tiles), np.float32)
+    with TileReader(images, cache_bytes=0) as reader:
+        for image, path in zip(images, paths, strict=True):
+            rows = tiles.image_ids == image.id
+            doubts[rows] = prediction.predict(
+                image, tiles.take(rows), reader, path, layout
+            )
+    save_tiles(job.run, {"tile_ids": tiles.ids, "doubt": doubts})
+    return {"files": [str(path) for path in paths]}
+
+
+class _Prediction:
+    """The segmenter and the progress over all images."""
+
+    def __init__(self, job: Job, images: list[ImageRecord]) -> None:
+        self._job = job
+        self._settings = job.config.predict
+        self._device = resolve_device(job.config.machine.device)
+        self._segmenter = _load(job, self._device)
+        self._total = sum(
+            count_windows(
+                image.working_shape,
+                self._settings.window_px,
+                self._settings.overlap_px,
+            )
+            for image in images
+        )
+        self._done = 0
+        job.writer.emit(
+            StageStarted(
+                stage="predict", total_steps=self._total, device=str(self._device)
+            )
+        )
+
+    def predict(
+        self,
+        image: ImageRecord,
+        tiles: TileTable,
+        reader: TileReader,
+        path: Path,
+        layout: Layout,
+    ) -> npt.NDArray[np.float32]:
+        """Predict an image into mask and TIFF; return the doubt of its tiles, (n,)."""
+        boxes = np.array(
+            [(b.y, b.x, b.height, b.width) for b in working_boxes(tiles, [image])],
+            np.int64,
+        ).reshape(-1, 4)
+        doubts = TileDoubts(boxes)
+        write_label_tiff(
+            path,
+            self._bands(image, boxes, reader, doubts),
+            shape=image.working_shape,
+            info=label_info(self._job.store, image),
+            layout=layout,
+        )
+        return doubts.result()
+
+    def _bands(
+        self,
+        image: ImageRecord,
+        boxes: Boxes,
+        reader: TileReader,
+        doubts: TileDoubts,
+    ) -> Iterator[tuple[Box, LabelArray]]:
+        settings = self._settings
+        mask = create_mask(self._job.run, image.id, image.working_shape)
+        for band in predict_image(
+            self._segmenter,
+            lambda box: reader.read_pixels(image.id, box.scaled(image.downsample)),
+            image.working_shape,
+            window_px=settings.window_px,
+            overlap_px=settings.overlap_px,
+            flips=settings.flips,
+            batch_size=settings.batch_size,
+            device=self._device,
+            skip=self._counting(image, _outside(boxes)),
+        ):
+            mask[band.box.slices] = band.labels
+            doubts.add(band.box, band.confidence)
+            yield band.box, band.labels
+
+    def _counting(
+        self, image: ImageRecord, skip: Callable[[Box], bool]
+    ) -> Callable[[Box], bool]:
+        """Ask about each window once, which makes it the place to count and stop."""
+
+        def ask(window: Box) -> bool:
+            if self._job.writer.should_stop():
+                raise Stopped
+            self._job.writer.progress(self._done, self._total, image.path.name)
+            self._done += 1
+            return skip(window)
+
+        return ask
+
+
+def _load(job: Job, device: torch.device) -> Segmenter:
+    checkpoint = job.checkpoint(job.input_run("train-segmenter"), "segmenter")
+    segmenter = Segmenter(**checkpoint.arguments)
+    load_weights(segmenter, checkpoint.weights)
+    return segmenter.eval().to(device)
+
+
+def _outside(boxes: Boxes) -> Callable[[Box], bool]:
+    """Return a test for windows that no tile touches: there is only glass."""
+
+    def is_outside(window: Box) -> bool:
+        y, x, height, width = boxes.T
+        touches = (y < window.bottom) & (x < window.right)
+        touches &= (y + height > window.y) & (x + width > window.x)
+        return not touches.any()
+
+    return is_outside

@@ -1,0 +1,203 @@
+"""The CAM classifier, from tile labels."""
+
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from segmix_core.config import CurriculumConfig, RunConfig
+from segmix_core.curriculum.feedback import CurriculumController, make_controller
+from segmix_core.curriculum.patch_sizes import check_patch_sizes, list_patch_sizes
+from segmix_core.data.batch import Batch
+from segmix_core.data.batches import BatchPlan, TileBatches
+from segmix_core.data.samples import SampleSource, TileSamples
+from segmix_core.data.tile_reader import TileReader
+from segmix_core.events import StageStarted
+from segmix_core.models.cam_classifier import CamClassifier
+from segmix_core.models.checkpoint import has_checkpoint, load_checkpoint
+from segmix_core.project.readiness import check_trainable
+from segmix_core.project.records import TileTable
+from segmix_core.stages.job import Job, samples_of, training_tiles
+from segmix_core.training.classifier_task import ClassifierTask, LossWeights
+from segmix_core.training.device import make_fabric, resolve_device
+from segmix_core.training.resume import CheckpointPlan
+from segmix_core.training.task import Listener
+from segmix_core.training.trainer import FitResult, FitSettings, fit
+
+PREVIEW_TILES = 16
+"""Tiles whose maps are shown while training."""
+
+
+def train_classifier(job: Job) -> dict[str, Any]:
+    """Train on the labelled tiles; resume if the run has a checkpoint already.
+
+    Raises
+    ------
+    ProjectError
+        If the labels cannot train a classifier.
+    ConfigError
+        If settings contradict the tiles.
+    """
+    check_trainable(job.store)
+    tiles = training_tiles(job.store)
+    images = job.store.images()
+    with TileReader(images) as reader:
+        samples, edge = samples_of(tiles, images, reader)
+        result, _ = fit_classifier(
+            samples,
+            Preparation(edge, tuple(job.class_names), job.run / "checkpoints"),
+            job.config,
+            job.writer,
+            preview=_preview(job, tiles, reader, edge),
+        )
+    return {"steps": result.step, "tiles": len(tiles)}
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What a classifier is trained for.
+
+    Attributes
+    ----------
+    tile_px
+        Edge of a batch's images.
+    class_names
+        Of the label columns.
+    checkpoints
+        Folder of the checkpoints.
+    """
+
+    tile_px: int
+    class_names: tuple[str, ...]
+    checkpoints: Path
+
+
+def fit_classifier(
+    samples: SampleSource,
+    preparation: Preparation,
+    config: RunConfig,
+    listener: Listener,
+    *,
+    preview: Batch | None = None,
+) -> tuple[FitResult, CamClassifier]:
+    """Train a classifier as the settings say, and return it with its last weights.
+
+    Raises
+    ------
+    ConfigError
+        If settings contradict the tiles or the machine.
+    """
+    settings = config.train
+    device = resolve_device(config.machine.device)
+    torch.manual_seed(settings.seed)
+    model = CamClassifier(
+        num_classes=len(preparation.class_names),
+        backbone=settings.backbone,
+        width=settings.width,
+        pretrained=settings.pretrained,
+    )
+    fabric = make_fabric(device)
+    plan = BatchPlan(
+        tile_px=preparation.tile_px,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        rank=fabric.global_rank,
+        processes=fabric.world_size,
+    )
+    loader = TileBatches(samples, plan, listener.emit)
+    controller = make_curriculum(
+        config, preparation.tile_px, model.stride, loader.steps_per_epoch
+    )
+    task = ClassifierTask(
+        model,
+        controller=controller,
+        use_seam=settings.method != "cam",
+        weights=LossWeights(
+            shuffle=settings.shuffle_weight,
+            er=settings.er_weight,
+            ecr=settings.ecr_weight,
+        ),
+        group_size=config.curriculum.group_size,
+        exact=config.curriculum.exact,
+        preview_tiles=preview,
+    )
+    last = preparation.checkpoints / "last"
+    resume_from = last if has_checkpoint(last) else None
+    listener.emit(
+        StageStarted(
+            stage="train",
+            total_steps=settings.epochs * loader.steps_per_epoch,
+            device=str(device),
+            resumed_at=load_checkpoint(last).step if resume_from else 0,
+        )
+    )
+    result = fit(
+        task,
+        loader,
+        FitSettings(
+            epochs=settings.epochs,
+            learning_rate=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            seed=settings.seed,
+        ),
+        fabric=fabric,
+        listener=listener,
+        checkpoints=CheckpointPlan(
+            preparation.checkpoints,
+            "classifier",
+            model.arguments,
+            preparation.class_names,
+        ),
+        resume_from=resume_from,
+    )
+    return result, model
+
+
+def make_curriculum(
+    config: RunConfig, tile_px: int, stride: int, steps_per_epoch: int
+) -> CurriculumController | None:
+    """Return the controller of a method; None for methods without shuffled tiles.
+
+    Raises
+    ------
+    ConfigError
+        If the patch sizes do not divide the tile.
+    """
+    settings, method = config.curriculum, config.train.method
+    if method in ("cam", "seam"):
+        return None
+    return make_controller(
+        "fixed" if method == "fixed-shuffle" else settings.strategy,
+        _patch_sizes(settings, tile_px, stride),
+        tile_px=tile_px,
+        total_steps=config.train.epochs * steps_per_epoch,
+        steps_per_epoch=steps_per_epoch,
+        patch_size=settings.patch_size,
+        fixed_ratio=settings.fixed_ratio,
+        min_ratio=settings.min_ratio,
+        max_ratio=settings.max_ratio,
+        warmup=settings.warmup,
+        threshold=settings.threshold,
+        patience=settings.patience,
+    )
+
+
+def _patch_sizes(
+    settings: CurriculumConfig, tile_px: int, stride: int
+) -> tuple[int, ...]:
+    if settings.patch_sizes:
+        return check_patch_sizes(settings.patch_sizes, tile_px, tile_px, stride=stride)
+    return list_patch_sizes(tile_px, tile_px, stride=stride)
+
+
+def _preview(job: Job, tiles: TileTable, reader: TileReader, edge: int) -> Batch:
+    """Return tiles spread evenly over all, so that every class may be among them."""
+    count = min(len(tiles), PREVIEW_TILES)
+    rows = np.unique(np.linspace(0, len(tiles) - 1, count).round().astype(np.int64))
+    plan = BatchPlan(tile_px=edge, batch_size=len(rows), in_order=True)
+    loader = TileBatches(TileSamples(tiles.take(rows), reader), plan, job.writer.emit)
+    with closing(loader.batches(0)) as batches:
+        return next(batches)

@@ -1,0 +1,109 @@
+"""The segmenter, from pseudo masks and corrections."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from segmix_core.data.batches import BatchPlan, TileBatches
+from segmix_core.data.samples import MaskSamples
+from segmix_core.data.tile_reader import TileReader
+from segmix_core.errors import JobError
+from segmix_core.events import StageStarted
+from segmix_core.models.checkpoint import has_checkpoint, load_checkpoint
+from segmix_core.models.segmenter import Segmenter
+from segmix_core.project.records import BACKGROUND
+from segmix_core.runs.results import load_tiles, read_mask
+from segmix_core.stages.job import TRAIN_SPLIT, Job, batch_edge, working_boxes
+from segmix_core.training.device import make_fabric, resolve_device
+from segmix_core.training.resume import CheckpointPlan
+from segmix_core.training.segmenter_task import SegmenterTask
+from segmix_core.training.trainer import FitResult, FitSettings, fit
+
+
+def train_segmenter(job: Job) -> dict[str, Any]:
+    """Train on the masks of a "pseudo-masks" run; resume if there is a checkpoint.
+
+    Raises
+    ------
+    JobError
+        If the masks have no pixel of any class.
+    """
+    base = job.input_run("pseudo-masks")
+    images = [image for image in job.store.images() if image.split == TRAIN_SPLIT]
+    tiles = job.store.tiles()
+    tiles = tiles.take(
+        np.isin(tiles.ids, load_tiles(base)["tile_ids"])
+        & np.isin(tiles.image_ids, [image.id for image in images])
+    )
+    with TileReader(images) as reader:
+        samples = MaskSamples(
+            tiles,
+            reader,
+            lambda image_id, box: read_mask(base, image_id, box),
+            job.store.corrections,
+            corrected_weight=job.config.segmenter.corrected_weight,
+        )
+        pixels = samples.count_pixels(len(job.class_names))
+        if len(tiles) == 0 or not pixels.any():
+            raise JobError(
+                "pseudo masks of training images",
+                "none with a decided pixel",
+                "Make pseudo masks with a smaller margin, or label more tiles.",
+            )
+        result = _fit(job, samples, batch_edge(working_boxes(tiles, images)), pixels)
+    return {"steps": result.step, "tiles": len(tiles)}
+
+
+def _fit(
+    job: Job,
+    samples: MaskSamples,
+    edge: int,
+    pixels: npt.NDArray[np.int64],
+) -> FitResult:
+    settings = job.config.segmenter
+    device = resolve_device(job.config.machine.device)
+    torch.manual_seed(settings.seed)
+    segmenter = Segmenter(
+        num_classes=len(job.class_names),
+        has_background=bool(pixels[BACKGROUND]),
+        decoder=settings.decoder,
+        encoder=settings.encoder,
+        pretrained=settings.pretrained,
+    )
+    fabric = make_fabric(device)
+    plan = BatchPlan(
+        tile_px=edge,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        augment=True,
+        rank=fabric.global_rank,
+        processes=fabric.world_size,
+    )
+    loader = TileBatches(samples, plan, job.writer.emit)
+    last = job.run / "checkpoints" / "last"
+    resume_from = last if has_checkpoint(last) else None
+    job.writer.emit(
+        StageStarted(
+            stage="train-segmenter",
+            total_steps=settings.epochs * loader.steps_per_epoch,
+            device=str(device),
+            resumed_at=load_checkpoint(last).step if resume_from else 0,
+        )
+    )
+    return fit(
+        SegmenterTask(segmenter, dice_weight=settings.dice_weight),
+        loader,
+        FitSettings(
+            epochs=settings.epochs,
+            learning_rate=settings.learning_rate,
+            seed=settings.seed,
+        ),
+        fabric=fabric,
+        listener=job.writer,
+        checkpoints=CheckpointPlan(
+            last.parent, "segmenter", segmenter.arguments, job.class_names
+        ),
+        resume_from=resume_from,
+    )
