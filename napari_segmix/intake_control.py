@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
+from napari_segmix.sample_project import prepare_sample, sample_folder
 from segmix_core.errors import SlideError
 from segmix_core.intake import IntakeReport, add_paths
 from segmix_core.intake.options import DEFAULT_TILE_PX
@@ -16,6 +17,8 @@ from segmix_core.slides.open_slide import open_slide
 
 if TYPE_CHECKING:
     from napari_segmix.session import Session
+
+_MPP_KEY = "intake/slide_mpp"
 
 
 class IntakeControl:
@@ -51,12 +54,21 @@ class IntakeControl:
                 partial(self._ask_or_add, chosen, options),
             )
             return
+        if options.get("slide_mpp") is not None:
+            self._session.store.set_setting(_MPP_KEY, options["slide_mpp"])
         known = {source.id for source in self._session.sources}
         self._session.in_background(
             "Reading the images…",
             partial(add_paths, self._session.store, chosen, **options),
             partial(self._added, known),
         )
+
+    @property
+    def last_mpp(self) -> float | None:
+        """µm per pixel that was given last time, for the next question."""
+        store = self._session.store
+        value = None if store is None else store.setting(_MPP_KEY)
+        return None if value is None else float(value)
 
     def _ask_or_add(
         self, paths: tuple[Path, ...], options: dict[str, Any], missing: Sequence[Path]
@@ -75,6 +87,21 @@ class IntakeControl:
             session.show_source(new[0])
         names = ", ".join(source.name for source in report.sources)
         session.say(" ".join([f"Added {names}.", *report.notes]))
+
+    def open_sample(self) -> None:
+        """Open the sample project; its slide is drawn the first time."""
+        self._session.in_background(
+            "Drawing the sample slide, once. This takes some seconds…",
+            partial(prepare_sample, sample_folder()),
+            self._open_sample,
+        )
+
+    def _open_sample(self, project: Path) -> None:
+        if self._session.open_project(project):
+            self._session.say(
+                "This slide is synthetic and its tiles are labelled already: change "
+                "labels on the Label page, or go to Train."
+            )
 
     def import_labels(self, path: Path, **options: Any) -> None:
         """Import labels; options as in :mod:`segmix_core.project.importers`."""

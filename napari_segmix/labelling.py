@@ -29,6 +29,8 @@ class Labelling:
         Index 1..C of the class in the brush.
     paint_mode
         What a brush stroke says.
+    tool
+        "pan", "brush", "fill", "polygon", "pick", or "" for another of napari's.
     current_tile
         Row in ``session.tiles`` of the tile the page shows, or None.
     hovered_tile
@@ -36,6 +38,7 @@ class Labelling:
     """
 
     brush_changed = Signal()
+    tool_changed = Signal()
     tile_changed = Signal()
     hover_changed = Signal()
 
@@ -43,6 +46,7 @@ class Labelling:
         self._session = session
         self.active_class = 1
         self.paint_mode = PaintMode.ONLY
+        self.tool = "pan"
         self.current_tile: int | None = None
         self.hovered_tile: int | None = None
 
@@ -62,6 +66,11 @@ class Labelling:
         """Choose what a brush stroke says."""
         self.paint_mode = mode
         self.show_brush()
+
+    def note_tool(self, tool: str) -> None:
+        """Note that another tool is in hand."""
+        self.tool = tool
+        self.tool_changed.emit()
 
     def choose_tool(self, tool: str) -> None:
         """Take a tool of the tile layer: "pan", "brush", "fill", "polygon", "pick"."""
@@ -191,6 +200,7 @@ class Labelling:
     def forget_tile(self) -> None:
         """There is no current tile any more: another source is shown."""
         self.current_tile = self.hovered_tile = None
+        self.note_tool("pan")
         self.active_class = max(1, min(self.active_class, len(self._session.classes)))
         self.tile_changed.emit()
         self.hover_changed.emit()

@@ -59,6 +59,9 @@ class TileActions(Protocol):
     def hover(self, row: int | None) -> None:
         """Note the tile under the cursor."""
 
+    def note_tool(self, tool: str) -> None:
+        """Note the tool in hand, a key of :data:`TOOLS`; "" for another one."""
+
     def next_unlabelled(self) -> None:
         """Go to the next unlabelled tile."""
 
@@ -176,6 +179,7 @@ class TileLayer:
         layer.events.paint.connect(self._on_paint)
         layer.events.set_data.connect(self._on_data)
         layer.events.selected_label.connect(self._on_selected)
+        layer.events.mode.connect(self._on_mode)
         layer.mouse_drag_callbacks.append(self._on_drag)
         layer.mouse_move_callbacks.append(self._on_move)
         actions = self._actions
@@ -192,6 +196,7 @@ class TileLayer:
         layer.events.paint.disconnect(self._on_paint)
         layer.events.set_data.disconnect(self._on_data)
         layer.events.selected_label.disconnect(self._on_selected)
+        layer.events.mode.disconnect(self._on_mode)
         if self._on_drag in layer.mouse_drag_callbacks:
             layer.mouse_drag_callbacks.remove(self._on_drag)
         if self._on_move in layer.mouse_move_callbacks:
@@ -238,6 +243,10 @@ class TileLayer:
         present = self._codes.decode(int(self.layer.selected_label))
         if present is not None and len(present) == 1:
             self._actions.choose_class(present[0])
+
+    def _on_mode(self, _event: object = None) -> None:
+        mode = str(self.layer.mode)
+        self._actions.note_tool(next((t for t, m in TOOLS.items() if m == mode), ""))
 
     # ---- the mouse ----------------------------------------------------------------
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from napari_segmix.session import Session
 
+QUIET = "#8a93a0"
+"""Text that steps back; readable on dark and on light themes."""
 MARGIN = 10
 SPACING = 8
 
@@ -64,7 +66,7 @@ def hint(text: str = "") -> QLabel:
     label = QLabel(text)
     label.setWordWrap(True)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    label.setStyleSheet("QLabel { color: palette(mid); }")
+    label.setStyleSheet(f"QLabel {{ color: {QUIET}; }}")
     return label
 
 
@@ -73,5 +75,5 @@ def rule() -> QFrame:
     line = QFrame()
     line.setFrameShape(QFrame.Shape.HLine)
     line.setFixedHeight(1)
-    line.setStyleSheet("QFrame { background: palette(midlight); border: none; }")
+    line.setStyleSheet("QFrame { background: rgba(128, 138, 150, 90); border: none; }")
     return line

@@ -1,0 +1,99 @@
+"""The first page: project, classes, images, labels that exist."""
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from superqt import QCollapsible, QElidingLabel
+
+from napari_segmix.widgets.class_table import ClassTable
+from napari_segmix.widgets.dialogs import NewProjectDialog, ask_folder
+from napari_segmix.widgets.import_box import ImportBox
+from napari_segmix.widgets.page import SPACING, Page, heading, hint, rule
+from napari_segmix.widgets.source_list import SourceList
+
+if TYPE_CHECKING:
+    from napari_segmix.session import Session
+
+
+class DataPage(Page):
+    """What there is to learn from."""
+
+    def __init__(self, session: "Session", parent: QWidget | None = None) -> None:
+        super().__init__(session, parent)
+        self._title = heading("")
+        self._path = QElidingLabel()
+        self._path.setStyleSheet("QLabel { color: #8a93a0; }")
+        self._welcome = hint(
+            "A project is a folder that keeps your classes, labels, masks and runs. "
+            "Everything is saved as you work; there is nothing to save by hand."
+        )
+        self.new_button = QPushButton("New project…")
+        self.new_button.clicked.connect(self._ask_new)
+        self.open_button = QPushButton("Open project…")
+        self.open_button.clicked.connect(self._ask_open)
+        self.sample_button = QPushButton("Try it on a sample slide")
+        self.sample_button.clicked.connect(session.intake.open_sample)
+        self.close_button = QPushButton("Close")
+        self.close_button.setToolTip("Close the project; runs that are going on, go on")
+        self.close_button.clicked.connect(session.close_project)
+        for button in (self.new_button, self.open_button, self.close_button):
+            button.setMinimumWidth(button.sizeHint().width())
+        self._build()
+        self.listen(session.project_changed, self.refresh)
+        self.listen(session.busy_changed, self._enable)
+        self.refresh()
+
+    def _build(self) -> None:
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.new_button, 1)
+        buttons.addWidget(self.open_button, 1)
+        buttons.addWidget(self.close_button)
+        for item in (self._title, self._path, self._welcome):
+            self.column.addWidget(item)
+        self.column.addLayout(buttons)
+        self.column.addWidget(self.sample_button)
+        self.classes = ClassTable(self.session)
+        self.images = SourceList(self.session)
+        self.labels = ImportBox(self.session)
+        self._content = QWidget()
+        content = QVBoxLayout(self._content)
+        content.setContentsMargins(0, 0, 0, 0)
+        content.setSpacing(SPACING)
+        for title, part in (("Classes", self.classes), ("Images", self.images)):
+            content.addWidget(rule())
+            content.addWidget(heading(title))
+            content.addWidget(part)
+        more = QCollapsible("Import labels that exist already")
+        more.addWidget(self.labels)
+        content.addWidget(rule())
+        content.addWidget(more)
+        self.column.addWidget(self._content)
+        self.column.addStretch(1)
+
+    def refresh(self) -> None:
+        """Show the project that is open, or how to come to one."""
+        path = self.session.project_path
+        is_open = path is not None
+        self._title.setText(path.stem if path else "Start with a project")
+        self._path.setText(str(path.parent) if path else "")
+        self._path.setVisible(is_open)
+        self._welcome.setVisible(not is_open)
+        self.sample_button.setVisible(not is_open)
+        self.close_button.setVisible(is_open)
+        self._content.setVisible(is_open)
+        self._enable()
+
+    def _enable(self) -> None:
+        for button in (self.new_button, self.open_button, self.sample_button):
+            button.setEnabled(not self.session.busy)
+
+    def _ask_new(self) -> None:
+        dialog = NewProjectDialog(self)
+        if dialog.exec():
+            self.session.new_project(dialog.path, dialog.class_names)
+        dialog.deleteLater()
+
+    def _ask_open(self) -> None:
+        path = ask_folder(self, "Open a project folder (*.segmix)")
+        if path is not None:
+            self.session.open_project(path)

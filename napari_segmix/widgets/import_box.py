@@ -1,0 +1,73 @@
+"""Labels that exist already: a table, or digits in file names."""
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QPushButton, QWidget
+
+from napari_segmix.widgets.dialogs import ask_folder, ask_table
+from napari_segmix.widgets.page import Page, hint
+from segmix_core.project.importers.brackets import PRESETS
+
+if TYPE_CHECKING:
+    from napari_segmix.session import Session
+
+KINDS = {
+    "auto": "Find out from the file",
+    "table": "Table, a row an image",
+    "windows": "Table, a row a window of an image",
+    "brackets": "Digits in file names, as [1001]",
+}
+
+
+class ImportBox(Page):
+    """Chooses a format and a file, and imports."""
+
+    def __init__(self, session: "Session", parent: QWidget | None = None) -> None:
+        super().__init__(session, parent)
+        self.column.setContentsMargins(0, 0, 0, 0)
+        self.kind = QComboBox()
+        for value, text in KINDS.items():
+            self.kind.addItem(text, value)
+        self.preset = QComboBox()
+        self.preset.addItems(PRESETS)
+        self.preset.setToolTip("The data set, which says what each digit means")
+        self.replace = QCheckBox("Windows take the place of labelled tiles")
+        self.button = QPushButton("Import labels…")
+        self.button.clicked.connect(self._ask)
+        self._form = QFormLayout()
+        self._form.addRow("Format", self.kind)
+        self._form.addRow("Data set", self.preset)
+        self.column.addWidget(
+            hint(
+                "Images are found by file name. Nothing is imported unless the whole "
+                "file fits the project, and one undo takes it back."
+            )
+        )
+        self.column.addLayout(self._form)
+        self.column.addWidget(self.replace)
+        self.column.addWidget(self.button)
+        self.kind.currentIndexChanged.connect(self._show_options)
+        self.listen(session.busy_changed, self._enable)
+        self.listen(session.sources_changed, self._enable)
+        self._show_options()
+        self._enable()
+
+    def _show_options(self) -> None:
+        kind = self.kind.currentData()
+        self._form.setRowVisible(self.preset, kind == "brackets")
+        self.replace.setVisible(kind == "windows")
+
+    def _enable(self) -> None:
+        self.button.setEnabled(bool(self.session.sources) and not self.session.busy)
+
+    def _ask(self) -> None:
+        kind = self.kind.currentData()
+        is_folder = kind == "brackets"
+        path = ask_folder(self, "Folder of images") if is_folder else ask_table(self)
+        if path is not None:
+            self.session.intake.import_labels(
+                path,
+                kind=kind,
+                preset=self.preset.currentText() if is_folder else None,
+                replace=kind == "windows" and self.replace.isChecked(),
+            )

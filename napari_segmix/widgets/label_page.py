@@ -1,0 +1,136 @@
+"""The second page: say which tiles show what."""
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import (
+    QComboBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QCollapsible
+
+from napari_segmix.widgets.brush_box import BrushBox
+from napari_segmix.widgets.page import SPACING, Page, heading, hint, rule
+from napari_segmix.widgets.tile_panel import TilePanel
+
+if TYPE_CHECKING:
+    from napari_segmix.session import Session
+
+_KEYS = (
+    ("1 … 9", "class: labels the current tile, or chooses the brush"),
+    ("0", "forget the labels of the current tile"),
+    ("N, Shift-N", "next, previous unlabelled tile"),
+    ("Shift-drag", "label a rectangle of tiles"),
+    ("Double-click", "end a polygon"),
+    ("Ctrl-Z", "undo, also after a restart"),
+    ("Ctrl-Shift-Z", "redo"),
+)
+
+
+class LabelPage(Page):
+    """Brush, current tile, and the way through the unlabelled tiles."""
+
+    def __init__(self, session: "Session", parent: QWidget | None = None) -> None:
+        super().__init__(session, parent)
+        self._empty = hint()
+        self.source = QComboBox()
+        self.source.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.source.activated.connect(self._choose_source)
+        self.progress = QProgressBar()
+        labelling = session.labelling
+        self.previous = _button("Previous unlabelled", "Shift-N")
+        self.previous.clicked.connect(labelling.previous_unlabelled)
+        self.next = _button("Next unlabelled", "N")
+        self.next.clicked.connect(labelling.next_unlabelled)
+        self.undo = _button("Undo", "Ctrl-Z")
+        self.undo.clicked.connect(session.undo)
+        self.redo = _button("Redo", "Ctrl-Shift-Z")
+        self.redo.clicked.connect(session.redo)
+        self._build()
+        self.listen(session.sources_changed, self.refresh)
+        self.listen(session.labels_changed, self.refresh)
+        self.listen(session.active_source_changed, self.refresh)
+        self.listen(session.history_changed, self.refresh)
+        self.listen(session.project_changed, self.refresh)
+        self.refresh()
+
+    def _build(self) -> None:
+        self._content = QWidget()
+        content = QVBoxLayout(self._content)
+        content.setContentsMargins(0, 0, 0, 0)
+        content.setSpacing(SPACING)
+        content.addWidget(self.source)
+        content.addWidget(self.progress)
+        content.addWidget(rule())
+        content.addWidget(heading("Brush"))
+        content.addWidget(BrushBox(self.session))
+        content.addWidget(rule())
+        content.addWidget(heading("Current tile"))
+        content.addWidget(TilePanel(self.session))
+        content.addLayout(_pair(self.previous, self.next))
+        content.addWidget(rule())
+        content.addLayout(_pair(self.undo, self.redo))
+        keys = QCollapsible("Keys")
+        keys.addWidget(_key_table())
+        content.addWidget(keys)
+        self.column.addWidget(self._empty)
+        self.column.addWidget(self._content)
+        self.column.addStretch(1)
+
+    def refresh(self) -> None:
+        """Show how far labelling is, and what undo would do."""
+        session = self.session
+        sources, active = session.sources, session.active_source
+        self._empty.setText(
+            "Add slides or a folder of tiles on the Data page first."
+            if session.store
+            else "Create or open a project on the Data page first."
+        )
+        self._empty.setVisible(active is None)
+        self._content.setVisible(active is not None)
+        self.source.clear()
+        for source in sources:
+            self.source.addItem(source.name, source.id)
+        store = session.store
+        self.undo.setEnabled(store is not None and store.can_undo)
+        self.redo.setEnabled(store is not None and store.can_redo)
+        if active is not None:
+            self.source.setCurrentIndex(self.source.findData(active.id))
+            counts = session.counts_of(active.id)
+            self.progress.setRange(0, max(1, counts.total))
+            self.progress.setValue(counts.labelled)
+            self.progress.setFormat(f"{counts.labelled} of {counts.total} labelled")
+
+    def _choose_source(self, _index: int) -> None:
+        self.session.show_source(int(self.source.currentData()))
+
+
+def _button(text: str, key: str) -> QPushButton:
+    button = QPushButton(text)
+    button.setToolTip(f"Key {key}, while the tile labels are the active layer")
+    return button
+
+
+def _pair(left: QWidget, right: QWidget) -> QHBoxLayout:
+    row = QHBoxLayout()
+    row.addWidget(left, 1)
+    row.addWidget(right, 1)
+    return row
+
+
+def _key_table() -> QWidget:
+    table = QWidget()
+    grid = QGridLayout(table)
+    grid.setContentsMargins(0, 0, 0, 0)
+    grid.setColumnStretch(1, 1)
+    for row, (key, meaning) in enumerate(_KEYS):
+        grid.addWidget(QLabel(key), row, 0)
+        grid.addWidget(hint(meaning), row, 1)
+    return table

@@ -1,0 +1,173 @@
+"""The slides and folders of the project, and how new ones are cut."""
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QDoubleSpinBox,
+    QFormLayout,
+    QHBoxLayout,
+    QHeaderView,
+    QPushButton,
+    QSpinBox,
+    QTreeWidget,
+    QTreeWidgetItem,
+    QWidget,
+)
+from superqt import QCollapsible
+
+from napari_segmix.preferences import read_preferences
+from napari_segmix.widgets.dialogs import (
+    PixelSizeDialog,
+    ask_folder,
+    ask_images,
+)
+from napari_segmix.widgets.page import Page, hint
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_segmix.session import Session
+
+_ID = Qt.ItemDataRole.UserRole
+_HEIGHT_PX = 132
+
+
+class SourceList(Page):
+    """Shows a source when it is clicked; adds slides and folders."""
+
+    def __init__(self, session: "Session", parent: QWidget | None = None) -> None:
+        super().__init__(session, parent)
+        self.column.setContentsMargins(0, 0, 0, 0)
+        self.column.setSpacing(6)
+        self._empty = hint(
+            "Add whole slides, or a folder with one image a tile. Files stay where "
+            "they are and are never changed."
+        )
+        self.list = self._make_list()
+        self.add_slides = QPushButton("Add slides…")
+        self.add_slides.clicked.connect(self._ask_slides)
+        self.add_folder = QPushButton("Add folder of tiles…")
+        self.add_folder.clicked.connect(self._ask_folder)
+        row = QHBoxLayout()
+        row.addWidget(self.add_slides)
+        row.addWidget(self.add_folder)
+        self.cutting = CuttingForm()
+        more = QCollapsible("How slides are cut into tiles")
+        more.addWidget(self.cutting)
+        for item in (self._empty, self.list):
+            self.column.addWidget(item)
+        self.column.addLayout(row)
+        self.column.addWidget(more)
+        self.listen(session.sources_changed, self.refresh)
+        self.listen(session.labels_changed, self.refresh)
+        self.listen(session.active_source_changed, self.refresh)
+        self.listen(session.busy_changed, self._enable)
+        self.listen(session.intake.mpp_needed, self.ask_mpp)
+        self.refresh()
+
+    def _make_list(self) -> QTreeWidget:
+        tree = QTreeWidget()
+        tree.setHeaderLabels(["Name", "Tiles", "Labelled"])
+        tree.setRootIsDecorated(False)
+        tree.setUniformRowHeights(True)
+        tree.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        tree.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        header = tree.header()
+        header.setStretchLastSection(False)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        tree.setFixedHeight(_HEIGHT_PX)
+        tree.itemClicked.connect(self._show)
+        return tree
+
+    def refresh(self) -> None:
+        """Show the sources, their tiles and labels as they are."""
+        sources, active = self.session.sources, self.session.active_source
+        self._empty.setVisible(not sources)
+        self.list.setVisible(bool(sources))
+        self.list.clear()
+        for source in sources:
+            counts = self.session.counts_of(source.id)
+            item = QTreeWidgetItem(
+                [source.name, f"{counts.total}", f"{counts.labelled}"]
+            )
+            item.setData(0, _ID, source.id)
+            item.setToolTip(0, f"{source.path}\nClick to show it in the viewer")
+            for column in (1, 2):
+                item.setTextAlignment(column, Qt.AlignmentFlag.AlignRight)
+            self.list.addTopLevelItem(item)
+            item.setSelected(active is not None and active.id == source.id)
+        self._enable()
+
+    def _enable(self) -> None:
+        free = self.session.store is not None and not self.session.busy
+        self.add_slides.setEnabled(free)
+        self.add_folder.setEnabled(free)
+
+    def _show(self, item: QTreeWidgetItem) -> None:
+        active, chosen = self.session.active_source, int(item.data(0, _ID))
+        if active is None or active.id != chosen:
+            self.session.show_source(chosen)
+
+    def _ask_slides(self) -> None:
+        paths = ask_images(self)
+        if paths:
+            self.session.intake.add(paths, **self.cutting.options())
+
+    def _ask_folder(self) -> None:
+        path = ask_folder(self, "Folder of tile images")
+        if path is not None:
+            self.session.intake.add([path], **self.cutting.options())
+
+    def ask_mpp(self, paths: "tuple[Path, ...]", options: dict[str, Any]) -> None:
+        """Ask how large a pixel is, then add; nothing is added when cancelled."""
+        names = [path.name for path in paths]
+        dialog = PixelSizeDialog(names, self.session.intake.last_mpp, self)
+        answer = dialog.exec()
+        if answer == PixelSizeDialog.NOT_KNOWN:
+            self.session.intake.add(paths, asks_mpp=False, **options)
+        elif answer:
+            given = {**options, "slide_mpp": dialog.mpp.value()}
+            self.session.intake.add(paths, **given)
+        dialog.deleteLater()
+
+
+class CuttingForm(QWidget):
+    """Options for slides; what is left on automatic is decided by the slide."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.tile_px = QSpinBox()
+        self.tile_px.setRange(0, 4096)
+        self.tile_px.setSingleStep(32)
+        self.tile_px.setSuffix(" px")
+        self.tile_px.setSpecialValueText("automatic (256 px)")
+        self.tile_px.setValue(read_preferences().tile_px)
+        self.tile_px.setToolTip("Edge of a tile, in pixels at the size worked at")
+        self.mpp = QDoubleSpinBox()
+        self.mpp.setRange(0, 20)
+        self.mpp.setDecimals(3)
+        self.mpp.setSingleStep(0.25)
+        self.mpp.setSuffix(" µm per pixel")
+        self.mpp.setSpecialValueText("automatic (about 0.5 µm)")
+        self.mpp.setToolTip("Slides are shrunk to this pixel size for training")
+        self.min_tissue = QSpinBox()
+        self.min_tissue.setRange(0, 100)
+        self.min_tissue.setSuffix(" %")
+        self.min_tissue.setValue(25)
+        self.min_tissue.setToolTip("Tiles with less tissue than this are left out")
+        form = QFormLayout(self)
+        form.setContentsMargins(0, 0, 0, 0)
+        form.addRow("Tile edge", self.tile_px)
+        form.addRow("Work at", self.mpp)
+        form.addRow("Tissue at least", self.min_tissue)
+
+    def options(self) -> dict[str, Any]:
+        """Return keyword arguments for adding."""
+        return {
+            "tile_px": self.tile_px.value() or None,
+            "mpp": self.mpp.value() or None,
+            "min_tissue": self.min_tissue.value() / 100,
+        }

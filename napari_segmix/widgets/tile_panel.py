@@ -1,0 +1,104 @@
+"""The current tile: what is known of each class, to see and to say."""
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
+
+from napari_segmix.widgets.choice_row import ChoiceRow
+from napari_segmix.widgets.page import Page, hint
+from napari_segmix.widgets.swatch import swatch
+from segmix_core.project.records import LabelState
+
+if TYPE_CHECKING:
+    from napari_segmix.session import Session
+
+_STATES = {"1": "Present", "0": "Absent", "-1": "Unknown"}
+
+
+class TilePanel(Page):
+    """A row a class: present, absent or unknown in the current tile."""
+
+    def __init__(self, session: "Session", parent: QWidget | None = None) -> None:
+        super().__init__(session, parent)
+        self.column.setContentsMargins(0, 0, 0, 0)
+        self.column.setSpacing(6)
+        self._name = QLabel()
+        self._name.setWordWrap(True)
+        self._grid_holder = QWidget()
+        self._grid = QGridLayout(self._grid_holder)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setVerticalSpacing(4)
+        self._grid.setColumnStretch(1, 1)
+        self.rows: list[ChoiceRow] = []
+        self.hover = hint()
+        self.column.addWidget(self._name)
+        self.column.addWidget(self._grid_holder)
+        self.column.addWidget(self.hover)
+        self.listen(session.classes_changed, self.rebuild)
+        self.listen(session.labels_changed, self.refresh)
+        self.listen(session.labelling.tile_changed, self.refresh)
+        self.listen(session.labelling.hover_changed, self._show_hover)
+        self.rebuild()
+
+    def rebuild(self) -> None:
+        """Make the rows anew, one for each class."""
+        while self._grid.count():
+            self._grid.takeAt(0).widget().deleteLater()
+        self.rows = []
+        for place, entry in enumerate(self.session.classes):
+            mark = QLabel()
+            mark.setPixmap(swatch(entry.color).pixmap(14, 14))
+            row = ChoiceRow(_STATES)
+            row.chosen.connect(partial(self._say, entry.index))
+            self._grid.addWidget(mark, place, 0)
+            self._grid.addWidget(QLabel(entry.name), place, 1)
+            self._grid.addWidget(row, place, 2)
+            self.rows.append(row)
+        self.refresh()
+
+    def _say(self, class_index: int, value: str) -> None:
+        self.session.labelling.set_state(class_index, LabelState(int(value)))
+
+    def refresh(self) -> None:
+        """Show the current tile as it is."""
+        row, tiles = self.session.labelling.current_tile, self.session.tiles
+        is_chosen = row is not None and tiles is not None and row < len(tiles)
+        self._grid_holder.setVisible(is_chosen)
+        if row is None or tiles is None or not is_chosen:
+            self._name.setText(
+                "Click a tile in the viewer, or go to the next unlabelled one."
+            )
+            return
+        self._name.setText(self._describe(row))
+        # Classes may have been added since the tiles were read.
+        for choice, state in zip(self.rows, tiles.labels[row], strict=False):
+            choice.value = str(int(state))
+
+    def _describe(self, row: int) -> str:
+        tiles = self.session.tiles
+        placement = self.session.placement
+        if tiles is None or placement is None:
+            return f"Tile {row + 1}"
+        text = f"<b>Tile {row + 1}</b> of {len(tiles)}"
+        if placement.gap > 0 and self.session.store is not None:
+            image = self.session.store.image(int(tiles.image_ids[row]))
+            return f"{text}: {image.path.name}"
+        return f"{text}, row {tiles.rows[row] + 1}, column {tiles.cols[row] + 1}"
+
+    def _show_hover(self) -> None:
+        row, tiles = self.session.labelling.hovered_tile, self.session.tiles
+        if row is None or tiles is None:
+            self.hover.setText("Under the cursor: no tile")
+            return
+        states = tiles.labels[row]
+        named = [
+            entry.name
+            for entry, state in zip(self.session.classes, states, strict=False)
+            if state == LabelState.PRESENT
+        ]
+        is_known = (states != LabelState.UNKNOWN).any()
+        text = " + ".join(named) or (
+            "none of the classes" if is_known else "unlabelled"
+        )
+        self.hover.setText(f"Under the cursor: tile {row + 1}, {text}")
