@@ -173,6 +173,19 @@ class Database:
             except sqlite3.Error as error:
                 raise _explained(error, self.path) from error
 
+    @contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """Hold the connection for several queries that see the same moment."""
+        with self.reading() as connection:
+            if connection.in_transaction:
+                yield connection
+                return
+            connection.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                connection.execute("ROLLBACK")
+
     def rows(self, query: str, values: Sequence[object] = ()) -> list[Row]:
         """Return the rows of a query that changes nothing."""
         with self.reading() as connection:

@@ -64,10 +64,10 @@ def reverse(database: sqlite3.Connection, parts: Sequence[Part]) -> None:
 
 def decode_labels(blobs: Sequence[bytes], num_classes: int) -> npt.NDArray[np.int8]:
     """Return (n, C) int8; classes that a tile has never been asked for are unknown."""
-    joined = b"".join(
-        blob.ljust(num_classes, _UNKNOWN_BYTE)[:num_classes] for blob in blobs
-    )
-    return np.frombuffer(joined, np.int8).reshape(len(blobs), num_classes).copy()
+    if set(map(len, blobs)) - {num_classes}:
+        blobs = [b.ljust(num_classes, _UNKNOWN_BYTE)[:num_classes] for b in blobs]
+    flat = np.frombuffer(b"".join(blobs), np.int8)
+    return flat.reshape(len(blobs), num_classes).copy()
 
 
 def tile_states(

@@ -36,6 +36,7 @@ class ProjectReader:
     def __init__(self, path: Path, database: Database) -> None:
         self.path = path
         self._database = database
+        self._tiles = tables.TileTables(database)
         self._corrections = Corrections(
             database,
             path / "masks",
@@ -109,7 +110,7 @@ class ProjectReader:
 
     def tiles(self, source_id: int | None = None) -> TileTable:
         """Return the tiles of one source or of all, by id."""
-        return tables.read_tiles(self._database, source_id, len(self.classes()))
+        return self._tiles.read(source_id)
 
     def corrections(self, image_id: int, box: Box) -> MaskArray:
         """Return corrected pixels of ``box`` on the working grid, (h, w) uint8.

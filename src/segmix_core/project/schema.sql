@@ -59,6 +59,7 @@ CREATE TABLE journal (
 );
 CREATE INDEX journal_parent ON journal (parent, id) WHERE action = 'do';
 CREATE INDEX journal_mask ON journal (id) WHERE kind = 'mask';
+CREATE INDEX journal_source ON journal (id) WHERE kind = 'source';
 
 CREATE TABLE part (
     id INTEGER PRIMARY KEY,

@@ -181,8 +181,10 @@ class ProjectStore(ProjectReader):
 
     def record_import(self, content: ImportContent) -> Change | None:
         """Store what an importer read: tiles, labels, splits and groups at once."""
+        # New windows are new tiles: whoever keeps a table of tiles must read it again.
         return self._change(
-            "labels", lambda c: draft_import(c, content, self.classes())
+            "source" if content.windows else "labels",
+            lambda c: draft_import(c, content, self.classes()),
         )
 
     def set_reviews(self, tile_ids: Ids, review: Review) -> Change | None:

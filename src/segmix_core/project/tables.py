@@ -1,8 +1,11 @@
 """Queries that turn the tables into values."""
 
+import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from segmix_core.project.database import Database, Row
 from segmix_core.project.edits import decode_labels
@@ -20,11 +23,14 @@ _IMAGE = (
     "SELECT i.id, i.source_id, i.path, i.height, i.width, i.mpp, i.downsample, i.grp, "
     "i.split FROM image AS i JOIN source AS s ON s.id = i.source_id WHERE s.shown "
 )
-_TILE_NUMBERS = (
-    "SELECT t.id, t.image_id, t.row, t.col, t.y, t.x, t.height, t.width, t.review, "
-    "t.labels FROM source AS s JOIN image AS i ON i.source_id = s.id "
+_TILE = (
+    "SELECT t.id, t.image_id, t.row, t.col, t.y, t.x, t.height, t.width "
+    "FROM source AS s JOIN image AS i ON i.source_id = s.id "
     "JOIN tile AS t ON t.image_id = i.id WHERE s.shown AND t.shown "
 )
+
+Grid = npt.NDArray[np.int64]
+"""(N, 8): id, image id, row, col, y, x, height, width of each tile, by id."""
 
 
 def read_classes(database: Database) -> tuple[TissueClass, ...]:
@@ -76,24 +82,60 @@ def read_image(database: Database, project: Path, image_id: int) -> ImageRecord:
     return _image(rows[0], project)
 
 
-def read_tiles(
-    database: Database, source_id: int | None, num_classes: int
-) -> TileTable:
-    """Return the tiles of one source or of all, by id."""
-    condition = "" if source_id is None else "AND s.id = ? "
-    values = () if source_id is None else (source_id,)
-    rows = database.rows(_TILE_NUMBERS + condition + "ORDER BY t.id", values)
-    numbers = np.array([row[:9] for row in rows], np.int64).reshape(len(rows), 9)
-    ids, image_ids, grid_rows, grid_cols = numbers[:, :4].T.copy()
-    return TileTable(
-        ids=ids,
-        image_ids=image_ids,
-        rows=grid_rows,
-        cols=grid_cols,
-        boxes=numbers[:, 4:8].copy(),
-        labels=decode_labels([row[9] for row in rows], num_classes),
-        reviews=numbers[:, 8].astype(np.int8),
-    )
+class TileTables:
+    """Reads tile tables; places of tiles change rarely and are read once."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._grids: dict[int | None, tuple[int, Grid]] = {}
+
+    def read(self, source_id: int | None) -> TileTable:
+        """Return the tiles of one source or of all, by id, as they are now."""
+        with self._database.snapshot() as connection:
+            (num_classes,) = connection.execute("SELECT count(*) FROM class").fetchone()
+            grid = self._grid(connection, source_id)
+            blobs, reviews = _read_states(connection, grid[:, 0])
+        ids, image_ids, rows, cols = grid[:, :4].T.copy()
+        return TileTable(
+            ids=ids,
+            image_ids=image_ids,
+            rows=rows,
+            cols=cols,
+            boxes=grid[:, 4:].copy(),
+            labels=decode_labels(blobs, num_classes),
+            reviews=np.array(reviews, np.int8),
+        )
+
+    def _grid(self, connection: sqlite3.Connection, source_id: int | None) -> Grid:
+        (changed,) = connection.execute(
+            "SELECT ifnull(max(id), 0) FROM journal WHERE kind = 'source'"
+        ).fetchone()
+        known, grid = self._grids.get(source_id, (-1, np.empty((0, 8), np.int64)))
+        if known != changed:
+            condition = "" if source_id is None else "AND s.id = ? "
+            values = () if source_id is None else (source_id,)
+            found = connection.execute(_TILE + condition + "ORDER BY t.id", values)
+            grid = np.array(found.fetchall(), np.int64).reshape(-1, 8)
+            self._grids[source_id] = changed, grid
+        return grid
+
+
+def _read_states(
+    connection: sqlite3.Connection, ids: npt.NDArray[np.int64]
+) -> tuple[Sequence[bytes], Sequence[int]]:
+    """Return labels and reviews of the tiles ``ids`` (N,), which ascend."""
+    if not len(ids):
+        return (), ()
+    # One scan of a range is much faster than N searches or a join.
+    rows = connection.execute(
+        "SELECT id, labels, review FROM tile WHERE id BETWEEN ? AND ? ORDER BY id",
+        (int(ids[0]), int(ids[-1])),
+    ).fetchall()
+    if len(rows) != len(ids):
+        wanted = set(ids.tolist())
+        rows = [row for row in rows if row[0] in wanted]
+    _, blobs, reviews = zip(*rows, strict=True)
+    return blobs, reviews
 
 
 def _image(row: Row, project: Path) -> ImageRecord:

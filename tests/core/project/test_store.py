@@ -48,7 +48,7 @@ def test_names_and_colors_have_the_same_number(tmp_path: Path) -> None:
 
 
 def test_open_nothing(tmp_path: Path) -> None:
-    with pytest.raises(ProjectError, match="no file project.sqlite"):
+    with pytest.raises(ProjectError, match=r"no file project\.sqlite"):
         ProjectStore.open(tmp_path)
 
 
