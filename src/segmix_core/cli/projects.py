@@ -171,7 +171,9 @@ def status(options: ProjectOptions, voice: Voice) -> int:
         runs = _runs(store)
     _table(voice, "Sources", sources)
     _table(voice, "Tiles per class", labels)
-    _table(voice, "Runs", runs[-_SHOWN_RUNS:])
+    # The stage is part of a run's name.
+    shown = [{k: v for k, v in run.items() if k != "stage"} for run in runs]
+    _table(voice, "Runs", shown[-_SHOWN_RUNS:])
     voice.result({"sources": sources, "classes": labels, "runs": runs})
     return EXIT_COMPLETED
 
@@ -216,7 +218,7 @@ def _runs(store: "ProjectStore") -> list[dict[str, Any]]:
                 "state": str(folder.state()),
                 "step": now.step,
                 "total": now.total,
-                "labels changed since": request.revision < store.revision,
+                "outdated": request.revision < store.revision,
             }
         )
     return found

@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -62,15 +63,20 @@ class Voice:
         self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
     ) -> None:
         """Print a table; numbers are aligned to the right."""
-        table = Table(title=title, title_justify="left", title_style="bold")
+        table = Table(
+            title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD
+        )
         for index, name in enumerate(columns):
-            numbers = bool(rows) and all(isinstance(row[index], int) for row in rows)
-            table.add_column(name, justify="right" if numbers else "left")
+            numbers = bool(rows) and all(type(row[index]) is int for row in rows)
+            side: Literal["left", "right"] = "right" if numbers else "left"
+            table.add_column(name, justify=side, overflow="fold")
         for row in rows:
             table.add_row(*(_plain(value) for value in row))
         self.console.print(table)
 
 
 def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else ""
     # Square brackets are common in file names, and markup to rich.
     return str(value).replace("[", r"\[")

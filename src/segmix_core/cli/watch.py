@@ -23,6 +23,10 @@ from segmix_core.runs.launch import kill
 from segmix_core.runs.status import RunState
 
 _LOG_LINES = 20
+_LINE_SECONDS = 10.0
+# Everything has to fit into 80 columns.
+_BAR_WIDTH = 16
+_SHOWN_VALUES = {"loss": "loss", "patch_size": "patch", "shuffle_ratio": "ratio"}
 
 
 def watch(folder: RunFolder, voice: Voice) -> int:
@@ -98,7 +102,11 @@ class _Screen:
     def __init__(self, voice: Voice, progress: Progress, stage: str) -> None:
         self._voice = voice
         self._progress = progress
-        self._task: TaskID = progress.add_task(stage, total=None, left="", facts="")
+        self._task: TaskID = progress.add_task(
+            stage, total=None, steps="", left="", facts=""
+        )
+        self._facts = ""
+        self._told = 0.0
         self._show: dict[type[events.Event], Callable[[Any], None]] = {
             events.StageStarted: self._started,
             events.Progress: self._moved,
@@ -116,25 +124,32 @@ class _Screen:
         where = f" on {event.device}" if event.device else ""
         since = f", from step {event.resumed_at}" if event.resumed_at else ""
         self._voice.say(f"{event.stage}: {event.total_steps} steps{where}{since}")
-        total = event.total_steps or None
-        self._progress.update(self._task, total=total, completed=event.resumed_at)
+        self._update(event.resumed_at, event.total_steps)
 
     def _moved(self, event: events.Progress) -> None:
-        self._progress.update(
-            self._task,
-            total=event.total or None,
-            completed=event.step,
-            left=time_left(event.seconds_left),
-        )
+        left = time_left(event.seconds_left)
+        self._update(event.step, event.total, left=left)
+        # Without a terminal there is no bar: a line now and then replaces it.
+        if self._voice.console.is_terminal or event.time - self._told < _LINE_SECONDS:
+            return
+        self._told = event.time
+        parts = (f"step {event.step}/{event.total}", event.message, left, self._facts)
+        self._voice.say(", ".join(part for part in parts if part))
 
     def _measured(self, event: events.Metrics) -> None:
-        shown = ("loss", "patch_size", "shuffle_ratio")
         parts = [
-            f"{name.replace('_', ' ')} {event.values[name]:.4g}"
-            for name in shown
+            f"{short} {event.values[name]:.4g}"
+            for name, short in _SHOWN_VALUES.items()
             if name in event.values
         ]
-        self._progress.update(self._task, facts="  ".join(parts))
+        self._facts = "  ".join(parts)
+        self._progress.update(self._task, facts=self._facts)
+
+    def _update(self, step: int, total: int, left: str = "") -> None:
+        steps = f"{step}/{total}" if total else ""
+        self._progress.update(
+            self._task, total=total or None, completed=step, steps=steps, left=left
+        )
 
     def _decided(self, event: events.CurriculumDecided) -> None:
         self._voice.say(
@@ -145,20 +160,20 @@ class _Screen:
 
 
 def time_left(seconds: float | None) -> str:
-    """Return a span of time for a person: "2 h 05 min", "3 min", "40 s"."""
+    """Return a span of time for a person: "2 h 05 min left", "3 min left"."""
     if seconds is None:
         return ""
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes >= 60:
-        return f"{minutes // 60} h {minutes % 60:02d} min left"
-    return f"{minutes} min {rest:02d} s left" if minutes else f"{rest} s left"
+    if seconds < 100:
+        return f"{round(seconds)} s left"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes:02d} min left" if hours else f"{minutes} min left"
 
 
 def _progress(voice: Voice) -> Progress:
     return Progress(
         TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
+        BarColumn(_BAR_WIDTH),
+        TextColumn("{task.fields[steps]}"),
         TextColumn("{task.fields[left]}"),
         TextColumn("{task.fields[facts]}"),
         console=voice.console,

@@ -33,7 +33,7 @@ def test_sources_labels_and_runs_are_shown(project, finished, segmix, answer):
     assert counts == (4, 4, 4)
     assert [entry["present"] for entry in said["classes"]] == [2, 2]
     assert said["runs"][0]["run"] == run.name
-    assert said["runs"][0]["labels changed since"] is True
+    assert said["runs"][0]["outdated"] is True
     text = segmix("status", project).stdout
     assert "stroma" in text
     assert run.name in text

@@ -13,8 +13,9 @@ from segmix_core.cli.watch import _progress, _Screen, time_left
     [
         (None, ""),
         (0.4, "0 s left"),
-        (59.6, "1 min 00 s left"),
-        (125, "2 min 05 s left"),
+        (99, "99 s left"),
+        (125, "2 min left"),
+        (3599, "1 h 00 min left"),
         (7500, "2 h 05 min left"),
     ],
 )
@@ -25,8 +26,9 @@ def test_time_is_told_as_people_do(seconds, text):
 def test_a_reader_sees_loss_curriculum_and_warnings(capsys):
     voice = Voice()
     voice.console = Console(
-        file=io.StringIO(), width=200, force_terminal=True, highlight=False
+        file=io.StringIO(), width=80, force_terminal=True, highlight=False
     )
+    values = {"loss": 0.51234, "extra": 1.0, "patch_size": 32, "shuffle_ratio": 0.25}
     decided = events.CurriculumDecided(
         step=5,
         patch_size=32,
@@ -42,7 +44,7 @@ def test_a_reader_sees_loss_curriculum_and_warnings(capsys):
                 stage="train", total_steps=9, device="cpu", resumed_at=2
             ),
             events.Progress(step=3, total=9, seconds_left=61),
-            events.Metrics(step=3, epoch=0, values={"loss": 0.51234, "extra": 1.0}),
+            events.Metrics(step=3, epoch=0, values=values),
             decided,
             events.Warned(message="smaller batches [8]"),
             events.CheckpointWritten(step=3, path="checkpoints/last"),
@@ -53,13 +55,28 @@ def test_a_reader_sees_loss_curriculum_and_warnings(capsys):
     for text in (
         "train: 9 steps on cpu, from step 2",
         "3/9",
-        "1 min 01 s left",
-        "loss 0.5123",
+        "61 s left",
+        "loss 0.5123  patch 32  ratio 0.25",
         "patch size 32 px, shuffle ratio 0.25 (loss below threshold [0.5])",
     ):
         assert text in shown
     assert "extra" not in shown
     assert "Warning: smaller batches [8]" in capsys.readouterr().err
+
+
+def test_a_log_file_gets_a_line_now_and_then():
+    voice = Voice()
+    voice.console = Console(file=io.StringIO(), width=200, force_terminal=False)
+    with _progress(voice) as progress:
+        screen = _Screen(voice, progress, "train")
+        screen.show(events.Metrics(step=1, epoch=0, values={"loss": 2.0}))
+        for step in range(1, 31):
+            moment = 1e9 + step
+            screen.show(events.Progress(step=step, total=30, message="a", time=moment))
+    lines = [
+        line for line in voice.console.file.getvalue().splitlines() if "step" in line
+    ]
+    assert lines == [f"step {step}/30, a, loss 2" for step in (1, 11, 21)]
 
 
 def test_tables_keep_square_brackets():
