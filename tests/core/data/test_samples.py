@@ -1,0 +1,110 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+
+from segmix_core.data.samples import MaskArrays, MaskSamples, TileSamples
+from segmix_core.data.tile_reader import TileReader
+from segmix_core.geometry import Box
+from segmix_core.project.records import ImageRecord, TileTable
+
+AddImage = Callable[..., ImageRecord]
+MakeTable = Callable[..., TileTable]
+
+
+def write_mask(folder: Path, image_id: int, mask: np.ndarray) -> None:
+    group = zarr.open_group(str(folder), mode="a")
+    array = group.create_array(str(image_id), shape=mask.shape, dtype="uint8")
+    array[:] = mask
+
+
+def test_tiles_have_no_mask(add_image: AddImage, make_table: MakeTable) -> None:
+    with TileReader([add_image(1)]) as reader:
+        sample = TileSamples(make_table([(1, 0, 32, 16, 16)]), reader).read(0)
+    assert sample.image.shape == (16, 16, 3)
+    assert sample.mask is None
+    assert sample.weight is None
+
+
+def test_arrays_are_read_where_they_are(tmp_path: Path) -> None:
+    mask = np.arange(48, dtype=np.uint8).reshape(6, 8)
+    write_mask(tmp_path / "masks", 7, mask)
+    masks = MaskArrays(tmp_path / "masks", missing=254)
+    assert np.array_equal(masks(7, Box(1, 2, 3, 4)), mask[1:4, 2:6])
+    beyond = masks(7, Box(4, 6, 4, 4))
+    assert np.array_equal(beyond[:2, :2], mask[4:, 6:])
+    assert (beyond[2:] == 254).all()
+    assert (masks(7, Box(10, 10, 2, 2)) == 254).all()
+    assert (masks(8, Box(0, 0, 2, 2)) == 254).all()
+
+
+@pytest.fixture
+def samples(
+    add_image: AddImage, make_table: MakeTable, tmp_path: Path
+) -> tuple[MaskSamples, np.ndarray]:
+    mask = np.random.default_rng(0).choice([0, 1, 2, 255], (32, 48)).astype(np.uint8)
+    write_mask(tmp_path / "pseudo", 1, mask)
+    corrected = np.full((32, 48), 254, np.uint8)
+    corrected[:4, :4] = 2
+    corrected[4:6, :4] = 255
+    write_mask(tmp_path / "corrected", 1, corrected)
+    table = make_table([(1, 0, 0, 32, 32), (1, 32, 32, 32, 32)])
+    source = MaskSamples(
+        table,
+        TileReader([add_image(1, downsample=2.0)]),
+        MaskArrays(tmp_path / "pseudo"),
+        MaskArrays(tmp_path / "corrected", missing=254),
+        corrected_weight=4,
+    )
+    return source, mask
+
+
+def test_corrections_win_and_weigh_more(
+    samples: tuple[MaskSamples, np.ndarray],
+) -> None:
+    source, pseudo = samples
+    sample = source.read(0)
+    assert sample.image.shape == (16, 16, 3)
+    assert sample.mask is not None
+    assert sample.weight is not None
+    assert (sample.mask[:4, :4] == 2).all()
+    assert (sample.weight[:4, :4] == 4).all()
+    assert (sample.mask[4:6, :4] == 255).all()
+    assert (sample.weight[4:6, :4] == 0).all()
+    rest = pseudo[6:16, :16]
+    assert np.array_equal(sample.mask[6:], rest)
+    assert np.array_equal(sample.weight[6:], np.where(rest == 255, 0, 1))
+
+
+def test_level0_boxes_meet_the_working_grid(
+    samples: tuple[MaskSamples, np.ndarray],
+) -> None:
+    source, pseudo = samples
+    mask, _ = source.read_mask(1)
+    assert np.array_equal(mask, pseudo[16:32, 16:32])
+
+
+def test_without_corrections(
+    samples: tuple[MaskSamples, np.ndarray],
+) -> None:
+    source, pseudo = samples
+    plain = MaskSamples(source.tiles, source._reader, source._masks)
+    mask, weight = plain.read_mask(0)
+    assert np.array_equal(mask, pseudo[:16, :16])
+    assert np.array_equal(weight, mask != 255)
+
+
+def test_pixels_are_counted(samples: tuple[MaskSamples, np.ndarray]) -> None:
+    source, _ = samples
+    masks = [source.read_mask(row)[0] for row in (0, 1)]
+    wanted = [sum(int((m == index).sum()) for m in masks) for index in range(3)]
+    assert source.count_pixels(2).tolist() == wanted
+    assert source.count_pixels(2, max_tiles=1).sum() == (masks[0] != 255).sum()
+
+
+def test_corrections_need_weight(samples: tuple[MaskSamples, np.ndarray]) -> None:
+    source, _ = samples
+    with pytest.raises(ValueError, match="weight > 0"):
+        MaskSamples(source.tiles, source._reader, source._masks, corrected_weight=0)

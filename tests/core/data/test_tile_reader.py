@@ -1,0 +1,146 @@
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segmix_core.data import tile_reader
+from segmix_core.data.tile_reader import TileReader, pad_tile
+from segmix_core.errors import SlideError
+from segmix_core.geometry import Box
+from segmix_core.project.records import ImageRecord
+
+AddImage = Callable[..., ImageRecord]
+
+
+def pixels_of(record: ImageRecord) -> np.ndarray:
+    with Image.open(record.path) as image:
+        return np.asarray(image)
+
+
+def test_tile_at_full_resolution_is_the_pixels(add_image: AddImage) -> None:
+    record = add_image(1)
+    with TileReader([record]) as reader:
+        tile, valid = reader.read(1, Box(8, 16, 32, 32), 32)
+    assert valid == (32, 32)
+    assert np.array_equal(tile, pixels_of(record)[8:40, 16:48])
+
+
+def test_tile_on_a_coarser_grid_is_an_area_average(add_image: AddImage) -> None:
+    record = add_image(1, (64, 96), downsample=2.0)
+    with TileReader([record]) as reader:
+        assert reader.working_box(1, Box(8, 16, 32, 32)) == Box(4, 8, 16, 16)
+        tile, valid = reader.read(1, Box(8, 16, 32, 32), 16)
+    assert valid == (16, 16)
+    part = pixels_of(record)[8:40, 16:48].astype(float)
+    mean = part.reshape(16, 2, 16, 2, 3).mean((1, 3))
+    np.testing.assert_allclose(tile, mean, atol=1)
+
+
+def test_small_tile_is_reflected_below_and_right(add_image: AddImage) -> None:
+    record = add_image(1, (5, 7))
+    with TileReader([record]) as reader:
+        tile, valid = reader.read(1, Box(0, 0, 5, 7), 16)
+    assert valid == (5, 7)
+    assert tile.shape == (16, 16, 3)
+    plain = pixels_of(record)
+    assert np.array_equal(tile[:5, :7], plain)
+    assert np.array_equal(tile[5, :7], plain[3])
+    assert np.array_equal(tile[:5, 7], plain[:, 5])
+
+
+def test_pad_with_a_value_and_of_a_single_pixel() -> None:
+    padded = pad_tile(np.ones((1, 2), np.uint8), 3, 255)
+    assert padded.tolist() == [[1, 1, 255], [255] * 3, [255] * 3]
+    assert (pad_tile(np.full((1, 1, 3), 7, np.uint8), 4) == 7).all()
+
+
+def test_tile_larger_than_asked_is_an_error() -> None:
+    with pytest.raises(ValueError, match="at most 4 pixels, got 5 x 3"):
+        pad_tile(np.zeros((5, 3)), 4)
+
+
+def test_cache_keeps_what_fits(
+    add_image: AddImage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = add_image(1)
+    read: list[Box] = []
+    original = tile_reader.read_region
+
+    def counted(slide, box, shape):  # type: ignore[no-untyped-def]
+        read.append(box)
+        return original(slide, box, shape)
+
+    monkeypatch.setattr(tile_reader, "read_region", counted)
+    first, second = Box(0, 0, 16, 16), Box(16, 0, 16, 16)
+    with TileReader([record], cache_bytes=16 * 16 * 3) as reader:
+        for _ in range(2):
+            reader.read_pixels(1, first)
+            reader.read_pixels(1, second)
+        with pytest.raises(ValueError, match="read-only"):
+            reader.read_pixels(1, first)[0] = 0
+    assert read == [first, second, second]
+
+
+def test_few_files_are_open_at_once(add_image: AddImage) -> None:
+    records = [add_image(number) for number in range(4)]
+    with TileReader(records, cache_bytes=0, max_open=2) as reader:
+        for record in records:
+            reader.read_pixels(record.id, Box(0, 0, 8, 8))
+        assert list(reader._slides) == [2, 3]
+        reader.read_pixels(2, Box(8, 0, 8, 8))
+        reader.read_pixels(0, Box(8, 0, 8, 8))
+        assert list(reader._slides) == [2, 0]
+    assert not reader._slides
+
+
+def test_missing_file_is_named(add_image: AddImage) -> None:
+    record = add_image(1)
+    record.path.unlink()
+    with (
+        TileReader([record]) as reader,
+        pytest.raises(SlideError, match=r"image1\.png"),
+    ):
+        reader.read_pixels(1, Box(0, 0, 8, 8))
+
+
+def test_damaged_file_is_named(add_image: AddImage) -> None:
+    record = add_image(1)
+    record.path.write_bytes(record.path.read_bytes()[:900])
+    with (
+        TileReader([record]) as reader,
+        pytest.raises(SlideError, match=r"image1\.png"),
+    ):
+        reader.read_pixels(1, Box(0, 0, 64, 96))
+
+
+def test_file_system_error_is_named(
+    add_image: AddImage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path) -> None:
+        raise OSError("Stale file handle")
+
+    monkeypatch.setattr(tile_reader, "open_slide", fail)
+    with (
+        TileReader([add_image(1)]) as reader,
+        pytest.raises(SlideError, match=r"image1\.png \(Stale file handle\)"),
+    ):
+        reader.read_pixels(1, Box(0, 0, 8, 8))
+
+
+def test_file_that_has_changed_is_not_used(add_image: AddImage) -> None:
+    record = replace(add_image(1), height=128)
+    with (
+        TileReader([record]) as reader,
+        pytest.raises(SlideError, match=r"128 x 96 .* has 64 x 96 now"),
+    ):
+        reader.read_pixels(1, Box(0, 0, 8, 8))
+
+
+def test_wrong_use() -> None:
+    with pytest.raises(ValueError, match="bytes >= 0"):
+        TileReader([], cache_bytes=-1)
+    with pytest.raises(ValueError, match="known image, got id 3"):
+        TileReader([]).read_pixels(3, Box(0, 0, 1, 1))
