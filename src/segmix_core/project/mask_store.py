@@ -12,7 +12,6 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-import zarr
 
 from segmix_core.files import read_json
 from segmix_core.geometry import Box
@@ -50,6 +49,8 @@ class MaskStore:
         """Set the pixels of ``box``; ``shape`` is the working grid of the image."""
         array = self._opened(image_id)
         if array is None:
+            import zarr  # Slow to import, and most projects have no corrections yet.
+
             array = zarr.create_array(
                 store=str(self._path(image_id)),
                 shape=shape,
@@ -116,6 +117,8 @@ class MaskStore:
             image_id not in self._arrays
             and (self._path(image_id) / "zarr.json").exists()
         ):
+            import zarr
+
             self._arrays[image_id] = zarr.open_array(
                 store=str(self._path(image_id)), mode="r+"
             )
