@@ -5,7 +5,7 @@ opening the project again finds the run and goes on with it.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,13 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from napari_segmix.run_feed import Delivery, follow_run_which_goes_on_without_napari
-from napari_segmix.run_info import RunInfo, describe_run, is_outdated, run_report
+from napari_segmix.run_info import (
+    Job,
+    RunInfo,
+    describe_run,
+    is_outdated,
+    run_report,
+)
 from segmix_core.errors import JobError
 from segmix_core.events import Event
 from segmix_core.runs import (
@@ -29,21 +35,12 @@ from segmix_core.runs import (
 from segmix_core.runs.inputs import find_inputs
 
 if TYPE_CHECKING:
-    from segmix_core.config import RunConfig
     from segmix_core.project.store import ProjectStore
 
 KILL_AFTER_MS = 10_000
 """How long a run may take to stop by itself before killing it is offered."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A run to be launched; ``inputs`` that are not given are the newest ones."""
-
-    stage: str
-    config: "RunConfig"
-    inputs: dict[str, Path] = field(default_factory=dict)
-    options: dict[str, Any] = field(default_factory=dict)
+_HISTORY = 1000
+"""Changes of the project that are searched for what makes a run outdated."""
 
 
 class RunControl:
@@ -89,7 +86,7 @@ class RunControl:
     @property
     def current(self) -> RunInfo | None:
         """The followed run, also after its end; None before the first."""
-        return None if self._folder is None else self._describe(self._folder)
+        return None if self._folder is None else describe_run(self._folder)
 
     @property
     def is_running(self) -> bool:
@@ -129,15 +126,18 @@ class RunControl:
         """Return all runs of the project, newest first."""
         if self._store is None:
             return ()
-        folders = reversed(list_runs(self._store.runs_path))
-        return tuple(self._describe(folder) for folder in folders)
+        changes = self._store.history(_HISTORY)
+        infos = map(describe_run, reversed(list_runs(self._store.runs_path)))
+        return tuple(
+            replace(info, is_outdated=is_outdated(info, changes)) for info in infos
+        )
 
     def latest(self, stage: str) -> RunInfo | None:
         """Return the newest completed run of a stage, or None."""
         if self._store is None:
             return None
         folder = find_latest(self._store.runs_path, stage)
-        return None if folder is None else self._describe(folder)
+        return None if folder is None else describe_run(folder)
 
     def start(self, *jobs: Job) -> None:
         """Launch the first job; each of the others when the one before completed.
@@ -232,7 +232,7 @@ class RunControl:
         self._patience.stop()
         self._folder, self._is_stopping = folder, False
         self._shows_previews = folder.state() is RunState.RUNNING
-        self.began.emit(self._describe(folder))
+        self.began.emit(describe_run(folder))
         worker = create_worker(follow_run_which_goes_on_without_napari, folder)
         worker.yielded.connect(lambda news: self._on_news(worker, news))
         worker.finished.connect(lambda: self._on_finished(worker))
@@ -265,7 +265,7 @@ class RunControl:
             return
         self._worker, self._is_stopping = None, False
         self._patience.stop()
-        info = self._describe(self._folder)
+        info = describe_run(self._folder)
         self._tell()
         self.listed.emit()
         self.ended.emit(info)
@@ -289,7 +289,3 @@ class RunControl:
 
     def _tell(self) -> None:
         self.changed.emit(self.current)
-
-    def _describe(self, folder: RunFolder) -> RunInfo:
-        outdated = self._store is not None and is_outdated(folder, self._store)
-        return describe_run(folder, is_outdated=outdated)

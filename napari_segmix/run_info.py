@@ -1,16 +1,18 @@
-"""A run as a value to be shown, and the report about it."""
+"""Runs as values: one to be launched, one to be shown, and the report about it."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segmix_core.events import StageEnded
+from segmix_core.config import RunConfig
 from segmix_core.runs import RunFolder, RunState
 
 if TYPE_CHECKING:
-    from segmix_core.project.store import ProjectStore
+    from collections.abc import Iterable
+
+    from segmix_core.project.records import Change
 
 _LABEL_KINDS = frozenset({"labels", "source", "split"})
 _MASK_KINDS = _LABEL_KINDS | {"mask"}
@@ -21,7 +23,16 @@ _OUTDATED_BY = {
     "train-segmenter": _MASK_KINDS,
 }
 _RESUMABLE = (RunState.INTERRUPTED, RunState.CANCELLED, RunState.FAILED)
-_HISTORY = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A run to be launched; inputs that are not given are the newest ones."""
+
+    stage: str
+    config: RunConfig
+    inputs: dict[str, Path] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +51,10 @@ class RunInfo:
     total: int
     seconds_left: float | None
     message: str
-    is_outdated: bool
+    revision: int
     config: dict[str, Any]
     results: dict[str, Any]
+    is_outdated: bool = False
 
     @property
     def is_running(self) -> bool:
@@ -55,7 +67,7 @@ class RunInfo:
         return self.state in _RESUMABLE
 
 
-def describe_run(folder: RunFolder, *, is_outdated: bool = False) -> RunInfo:
+def describe_run(folder: RunFolder) -> RunInfo:
     """Return what the folder says about its run.
 
     Raises
@@ -73,31 +85,26 @@ def describe_run(folder: RunFolder, *, is_outdated: bool = False) -> RunInfo:
         total=status.total,
         seconds_left=status.seconds_left,
         message=ended.message if ended is not None else status.message,
-        is_outdated=is_outdated,
+        revision=request.revision,
         config=request.config,
         results=ended.results if ended is not None else {},
     )
 
 
-def is_outdated(folder: RunFolder, store: "ProjectStore") -> bool:
-    """Whether the project changed since the run, in a way that matters to it."""
-    request = folder.request()
-    kinds = _OUTDATED_BY.get(request.stage, frozenset())
-    if not kinds or request.revision >= store.revision:
-        return False
-    changes = store.history(_HISTORY)
-    return any(c.kind in kinds for c in changes if c.id > request.revision)
+def is_outdated(info: RunInfo, changes: "Iterable[Change]") -> bool:
+    """Whether one of the changes came after the run started and matters to it."""
+    kinds = _OUTDATED_BY.get(info.stage, frozenset())
+    return any(c.kind in kinds for c in changes if c.id > info.revision)
 
 
 def run_report(folder: RunFolder, lines: int = 40) -> str:
     """Return a text for a bug report: versions, settings, how it ended, last lines."""
     request, ended = folder.request(), folder.ended()
-    end = ended if ended is not None else StageEnded(reason="failed")
     state = folder.state()
     parts = [
         f"SegMix {version('napari-segmix')}, napari {version('napari')}",
         f"Run: {folder.name} ({state})",
-        f"Message: {end.message or '-'}",
+        f"Message: {ended.message if ended else 'none, it ended without a word'}",
         "Settings:",
         json.dumps(request.config, indent=1),
         f"Last lines of {folder.log_path.name}:",

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_segmix.run_control import Job, RunControl
+from napari_segmix.run_control import RunControl
+from napari_segmix.run_info import Job
 from segmix_core.config import RunConfig
 from segmix_core.errors import JobError
 from segmix_core.events import Metrics, StageEnded
