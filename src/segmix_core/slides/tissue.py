@@ -20,7 +20,7 @@ _EDGE_OF_SMALLEST_TILE = 16
 # Chroma is the largest minus the smallest channel, 0..255. Otsu finds the valley on
 # slides that have one; the bounds keep it where glass (noise of JPEG, below 8) and
 # pale eosin (above 20) lie, on slides that are all glass or all tissue.
-_CHROMA_BOUNDS = (10, 28)
+_CHROMA_BOUNDS = (10, 24)
 _WHITE = 236
 """A pixel whose darkest channel is brighter is glass, whatever its hue."""
 _DARK = 175
