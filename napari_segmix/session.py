@@ -102,6 +102,7 @@ class Session(Notices):
         self.store: ProjectStore | None = None
         self.view: SourceView | None = None
         self._source_id: int | None = None
+        self._is_closed = False
         self.tables = TileTables(lambda source_id: self.require().tiles(source_id))
         self.intake = IntakeControl(self)
         self.labelling = Labelling(self)
@@ -209,6 +210,9 @@ class Session(Notices):
 
     def close(self) -> None:
         """End the session: its viewer is gone. Layers are left alone."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         self.runs.detach()
         self.executor.close()
         if self.view is not None:

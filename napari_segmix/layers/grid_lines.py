@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from napari_segmix.layers.placement import Placement
 
-_THIN = 0.015
+_THIN = 0.02
 """Width of a line on a slide, as a share of a cell."""
 _MARK = 0.06
 MARK_COLOR = "#00b7ff"

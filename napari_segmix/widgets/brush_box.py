@@ -81,7 +81,7 @@ class BrushBox(Page):
         for entry in self.session.classes:
             key = f"{entry.index}  " if entry.index <= 9 else ""
             chip = QToolButton()
-            chip.setText(f"{key}{entry.name}")
+            chip.setText(f" {key}{entry.name}")
             chip.setIcon(swatch(entry.color))
             chip.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
             chip.setCheckable(True)

@@ -63,6 +63,9 @@ class ClassTable(Page):
         header.setSectionResizeMode(_NAME, QHeaderView.ResizeMode.Stretch)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Fixed)
         header.setHighlightSections(False)
+        header.setDefaultAlignment(
+            Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+        )
         table.setColumnWidth(0, 34)
         table.cellChanged.connect(self._rename)
         table.cellClicked.connect(self._on_click)

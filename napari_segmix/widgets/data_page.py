@@ -3,16 +3,30 @@
 from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
-from superqt import QCollapsible, QElidingLabel
+from superqt import QElidingLabel
 
 from napari_segmix.widgets.class_table import ClassTable
 from napari_segmix.widgets.dialogs import NewProjectDialog, ask_folder
 from napari_segmix.widgets.import_box import ImportBox
-from napari_segmix.widgets.page import SPACING, Page, heading, hint, rule
+from napari_segmix.widgets.page import (
+    QUIET,
+    SPACING,
+    Page,
+    collapsible,
+    heading,
+    hint,
+    rule,
+)
 from napari_segmix.widgets.source_list import SourceList
 
 if TYPE_CHECKING:
     from napari_segmix.session import Session
+
+_STEPS = """<p><b>1 Data</b>: name your classes, add slides or a folder of tiles.</p>
+<p><b>2 Label</b>: say which tiles show which classes. No outlines to draw.</p>
+<p><b>3 Train</b>: learn from the labels, and watch how.</p>
+<p><b>4 Masks</b>: look through the masks, the most doubtful first; correct some.</p>
+<p><b>5 Export</b>: masks as TIFF, for QuPath, Fiji or Python.</p>"""
 
 
 class DataPage(Page):
@@ -22,11 +36,12 @@ class DataPage(Page):
         super().__init__(session, parent)
         self._title = heading("")
         self._path = QElidingLabel()
-        self._path.setStyleSheet("QLabel { color: #8a93a0; }")
+        self._path.setStyleSheet(f"QLabel {{ color: {QUIET}; }}")
         self._welcome = hint(
             "A project is a folder that keeps your classes, labels, masks and runs. "
             "Everything is saved as you work; there is nothing to save by hand."
         )
+        self._steps = hint(_STEPS)
         self.new_button = QPushButton("New project…")
         self.new_button.clicked.connect(self._ask_new)
         self.open_button = QPushButton("Open project…")
@@ -52,6 +67,7 @@ class DataPage(Page):
             self.column.addWidget(item)
         self.column.addLayout(buttons)
         self.column.addWidget(self.sample_button)
+        self.column.addWidget(self._steps)
         self.classes = ClassTable(self.session)
         self.images = SourceList(self.session)
         self.labels = ImportBox(self.session)
@@ -63,8 +79,7 @@ class DataPage(Page):
             content.addWidget(rule())
             content.addWidget(heading(title))
             content.addWidget(part)
-        more = QCollapsible("Import labels that exist already")
-        more.addWidget(self.labels)
+        more = collapsible("Import labels that exist already", self.labels)
         content.addWidget(rule())
         content.addWidget(more)
         self.column.addWidget(self._content)
@@ -79,6 +94,7 @@ class DataPage(Page):
         self._path.setVisible(is_open)
         self._welcome.setVisible(not is_open)
         self.sample_button.setVisible(not is_open)
+        self._steps.setVisible(not is_open)
         self.close_button.setVisible(is_open)
         self._content.setVisible(is_open)
         self._enable()

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import (
+    QApplication,
     QButtonGroup,
     QFrame,
     QHBoxLayout,
@@ -112,6 +113,7 @@ class SegMixDock(Page):
         if isinstance(window, QMainWindow) and window is not self._guarded:
             self._guarded = window
             window.destroyed.connect(self.session.close)
+            QApplication.instance().aboutToQuit.connect(self.session.close)
 
 
 def _scrolled(page: QWidget) -> QScrollArea:

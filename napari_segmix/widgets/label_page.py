@@ -12,10 +12,9 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from superqt import QCollapsible
 
 from napari_segmix.widgets.brush_box import BrushBox
-from napari_segmix.widgets.page import SPACING, Page, heading, hint, rule
+from napari_segmix.widgets.page import SPACING, Page, collapsible, heading, hint, rule
 from napari_segmix.widgets.tile_panel import TilePanel
 
 if TYPE_CHECKING:
@@ -77,9 +76,7 @@ class LabelPage(Page):
         content.addLayout(_pair(self.previous, self.next))
         content.addWidget(rule())
         content.addLayout(_pair(self.undo, self.redo))
-        keys = QCollapsible("Keys")
-        keys.addWidget(_key_table())
-        content.addWidget(keys)
+        content.addWidget(collapsible("Keys", _key_table()))
         self.column.addWidget(self._empty)
         self.column.addWidget(self._content)
         self.column.addStretch(1)

@@ -7,6 +7,7 @@ from weakref import WeakMethod
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFrame, QLabel, QVBoxLayout, QWidget
+from superqt import QCollapsible
 
 if TYPE_CHECKING:
     from psygnal import SignalInstance
@@ -68,6 +69,19 @@ def hint(text: str = "") -> QLabel:
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     label.setStyleSheet(f"QLabel {{ color: {QUIET}; }}")
     return label
+
+
+def collapsible(title: str, content: QWidget) -> QCollapsible:
+    """Return a section that is closed until its title is clicked."""
+    section = QCollapsible(
+        title,
+        expandedIcon="\N{BLACK DOWN-POINTING SMALL TRIANGLE}",
+        collapsedIcon="\N{BLACK RIGHT-POINTING SMALL TRIANGLE}",
+    )
+    section.layout().setContentsMargins(0, 0, 0, 0)
+    section.content().layout().setContentsMargins(0, SPACING, 0, 0)
+    section.addWidget(content)
+    return section
 
 
 def rule() -> QFrame:

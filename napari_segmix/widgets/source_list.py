@@ -15,7 +15,6 @@ from qtpy.QtWidgets import (
     QTreeWidgetItem,
     QWidget,
 )
-from superqt import QCollapsible
 
 from napari_segmix.preferences import read_preferences
 from napari_segmix.widgets.dialogs import (
@@ -23,7 +22,7 @@ from napari_segmix.widgets.dialogs import (
     ask_folder,
     ask_images,
 )
-from napari_segmix.widgets.page import Page, hint
+from napari_segmix.widgets.page import Page, collapsible, hint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +30,8 @@ if TYPE_CHECKING:
     from napari_segmix.session import Session
 
 _ID = Qt.ItemDataRole.UserRole
-_HEIGHT_PX = 132
+_ROW_PX = 24
+_MOST_ROWS = 6
 
 
 class SourceList(Page):
@@ -54,8 +54,7 @@ class SourceList(Page):
         row.addWidget(self.add_slides)
         row.addWidget(self.add_folder)
         self.cutting = CuttingForm()
-        more = QCollapsible("How slides are cut into tiles")
-        more.addWidget(self.cutting)
+        more = collapsible("How slides are cut into tiles", self.cutting)
         for item in (self._empty, self.list):
             self.column.addWidget(item)
         self.column.addLayout(row)
@@ -78,7 +77,7 @@ class SourceList(Page):
         header.setStretchLastSection(False)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        tree.setFixedHeight(_HEIGHT_PX)
+        tree.setStyleSheet(f"QTreeWidget::item {{ height: {_ROW_PX}px; }}")
         tree.itemClicked.connect(self._show)
         return tree
 
@@ -99,6 +98,8 @@ class SourceList(Page):
                 item.setTextAlignment(column, Qt.AlignmentFlag.AlignRight)
             self.list.addTopLevelItem(item)
             item.setSelected(active is not None and active.id == source.id)
+        rows = min(max(len(sources), 2), _MOST_ROWS)
+        self.list.setFixedHeight((rows + 1) * _ROW_PX + 4)
         self._enable()
 
     def _enable(self) -> None:
