@@ -1,0 +1,231 @@
+import json
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from segmix_core.errors import CheckpointError
+from segmix_core.models import checkpoint as module_under_test
+from segmix_core.models.checkpoint import (
+    MANIFEST,
+    Checkpoint,
+    has_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+)
+
+NAMES = ("tumour", "stroma")
+
+
+def make_net(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+    return net.to(memory_format=torch.channels_last)
+
+
+def save(folder: Path, seed: int = 0, step: int = 7) -> nn.Module:
+    net = make_net(seed)
+    save_checkpoint(
+        folder,
+        module=net,
+        arguments={"width": 4},
+        kind="classifier",
+        class_names=NAMES,
+        step=step,
+        extra={"best": 0.5},
+        training={"optimizer/x": torch.arange(3.0)},
+    )
+    return net
+
+
+def edit(folder: Path, **changes: object) -> None:
+    path = folder / MANIFEST
+    content = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(content | changes), encoding="utf-8")
+
+
+def test_what_is_saved_comes_back(tmp_path: Path) -> None:
+    net = save(tmp_path / "deep" / "last")
+    found = load_checkpoint(tmp_path / "deep" / "last", with_training=True)
+    assert found.kind == "classifier"
+    assert found.arguments == {"width": 4}
+    assert found.class_names == NAMES
+    assert found.step == 7
+    assert found.extra == {"best": 0.5}
+    assert found.training["optimizer/x"].tolist() == [0, 1, 2]
+    other = make_net(1)
+    found.load_into(other)
+    for name, tensor in net.state_dict().items():
+        assert torch.equal(other.state_dict()[name], tensor)
+
+
+def test_training_state_is_read_only_on_demand(tmp_path: Path) -> None:
+    save(tmp_path)
+    assert load_checkpoint(tmp_path).training == {}
+
+
+def test_a_new_checkpoint_replaces_the_old(tmp_path: Path) -> None:
+    save(tmp_path, step=1)
+    save(tmp_path, seed=1, step=2)
+    assert load_checkpoint(tmp_path).step == 2
+    assert len(list(tmp_path.glob("*.safetensors"))) == 2
+
+
+def test_shared_and_strided_tensors_are_saved(tmp_path: Path) -> None:
+    whole = torch.arange(12.0).view(3, 4)
+    save_checkpoint(
+        tmp_path,
+        module={"a": whole.t(), "b": whole[1:]},
+        arguments={},
+        kind="x",
+        class_names=(),
+        step=0,
+    )
+    found = load_checkpoint(tmp_path).weights
+    assert torch.equal(found["a"], whole.t())
+    assert torch.equal(found["b"], whole[1:])
+
+
+@pytest.mark.parametrize("writes", [0, 1, 2])
+def test_a_crash_while_saving_keeps_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    old = save(tmp_path, step=1)
+    count = 0
+
+    def crash(write):  # type: ignore[no-untyped-def]
+        def wrapped(*args):  # type: ignore[no-untyped-def]
+            nonlocal count
+            if count == writes:
+                raise KeyboardInterrupt
+            count += 1
+            return write(*args)
+
+        return wrapped
+
+    for name in ("write_atomically", "write_json"):
+        monkeypatch.setattr(
+            module_under_test, name, crash(getattr(module_under_test, name))
+        )
+    with pytest.raises(KeyboardInterrupt):
+        save(tmp_path, seed=1, step=2)
+    found = load_checkpoint(tmp_path, with_training=True)
+    assert found.step == 1
+    assert torch.equal(found.weights["0.weight"], old.state_dict()["0.weight"])
+
+
+def test_reading_while_another_writes(tmp_path: Path) -> None:
+    save(tmp_path, step=0)
+    stop = threading.Event()
+
+    def write() -> None:
+        step = 1
+        while not stop.is_set():
+            save_step(step)
+            step += 1
+
+    def save_step(step: int) -> None:
+        save_checkpoint(
+            tmp_path,
+            module={"step": torch.tensor([step])},
+            arguments={},
+            kind="x",
+            class_names=(),
+            step=step,
+        )
+
+    save_step(0)
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(60):
+            found = load_checkpoint(tmp_path)
+            assert found.weights["step"].item() == found.step
+    finally:
+        stop.set()
+        writer.join()
+
+
+def test_missing(tmp_path: Path) -> None:
+    assert not has_checkpoint(tmp_path)
+    with pytest.raises(CheckpointError, match=r"no such file.*Finish the training"):
+        load_checkpoint(tmp_path)
+    with pytest.raises(CheckpointError, match="no such folder"):
+        load_checkpoint(tmp_path / "nothing")
+
+
+def test_other_kind(tmp_path: Path) -> None:
+    save(tmp_path)
+    assert has_checkpoint(tmp_path)
+    assert load_checkpoint(tmp_path, kind="classifier").step == 7
+    with pytest.raises(CheckpointError, match="of a segmenter, but got those of a cla"):
+        load_checkpoint(tmp_path, kind="segmenter")
+
+
+def test_other_classes(tmp_path: Path) -> None:
+    save(tmp_path)
+    assert load_checkpoint(tmp_path, class_names=list(NAMES)).step == 7
+    with pytest.raises(CheckpointError, match=r"stroma, tumour.*have changed since"):
+        load_checkpoint(tmp_path, class_names=NAMES[::-1])
+
+
+def test_newer_version(tmp_path: Path) -> None:
+    save(tmp_path)
+    edit(tmp_path, version=2)
+    with pytest.raises(CheckpointError, match=r"version 2 .*newer napari-segmix"):
+        load_checkpoint(tmp_path)
+
+
+def test_damaged_weights(tmp_path: Path) -> None:
+    save(tmp_path)
+    path = next(tmp_path.glob("weights-*"))
+    path.write_bytes(path.read_bytes()[:-1] + b"\x01")
+    with pytest.raises(CheckpointError, match="changed or is cut short"):
+        load_checkpoint(tmp_path)
+
+
+def test_lost_weights(tmp_path: Path) -> None:
+    save(tmp_path)
+    next(tmp_path.glob("weights-*")).unlink()
+    with pytest.raises(CheckpointError, match="file it names is missing"):
+        load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"version": "x"}'])
+def test_damaged_manifest(tmp_path: Path, content: str) -> None:
+    (tmp_path / MANIFEST).write_text(content, encoding="utf-8")
+    with pytest.raises(CheckpointError, match=r"is not JSON|has no version"):
+        load_checkpoint(tmp_path)
+
+
+def test_incomplete_manifest(tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).write_text('{"version": 1}', encoding="utf-8")
+    with pytest.raises(CheckpointError, match="lacks 'files'"):
+        load_checkpoint(tmp_path)
+
+
+def test_a_manifest_cannot_point_elsewhere(tmp_path: Path) -> None:
+    save(tmp_path)
+    edit(tmp_path, files={"weights": {"name": "../secret", "sha256": "", "bytes": 0}})
+    with pytest.raises(CheckpointError, match="not a plain file name"):
+        load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"0.weight": None}, r"0\.weight of shape \(4, 3, 3, 3\), but got nothing"),
+        ({"2.weight": torch.zeros(1)}, r"there is no such tensor, but got \(1,\)"),
+        ({"1.bias": torch.zeros(9)}, r"1\.bias of shape \(4,\), but got \(9,\)"),
+    ],
+)
+def test_weights_of_another_network(
+    change: dict[str, torch.Tensor | None], message: str
+) -> None:
+    weights = {**make_net().state_dict(), **change}
+    kept = {name: t for name, t in weights.items() if t is not None}
+    checkpoint = Checkpoint("classifier", {}, NAMES, 0, {}, kept)
+    with pytest.raises(CheckpointError, match=message):
+        checkpoint.load_into(make_net())

@@ -1,0 +1,115 @@
+import json
+
+import pytest
+import torch
+
+from segmix_core.errors import CheckpointError, ConfigError
+from segmix_core.models import segmenter as module_under_test
+from segmix_core.models.checkpoint import Checkpoint
+from segmix_core.models.segmenter import (
+    DECODERS,
+    Segmenter,
+    load_segmenter,
+    pad_to_multiple,
+)
+
+SMALL = "tu-mobilenetv3_small_050"
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_logits_have_the_size_of_the_image(decoder: str) -> None:
+    segmenter = Segmenter(num_classes=3, decoder=decoder, encoder=SMALL).eval()
+    edge = 2 * segmenter.size_multiple
+    with torch.inference_mode():
+        logits = segmenter(torch.rand(2, 3, edge, 2 * edge))
+    assert logits.shape == (2, 3, edge, 2 * edge)
+
+
+@pytest.mark.parametrize(
+    ("has_background", "indices"), [(False, (1, 2)), (True, (0, 1, 2))]
+)
+def test_channels_name_their_class(
+    has_background: bool, indices: tuple[int, ...]
+) -> None:
+    segmenter = Segmenter(num_classes=2, has_background=has_background, encoder=SMALL)
+    assert segmenter.class_indices == indices
+    logits = segmenter.eval()(torch.rand(1, 3, 32, 32))
+    assert logits.shape[1] == len(indices)
+
+
+def test_arguments_rebuild_the_module() -> None:
+    segmenter = Segmenter(num_classes=2, has_background=True, encoder=SMALL).eval()
+    arguments = json.loads(json.dumps(segmenter.arguments))
+    checkpoint = Checkpoint(
+        "segmenter", arguments, ("a", "b"), 0, {}, segmenter.state_dict()
+    )
+    twin = load_segmenter(checkpoint)
+    images = torch.rand(1, 3, 32, 32)
+    assert not twin.training
+    assert torch.equal(twin(images), segmenter(images))
+
+
+def test_weights_of_another_segmenter() -> None:
+    weights = Segmenter(num_classes=3, encoder=SMALL).state_dict()
+    arguments = Segmenter(num_classes=2, encoder=SMALL).arguments
+    with pytest.raises(CheckpointError, match="another network"):
+        load_segmenter(Checkpoint("segmenter", arguments, (), 0, {}, weights))
+
+
+def test_images_are_normalised_inside() -> None:
+    segmenter = Segmenter(num_classes=1, encoder=SMALL).eval()
+    seen = []
+    segmenter.network.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    mean = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
+    segmenter(mean.expand(1, 3, 32, 32))
+    torch.testing.assert_close(seen[0], torch.zeros(1, 3, 32, 32))
+    assert not {"mean", "std"} & set(segmenter.state_dict())
+
+
+def test_odd_sizes_are_refused_and_can_be_padded() -> None:
+    segmenter = Segmenter(num_classes=1, encoder=SMALL).eval()
+    images = torch.rand(1, 3, 40, 33)
+    with pytest.raises(ValueError, match=r"16 divides, got \(40, 33\)"):
+        segmenter(images)
+    padded = pad_to_multiple(images, segmenter.size_multiple)
+    assert segmenter(padded).shape[-2:] == (48, 48)
+
+
+def test_padding_reflects() -> None:
+    images = torch.arange(6.0).view(1, 1, 2, 3)
+    padded = pad_to_multiple(images, 4)
+    assert padded[0, 0].tolist() == [
+        [0, 1, 2, 1],
+        [3, 4, 5, 4],
+        [0, 1, 2, 1],
+        [3, 4, 5, 4],
+    ]
+    assert torch.equal(padded[..., :2, :3], images)
+    assert pad_to_multiple(padded, 4) is padded
+    assert (pad_to_multiple(torch.ones(1, 3, 1, 5), 8) == 1).all()
+
+
+def test_unknown_decoder() -> None:
+    with pytest.raises(ConfigError, match=r"unet, fpn, deeplabv3plus, but got 'psp'"):
+        Segmenter(num_classes=2, decoder="psp")
+
+
+@pytest.mark.parametrize("encoder", ["resnet17", "tu-nonsense"])
+def test_unknown_encoder(encoder: str) -> None:
+    with pytest.raises(ConfigError, match=f"'{encoder}'.*Use resnet18"):
+        Segmenter(num_classes=2, encoder=encoder)
+
+
+def test_no_network_for_pretrained_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**arguments: object) -> None:
+        assert arguments["encoder_weights"] == "imagenet"
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(module_under_test.smp, "Unet", refuse)
+    with pytest.raises(ConfigError, match=r"no route to host.*pretrained off"):
+        Segmenter(num_classes=2, pretrained=True)
+
+
+def test_no_classes() -> None:
+    with pytest.raises(ValueError, match="at least one class"):
+        Segmenter(num_classes=0)
