@@ -116,7 +116,7 @@ def _write_mask(file: IO[bytes], mask: _Image) -> None:
         mask,
         photometric="minisblack",
         tile=(512, 512),
-        compression="deflate",
+        compression="adobe_deflate",
         resolution=(per_cm, per_cm),
         resolutionunit="CENTIMETER",
         metadata=None,
