@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 
-def follow(
+def follow(  # noqa: C901 - one plain loop is the point
     sizes: Sequence[int],
     loss_at: Callable[[int, int, float], float],
     *,
@@ -15,7 +15,7 @@ def follow(
     ratios: tuple[float, float] = (0.10, 0.75),
     patience: int = 4,
 ) -> list[tuple[int, float]]:
-    """Return patch size and ratio of every step, given a loss of (step, size, ratio)."""
+    """Return patch size and ratio of every step; the loss is a function of them."""
     low, high = ratios
     size, ratio = start
     index, held, threshold = 0, 0, 0.0

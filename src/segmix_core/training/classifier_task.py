@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,7 +12,6 @@ from segmix_core.curriculum.feedback import CurriculumController
 from segmix_core.curriculum.level import ShuffleLevel
 from segmix_core.curriculum.shuffle import Shuffled, shuffle_batch
 from segmix_core.data.batch import Batch
-from segmix_core.events import CurriculumDecided
 from segmix_core.models.backbone import keep_statistics
 from segmix_core.models.cam import keep_present_classes, make_seed, normalize_cam
 from segmix_core.models.cam_classifier import CamClassifier, ClassifierOutput
@@ -20,9 +19,8 @@ from segmix_core.training.losses import (
     classification_loss,
     cross_regularisation_loss,
     equivariance_loss,
-    label_entropy,
-    label_spread,
 )
+from segmix_core.training.shuffle_feedback import ShuffleFeedback
 from segmix_core.training.task import PreviewArrays, StepContext, StepResult
 from segmix_core.training.views import (
     draw_turns,
@@ -32,6 +30,9 @@ from segmix_core.training.views import (
     turn,
     turn_back,
 )
+
+if TYPE_CHECKING:
+    from segmix_core.events import CurriculumDecided
 
 _PREVIEW_TILES = 16
 # The first maps come early, so that the user sees the run working.
@@ -45,40 +46,6 @@ class LossWeights:
     shuffle: float = 1.0
     er: float = 1.0
     ecr: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Heard:
-    """What the shuffled tiles of a step said.
-
-    ``sums`` holds three sums over tiles: the loss beyond what soft labels cost anyway,
-    the spread of the labels, and one. It stays on the device until the next step, so
-    that no step waits for it.
-    """
-
-    step: int
-    sums: Tensor
-
-    def mean_over_processes(self) -> tuple[float, float]:
-        """Return the relative loss and its weight, equal in all processes.
-
-        Otherwise the processes of a distributed run would go different ways through the
-        curriculum.
-        """
-        sums = self.sums
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            sums = sums.clone()
-            torch.distributed.all_reduce(sums)
-        beyond, spread, count = sums.tolist()
-        # Labels that are all alike teach nothing: a loss of weight 0.
-        return (beyond / spread, spread / count) if spread > 0 else (0.0, 0.0)
-
-    def to_json(self) -> dict[str, Any]:
-        return {"step": self.step, "sums": self.sums.tolist()}
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> "_Heard":
-        return cls(content["step"], torch.tensor(content["sums"]))
 
 
 class ClassifierTask:
@@ -119,23 +86,23 @@ class ClassifierTask:
         augment: bool = True,
     ) -> None:
         self.module = module
-        self.controller = controller
+        self.feedback: ShuffleFeedback | None = None
+        if controller is not None:
+            self.feedback = ShuffleFeedback(controller, module.num_classes)
         self.use_seam = use_seam
         self.weights = weights or LossWeights()
         self.group_size = group_size
         self.exact = exact
         self.preview_tiles = preview_tiles
         self.augment = augment
-        self._heard: _Heard | None = None
 
     @property
     def min_batch(self) -> int:
         """Two where tiles exchange patches, else one."""
-        return 1 if self.controller is None else 2
+        return 1 if self.feedback is None else 2
 
     def training_step(self, batch: Batch, context: StepContext) -> StepResult:
         """Return the loss of a batch; labels of -1 add nothing."""
-        news = self._learn_level(context.step)
         images = batch.images
         if self.augment:
             images = self._augment(images, context.generator)
@@ -149,21 +116,23 @@ class ClassifierTask:
             loss = loss + self.weights.ecr * terms["ecr"]
             parts |= terms
         previews: dict[str, PreviewArrays] = {}
-        levels: dict[str, float] = {}
-        if self.controller is not None:
-            mixed, parts["shuffled"] = self._shuffled_term(
-                images, batch.labels, self.controller.level, context
+        curves: dict[str, float] = {}
+        news: tuple[CurriculumDecided, ...] = ()
+        if self.feedback is not None:
+            news, curves = self.feedback.decide(context.step), self.feedback.curves()
+            level = self.feedback.level
+            mixed = self._shuffle(images, batch.labels, level, context.generator)
+            parts["shuffled"] = self._shuffled_term(mixed)
+            self.feedback.hear(
+                parts["shuffled"].detach(), batch.labels, mixed.labels, context.step
             )
             loss = loss + self.weights.shuffle * parts["shuffled"]
-            levels = self._levels(self.controller)
             if context.wants_preview:
-                previews["shuffled"] = self._show_shuffled(
-                    mixed, batch.tile_ids, self.controller.level
-                )
+                previews["shuffled"] = self._show_shuffled(mixed, batch.tile_ids, level)
         if context.step == _FIRST_CAM_STEP:
             previews |= self.epoch_end(context.epoch, context.step)
         detached = {name: value.detach() for name, value in parts.items()}
-        return StepResult(loss, {**detached, **levels}, news, previews)
+        return StepResult(loss, {**detached, **curves}, news, previews)
 
     def epoch_end(self, epoch: int, step: int) -> Mapping[str, PreviewArrays]:
         """Return the maps of the preview tiles as "cam", if there are any.
@@ -189,10 +158,7 @@ class ClassifierTask:
 
     def state(self) -> dict[str, Any]:
         """Return the state of the curriculum."""
-        if self.controller is None:
-            return {}
-        heard = None if self._heard is None else self._heard.to_json()
-        return {"curriculum": self.controller.state_dict(), "heard": heard}
+        return {} if self.feedback is None else self.feedback.state()
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from :meth:`state`.
@@ -202,26 +168,10 @@ class ClassifierTask:
         ValueError
             If it is of a run with another method or other patch sizes.
         """
-        if (self.controller is None) != ("curriculum" not in state):
+        if (self.feedback is None) == bool(state):
             raise ValueError("Expected the state of a run with the same method")
-        if self.controller is not None:
-            self.controller.load_state_dict(state["curriculum"])
-            heard = state["heard"]
-            self._heard = None if heard is None else _Heard.from_json(heard)
-
-    def _learn_level(self, step: int) -> tuple[CurriculumDecided, ...]:
-        """Tell the controller what was heard in the step before this one.
-
-        Once a step: where memory is short a step is several calls, which all must use
-        one level, and whose mean counts.
-        """
-        heard = self._heard
-        if self.controller is None or heard is None or heard.step == step:
-            return ()
-        self._heard = None
-        loss, weight = heard.mean_over_processes()
-        decided = self.controller.observe(loss, weight=weight)
-        return () if decided is None else (decided,)
+        if self.feedback is not None:
+            self.feedback.load_state(state)
 
     def _augment(self, images: Tensor, generator: torch.Generator) -> Tensor:
         turns = draw_turns(len(images), square=_is_square(images), generator=generator)
@@ -265,50 +215,27 @@ class ClassifierTask:
         refined: Tensor = self.module.refine(seed, images, output)
         return refined[:, 1:] if with_background else refined
 
-    def _shuffled_term(
+    def _shuffle(
         self,
         images: Tensor,
         labels: Tensor,
         level: ShuffleLevel,
-        context: StepContext,
-    ) -> tuple[Shuffled, Tensor]:
-        mixed = shuffle_batch(
+        generator: torch.Generator,
+    ) -> Shuffled:
+        return shuffle_batch(
             images,
             labels,
             level,
             group_size=self.group_size,
             exact=self.exact,
-            generator=context.generator,
+            generator=generator,
         )
+
+    def _shuffled_term(self, mixed: Shuffled) -> Tensor:
         # Seams are not tissue: inference must not inherit their statistics.
         with keep_statistics(self.module):
             output: ClassifierOutput = self.module(mixed.images)
-        loss = classification_loss(output.logits, mixed.labels)
-        sums = torch.stack(
-            [
-                loss.detach() - label_entropy(mixed.labels),
-                label_spread(mixed.labels),
-                loss.new_tensor(1.0),
-            ]
-        )
-        before = None if self._heard is None else self._heard.sums
-        sums = len(images) * sums
-        self._heard = _Heard(
-            context.step, sums if before is None else before.to(sums) + sums
-        )
-        return mixed, loss
-
-    def _levels(self, controller: CurriculumController) -> dict[str, float]:
-        state = controller.state
-        levels = {
-            "patch_size": float(state.level.patch_size),
-            "shuffle_ratio": state.level.shuffle_ratio,
-        }
-        if state.feedback is not None:
-            levels["feedback"] = state.feedback
-        if state.threshold is not None:
-            levels["threshold"] = state.threshold
-        return levels
+        return classification_loss(output.logits, mixed.labels)
 
     def _show_shuffled(
         self, mixed: Shuffled, tile_ids: Tensor, level: ShuffleLevel

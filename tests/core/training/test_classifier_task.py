@@ -1,0 +1,251 @@
+import copy
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from segmix_core.curriculum.feedback import make_controller
+from segmix_core.data.batch import Batch
+from segmix_core.events import CurriculumDecided
+from segmix_core.models.cam_classifier import CamClassifier
+from segmix_core.training.classifier_task import ClassifierTask, LossWeights
+from segmix_core.training.task import StepContext, Task
+
+TOTAL = 40
+
+
+def make_batch(count=6, size=32, seed=0, width=None):
+    """Tiles of bright and of striped texture; both in tiles that are bright above."""
+    rng = np.random.default_rng(seed)
+    images = rng.normal(0.4, 0.02, (count, 3, size, width or size)).astype(np.float32)
+    labels = rng.integers(0, 2, (count, 2))
+    labels[labels.sum(1) == 0, 0] = 1
+    for image, (bright, striped) in zip(images, labels, strict=True):
+        edge = size // 2 if bright and striped else size * bright
+        image[:, :edge] += 0.3
+        image[:, edge:, ::2] -= 0.3
+    return Batch(
+        images=torch.from_numpy(images).clamp(0, 1),
+        labels=torch.from_numpy(labels).float(),
+        tile_ids=torch.arange(100, 100 + count),
+        valid=torch.full((count, 2), size),
+    )
+
+
+def make_task(*, use_seam=False, strategy=None, has_background=False, **changes):
+    torch.manual_seed(0)
+    module = CamClassifier(num_classes=2, width=8, has_background=has_background)
+    controller = strategy and make_controller(
+        strategy, (16, 8), tile_px=32, total_steps=TOTAL, steps_per_epoch=10
+    )
+    return ClassifierTask(module, controller=controller, use_seam=use_seam, **changes)
+
+
+def context(step, *, wants_preview=False):
+    generator = torch.Generator().manual_seed(step)
+    return StepContext(step, TOTAL, step // 10, generator, wants_preview)
+
+
+def train(task, steps, optimizer=None):
+    task.module.train()
+    optimizer = optimizer or torch.optim.AdamW(task.module.parameters(), 5e-3)
+    results = []
+    for step in steps:
+        result = task.training_step(make_batch(seed=step), context(step))
+        optimizer.zero_grad()
+        result.loss.backward()
+        optimizer.step()
+        results.append((result.loss.item(), result.parts, result.events))
+    return results
+
+
+def test_the_task_is_one_the_loop_can_train():
+    task: Task = make_task(strategy="hold")
+    assert task.min_batch == 2
+    assert make_task(use_seam=True).min_batch == 1
+
+
+@pytest.mark.parametrize(
+    ("use_seam", "strategy", "parts"),
+    [
+        (False, None, {"classification"}),
+        (True, None, {"classification", "classification_2", "er", "ecr"}),
+        (False, "fixed", {"classification", "shuffled"}),
+        (True, "hold", {"classification", "classification_2", "er", "ecr", "shuffled"}),
+    ],
+)
+def test_terms_of_each_method(use_seam, strategy, parts):
+    task = make_task(use_seam=use_seam, strategy=strategy)
+    result = task.training_step(make_batch(), context(0))
+    levels = {"patch_size", "shuffle_ratio"} if strategy else set()
+    assert set(result.parts) == parts | levels
+    values = {name: float(result.parts[name]) for name in parts}
+    second = values.pop("classification_2", values["classification"])
+    first = values.pop("classification")
+    expected = (first + second) / 2 + sum(values.values())
+    assert result.loss.item() == pytest.approx(expected, rel=1e-5)
+    result.loss.backward()
+    assert task.module.head.weight.grad is not None
+
+
+def test_weights_multiply_their_terms():
+    batch = make_batch()
+    whole = make_task(use_seam=True, strategy="hold")
+    some = make_task(
+        use_seam=True, strategy="hold", weights=LossWeights(shuffle=0, er=2, ecr=0.5)
+    )
+    parts = whole.training_step(batch, context(0)).parts
+    loss = some.training_step(batch, context(0)).loss
+    first = (parts["classification"] + parts["classification_2"]) / 2
+    torch.testing.assert_close(
+        loss.detach(), first + 2 * parts["er"] + parts["ecr"] / 2
+    )
+
+
+@pytest.mark.parametrize("has_background", [False, True])
+def test_it_learns_and_the_maps_show_where(has_background):
+    task = make_task(use_seam=True, strategy="hold", has_background=has_background)
+    results = train(task, range(TOTAL))
+    losses = [float(parts["classification"]) for _, parts, _ in results]
+    assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
+    batch = make_batch(32, size=64, seed=99)
+    both = batch.labels.sum(1) == 2
+    task.module.eval()
+    with torch.no_grad():
+        cam = task.module(batch.images[both]).cam
+    bright_wins = cam[:, 0] > cam[:, 1]
+    top, bottom = bright_wins[:, :4].float().mean(), bright_wins[:, 4:].float().mean()
+    assert top > bottom + 0.3
+
+
+def test_unknown_labels_take_part_in_nothing():
+    task = make_task(use_seam=True, strategy="hold")
+    batch = make_batch()
+    unknown = Batch(batch.images, torch.full((6, 2), -1.0), batch.tile_ids, batch.valid)
+    parts = task.training_step(unknown, context(0)).parts
+    assert all(parts[name] == 0 for name in ("classification", "ecr", "shuffled"))
+    # What is heard has no weight, and the next step goes on.
+    task.training_step(batch, context(1))
+    assert task.feedback.controller.state.feedback is None
+
+
+def test_decisions_come_as_events_in_the_step_after():
+    task = make_task(strategy="hold")
+    events = [news for _, _, news in train(task, range(TOTAL))]
+    steps = [step for step, news in enumerate(events) if news]
+    assert steps == list(range(10, TOTAL, 4))
+    first = events[10][0]
+    assert isinstance(first, CurriculumDecided)
+    assert first.step == 10
+    assert 0 < first.threshold < 3
+
+
+def test_a_step_in_parts_is_one_step_of_the_curriculum():
+    task = make_task(strategy="hold")
+    batch = make_batch(4)
+    for step in range(12):
+        for part in (batch.part(0, 2), batch.part(2, 4)):
+            task.training_step(part, context(step))
+    assert task.feedback.controller.state.step == 11
+
+
+def test_only_the_original_view_moves_the_running_statistics():
+    plain, whole = make_task(), make_task(use_seam=True, strategy="hold")
+    for task in (plain, whole):
+        task.module.train()
+        task.training_step(make_batch(), context(0))
+    expected = dict(plain.module.named_buffers())
+    for name, value in whole.module.named_buffers():
+        assert torch.equal(value, expected[name]), name
+
+
+def test_resume_equals_an_unbroken_run_bit_for_bit():
+    whole = make_task(use_seam=True, strategy="hold")
+    optimizer = torch.optim.AdamW(whole.module.parameters(), 5e-3)
+    train(whole, range(17), optimizer)
+    part = make_task(use_seam=True, strategy="hold")
+    part.module.load_state_dict(whole.module.state_dict())
+    part.load_state(json.loads(json.dumps(whole.state())))
+    other = torch.optim.AdamW(part.module.parameters(), 5e-3)
+    other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    ends = [
+        train(task, range(17, 24), optim)
+        for task, optim in ((whole, optimizer), (part, other))
+    ]
+    assert [loss for loss, _, _ in ends[0]] == [loss for loss, _, _ in ends[1]]
+    assert whole.state() == part.state()
+    weights = part.module.state_dict()
+    assert all(
+        torch.equal(value, weights[name])
+        for name, value in whole.module.state_dict().items()
+    )
+
+
+def test_states_of_another_method():
+    shuffled, plain = make_task(strategy="hold"), make_task()
+    assert plain.state() == {}
+    plain.load_state({})
+    for task, other in ((shuffled, plain), (plain, shuffled)):
+        with pytest.raises(ValueError, match="same method"):
+            task.load_state(other.state())
+
+
+@pytest.mark.parametrize(
+    ("count", "group_size", "shown"),
+    [(6, 2, 6), (40, 2, 16), (40, 3, 15), (40, 20, 20)],
+)
+def test_preview_of_the_shuffle_can_be_undone(count, group_size, shown):
+    task = make_task(strategy="hold", group_size=group_size, augment=False)
+    batch = make_batch(count)
+    result = task.training_step(batch, context(0, wants_preview=True))
+    preview = result.previews["shuffled"]
+    assert preview["images"].shape == (shown, 32, 32, 3)
+    assert preview["images"].dtype == np.uint8
+    assert preview["tile_ids"].tolist() == batch.tile_ids[:shown].tolist()
+    assert (int(preview["patch_size"]), float(preview["shuffle_ratio"])) == (8, 0.5)
+    patch = int(preview["patch_size"])
+    original = (255 * batch.images).round().byte().permute(0, 2, 3, 1).numpy()
+    for tile, sources in enumerate(preview["sources"]):
+        for row, col in np.ndindex(sources.shape):
+            y, x = row * patch, col * patch
+            window = np.s_[y : y + patch, x : x + patch]
+            expected = original[sources[row, col]][window]
+            assert (preview["images"][tile][window] == expected).all()
+    assert not task.training_step(batch, context(1)).previews
+
+
+def test_maps_of_the_preview_tiles():
+    tiles = make_batch(3)
+    tiles.labels[0] = torch.tensor([0.0, 1.0])
+    task = make_task(preview_tiles=tiles)
+    task.module.train()
+    preview = task.epoch_end(0, 10)["cam"]
+    assert task.module.training
+    assert preview["cams"].shape == (3, 2, 4, 4)
+    assert preview["cams"].dtype == np.uint8
+    assert preview["cams"][0, 0].max() == 0
+    assert preview["tile_ids"].tolist() == [100, 101, 102]
+    assert "cam" in task.training_step(make_batch(), context(20)).previews
+    assert make_task().epoch_end(0, 10) == {}
+
+
+def test_options_of_the_shuffle_and_of_augmentation_are_used():
+    def shown(**changes):
+        task = make_task(strategy="fixed", **changes)
+        result = task.training_step(make_batch(8), context(0, wants_preview=True))
+        return result.previews["shuffled"]
+
+    plain = shown(augment=False)
+    assert (shown()["images"] != plain["images"]).any()
+    moved = [
+        (shown(exact=exact)["sources"] != np.arange(8)[:, None, None]).sum()
+        for exact in (True, False)
+    ]
+    assert moved[0] > moved[1]
+
+
+def test_tiles_that_are_not_square():
+    task = make_task(use_seam=True, strategy="hold")
+    result = task.training_step(make_batch(4, size=32, width=48), context(0))
+    assert torch.isfinite(result.loss)
