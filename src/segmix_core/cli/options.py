@@ -15,8 +15,15 @@ from segmix_core.runs.child import EXIT_ERROR
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
-    """What every command takes."""
+class AnyJson:
+    """What every command takes, one way or the other: where its JSON goes."""
+
+    json: bool | Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(AnyJson):
+    """What commands take that print one JSON object."""
 
     json: Annotated[
         bool,
@@ -24,7 +31,7 @@ class Options:
     ] = False
 
 
-AnyOptions = TypeVar("AnyOptions", bound=Options)
+AnyOptions = TypeVar("AnyOptions", bound=AnyJson)
 ProjectPath = Annotated[Path, typer.Argument(help="The project folder.")]
 
 
@@ -39,7 +46,7 @@ def takes(
     def decorate(function: Callable[[AnyOptions, Voice], int]) -> Callable[..., None]:
         def command(**values: Any) -> None:
             given = options(**values)
-            voice = Voice(given.json)
+            voice = Voice(given.json is True)
             try:
                 code = function(given, voice)
             except SegmixError as error:
@@ -56,7 +63,7 @@ def takes(
     return decorate
 
 
-def _signature(options: type[Options]) -> inspect.Signature:
+def _signature(options: type[AnyJson]) -> inspect.Signature:
     # What all commands have is the last thing their help should tell.
     found = inspect.signature(options)
     first, *rest = found.parameters.values()

@@ -44,21 +44,23 @@ def watch(folder: RunFolder, voice: Voice) -> int:
 
 def report(folder: RunFolder, voice: Voice) -> int:
     """Tell how a run ended; return the exit code that stands for it."""
-    state, ended = folder.state(), folder.ended()
+    state, ended, request = folder.state(), folder.ended(), folder.request()
+    again = f"segmix {request.stage} {request.project} --resume {folder.name}"
     facts: dict[str, Any] = {
         "run": str(folder.path),
-        "stage": folder.request().stage,
+        "stage": request.stage,
         "state": str(state),
         "results": ended.results if ended else {},
     }
     if state is RunState.COMPLETED:
         for name, value in facts["results"].items():
-            voice.say(f"{name}: {value}")
+            several = isinstance(value, list)
+            voice.say(f"{name}: {', '.join(map(str, value)) if several else value}")
         voice.say(f"Completed: {folder.path}", "green")
         voice.result({**facts, "message": ""})
         return EXIT_COMPLETED
     if state is RunState.CANCELLED:
-        voice.say(f"Stopped. Go on with: --resume {folder.name}", "yellow")
+        voice.say(f"Stopped. Go on with: {again}", "yellow")
         voice.result({**facts, "message": ended.message if ended else ""})
         return EXIT_CANCELLED
     if state is RunState.FAILED and ended:
@@ -67,7 +69,7 @@ def report(folder: RunFolder, voice: Voice) -> int:
     voice.say(folder.log_tail(_LOG_LINES), "dim")
     voice.failed(
         "The process died without a word; its last lines are above. "
-        f"Go on with: --resume {folder.name}",
+        f"Go on with: {again}",
         **facts,
     )
     return EXIT_UNEXPECTED

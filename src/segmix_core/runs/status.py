@@ -33,11 +33,6 @@ class RunState(StrEnum):
     FAILED = "failed"
     INTERRUPTED = "interrupted"
 
-    @property
-    def is_final(self) -> bool:
-        """Whether the process said how it ended."""
-        return self in {RunState.COMPLETED, RunState.CANCELLED, RunState.FAILED}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStatus:

@@ -7,7 +7,7 @@ import pytest
 
 from segmix_core.errors import JobError
 from segmix_core.events import Progress, StageEnded, StageStarted
-from segmix_core.runs import RunState, follow, kill, launch
+from segmix_core.runs import RunFolder, RunState, follow, kill, launch
 from segmix_core.runs.launch import job_command, job_environment, thread_count
 from segmix_core.runs.status import RunStatus
 from segmix_core.runs.writer import write_status
@@ -26,7 +26,7 @@ def test_a_run_goes_from_created_to_completed(folder, start, wait_until):
     assert isinstance(events[-1], StageEnded)
     assert events[-1].results == {"steps": 10}
     assert [e.step for e in events if isinstance(e, Progress)] == list(range(1, 11))
-    wait_until(lambda: folder.status().state.is_final)
+    wait_until(lambda: folder.status().state is not RunState.RUNNING)
     status = folder.status()
     assert (status.pid, status.step, status.total) == (pid, 10, 10)
 
@@ -42,7 +42,7 @@ def test_stop_is_honoured_and_the_run_can_be_resumed(folder, start, wait_until):
             folder.request_stop()
     assert folder.state() is RunState.CANCELLED
     assert folder.ended().message == "Stopped as asked."
-    wait_until(lambda: folder.status().state.is_final)
+    wait_until(lambda: folder.status().state is not RunState.RUNNING)
     step = folder.status().checkpoint_step
     assert step > 0
 
@@ -164,3 +164,14 @@ def test_one_core_stays_free():
 def test_the_command_does_not_import_from_the_run_folder(folder):
     line = job_command("train", folder, "python3")
     assert line == ["python3", "-P", "-m", "segmix_core", "train", str(folder.path)]
+
+
+def test_the_real_program_runs_from_any_folder(tmp_path, request_of):
+    # The module that would shadow a real one lies where the process works.
+    folder = RunFolder.create(tmp_path, request_of("nonsense"))
+    (folder.path / "torch.py").write_text("raise SystemExit('shadowed')")
+    launch(folder)
+    ended = run(folder)[-1]
+    assert ended.results["error"] == "JobError"
+    assert "'nonsense'" in ended.message
+    assert ended.results["remedy"] in ended.message

@@ -69,8 +69,3 @@ def test_a_process_we_may_not_ask_is_judged_by_its_heartbeat(alive, monkeypatch)
     monkeypatch.setattr(psutil.Process, "status", refuse)
     assert not is_alive(alive)
     assert is_alive(replace(alive, heartbeat=time.time()))
-
-
-def test_three_states_are_final():
-    final = {state for state in RunState if state.is_final}
-    assert final == {RunState.COMPLETED, RunState.CANCELLED, RunState.FAILED}
