@@ -14,7 +14,7 @@ folder and the project's exports. Which runs a stage can read stands in
 :data:`segmix_core.runs.inputs.INPUT_STAGES`.
 """
 
-from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from segmix_core.config import RunConfig
@@ -22,23 +22,18 @@ from segmix_core.errors import JobError
 from segmix_core.project.store import ProjectStore
 from segmix_core.runs.request import RunRequest
 from segmix_core.runs.writer import RunWriter
-from segmix_core.stages.cams import compute_cams
-from segmix_core.stages.export import export_masks
 from segmix_core.stages.job import Job, Stopped
-from segmix_core.stages.predict import predict_slides
-from segmix_core.stages.pseudo_masks import make_pseudo_masks
-from segmix_core.stages.train import train_classifier
-from segmix_core.stages.train_segmenter import train_segmenter
 from segmix_core.training.device import set_threads
 
-STAGES: dict[str, Callable[[Job], dict[str, Any]]] = {
-    "train": train_classifier,
-    "cams": compute_cams,
-    "pseudo-masks": make_pseudo_masks,
-    "train-segmenter": train_segmenter,
-    "predict": predict_slides,
-    "export": export_masks,
+STAGES: dict[str, str] = {
+    "train": "train:train_classifier",
+    "cams": "cams:compute_cams",
+    "pseudo-masks": "pseudo_masks:make_pseudo_masks",
+    "train-segmenter": "train_segmenter:train_segmenter",
+    "predict": "predict:predict_slides",
+    "export": "export:export_masks",
 }
+"""Module and function of each stage. Loaded when asked for: they need seconds."""
 
 
 def run_stage(request: RunRequest, writer: RunWriter) -> dict[str, Any]:
@@ -57,10 +52,13 @@ def run_stage(request: RunRequest, writer: RunWriter) -> dict[str, Any]:
             repr(request.stage),
             "Start the run with the 'segmix' command of that name.",
         )
+    module, _, name = STAGES[request.stage].partition(":")
+    stage = getattr(import_module(f"segmix_core.stages.{module}"), name)
     config = RunConfig.parse(request.config)
     set_threads(config.machine.threads)
     with ProjectStore.open(request.project) as store:
         try:
-            return STAGES[request.stage](Job(store, config, request, writer))
+            results: dict[str, Any] = stage(Job(store, config, request, writer))
         except Stopped:
             return {}
+    return results

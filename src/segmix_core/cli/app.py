@@ -2,7 +2,7 @@
 
 import typer
 
-from segmix_core.cli import control, health, projects, stages
+from segmix_core.cli import benchmarking, control, health, projects, stages
 from segmix_core.cli.settings import settings_help
 
 app = typer.Typer(
@@ -46,6 +46,8 @@ app.command("export", rich_help_panel=_STAGES)(stages.export)
 _RUNS = "Runs that go on"
 app.command("watch", rich_help_panel=_RUNS)(control.watch_run)
 app.command("stop", rich_help_panel=_RUNS)(control.stop)
+
+app.command("benchmark", rich_help_panel="Quality")(benchmarking.benchmark)
 
 app.command("doctor", rich_help_panel="Help")(health.doctor)
 

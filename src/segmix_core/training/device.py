@@ -1,12 +1,15 @@
 """Where a run computes: device, precision, threads, processes."""
 
 import os
+from typing import TYPE_CHECKING
 
 import torch
-from lightning_fabric import Fabric
 from torch import nn
 
 from segmix_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 _REMEDY = "Choose the device auto, or cpu."
 
@@ -77,7 +80,9 @@ def set_threads(threads: int = 0) -> int:
     return count
 
 
-def make_fabric(device: torch.device, *, processes: int = 1, nodes: int = 1) -> Fabric:
+def make_fabric(
+    device: torch.device, *, processes: int = 1, nodes: int = 1
+) -> "Fabric":
     """Return a launched Fabric for ``device``.
 
     CUDA devices that have bfloat16 compute in bf16-mixed; everything else in 32 bits
@@ -93,6 +98,9 @@ def make_fabric(device: torch.device, *, processes: int = 1, nodes: int = 1) -> 
     nodes
         Machines that train together.
     """
+    # Imported late: it compiles half of torch, which stages without training can spare.
+    from lightning_fabric import Fabric
+
     mixed = device.type == "cuda" and torch.cuda.is_bf16_supported()
     together = processes * nodes > 1
     devices: int | list[int] = processes
@@ -110,7 +118,7 @@ def make_fabric(device: torch.device, *, processes: int = 1, nodes: int = 1) -> 
 
 
 @torch.no_grad()
-def make_equal(module: nn.Module, fabric: Fabric) -> None:
+def make_equal(module: nn.Module, fabric: "Fabric") -> None:
     """Give the module the same weights in all processes: their mean."""
     if fabric.world_size == 1:
         return
