@@ -118,7 +118,7 @@ class AveragedWeights:
     """An exponential moving average of a module's state.
 
     Predictions of averaged weights are steadier than those of the last step. The
-    horizon follows the length of the run: 5 % of its steps, at most 1000, and shorter
+    horizon follows the length of the run: 10 % of its steps, at most 1000, and shorter
     at its start, so that a short run is not dominated by its random beginning.
     """
 
@@ -162,5 +162,5 @@ class AveragedWeights:
 
 def average_decay(step: int, total_steps: int) -> float:
     """Return the share of the old average that a step keeps, in 0..1."""
-    horizon = min(1000.0, max(1.0, 0.05 * total_steps))
+    horizon = min(1000.0, max(1.0, 0.1 * total_steps))
     return min(1 - 1 / horizon, (1 + step) / (10 + step))

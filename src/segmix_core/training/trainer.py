@@ -114,6 +114,8 @@ def fit(
 ) -> FitResult:
     """Train the module of ``task`` until it is done or asked to stop.
 
+    Afterwards the module has the weights that predict, those of ``last``.
+
     Parameters
     ----------
     task, loader, settings
@@ -292,4 +294,5 @@ class _Fitting:
 
     def _result(self, reason: EndReason) -> FitResult:
         trainee = self.trainee
+        trainee.task.module.load_state_dict(trainee.predicting)
         return FitResult(reason, trainee.step, self.total_steps, trainee.scores)
