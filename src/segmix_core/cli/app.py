@@ -2,7 +2,15 @@
 
 import typer
 
-from segmix_core.cli import benchmarking, control, health, projects, stages
+from segmix_core.cli import (
+    benchmarking,
+    control,
+    demo,
+    health,
+    projects,
+    quality,
+    stages,
+)
 from segmix_core.cli.settings import settings_help
 
 app = typer.Typer(
@@ -47,8 +55,10 @@ _RUNS = "Runs that go on"
 app.command("watch", rich_help_panel=_RUNS)(control.watch_run)
 app.command("stop", rich_help_panel=_RUNS)(control.stop)
 
+app.command("evaluate", rich_help_panel="Quality")(quality.evaluate)
 app.command("benchmark", rich_help_panel="Quality")(benchmarking.benchmark)
 
+app.command("demo", rich_help_panel="Help")(demo.demo)
 app.command("doctor", rich_help_panel="Help")(health.doctor)
 
 

@@ -48,6 +48,7 @@ def predict_slides(job: Job) -> dict[str, Any]:
             doubts[rows] = prediction.predict(
                 image, tiles.take(rows), reader, path, layout
             )
+    prediction.finish()
     save_tiles(job.run, {"tile_ids": tiles.ids, "doubt": doubts})
     return {"files": [str(path) for path in paths]}
 
@@ -97,6 +98,10 @@ class _Prediction:
             layout=layout,
         )
         return doubts.result()
+
+    def finish(self) -> None:
+        """Say that all windows are done."""
+        self._job.writer.progress(self._total, self._total)
 
     def _bands(
         self,

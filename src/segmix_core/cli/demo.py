@@ -1,0 +1,173 @@
+"""The whole loop on the embedded sample, as one command."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from segmix_core.cli.options import (
+    CamOptions,
+    ExportOptions,
+    Options,
+    PredictOptions,
+    PseudoMaskOptions,
+    SegmenterOptions,
+    StageOptions,
+    TrainOptions,
+    takes,
+)
+from segmix_core.cli.quality import show_scores
+from segmix_core.cli.settings import flag
+from segmix_core.cli.stages import Order, run_stage
+from segmix_core.cli.voice import Voice
+from segmix_core.runs.child import EXIT_COMPLETED
+from segmix_core.runs.folder import find_latest
+
+if TYPE_CHECKING:
+    from segmix_core.evaluation import Evaluation
+    from segmix_core.project.store import ProjectStore
+
+PROJECT_NAME = "sample.segmix"
+_MPP = 1.0
+_TILE_PX = 128
+# Enough for the classes to be told apart, and short enough to wait for.
+_SETTINGS = {
+    "train": ["train.epochs=8", "train.batch_size=8"],
+    "cams": ["cams.scales=[1.0]"],
+    "pseudo-masks": [],
+    "train-segmenter": ["segmenter.epochs=6", "segmenter.batch_size=8"],
+    "predict": [],
+    "export": [],
+}
+_OPTIONS: dict[str, type[StageOptions]] = {
+    "train": TrainOptions,
+    "cams": CamOptions,
+    "pseudo-masks": PseudoMaskOptions,
+    "train-segmenter": SegmenterOptions,
+    "predict": PredictOptions,
+    "export": ExportOptions,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoOptions(Options):
+    """What ``demo`` takes."""
+
+    folder: Annotated[
+        Path, typer.Argument(help="Where slide, project and results go.")
+    ] = Path("segmix-demo")
+    size: Annotated[
+        int, typer.Option(min=512, help="Edge of the slide, in pixels.")
+    ] = 4096
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the slide.")] = 0
+    threads: Annotated[int | None, flag("machine.threads")] = None
+
+
+@takes(DemoOptions)
+def demo(options: DemoOptions, voice: Voice) -> int:
+    """Run the whole loop on a synthetic slide whose mask is known.
+
+    Labels, training with the shuffle curriculum, CAMs, pseudo masks, segmenter,
+    prediction, TIFF and scores. Run again, it goes on with the same project.
+    """
+    begun = time.monotonic()
+    slide, mask = options.folder / "sample.tif", options.folder / "sample_mask.tif"
+    project = options.folder / PROJECT_NAME
+    quiet = _Quiet(voice)
+    _make_slide(slide, mask, options, voice)
+    _make_project(project, slide, mask, voice)
+    for stage, settings in _SETTINGS.items():
+        order = Order(
+            stage,
+            _OPTIONS[stage](project=project, set=settings, threads=options.threads),
+            "ome" if stage in ("predict", "export") else None,
+        )
+        code = run_stage(order, quiet)
+        if code != EXIT_COMPLETED:
+            return code
+    scores = _scores(project, mask)
+    show_scores(voice, scores)
+    seconds = time.monotonic() - begun
+    voice.say(f"The whole loop took {seconds:.0f} s. Look at it: napari {project}")
+    voice.result(
+        {
+            "project": str(project),
+            "seconds": seconds,
+            "scores": {name: found.to_json() for name, found in scores.items()},
+        }
+    )
+    return EXIT_COMPLETED
+
+
+class _Quiet(Voice):
+    """A voice for stages that are part of something larger: one JSON in the end."""
+
+    def __init__(self, voice: Voice) -> None:
+        super().__init__(voice.as_json)
+
+    def result(self, content: dict[str, Any]) -> None:
+        """Print nothing."""
+
+
+def _make_slide(slide: Path, mask: Path, options: DemoOptions, voice: Voice) -> None:
+    from segmix_core.sample.slide_file import write_sample_slide
+
+    if slide.exists() and mask.exists():
+        voice.say(f"Going on with {slide}.")
+        return
+    options.folder.mkdir(parents=True, exist_ok=True)
+    with _waiting(voice, "sample"):
+        write_sample_slide(slide, mask, size=options.size, seed=options.seed)
+
+
+def _make_project(project: Path, slide: Path, mask: Path, voice: Voice) -> None:
+    from segmix_core.intake import add_paths
+    from segmix_core.project.store import ProjectStore
+    from segmix_core.sample.layout import CLASS_NAMES
+
+    if project.exists():
+        return
+    with _waiting(voice, "label"), ProjectStore.create(project, CLASS_NAMES) as store:
+        add_paths(store, [slide], tile_px=_TILE_PX, mpp=_MPP)
+        count = _label(store, mask)
+    voice.say(f"Labelled {count} tiles of {slide.name} as a person would.")
+
+
+def _label(store: "ProjectStore", mask: Path) -> int:
+    """Label every tile by what the known mask shows in it; return how many."""
+    from segmix_core.evaluation import read_mask_file
+    from segmix_core.sample.labels import tile_labels
+
+    tiles = store.tiles()
+    labels = tile_labels(read_mask_file(mask), tiles.boxes, len(store.classes()))
+    store.set_labels(tiles.ids, labels)
+    return len(tiles)
+
+
+def _scores(project: Path, mask: Path) -> "dict[str, Evaluation]":
+    from segmix_core.evaluation import evaluate_run
+    from segmix_core.project.store import ProjectStore
+
+    titles = {"pseudo-masks": "pseudo masks", "predict": "segmenter"}
+    with ProjectStore.open(project) as store:
+        runs = {stage: find_latest(store.runs_path, stage) for stage in titles}
+        return {
+            titles[stage]: evaluate_run(store, run.path, mask)
+            for stage, run in runs.items()
+            if run is not None
+        }
+
+
+@contextmanager
+def _waiting(voice: Voice, title: str) -> Iterator[None]:
+    """Show a bar for work whose steps nobody counts."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=voice.console) as progress:
+        task = progress.add_task(title, total=None)
+        yield
+        progress.update(task, total=1, completed=1)

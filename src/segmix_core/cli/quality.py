@@ -1,0 +1,69 @@
+"""The command that compares masks with known ones."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from segmix_core.cli.options import ProjectOptions, takes
+from segmix_core.cli.voice import Voice
+from segmix_core.runs.child import EXIT_COMPLETED
+from segmix_core.runs.inputs import find_inputs, find_run
+
+if TYPE_CHECKING:
+    from segmix_core.evaluation import Evaluation
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(ProjectOptions):
+    """What ``evaluate`` takes."""
+
+    masks: Annotated[
+        Path,
+        typer.Option(help="Known mask of class indices, or a folder of such masks."),
+    ]
+    run: Annotated[
+        str | None,
+        typer.Option(help="Run of predict or pseudo-masks; default: the newest."),
+    ] = None
+    corrected: Annotated[
+        bool, typer.Option(help="Lay corrections over the masks first.")
+    ] = True
+
+
+@takes(EvaluateOptions)
+def evaluate(options: EvaluateOptions, voice: Voice) -> int:
+    """Score the masks of a run against known masks."""
+    from segmix_core.evaluation import evaluate_run
+    from segmix_core.project.store import ProjectStore
+
+    with ProjectStore.open(options.project) as store:
+        chosen = find_run(store.runs_path, options.run) if options.run else None
+        # What can be exported is what can be scored.
+        [run] = find_inputs(store.runs_path, "export", chosen).values()
+        result = evaluate_run(store, run, options.masks, corrected=options.corrected)
+    show_scores(voice, {run.name: result})
+    voice.result({"run": str(run), **result.to_json()})
+    return EXIT_COMPLETED
+
+
+def show_scores(voice: Voice, scores: "dict[str, Evaluation]") -> None:
+    """Print a row for each evaluation, with a column for each class."""
+    names = list(next(iter(scores.values())).class_iou)
+    rows = [
+        [
+            title,
+            _number(found.mean_iou),
+            _number(found.mean_dice),
+            *(_number(found.class_iou[name]) for name in names),
+            _number(found.answered),
+        ]
+        for title, found in scores.items()
+    ]
+    heads = ["masks", "mean IoU", "mean Dice", *(f"IoU {name}" for name in names)]
+    voice.table("Scores, all pixels together", [*heads, "answered"], rows)
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}"
