@@ -42,10 +42,17 @@ class CorrectionControl:
         The session.
     keys
         Returns further keys of the window's layer and what they do.
+
+    Attributes
+    ----------
+    brush
+        Class index that the brush paints; stays the same from tile to tile.
     """
 
     changed = Signal()
     """Another part, or none, is open."""
+    brush_changed = Signal(int)
+    """The brush paints another class index."""
     opened = Signal(int, Box)
     """Image id and box on its working grid."""
     closed = Signal(int, Box, object)
@@ -58,6 +65,7 @@ class CorrectionControl:
         self._base: Path | None = None
         self._row: int | None = None
         self._image_id = 0
+        self.brush = 1
 
     @property
     def is_open(self) -> bool:
@@ -95,8 +103,10 @@ class CorrectionControl:
 
     def paint_with(self, class_index: int) -> None:
         """Take a class, 0 background or 255 ignore, into the brush."""
+        self.brush = class_index
         if self._window is not None:
             self._window.choose(class_index)
+        self.brush_changed.emit(class_index)
 
     def close(self) -> None:
         """Close the window; all strokes are in the project already."""
@@ -170,7 +180,7 @@ class CorrectionControl:
             picture=picture,
         )
         self._window.bind(self._keys())
-        self._window.choose(session.classes[0].index if session.classes else 0)
+        self._window.choose(self.brush)
         self.opened.emit(self._image_id, box)
         self.changed.emit()
 

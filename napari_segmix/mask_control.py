@@ -15,7 +15,13 @@ from napari_segmix.correction_control import CorrectionControl
 from napari_segmix.layers.keys import find_layers
 from napari_segmix.layers.mask_overlay import MaskOverlay
 from napari_segmix.layers.mosaics import Bytes, Mosaic
-from napari_segmix.mask_reading import Shown, read_doubt, read_overlay, read_values
+from napari_segmix.mask_reading import (
+    Shown,
+    read_doubt,
+    read_file,
+    read_overlay,
+    read_values,
+)
 from napari_segmix.review_list import DoubtfulTile, ReviewList
 from segmix_core.errors import SegmixError
 from segmix_core.geometry import Box
@@ -95,6 +101,26 @@ class MaskControl:
         """Show the tile labels again."""
         self._is_entered = False
         self._show_tile_labels(visible=True)
+
+    def show_file(self, path: Path) -> None:
+        """Show an exported mask over its image, if that is in the shown source."""
+        session, shown = self._session, self._shown
+        row = None if shown is None else shown.row_of_file(path)
+        if shown is None or row is None:
+            session.say(
+                f"{path.name} belongs to an image that is not shown.", "warning"
+            )
+            return
+        self.choose_base(None)
+
+        def show(mosaic: Mosaic) -> None:
+            if self._shown is shown:
+                place, classes = shown.placement, session.classes
+                self._overlay.draw(mosaic, place, classes, path.name)
+
+        session.in_background(
+            f"Reading {path.name}…", partial(read_file, path, shown, row), show
+        )
 
     def set_overlay_visible(self, visible: bool) -> None:
         """Show or hide the overlay."""

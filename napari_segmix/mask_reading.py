@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import tifffile
+from PIL import Image
 
 from napari_segmix.layers.mosaics import (
     MAX_MASK_PX,
@@ -16,6 +18,7 @@ from napari_segmix.layers.mosaics import (
     mask_mosaic,
 )
 from napari_segmix.layers.placement import Placement
+from segmix_core.errors import ProjectError
 from segmix_core.geometry import Box
 from segmix_core.project.records import (
     UNTOUCHED,
@@ -61,6 +64,19 @@ class Shown:
         """Return the rows of the image's tiles that a working box touches."""
         rows = np.flatnonzero(self.tiles.image_ids == image_id)
         return [int(r) for r in rows if self.working_box(int(r)).intersect(box).area]
+
+    def row_of_file(self, path: Path) -> int | None:
+        """Return a tile of the image that an exported file was made for, or None."""
+        names = {path.name.partition(".")[0], path.stem}
+        for image in self.images:
+            if names & {
+                image.path.stem,
+                image.path.name,
+                image.path.name.split(".")[0],
+            }:
+                rows = np.flatnonzero(self.tiles.image_ids == image.id)
+                return int(rows[0]) if len(rows) else None
+        return None
 
     def canvas_origin(self, row: int) -> tuple[float, float, float]:
         """Return canvas y, x of the working grid's origin, and its pixel's edge."""
@@ -119,6 +135,35 @@ def read_overlay(store: "ProjectStore", run: Path, shown: Shown) -> Mosaic:
         return read_mask(run, image_id, box)
 
     return mask_mosaic(place, read, step=step)
+
+
+def read_file(path: Path, shown: Shown, row: int) -> Mosaic:
+    """Return an exported mask at the place of its image; of a pyramid a small level.
+
+    Raises
+    ------
+    ProjectError
+        If the file is no label image.
+    """
+    pixels = _read_label_file(path)
+    height, width = shown.image_of(row).working_shape
+    y, x, step = shown.canvas_origin(row)
+    return Mosaic(pixels, y, x, step * max(height, width) / max(pixels.shape))
+
+
+def _read_label_file(path: Path) -> Bytes:
+    try:
+        if path.suffix == ".png":
+            return np.asarray(Image.open(path), np.uint8)
+        with tifffile.TiffFile(path) as file:
+            for level in file.series[0].levels:
+                if level.shape[-2] * level.shape[-1] <= MAX_MASK_PX:
+                    break
+            return np.asarray(level.asarray(), np.uint8)
+    except (OSError, ValueError, IndexError, tifffile.TiffFileError) as error:
+        raise ProjectError(
+            "a label image", f"{path.name} ({error})", "Export it again."
+        ) from error
 
 
 def read_doubt(run: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:

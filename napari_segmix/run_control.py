@@ -80,6 +80,7 @@ class RunControl:
         self._is_stopping = False
         self._shows_previews = False
         self._reading = 0
+        self._seen_alive: set[Path] = set()
         self._patience = QTimer(singleShot=True, interval=KILL_AFTER_MS)
         self._patience.timeout.connect(self._offer_kill)
 
@@ -172,6 +173,11 @@ class RunControl:
         self._follow(RunFolder(path))
         self._shows_previews = True
 
+    def tell_again(self) -> None:
+        """Follow the run from its first event again, for a page that is new."""
+        if self._folder is not None:
+            self._follow(self._folder)
+
     def stop(self) -> None:
         """Ask the run to stop within a step; killing is offered if it does not."""
         self._waiting.clear()
@@ -194,6 +200,10 @@ class RunControl:
         if self._folder is not None:
             # The worker sees the death; a grace period would block the window.
             kill(self._folder, grace_seconds=0.2)
+
+    def is_news(self, info: RunInfo) -> bool:
+        """Whether the run was seen alive in this window, so that its end is news."""
+        return info.path in self._seen_alive
 
     def report(self, path: Path) -> str:
         """Return settings, end and last log lines of a run, to be sent to others."""
@@ -232,6 +242,8 @@ class RunControl:
         self._patience.stop()
         self._folder, self._is_stopping = folder, False
         self._shows_previews = folder.state() is RunState.RUNNING
+        if self._shows_previews:
+            self._seen_alive.add(folder.path)
         self.began.emit(describe_run(folder))
         worker = create_worker(follow_run_which_goes_on_without_napari, folder)
         worker.yielded.connect(lambda news: self._on_news(worker, news))

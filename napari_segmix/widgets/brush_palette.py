@@ -1,0 +1,86 @@
+"""What the brush of the correction window paints, and what to do with the tile."""
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QButtonGroup, QGridLayout, QHBoxLayout, QPushButton, QWidget
+
+from napari_segmix.widgets.buttons import primary_button, push_button
+from napari_segmix.widgets.page import Page, heading, hint
+from segmix_core.project.records import BACKGROUND, IGNORE_INDEX
+
+if TYPE_CHECKING:
+    from napari_segmix.session import Session
+
+_COLUMNS = 2
+_STYLE = (
+    "QPushButton {{ text-align: left; padding: 4px 6px; border-radius: 3px; "
+    "border-left: 10px solid {color}; }}"
+    "QPushButton:checked {{ background: rgba(90, 169, 230, 90); font-weight: bold; }}"
+)
+
+
+class BrushPalette(Page):
+    """One button per class, background and ignore; accept and close."""
+
+    def __init__(self, session: "Session", parent: QWidget | None = None) -> None:
+        super().__init__(session, parent)
+        self.column.setContentsMargins(0, 0, 0, 0)
+        self._title = heading("")
+        self._group = QButtonGroup(self)
+        self._group.idClicked.connect(session.masks.correction.paint_with)
+        self._grid = QGridLayout()
+        self._grid.setSpacing(3)
+        self.accept_button = primary_button(
+            "Accept, next", session.masks.accept, "The mask is right now (key A)"
+        )
+        self.close_button = push_button("Close", session.masks.correction.close)
+        self._build()
+        self.listen(session.classes_changed, self.refresh)
+        self.listen(session.masks.correction.changed, self._on_open)
+        self.listen(session.masks.correction.brush_changed, self._show_brush)
+        self.refresh()
+
+    def _build(self) -> None:
+        self.column.addWidget(self._title)
+        self.column.addLayout(self._grid)
+        row = QHBoxLayout()
+        row.addWidget(self.accept_button, 1)
+        row.addWidget(self.close_button)
+        self.column.addLayout(row)
+        self.column.addWidget(
+            hint(
+                "Keys: 1 … 9 class, 0 background, I ignore, A accept, N next, "
+                "[ and ] brush size, Ctrl-Z undo."
+            )
+        )
+
+    def refresh(self) -> None:
+        """Make the buttons anew."""
+        for button in self._group.buttons():
+            self._group.removeButton(button)
+            self._grid.removeWidget(button)
+            button.deleteLater()
+        choices = [
+            (c.index, f"{c.index}  {c.name}", c.color) for c in self.session.classes
+        ]
+        choices.append((BACKGROUND, "0  Background", "#d5d8dc"))
+        choices.append((IGNORE_INDEX, "I  Ignore", "#2b2d33"))
+        for place, (index, text, color) in enumerate(choices):
+            button = QPushButton(text)
+            button.setCheckable(True)
+            button.setStyleSheet(_STYLE.format(color=color))
+            button.setToolTip(f"Paint {text[3:].lower()}")
+            self._group.addButton(button, index)
+            self._grid.addWidget(button, *divmod(place, _COLUMNS))
+        self._show_brush(self.session.masks.correction.brush)
+
+    def _show_brush(self, class_index: int) -> None:
+        button = self._group.button(class_index)
+        if button is not None:
+            button.setChecked(True)
+
+    def _on_open(self) -> None:
+        masks = self.session.masks
+        row = masks.correction.row
+        self._title.setText("The view" if row is None else masks.tile_name(row))
+        self.accept_button.setVisible(row is not None)

@@ -1,0 +1,177 @@
+"""The fifth page: masks as files for other programs."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt, QUrl
+from qtpy.QtGui import QDesktopServices
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFormLayout,
+    QHBoxLayout,
+    QHeaderView,
+    QTreeWidget,
+    QTreeWidgetItem,
+    QWidget,
+)
+
+from napari_segmix.run_info import Job
+from napari_segmix.widgets.buttons import primary_button, push_button
+from napari_segmix.widgets.choice_row import ChoiceRow
+from napari_segmix.widgets.page import Page, heading, hint, rule
+from napari_segmix.widgets.run_texts import moment_text
+from segmix_core.config import RunConfig
+from segmix_core.errors import SegmixError
+
+if TYPE_CHECKING:
+    from napari_segmix.session import Session
+
+_FORMATS = {"ome": "OME-TIFF", "generic": "TIFF pyramid"}
+_FORMAT_TIPS = {
+    "ome": "*.ome.tif for QuPath, Bio-Formats, napari: class names, pixel size",
+    "generic": "*.tif for OpenSlide and ASAP: levels as pages, class names as JSON",
+}
+_KINDS = {"predict": "Prediction", "pseudo-masks": "Pseudo masks"}
+_PATH = Qt.ItemDataRole.UserRole
+
+
+class ExportPage(Page):
+    """Choose masks and format, export, and find the files."""
+
+    def __init__(self, session: "Session", parent: QWidget | None = None) -> None:
+        super().__init__(session, parent)
+        self.base = QComboBox()
+        self.base.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.format = ChoiceRow(_FORMATS, _FORMAT_TIPS)
+        self.format.value = "ome"
+        self.only_shown = QCheckBox("Only the images of the shown source")
+        self.export_button = primary_button("Export masks", self.export)
+        self.files = QTreeWidget()
+        self._empty = hint("No files yet.")
+        self.show_button = push_button(
+            "Show in viewer", self._show, "Show the file over its image"
+        )
+        self.reveal_button = push_button(
+            "Open folder", self._reveal, "Open the folder with the exported files"
+        )
+        self._missing = hint()
+        self._build()
+        self.listen(session.runs.listed, self.refresh)
+        self.listen(session.runs.changed, self._enable)
+        self.listen(session.project_changed, self.refresh)
+        self.refresh()
+
+    def _build(self) -> None:
+        self.column.addWidget(heading("Export masks"))
+        self.column.addWidget(
+            hint(
+                "One file per image, as large as the grid its masks were made on, "
+                "pixels are class numbers. What you corrected goes before what was "
+                "predicted."
+            )
+        )
+        form = QFormLayout()
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        form.addRow("Masks", self.base)
+        form.addRow("Format", self.format)
+        self.column.addLayout(form)
+        for part in (self.only_shown, self._missing, self.export_button, rule()):
+            self.column.addWidget(part)
+        self.column.addWidget(heading("Exported files"))
+        self.files.setColumnCount(3)
+        self.files.setHeaderHidden(True)
+        self.files.setRootIsDecorated(False)
+        self.files.setFixedHeight(190)
+        header = self.files.header()
+        header.setStretchLastSection(False)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        for column in (1, 2):
+            mode = QHeaderView.ResizeMode.ResizeToContents
+            header.setSectionResizeMode(column, mode)
+        self.files.currentItemChanged.connect(lambda *_: self._enable())
+        self.column.addWidget(self._empty)
+        self.column.addWidget(self.files)
+        row = QHBoxLayout()
+        row.addWidget(self.show_button)
+        row.addWidget(self.reveal_button)
+        row.addStretch(1)
+        self.column.addLayout(row)
+        self.column.addStretch(1)
+
+    def refresh(self) -> None:
+        """Read masks and files again."""
+        chosen = self.base.currentData()
+        self.base.clear()
+        for info in self.session.masks.bases():
+            moment = moment_text(info.created)
+            self.base.addItem(f"{_KINDS[info.stage]} of {moment}", str(info.path))
+        self.base.setCurrentIndex(max(0, self.base.findData(chosen)))
+        self._list_files()
+        self._enable()
+
+    def export(self) -> None:
+        """Start the export."""
+        base = next(
+            info
+            for info in self.session.masks.bases()
+            if str(info.path) == self.base.currentData()
+        )
+        options: dict[str, object] = {"format": self.format.value}
+        source, store = self.session.active_source, self.session.store
+        if self.only_shown.isChecked() and source is not None and store is not None:
+            options["image_ids"] = [image.id for image in store.images(source.id)]
+        inputs = {base.stage: base.path}
+        try:
+            self.session.runs.start(Job("export", RunConfig(), inputs, options))
+        except SegmixError as error:
+            self.session.report(error)
+
+    def _list_files(self) -> None:
+        self.files.clear()
+        for path in self._paths():
+            facts = path.stat()
+            size = f"{facts.st_size / 1e6:.1f} MB"
+            item = QTreeWidgetItem([path.name, size, moment_text(facts.st_mtime)])
+            item.setData(0, _PATH, path)
+            item.setToolTip(0, str(path))
+            self.files.addTopLevelItem(item)
+        count = self.files.topLevelItemCount()
+        self._empty.setVisible(not count)
+        self.files.setVisible(bool(count))
+
+    def _paths(self) -> list[Path]:
+        store = self.session.store
+        if store is None or not store.exports_path.is_dir():
+            return []
+        found = [
+            path
+            for pattern in ("*.tif", "*.tiff", "*.png")
+            for path in store.exports_path.rglob(pattern)
+            if not path.name.startswith(".")
+        ]
+        return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
+
+    def _enable(self, _info: object = None) -> None:
+        has_masks = self.base.count() > 0
+        text = "" if has_masks else "Make pseudo masks on the Masks page first."
+        self._missing.setText(text)
+        self._missing.setVisible(bool(text))
+        running = self.session.runs.is_running
+        self.export_button.setEnabled(has_masks and not running)
+        self.only_shown.setVisible(len(self.session.sources) > 1)
+        self.show_button.setEnabled(self.files.currentItem() is not None)
+        self.reveal_button.setEnabled(self.files.topLevelItemCount() > 0)
+
+    def _show(self) -> None:
+        item = self.files.currentItem()
+        if item is not None:
+            self.session.masks.show_file(item.data(0, _PATH))
+
+    def _reveal(self) -> None:
+        item, store = self.files.currentItem(), self.session.store
+        if store is not None:
+            folder = store.exports_path if item is None else item.data(0, _PATH).parent
+            QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder)))

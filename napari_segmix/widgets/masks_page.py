@@ -1,0 +1,106 @@
+"""The fourth page: pseudo masks, their correction, and the segmenter."""
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QWidget
+from superqt import QCollapsible
+
+from napari_segmix.widgets.config_form import ConfigForm
+from napari_segmix.widgets.page import Page, heading, rule
+from napari_segmix.widgets.review_box import ReviewBox
+from napari_segmix.widgets.run_texts import moment_text
+from napari_segmix.widgets.stage_box import StageBox
+from segmix_core.errors import JobError
+
+if TYPE_CHECKING:
+    from qtpy.QtGui import QHideEvent, QShowEvent
+
+    from napari_segmix.session import Session
+
+
+class MasksPage(Page):
+    """Make masks, look through them, train on them, predict."""
+
+    def __init__(self, session: "Session", parent: QWidget | None = None) -> None:
+        super().__init__(session, parent)
+        self.making = StageBox(
+            session,
+            "Make pseudo masks",
+            ["cams", "pseudo-masks"],
+            ConfigForm(
+                ("cams", "pseudo_masks", "machine"), ("pseudo_masks.background",)
+            ),
+            self._has_classifier,
+        )
+        self.review = ReviewBox(session)
+        self.segmenter = StageBox(
+            session,
+            "Train segmenter",
+            ["train-segmenter"],
+            ConfigForm(
+                ("segmenter", "machine"),
+                ("segmenter.epochs", "segmenter.decoder", "segmenter.encoder"),
+            ),
+            self._has_masks,
+        )
+        self.prediction = StageBox(
+            session,
+            "Predict all images",
+            ["predict"],
+            ConfigForm(("predict", "machine")),
+            self._has_segmenter,
+        )
+        self._build()
+        self.listen(session.masks.base_changed, self._on_masks)
+        self._on_masks()
+
+    def _build(self) -> None:
+        self._making_part = _part("Pseudo masks from the labels", self.making)
+        self.column.addWidget(self._making_part)
+        self.column.addWidget(rule())
+        self._review_title = heading("Look and correct")
+        self.column.addWidget(self._review_title)
+        self.column.addWidget(self.review)
+        self.column.addWidget(rule())
+        self.column.addWidget(_part("Segmenter from the masks", self.segmenter))
+        self.column.addWidget(rule())
+        self.column.addWidget(_part("Predict whole slides", self.prediction))
+        self.column.addStretch(1)
+
+    def _on_masks(self) -> None:
+        has_masks = bool(self.session.masks.bases())
+        self.review.setVisible(has_masks)
+        self._review_title.setVisible(has_masks)
+
+    def _has_classifier(self) -> str:
+        return self._need("train", "Train the classifier on the Train page first.")
+
+    def _has_masks(self) -> str:
+        return self._need("pseudo-masks", "Make pseudo masks first.")
+
+    def _has_segmenter(self) -> str:
+        return self._need("train-segmenter", "Train the segmenter first.")
+
+    def _need(self, stage: str, remedy: str) -> str:
+        info = self.session.runs.latest(stage)
+        if info is None:
+            raise JobError(f"a completed run of '{stage}'", "none", remedy)
+        return f"From the run of {moment_text(info.created)}."
+
+    def showEvent(self, event: "QShowEvent") -> None:  # noqa: N802 - Qt's name
+        """Show masks instead of tile labels while the page is open."""
+        super().showEvent(event)
+        self.session.masks.enter()
+
+    def hideEvent(self, event: "QHideEvent") -> None:  # noqa: N802 - Qt's name
+        """Show the tile labels again."""
+        super().hideEvent(event)
+        self.session.masks.leave()
+
+
+def _part(title: str, content: QWidget) -> QCollapsible:
+    part = QCollapsible(title)
+    part.layout().setContentsMargins(0, 0, 0, 0)
+    part.addWidget(content)
+    part.expand(animate=False)
+    return part

@@ -1,0 +1,159 @@
+"""Look through masks, the most doubtful first, and correct them."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QHBoxLayout,
+    QHeaderView,
+    QProgressBar,
+    QTreeWidget,
+    QTreeWidgetItem,
+    QWidget,
+)
+
+from napari_segmix.widgets.brush_palette import BrushPalette
+from napari_segmix.widgets.buttons import primary_button, push_button
+from napari_segmix.widgets.page import Page, hint
+from napari_segmix.widgets.run_texts import moment_text
+from segmix_core.project.records import Review, SourceKind
+
+if TYPE_CHECKING:
+    from napari_segmix.session import Session
+
+_LISTED = 100
+_ROW = Qt.ItemDataRole.UserRole
+_KINDS = {"predict": "Prediction", "pseudo-masks": "Pseudo masks"}
+_REVIEWS = {
+    Review.NONE: ("", "#8a93a0"),
+    Review.ACCEPTED: ("accepted", "#2fbf8f"),
+    Review.CORRECTED: ("corrected", "#5aa9e6"),
+}
+
+
+class ReviewBox(Page):
+    """Masks to look at, a list of tiles, and the brush of the correction window."""
+
+    def __init__(self, session: "Session", parent: QWidget | None = None) -> None:
+        super().__init__(session, parent)
+        self.column.setContentsMargins(0, 0, 0, 0)
+        masks = session.masks
+        self.base = QComboBox()
+        self.base.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.base.activated.connect(self._choose_base)
+        self.overlay = QCheckBox("Show masks")
+        self.overlay.setChecked(True)
+        self.overlay.toggled.connect(masks.set_overlay_visible)
+        self.progress = QProgressBar()
+        self.tree = QTreeWidget()
+        self.next_button = primary_button(
+            "Next doubtful", masks.next_doubtful, "Key N in the correction window"
+        )
+        self.view_button = push_button(
+            "Correct the view", masks.open_view, "Open the part of the slide in view"
+        )
+        self.palette_box = BrushPalette(session)
+        self._build()
+        self._later = QTimer(self, singleShot=True, interval=100)
+        self._later.timeout.connect(self._fill)
+        self.listen(masks.base_changed, self.refresh)
+        self.listen(masks.list_changed, self._later_fill)
+        self.listen(masks.correction.changed, self._show_open)
+        self.refresh()
+
+    def _build(self) -> None:
+        top = QHBoxLayout()
+        top.addWidget(self.base, 1)
+        top.addWidget(self.overlay)
+        self.column.addLayout(top)
+        self.progress.setFormat("")
+        self.column.addWidget(self.progress)
+        self.tree.setColumnCount(3)
+        self.tree.setHeaderLabels(["Tile, most doubtful first", "Doubt", ""])
+        self.tree.setRootIsDecorated(False)
+        self.tree.setUniformRowHeights(True)
+        self.tree.setFixedHeight(170)
+        header = self.tree.header()
+        header.setStretchLastSection(False)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        for column in (1, 2):
+            mode = QHeaderView.ResizeMode.ResizeToContents
+            header.setSectionResizeMode(column, mode)
+        self.tree.itemClicked.connect(self._open_item)
+        self.column.addWidget(self.tree)
+        row = QHBoxLayout()
+        row.addWidget(self.next_button, 1)
+        row.addWidget(self.view_button)
+        self.column.addLayout(row)
+        self.column.addWidget(self.palette_box)
+        self._hint = hint(
+            "Click a tile, or Next doubtful: its mask opens for painting. Every stroke "
+            "is saved at once."
+        )
+        self.column.addWidget(self._hint)
+
+    def refresh(self) -> None:
+        """Show which masks there are and which are chosen."""
+        masks = self.session.masks
+        self.base.clear()
+        for info in masks.bases():
+            text = f"{_KINDS[info.stage]} of {moment_text(info.created)}"
+            self.base.addItem(text, str(info.path))
+        chosen = masks.base
+        self.base.setCurrentIndex(
+            -1 if chosen is None else self.base.findData(str(chosen.path))
+        )
+        source = self.session.active_source
+        self.view_button.setVisible(
+            source is not None and source.kind is SourceKind.SLIDE
+        )
+        self._fill()
+        self._show_open()
+
+    def _later_fill(self) -> None:
+        self._later.start()
+
+    def _fill(self) -> None:
+        masks = self.session.masks
+        accepted, corrected, total = masks.review_counts()
+        self.progress.setMaximum(max(total, 1))
+        self.progress.setValue(accepted + corrected)
+        self.progress.setFormat(
+            f"{accepted} accepted, {corrected} corrected of {total} tiles"
+        )
+        self.tree.clear()
+        for tile in masks.doubtful(_LISTED):
+            text, color = _REVIEWS[tile.review]
+            item = QTreeWidgetItem([tile.name, f"{100 * tile.doubt:.0f} %", text])
+            item.setTextAlignment(1, Qt.AlignmentFlag.AlignRight)
+            item.setForeground(2, QColor(color))
+            item.setData(0, _ROW, tile.row)
+            self.tree.addTopLevelItem(item)
+        self._mark_open()
+
+    def _mark_open(self) -> None:
+        row = self.session.masks.correction.row
+        for i in range(self.tree.topLevelItemCount()):
+            item = self.tree.topLevelItem(i)
+            if row is not None and item.data(0, _ROW) == row:
+                self.tree.setCurrentItem(item)
+                return
+        self.tree.setCurrentItem(None)
+
+    def _show_open(self) -> None:
+        is_open = self.session.masks.correction.is_open
+        self.palette_box.setVisible(is_open)
+        self._hint.setVisible(not is_open)
+        self._mark_open()
+
+    def _open_item(self, item: QTreeWidgetItem) -> None:
+        self.session.masks.open_tile(item.data(0, _ROW))
+
+    def _choose_base(self, _index: int) -> None:
+        self.session.masks.choose_base(Path(self.base.currentData()))

@@ -1,0 +1,65 @@
+"""Words for runs: what they do, how they are, how long they take."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_segmix.run_info import RunInfo
+
+_TITLES = {
+    "train": "Train classifier",
+    "cams": "Compute CAMs",
+    "pseudo-masks": "Make pseudo masks",
+    "train-segmenter": "Train segmenter",
+    "predict": "Predict slides",
+    "export": "Export masks",
+}
+_STATES = {
+    "created": ("not started", "#8a93a0"),
+    "running": ("running", "#5aa9e6"),
+    "completed": ("completed", "#2fbf8f"),
+    "cancelled": ("stopped", "#8a93a0"),
+    "failed": ("failed", "#e5484d"),
+    "interrupted": ("interrupted", "#e69f00"),
+}
+
+
+def stage_title(stage: str) -> str:
+    """Return what a stage does, in words."""
+    return _TITLES.get(stage, stage)
+
+
+def state_text(info: "RunInfo") -> str:
+    """Return how a run is, in a word or two."""
+    text = _STATES[info.state][0]
+    if info.is_running and info.total:
+        text = f"{text}, {100 * info.step // info.total} %"
+    return text
+
+
+def state_color(info: "RunInfo") -> str:
+    """Return a colour "#rrggbb" for how a run is."""
+    return _STATES[info.state][1]
+
+
+def moment_text(seconds: float) -> str:
+    """Return a moment, seconds since the epoch, as short local time."""
+    return f"{datetime.fromtimestamp(seconds):%d %b, %H:%M}"
+
+
+def duration_text(seconds: float) -> str:
+    """Return a duration as "40 s", "3 min" or "2 h 5 min"."""
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def progress_text(info: "RunInfo") -> str:
+    """Return step and time left: "step 12 of 80, 3 min left"."""
+    parts = [f"step {info.step} of {info.total}"] if info.total else ["starting"]
+    if info.seconds_left is not None and info.is_running:
+        parts.append(f"{duration_text(info.seconds_left)} left")
+    return ", ".join(parts)

@@ -1,0 +1,132 @@
+"""The third page: train the classifier, and watch it learn."""
+
+from typing import TYPE_CHECKING, Any, get_args
+
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
+
+from napari_segmix.widgets.choice_row import ChoiceRow
+from napari_segmix.widgets.config_form import ConfigForm
+from napari_segmix.widgets.curves import Curves
+from napari_segmix.widgets.device_badge import DeviceBadge
+from napari_segmix.widgets.page import SPACING, Page, heading, hint, rule
+from napari_segmix.widgets.run_list import RunList
+from napari_segmix.widgets.run_texts import moment_text, stage_title
+from napari_segmix.widgets.stage_box import StageBox
+from segmix_core.config import Method, RunConfig
+from segmix_core.errors import ProjectError
+from segmix_core.project.readiness import check_trainable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from napari_segmix.run_info import RunInfo
+    from napari_segmix.session import Session
+    from segmix_core.events import Event
+
+_METHOD_NAMES = {"cam": "CAM", "seam": "SEAM", "segmix": "SegMix"}
+_METHOD_HINTS = {
+    "cam": "A plain classifier: its maps show what is most typical of a class.",
+    "seam": "CAM whose maps agree between scales of a tile, refined by similar pixels.",
+    "fixed-shuffle": "SEAM that also learns from shuffled tiles, always equally hard.",
+    "segmix": "SEAM that also learns from shuffled tiles, harder as the loss falls.",
+}
+_SECTIONS = ("train", "curriculum", "machine")
+_EVERYDAY = ("train.epochs", "train.batch_size", "train.backbone", "machine.device")
+
+
+class TrainBox(StageBox):
+    """Method and settings of the classifier."""
+
+    def __init__(self, session: "Session", parent: QWidget | None = None) -> None:
+        names = {m: _METHOD_NAMES.get(m, field_text(m)) for m in get_args(Method)}
+        self.method = ChoiceRow(names, _METHOD_HINTS)
+        self.method.value = RunConfig().train.method
+        self._method_hint = hint()
+        form = ConfigForm(_SECTIONS, _EVERYDAY, hidden=("train.method",))
+        super().__init__(
+            session, "Start training", ["train"], form, self._ready, parent
+        )
+        self.column.insertWidget(1, self.method)
+        self.column.insertWidget(2, self._method_hint)
+        self.method.chosen.connect(self._show_hint)
+        self._show_hint()
+
+    def extra_settings(self) -> "Mapping[str, Any]":
+        """See :meth:`StageBox.extra_settings`."""
+        return {"train.method": self.method.value}
+
+    def show_settings(self, content: dict[str, Any]) -> None:
+        """See :meth:`StageBox.show_settings`."""
+        super().show_settings(content)
+        self.method.value = content.get("train", {}).get("method", self.method.value)
+        self._show_hint()
+
+    def _ready(self) -> str:
+        store = self.session.store
+        if store is None:
+            raise ProjectError("a project", "none", "Open a project on the Data page.")
+        check_trainable(store)
+        counts = self.session.label_counts
+        return f"{counts.labelled} of {counts.total} tiles are labelled."
+
+    def _show_hint(self, _method: str = "") -> None:
+        self._method_hint.setText(_METHOD_HINTS.get(self.method.value or "", ""))
+
+
+class TrainPage(Page):
+    """Settings, curves, and the runs of the project."""
+
+    def __init__(self, session: "Session", parent: QWidget | None = None) -> None:
+        super().__init__(session, parent)
+        self.box = TrainBox(session)
+        self.curves = Curves()
+        self.runs = RunList(session)
+        self.outline = QCheckBox("Outline patches that moved to another tile")
+        self.outline.setToolTip("In the layer “Shuffled batch”")
+        self.outline.setChecked(session.pictures.outlines_moved_patches)
+        self.outline.toggled.connect(session.pictures.outline_moved_patches)
+        self._curves_title = heading("Curves")
+        self._curves_hint = hint()
+        self._build()
+        self.runs.settings_wanted.connect(self.box.show_settings)
+        self.listen(session.runs.began, self._on_began)
+        self.listen(session.runs.events, self._on_events)
+        self.listen(session.project_changed, self._on_project)
+        self._on_began(session.runs.current)
+        session.runs.tell_again()
+
+    def _build(self) -> None:
+        top = QHBoxLayout()
+        top.addWidget(heading("Train the classifier"), 1)
+        top.addWidget(DeviceBadge(self.session))
+        self.column.addLayout(top)
+        self.column.addWidget(self.box)
+        self.column.addWidget(rule())
+        curves = QVBoxLayout()
+        curves.setSpacing(SPACING // 2)
+        parts = (self._curves_title, self._curves_hint, self.curves, self.outline)
+        for part in parts:
+            curves.addWidget(part)
+        self.column.addLayout(curves)
+        self.column.addWidget(rule())
+        self.column.addWidget(heading("Runs"))
+        self.column.addWidget(self.runs)
+        self.column.addStretch(1)
+
+    def _on_project(self) -> None:
+        self._on_began(None)
+
+    def _on_began(self, info: "RunInfo | None") -> None:
+        self.curves.clear()
+        text = "The curves of a run appear here while it trains."
+        if info is not None:
+            text = f"{stage_title(info.stage)}, {moment_text(info.created)}"
+        self._curves_hint.setText(text)
+
+    def _on_events(self, events: "list[Event]") -> None:
+        self.curves.add_events(events)
+
+
+def field_text(value: str) -> str:
+    """Return a value of a choice as words: "fixed-shuffle" is "Fixed shuffle"."""
+    return value.replace("-", " ").capitalize()
