@@ -1,5 +1,6 @@
 """Scanner formats, through OpenSlide."""
 
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,9 @@ from segmix_core.errors import SlideError
 from segmix_core.geometry import Box
 from segmix_core.slides.pixels import NotThisFormatError, on_white, sane_mpp, to_rgb
 from segmix_core.slides.slide import RgbArray
+
+_MAX_TILE_PIXELS = 2**27
+"""OpenSlide ends the whole process when it cannot have the memory of a tile."""
 
 
 def open_with_openslide(path: Path) -> "OpenSlideSlide":
@@ -28,9 +32,13 @@ def open_with_openslide(path: Path) -> "OpenSlideSlide":
             raise NotThisFormatError("no scanner format that it knows")
         if vendor == "generic-tiff":
             raise NotThisFormatError("a TIFF of no scanner that it knows")
-        return OpenSlideSlide(path, openslide.OpenSlide(path))
+        handle = openslide.OpenSlide(path)
     except openslide.OpenSlideError as error:
         raise NotThisFormatError(str(error)) from error
+    if _largest_tile(handle) > _MAX_TILE_PIXELS:
+        handle.close()
+        raise NotThisFormatError("a damaged header, with tiles of impossible size")
+    return OpenSlideSlide(path, handle)
 
 
 class OpenSlideSlide:
@@ -63,6 +71,17 @@ class OpenSlideSlide:
     def close(self) -> None:
         """Close the file."""
         self._handle.close()
+
+
+def _largest_tile(handle: openslide.OpenSlide) -> int:
+    sizes = [1]
+    for level in range(handle.level_count):
+        edges = (
+            handle.properties.get(f"openslide.level[{level}].tile-{edge}", "1")
+            for edge in ("width", "height")
+        )
+        sizes.append(prod(int(edge) for edge in edges))
+    return max(sizes)
 
 
 def _mpp(handle: openslide.OpenSlide) -> float | None:

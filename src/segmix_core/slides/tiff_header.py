@@ -1,6 +1,7 @@
 """What the header of a TIFF says: levels, pixel size, and whether we can read it."""
 
 import re
+from math import ceil
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -24,6 +25,7 @@ _COLORS = (
     tifffile.PHOTOMETRIC.PALETTE,
     tifffile.PHOTOMETRIC.YCBCR,
 )
+_MAX_PART_PIXELS = MAX_FLAT_PIXELS
 _DEPTH_REMEDY = (
     "Convert it to 8-bit RGB, for example in QuPath: File > Export images > OME TIFF."
 )
@@ -77,6 +79,15 @@ def check_levels(path: Path, levels: list[tifffile.TiffPage]) -> None:
     """
     page = levels[0]
     _check_pixels(path, page)
+    pixels = page.imagelength * page.imagewidth
+    if len(levels) == 1 and pixels > MAX_FLAT_PIXELS:
+        raise SlideError(
+            f"at most {MAX_FLAT_PIXELS:,} pixels in an image without smaller levels",
+            f"{pixels:,} in {path.name}",
+            "Save it as a pyramidal TIFF (QuPath, or vips tiffsave --pyramid --tile).",
+        )
+    for level in levels:
+        _check_parts(path, level)
     size = path.stat().st_size
     end = max(
         (o + n for level in levels
@@ -88,13 +99,6 @@ def check_levels(path: Path, levels: list[tifffile.TiffPage]) -> None:
             f"{end:,} bytes in {path.name}, as its header says",
             f"{size:,} bytes",
             "The file is cut off: copy it again from its origin.",
-        )
-    pixels = page.imagelength * page.imagewidth
-    if len(levels) == 1 and pixels > MAX_FLAT_PIXELS:
-        raise SlideError(
-            f"at most {MAX_FLAT_PIXELS:,} pixels in an image without smaller levels",
-            f"{pixels:,} in {path.name}",
-            "Save it as a pyramidal TIFF (QuPath, or vips tiffsave --pyramid --tile).",
         )
 
 
@@ -115,6 +119,27 @@ def _check_pixels(path: Path, page: tifffile.TiffPage) -> None:
     color = getattr(page.photometric, "name", str(page.photometric))
     got = f"{page.samplesperpixel} channel(s) of kind {color} in {path.name}"
     raise SlideError("8-bit RGB or grayscale pixels", got, _DEPTH_REMEDY)
+
+
+def segment_shape(page: tifffile.TiffPage) -> tuple[int, int]:
+    """Return height and width of the tiles or strips of a page, in pixels."""
+    if page.is_tiled:
+        return page.tilelength, page.tilewidth
+    return min(page.rowsperstrip, page.imagelength), page.imagewidth
+
+
+def _check_parts(path: Path, page: tifffile.TiffPage) -> None:
+    rows, cols = segment_shape(page)
+    planes = page.samplesperpixel if page.planarconfig == 2 else 1
+    if 0 < rows * cols <= _MAX_PART_PIXELS:
+        down, across = ceil(page.imagelength / rows), ceil(page.imagewidth / cols)
+        if len(page.dataoffsets) == planes * down * across:
+            return
+    raise SlideError(
+        f"an image of {page.imagelength} x {page.imagewidth} pixels in {path.name}",
+        f"{len(page.dataoffsets)} parts of {rows} x {cols}",
+        "The file is damaged: copy it again from its origin.",
+    )
 
 
 def find_mpp(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> float | None:

@@ -19,7 +19,12 @@ from segmix_core.slides.pixels import (
     to_rgb,
 )
 from segmix_core.slides.slide import RgbArray
-from segmix_core.slides.tiff_header import check_levels, find_levels, find_mpp
+from segmix_core.slides.tiff_header import (
+    check_levels,
+    find_levels,
+    find_mpp,
+    segment_shape,
+)
 
 _CACHE_BYTES = 128 * 2**20
 _DAMAGES = (
@@ -99,7 +104,7 @@ class TiffSlide:
         page = self._levels[level]
         samples = page.samplesperpixel
         pixels = np.empty((box.height, box.width, samples), np.uint8)
-        rows, cols = _segment_shape(page)
+        rows, cols = segment_shape(page)
         across = -(-page.imagewidth // cols)
         down = -(-page.imagelength // rows)
         planes = samples if page.planarconfig == 2 else 1
@@ -155,12 +160,6 @@ class TiffSlide:
             file.seek(offset)
             data: bytes = file.read(count)
             return data
-
-
-def _segment_shape(page: tifffile.TiffPage) -> tuple[int, int]:
-    if page.is_tiled:
-        return page.tilelength, page.tilewidth
-    return min(page.rowsperstrip, page.imagelength), page.imagewidth
 
 
 def _colors(pixels: npt.NDArray[np.uint8], page: tifffile.TiffPage) -> RgbArray:

@@ -3,6 +3,7 @@ import zlib
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from segmix_core.errors import SlideError
@@ -191,3 +192,12 @@ def test_a_file_one_may_not_read_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr("segmix_core.slides.open_slide._READERS", (("Pillow", refuse),))
     with pytest.raises(SlideError, match="Pillow: Permission denied"):
         open_slide(path)
+
+
+def test_impossible_tiles_never_reach_openslide(write_aperio):
+    path = write_aperio()
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        for name in ("TileWidth", "TileLength"):
+            tiff.pages[0].tags[name].overwrite(16384)
+    with pytest.raises(SlideError):
+        open_slide(path).read_level(0, Box(0, 0, 9, 9))

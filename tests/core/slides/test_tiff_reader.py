@@ -271,3 +271,11 @@ def test_the_cache_stays_within_its_bytes(write_pyramid, rgb, monkeypatch):
     assert len(slide._cache) == 3
     np.testing.assert_array_equal(slide.read_level(0, WHOLE), rgb)
     slide.close()
+
+
+def test_parts_that_do_not_make_the_image_are_refused(tmp_path, rgb):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, rgb, photometric="rgb", metadata=None, tile=(64, 64))
+    overwrite_size(path, 300, 820)
+    with pytest.raises(SlideError, match="35 parts of 64 x 64"):
+        open_with_tifffile(path)
