@@ -69,20 +69,20 @@ class PixelCorrelation(nn.Module):
         Tensor
             (B, C, h, w), between the smallest and the largest value of each channel.
         """
-        tokens = self.tokens(images, low, high, seed.shape[-2:])  # (B, D, N)
-        refined = spread(seed.flatten(2), tokens, max_tokens=self.max_tokens)
+        # Half precision would lose the small similarities in the sums over N pixels.
+        with torch.autocast(seed.device.type, enabled=False):
+            tokens = self.tokens(images, low, high, seed.shape[-2:])  # (B, D, N)
+            refined = spread(seed.flatten(2), tokens, max_tokens=self.max_tokens)
         return refined.view_as(seed)
 
     def tokens(
         self, images: Tensor, low: Tensor, high: Tensor, shape: torch.Size
     ) -> Tensor:
         """Return unit vectors (B, D, N), one for each of the N = h * w pixels."""
-        rgb = _resize(images, shape)
-        low = F.relu(self.low(_resize(low.detach(), shape)))
-        high = F.relu(self.high(_resize(high.detach(), shape)))
+        rgb = _resize(images.float(), shape)
+        low = F.relu(self.low(_resize(low.detach().float(), shape)))
+        high = F.relu(self.high(_resize(high.detach().float(), shape)))
         mixed = self.mix(torch.cat([rgb, low, high], dim=1)).flatten(2)
-        # Half precision would lose the small similarities in the sums over N pixels.
-        mixed = mixed.float()
         unit: Tensor = mixed / (mixed.norm(dim=1, keepdim=True) + _EPS)
         return unit
 

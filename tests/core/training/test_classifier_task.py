@@ -249,3 +249,15 @@ def test_tiles_that_are_not_square():
     task = make_task(use_seam=True, strategy="hold")
     result = task.training_step(make_batch(4, size=32, width=48), context(0))
     assert torch.isfinite(result.loss)
+
+
+def test_half_precision_gives_about_the_same_loss():
+    losses = []
+    for enabled in (False, True):
+        task = make_task(use_seam=True, strategy="hold", has_background=True)
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            result = task.training_step(make_batch(), context(0, wants_preview=True))
+        assert result.loss.dtype == torch.float32
+        result.loss.backward()
+        losses.append(result.loss.item())
+    assert losses[1] == pytest.approx(losses[0], rel=0.1)
