@@ -11,7 +11,7 @@ from napari_segmix.executor import Executor, Task
 from napari_segmix.label_edits import PaintMode
 from napari_segmix.layers.gallery import empty_mosaic, fill_mosaic
 from napari_segmix.layers.grid_lines import add_grid, add_mark, move_mark
-from napari_segmix.layers.keys import find_layers, tag
+from napari_segmix.layers.keys import remove_layers, tag
 from napari_segmix.layers.placement import place_gallery, place_slide
 from napari_segmix.layers.tile_layer import TileActions, TileLayer
 from segmix_core.errors import SegmixError
@@ -174,12 +174,11 @@ class SourceView:
         if self._filling is not None:
             self._filling.quit()
         self.tile_layer.disconnect()
+        if self._slide is not None:
+            self._slide.close()
 
     def remove(self) -> None:
         """Remove the layers from the viewer and close the slide."""
-        self.disconnect()
         for role in ROLES:
-            for layer in find_layers(self._viewer, role, source=self._source.id):
-                self._viewer.layers.remove(layer)
-        if self._slide is not None:
-            self._slide.close()
+            remove_layers(self._viewer, role, source=self._source.id)
+        self.disconnect()

@@ -40,8 +40,10 @@ class TileCodes:
         codes = np.full(len(states), UNLABELLED, np.uint16)
         codes[(states != LabelState.UNKNOWN).any(axis=1)] = self._codes[()]
         single = count == 1
-        codes[single] = present[single].argmax(axis=1) + 1
+        codes[single] = np.nonzero(present[single])[1] + 1
         several = np.flatnonzero(count > 1)
+        if len(several) == 0:
+            return codes
         sets, inverse = np.unique(present[several], axis=0, return_inverse=True)
         numbers = [self._code(tuple(np.flatnonzero(row) + 1)) for row in sets]
         codes[several] = np.array(numbers, np.uint16)[inverse.ravel()]

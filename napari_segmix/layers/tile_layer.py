@@ -5,7 +5,7 @@ compared with what was shown, and the difference is told to :class:`TileActions`
 of napari differ by version and tool, the array does not.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -176,10 +176,8 @@ class TileLayer:
         layer = self.layer
         layer.brush_size = 1
         self._take_brush()
-        layer.events.paint.connect(self._on_paint)
-        layer.events.set_data.connect(self._on_data)
-        layer.events.selected_label.connect(self._on_selected)
-        layer.events.mode.connect(self._on_mode)
+        for event, slot in self._slots().items():
+            getattr(layer.events, event).connect(slot)
         layer.mouse_drag_callbacks.append(self._on_drag)
         layer.mouse_move_callbacks.append(self._on_move)
         actions = self._actions
@@ -190,22 +188,26 @@ class TileLayer:
         _bind(layer, "Control-Z", actions, "undo")
         _bind(layer, "Control-Shift-Z", actions, "redo")
 
+    def _slots(self) -> dict[str, Callable[..., None]]:
+        # A polygon tells "paint" before and "labels_update" after its pixels change,
+        # a brush the other way round; undo tells "set_data" only.
+        return {
+            "paint": self._on_data,
+            "labels_update": self._on_data,
+            "set_data": self._on_data,
+            "selected_label": self._on_selected,
+            "mode": self._on_mode,
+        }
+
     def disconnect(self) -> None:
         """Stop listening to the layer, which may live on in the viewer."""
         layer = self.layer
-        layer.events.paint.disconnect(self._on_paint)
-        layer.events.set_data.disconnect(self._on_data)
-        layer.events.selected_label.disconnect(self._on_selected)
-        layer.events.mode.disconnect(self._on_mode)
+        for event, slot in self._slots().items():
+            getattr(layer.events, event).disconnect(slot)
         if self._on_drag in layer.mouse_drag_callbacks:
             layer.mouse_drag_callbacks.remove(self._on_drag)
         if self._on_move in layer.mouse_move_callbacks:
             layer.mouse_move_callbacks.remove(self._on_move)
-
-    def _on_paint(self, _event: object = None) -> None:
-        # A stroke is complete when napari tells of it.
-        self._is_stroking = False
-        self.take_edits()
 
     def _on_data(self, _event: object = None) -> None:
         # While the mouse is down the stroke goes on; one stroke is one journal entry.

@@ -38,7 +38,7 @@ class ChoiceRow(QWidget):
             button.setToolTip((tips or {}).get(value, ""))
             button.setStyleSheet("QPushButton { padding: 4px 6px; }")
             button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-            button.setMinimumWidth(button.fontMetrics().horizontalAdvance(text) + 22)
+            button.setMinimumWidth(button.fontMetrics().horizontalAdvance(text) + 30)
             self._group.addButton(button)
             self._buttons[value] = button
             row.addWidget(button)

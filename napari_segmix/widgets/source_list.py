@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from napari_segmix.session import Session
 
+_NUMBER = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 _ID = Qt.ItemDataRole.UserRole
 _ROW_PX = 24
 _MOST_ROWS = 6
@@ -95,7 +96,7 @@ class SourceList(Page):
             item.setData(0, _ID, source.id)
             item.setToolTip(0, f"{source.path}\nClick to show it in the viewer")
             for column in (1, 2):
-                item.setTextAlignment(column, Qt.AlignmentFlag.AlignRight)
+                item.setTextAlignment(column, _NUMBER)
             self.list.addTopLevelItem(item)
             item.setSelected(active is not None and active.id == source.id)
         rows = min(max(len(sources), 2), _MOST_ROWS)

@@ -1,0 +1,203 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_segmix import session as session_module
+from napari_segmix.layers.keys import find_layer, find_layers
+from napari_segmix.session import Session, session_for
+from segmix_core.errors import ProjectError
+from segmix_core.project.store import ProjectStore
+
+Messages = list[tuple[str, str]]
+
+
+def label(session: Session, row: int, state: list[int]) -> None:
+    session.labelling.set_labels(np.array([row]), np.array([state], np.int8))
+
+
+def test_one_session_a_viewer(make_napari_viewer_proxy) -> None:
+    viewer = make_napari_viewer_proxy()
+    first = session_for(viewer)
+    # Plugins get a new proxy of the viewer each time.
+    again = type(viewer)(viewer.__wrapped__)
+    assert again is not viewer
+    assert session_for(again) is first
+    first.close()
+    first.close()
+    assert first not in session_module._SESSIONS
+
+
+def test_without_a_project_everything_is_empty(session: Session) -> None:
+    assert session.project_path is None
+    assert session.classes == ()
+    assert session.sources == ()
+    assert session.tiles is None
+    assert session.placement is None
+    assert session.label_counts.total == 0
+    with pytest.raises(ProjectError, match="open project"):
+        session.require()
+
+
+def test_verbs_without_a_project_say_what_to_do(
+    session: Session, messages: Messages, slide_file: Path
+) -> None:
+    session.undo()
+    session.add_class("fat")
+    session.intake.add([slide_file])
+    session.intake.import_labels(slide_file)
+    session.labelling.next_unlabelled()
+    session.close_project()
+    assert len(messages) == 4
+    assert all("open" in text for text, _ in messages)
+
+
+def test_a_new_project_is_open(project: Session, tmp_path: Path) -> None:
+    assert project.project_path == tmp_path / "p.segmix"
+    assert [entry.name for entry in project.classes] == ["gland", "stroma", "lymphoid"]
+
+
+def test_a_project_that_cannot_be_opened_leaves_the_open_one(
+    project: Session, messages: Messages, tmp_path: Path
+) -> None:
+    assert not project.open_project(tmp_path / "nothing here")
+    assert messages[-1][1] == "error"
+    assert project.project_path == tmp_path / "p.segmix"
+    assert not project.new_project(tmp_path / "p.segmix", ["gland"])
+
+
+def test_layers_of_a_slide(slide_session: Session) -> None:
+    viewer = slide_session.viewer
+    tiles = find_layer(viewer, "tiles")
+    assert tiles is not None
+    assert tiles.data.shape == (4, 5)
+    assert viewer.layers.selection.active is tiles
+    assert slide_session.placement is not None
+    assert slide_session.placement.unit == "um"
+    image = find_layer(viewer, "image", source=slide_session.sources[0].id)
+    assert image is not None
+    assert np.allclose(image.scale, 0.5)
+
+
+def test_layers_are_found_when_renamed(slide_session: Session) -> None:
+    viewer = slide_session.viewer
+    for layer in viewer.layers:
+        layer.name = "mine"
+    slide_session.close_project()
+    assert len(viewer.layers) == 0
+
+
+def test_layers_of_the_user_stay(slide_session: Session) -> None:
+    own = slide_session.viewer.add_labels(np.zeros((4, 4), int))
+    own.metadata["segmix"] = "not ours"
+    slide_session.close_project()
+    assert list(slide_session.viewer.layers) == [own]
+    assert find_layers(slide_session.viewer, "tiles") == []
+
+
+def test_a_deleted_tile_layer_loses_no_label(slide_session: Session) -> None:
+    label(slide_session, 0, [1, 0, 0])
+    viewer = slide_session.viewer
+    for layer in tuple(viewer.layers):
+        viewer.layers.remove(layer)
+    label(slide_session, 1, [0, 1, 0])
+    slide_session.labelling.go_to(1)
+    slide_session.show_source(slide_session.sources[0].id)
+    layer = find_layer(viewer, "tiles")
+    assert layer is not None
+    assert layer.data[0].tolist() == [0, 1, 2, 0, 0]
+
+
+def test_labels_survive_and_are_shown_on_reopening(slide_session: Session) -> None:
+    label(slide_session, 2, [0, 0, 1])
+    path = slide_session.project_path
+    assert path is not None
+    slide_session.close_project()
+    assert slide_session.open_project(path)
+    assert slide_session.tiles is not None
+    assert slide_session.tiles.labels[2].tolist() == [0, 0, 1]
+    assert slide_session.label_counts.labelled == 1
+    assert slide_session.counts_of(slide_session.sources[0].id).total == 16
+
+
+def test_undo_and_redo_are_the_journals(
+    slide_session: Session, messages: Messages
+) -> None:
+    changes = []
+    slide_session.change_undone.connect(changes.append)
+    label(slide_session, 0, [1, 0, 0])
+    slide_session.undo()
+    assert slide_session.label_counts.labelled == 0
+    layer = find_layer(slide_session.viewer, "tiles")
+    assert layer is not None
+    assert not layer.data.any()
+    slide_session.redo()
+    assert layer.data[0, 1] == 1
+    assert [change.kind for change in changes] == ["labels", "labels"]
+    slide_session.redo()
+    assert messages[-1] == ("Nothing to redo.", "info")
+
+
+def test_undoing_the_source_removes_its_layers(slide_session: Session) -> None:
+    slide_session.undo()
+    assert slide_session.active_source is None
+    assert len(slide_session.viewer.layers) == 0
+    slide_session.redo()
+    assert slide_session.active_source is not None
+
+
+def test_classes_can_be_added_renamed_and_coloured(
+    slide_session: Session, messages: Messages
+) -> None:
+    label(slide_session, 0, [1, 1, 0])
+    slide_session.add_class("fat")
+    slide_session.rename_class(1, "crypt")
+    slide_session.recolor_class(1, "#123456")
+    assert [entry.name for entry in slide_session.classes][::3] == ["crypt", "fat"]
+    layer = find_layer(slide_session.viewer, "tiles")
+    assert layer is not None
+    color = layer.colormap.color_dict[1]
+    assert np.allclose(color[:3], np.array([0x12, 0x34, 0x56]) / 255)
+    slide_session.rename_class(1, "stroma")
+    assert messages[-1][1] == "error"
+    slide_session.undo()
+    slide_session.undo()
+    assert slide_session.classes[0].name == "gland"
+
+
+def test_an_edit_from_elsewhere_fails_softly(
+    slide_session: Session, messages: Messages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: ProjectStore, ids: object, states: object) -> None:
+        raise ProjectError("room on the disk", "none", "Free some.")
+
+    monkeypatch.setattr(ProjectStore, "set_labels", refuse)
+    layer = find_layer(slide_session.viewer, "tiles")
+    assert layer is not None
+    layer.paint((0, 1), 1)
+    assert messages[-1] == (
+        "Expected room on the disk, but got none. Free some.",
+        "error",
+    )
+    assert not layer.data.any()
+
+
+def test_a_missing_slide_is_told_and_its_labels_are_shown(
+    slide_session: Session, slide_file: Path, messages: Messages
+) -> None:
+    path = slide_session.project_path
+    assert path is not None
+    slide_session.close_project()
+    slide_file.unlink()
+    slide_session.open_project(path)
+    assert [level for _, level in messages].count("error") == 1
+    assert find_layer(slide_session.viewer, "image") is None
+    assert find_layer(slide_session.viewer, "tiles") is not None
+
+
+def test_errors_that_are_not_ours_are_unexpected(
+    session: Session, messages: Messages, caplog: pytest.LogCaptureFixture
+) -> None:
+    session.report(KeyError("x"))
+    assert messages == [("Unexpected error: 'x'", "error")]
+    assert "Unexpected error" in caplog.text
