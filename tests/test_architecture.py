@@ -58,7 +58,12 @@ def _paths(text: str) -> set[str]:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_paths_named_in_documents_exist(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
-    known = (ROOT, document.parent, ROOT / "src" / "segmix_core", ROOT / "napari_segmix")
+    known = (
+        ROOT,
+        document.parent,
+        ROOT / "src" / "segmix_core",
+        ROOT / "napari_segmix",
+    )
     missing = {
         path
         for path in _paths(text)
@@ -70,7 +75,7 @@ def test_paths_named_in_documents_exist(document: Path) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_commands_named_in_documents_exist(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
-    commands = getattr(get_command(app), "commands")
+    commands = get_command(app).commands
     named = set(re.findall(r"(?:^|`)segmix ([a-z][a-z-]+)", text, flags=re.MULTILINE))
     assert named <= set(commands)
     targets = set(re.findall(r"`make ([a-z]+)`", text))

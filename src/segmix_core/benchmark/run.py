@@ -19,7 +19,6 @@ from segmix_core.config import Method, RunConfig
 from segmix_core.errors import ConfigError
 from segmix_core.inference.cam_maps import cam_maps
 from segmix_core.models.cam_classifier import CamClassifier
-from segmix_core.models.checkpoint import load_checkpoint
 from segmix_core.stages.train import Preparation, fit_classifier
 from segmix_core.training.device import resolve_device
 from segmix_core.training.task import Listener
@@ -99,10 +98,8 @@ def run_method(
     with TemporaryDirectory() as folder:
         preparation = Preparation(edge, protocol.label_names, Path(folder))
         result, model = fit_classifier(samples, preparation, config, listener)
-        if result.reason != "completed":
-            return None
-        # The loop ends with the weights of its last step; these are the averaged ones.
-        load_checkpoint(preparation.checkpoints / "last").load_into(model)
+    if result.reason != "completed":
+        return None
     maps_of = _maps_of(protocol.folder, model, config)
     threshold = protocol.fit_threshold(maps_of)
     scores = score(protocol, maps_of, threshold or 0.0)

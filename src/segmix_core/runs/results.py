@@ -108,7 +108,7 @@ def save_tiles(run: Path, columns: Mapping[str, npt.ArrayLike]) -> None:
     """Store columns about tiles; ``tile_ids`` says which."""
     write_atomically(
         run / "tiles.npz",
-        lambda file: np.savez(file, **dict(columns)),
+        lambda file: np.savez(file, allow_pickle=False, **dict(columns)),
     )
 
 

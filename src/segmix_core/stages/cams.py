@@ -39,7 +39,7 @@ def compute_cams(job: Job) -> dict[str, Any]:
         cells = -(-edge // model.stride)
         count, classes = len(tiles), model.num_classes
         cams = create_cams(job.run, count, classes, (cells, cells))
-        columns = {
+        columns: dict[str, npt.NDArray[Any]] = {
             "tile_ids": tiles.ids,
             "probabilities": np.zeros((count, classes), np.float32),
             "scales": np.zeros(count, np.float32),

@@ -93,8 +93,7 @@ class _Maps:
 
     def probabilities(self, tile_id: int) -> npt.NDArray[np.float32]:
         """Return (C,) in 0..1."""
-        found: npt.NDArray[np.float32] = self._columns["probabilities"]
-        return found[self._rows[tile_id]]
+        return np.asarray(self._columns["probabilities"][self._rows[tile_id]])
 
     def _read(self, row: int) -> npt.NDArray[np.uint8]:
         # Decoding a chunk for each of its tiles would be hundreds of times the work.
