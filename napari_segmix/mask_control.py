@@ -29,6 +29,8 @@ from segmix_core.project.records import UNTOUCHED, Change, Review, SourceKind
 from segmix_core.runs import RunState
 
 if TYPE_CHECKING:
+    from napari.layers import Layer
+
     from napari_segmix.run_info import RunInfo
     from napari_segmix.session import Session
 
@@ -58,9 +60,11 @@ class MaskControl:
         self._shown: Shown | None = None
         self._list: ReviewList | None = None
         self._is_entered = False
+        self._hidden: list[Layer] = []
         self.correction = CorrectionControl(session, self._keys)
         self.correction.opened.connect(self._blank_overlay)
         self.correction.closed.connect(self.paste)
+        session.project_changed.connect(self._on_project)
         session.active_source_changed.connect(self._on_source)
         session.classes_changed.connect(self._on_classes)
         session.change_undone.connect(self._on_undone)
@@ -91,16 +95,18 @@ class MaskControl:
         self.base_changed.emit()
 
     def enter(self) -> None:
-        """Hide the tile labels and show masks, the newest where none was chosen."""
+        """Show masks, the newest by default, and hide what would cover them."""
         self._is_entered = True
-        self._show_tile_labels(visible=False)
+        self._uncover()
         if self._base is None and (bases := self.bases()):
             self.choose_base(bases[0].path)
 
     def leave(self) -> None:
-        """Show the tile labels again."""
+        """Show the tile labels and CAMs again."""
         self._is_entered = False
-        self._show_tile_labels(visible=True)
+        for layer in self._hidden:
+            layer.visible = True
+        self._hidden.clear()
 
     def show_file(self, path: Path) -> None:
         """Show an exported mask over its image, if that is in the shown source."""
@@ -227,9 +233,12 @@ class MaskControl:
     def _base_path(self) -> Path | None:
         return None if self._base is None else self._base.path
 
-    def _show_tile_labels(self, *, visible: bool) -> None:
-        for layer in find_layers(self._session.viewer, "tiles"):
-            layer.visible = visible
+    def _uncover(self) -> None:
+        for role in ("tiles", "cam"):
+            for layer in find_layers(self._session.viewer, role):
+                if layer.visible:
+                    layer.visible = False
+                    self._hidden.append(layer)
 
     def _keys(self) -> dict[str, Callable[[], object]]:
         session = self._session
@@ -242,22 +251,24 @@ class MaskControl:
 
     # ---- what happens elsewhere ---------------------------------------------------
 
+    def _on_project(self) -> None:
+        self._base = None
+        self.base_changed.emit()
+
     def _on_source(self) -> None:
         session = self._session
         self.correction.forget()
         self._overlay.remove()
         source, tiles, place = session.active_source, session.tiles, session.placement
         self._shown = self._list = None
-        if session.store is None:
-            self._base = None
-        elif source is not None and tiles is not None and place is not None:
+        if session.store and source and tiles is not None and place is not None:
             images = session.store.images(source.id)
             self._shown = Shown(source.kind, images, tiles, place)
             reviews = session.store.tiles(source.id).reviews
             self._list = ReviewList(self._shown, reviews)
         self._read()
         if self._is_entered:
-            self._show_tile_labels(visible=False)
+            self._uncover()
         self.base_changed.emit()
 
     def _on_classes(self) -> None:

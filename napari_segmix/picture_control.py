@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_segmix._compat import camera
+from napari_segmix.layers.keys import find_layer
 from napari_segmix.layers.mosaics import Bytes, Mosaic, cam_mosaic, shuffled_mosaic
 from napari_segmix.layers.placement import Placement
 from napari_segmix.layers.preview_layers import (
+    SHUFFLED,
     color_cams,
     remove_previews,
     show_cams,
@@ -28,6 +31,7 @@ Pictures = dict[str, tuple[int, dict[str, Any]]]
 _MOST_TILES = 20_000
 """Tiles whose CAMs are shown; of more, every k-th."""
 _BRIGHT_PERCENT = 98.0
+_BATCH_ON_SCREEN_PX = 640.0
 
 
 class PictureControl:
@@ -40,6 +44,7 @@ class PictureControl:
         session.runs.previews.connect(self._on_previews)
         session.runs.began.connect(self._on_began)
         session.runs.ended.connect(self._on_ended)
+        session.project_changed.connect(self.clear)
         session.active_source_changed.connect(self._on_source)
         session.classes_changed.connect(self._on_classes)
 
@@ -52,6 +57,18 @@ class PictureControl:
         """Frame the patches of the shuffled batch that came from another tile."""
         self._outlines = wanted
         self._show_shuffled()
+
+    def look_at_batch(self) -> None:
+        """Move the view to the shuffled batch."""
+        layer = find_layer(self._session.viewer, SHUFFLED)
+        if layer is None:
+            self._session.say("There is no shuffled batch yet: train with a shuffle.")
+            return
+        layer.visible = True
+        low, high = layer.extent.world[:, -2:]
+        view = camera(self._session.viewer)
+        view.center = (view.center[0], *((low + high) / 2))
+        view.zoom = _BATCH_ON_SCREEN_PX / float(max(high - low))
 
     def clear(self) -> None:
         """Remove the pictures from the viewer; the next ones come by themselves."""
@@ -119,9 +136,6 @@ class PictureControl:
 
     def _on_source(self) -> None:
         remove_previews(self._session.viewer)
-        if self._session.store is None:
-            self._newest.clear()
-            return
         self._show_shuffled()
         self._show_cams()
 

@@ -33,6 +33,9 @@ class BrushPalette(Page):
         self.accept_button = primary_button(
             "Accept, next", session.masks.accept, "The mask is right now (key A)"
         )
+        self.skip_button = push_button(
+            "Skip", session.masks.next_doubtful, "Go to the next tile (key N)"
+        )
         self.close_button = push_button("Close", session.masks.correction.close)
         self._build()
         self.listen(session.classes_changed, self.refresh)
@@ -45,6 +48,7 @@ class BrushPalette(Page):
         self.column.addLayout(self._grid)
         row = QHBoxLayout()
         row.addWidget(self.accept_button, 1)
+        row.addWidget(self.skip_button)
         row.addWidget(self.close_button)
         self.column.addLayout(row)
         self.column.addWidget(
@@ -59,6 +63,7 @@ class BrushPalette(Page):
         for button in self._group.buttons():
             self._group.removeButton(button)
             self._grid.removeWidget(button)
+            button.hide()
             button.deleteLater()
         choices = [
             (c.index, f"{c.index}  {c.name}", c.color) for c in self.session.classes
@@ -84,3 +89,4 @@ class BrushPalette(Page):
         row = masks.correction.row
         self._title.setText("The view" if row is None else masks.tile_name(row))
         self.accept_button.setVisible(row is not None)
+        self.skip_button.setVisible(row is not None)

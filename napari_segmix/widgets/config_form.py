@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
-from magicgui.widgets import Container, create_widget
+from magicgui.widgets import create_widget
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
-from superqt import QCollapsible
+from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 
+from napari_segmix.widgets.page import collapsible
 from segmix_core.config import RunConfig
 from segmix_core.errors import ConfigError
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
 
 _ACRONYMS = {"er": "ER", "ecr": "ECR", "mpp": "MPP"}
+_LABEL_WIDTH = 120
 _LARGEST_INT = 2**31 - 1
 _SMALLEST_SPIN_DEFAULT = 0.05
 """Below it a number is typed: learning rates have no useful step."""
@@ -87,7 +88,6 @@ class ConfigForm(QWidget):
         unknown = set(everyday) - set(self._widgets)
         if unknown:
             raise ValueError(f"Expected fields of {sections}, got {sorted(unknown)}")
-        self._containers: list[Container[ValueWidget[Any]]] = []
         self._error = QLabel(objectName="formError", wordWrap=True)
         self._error.setStyleSheet("color: #e5684f;")
         self._build(sections, everyday)
@@ -154,8 +154,9 @@ class ConfigForm(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         layout.addWidget(self._rows([self._widgets[name] for name in everyday]))
-        advanced = QCollapsible("Advanced")
-        advanced.layout().setContentsMargins(0, 0, 0, 0)
+        content = QWidget()
+        advanced = QVBoxLayout(content)
+        advanced.setContentsMargins(0, 0, 0, 0)
         for section in sections:
             rest = [
                 widget
@@ -167,14 +168,20 @@ class ConfigForm(QWidget):
                 title.setToolTip(_first_sentence(_section_model(section)))
                 advanced.addWidget(title)
                 advanced.addWidget(self._rows(rest))
-        layout.addWidget(advanced)
+        layout.addWidget(collapsible("Advanced", content))
         layout.addWidget(self._error)
 
     def _rows(self, widgets: "list[ValueWidget[Any]]") -> QWidget:
-        rows = Container(widgets=widgets, labels=True)
-        rows.margins = (0, 0, 0, 0)
-        self._containers.append(rows)
-        return rows.native
+        rows = QWidget()
+        layout = QFormLayout(rows)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        for widget in widgets:
+            label = QLabel(widget.label)
+            label.setToolTip(widget.tooltip)
+            label.setMinimumWidth(_LABEL_WIDTH)
+            layout.addRow(label, widget.native)
+        return rows
 
     def _value(self, name: str) -> Any:
         widget = self._widgets[name]

@@ -170,7 +170,9 @@ class Curves(QWidget):
         first, *others = self._panels.values()
         for plot in others:
             plot.setXLink(first)
-        self._panels["shuffle_ratio"].setYRange(0, 1)
+        ratio = self._panels["shuffle_ratio"]
+        ratio.setYRange(0, 1)
+        ratio.getAxis("left").setTicks([[(0, "0"), (0.5, "0.5"), (1, "1")]])
         self._show_panels()
 
     def _show_panels(self) -> None:
@@ -213,14 +215,13 @@ class Curves(QWidget):
                 if panel_of(name) != panel or not len(y):
                     continue
                 if name == "threshold":
-                    parts.append(f"&#9476; threshold {y[-1]:.3g}")
+                    parts.append(f"&#9476;&nbsp;threshold&nbsp;{y[-1]:.3g}")
                     continue
-                label = "" if name == panel else f" {name.replace('_', ' ')}"
+                label = "" if name == panel else f"&nbsp;{_words(name)}"
                 color = self._color(name)
-                parts.append(
-                    f"<span style='color:{color}'>&#9632;</span>{label} {y[-1]:.3g}"
-                )
-            self._titles[panel].setText(f"<b>{text}</b>&nbsp; " + " &nbsp;".join(parts))
+                mark = f"<span style='color:{color}'>&#9632;</span>"
+                parts.append(f"{mark}{label}&nbsp;{y[-1]:.3g}")
+            self._titles[panel].setText(f"<b>{text}</b>&nbsp; " + "&nbsp; ".join(parts))
 
     def _foreground(self) -> QColor:
         return self.palette().color(QPalette.ColorRole.WindowText)
@@ -251,6 +252,11 @@ class Curves(QWidget):
         """Rest while hidden; events are still taken."""
         super().hideEvent(event)
         self._timer.stop()
+
+
+def _words(name: str) -> str:
+    words = name.replace("_", "&nbsp;")
+    return words.upper() if name in ("er", "ecr") else words
 
 
 def panel_of(name: str) -> str:

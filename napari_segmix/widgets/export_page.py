@@ -10,7 +10,6 @@ from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
     QHBoxLayout,
-    QHeaderView,
     QTreeWidget,
     QTreeWidgetItem,
     QWidget,
@@ -19,8 +18,9 @@ from qtpy.QtWidgets import (
 from napari_segmix.run_info import Job
 from napari_segmix.widgets.buttons import primary_button, push_button
 from napari_segmix.widgets.choice_row import ChoiceRow
+from napari_segmix.widgets.lists import fit_height, prepare_list
 from napari_segmix.widgets.page import Page, heading, hint, rule
-from napari_segmix.widgets.run_texts import moment_text
+from napari_segmix.widgets.run_texts import moment_text, size_text
 from segmix_core.config import RunConfig
 from segmix_core.errors import SegmixError
 
@@ -74,7 +74,7 @@ class ExportPage(Page):
             )
         )
         form = QFormLayout()
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow("Masks", self.base)
         form.addRow("Format", self.format)
         self.column.addLayout(form)
@@ -83,14 +83,7 @@ class ExportPage(Page):
         self.column.addWidget(heading("Exported files"))
         self.files.setColumnCount(3)
         self.files.setHeaderHidden(True)
-        self.files.setRootIsDecorated(False)
-        self.files.setFixedHeight(190)
-        header = self.files.header()
-        header.setStretchLastSection(False)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        for column in (1, 2):
-            mode = QHeaderView.ResizeMode.ResizeToContents
-            header.setSectionResizeMode(column, mode)
+        prepare_list(self.files)
         self.files.currentItemChanged.connect(lambda *_: self._enable())
         self.column.addWidget(self._empty)
         self.column.addWidget(self.files)
@@ -133,14 +126,14 @@ class ExportPage(Page):
         self.files.clear()
         for path in self._paths():
             facts = path.stat()
-            size = f"{facts.st_size / 1e6:.1f} MB"
-            item = QTreeWidgetItem([path.name, size, moment_text(facts.st_mtime)])
+            texts = [path.name, size_text(facts.st_size), moment_text(facts.st_mtime)]
+            item = QTreeWidgetItem(texts)
             item.setData(0, _PATH, path)
             item.setToolTip(0, str(path))
             self.files.addTopLevelItem(item)
         count = self.files.topLevelItemCount()
         self._empty.setVisible(not count)
-        self.files.setVisible(bool(count))
+        fit_height(self.files)
 
     def _paths(self) -> list[Path]:
         store = self.session.store

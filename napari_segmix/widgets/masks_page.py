@@ -6,7 +6,7 @@ from qtpy.QtWidgets import QWidget
 from superqt import QCollapsible
 
 from napari_segmix.widgets.config_form import ConfigForm
-from napari_segmix.widgets.page import Page, heading, rule
+from napari_segmix.widgets.page import Page, collapsible, heading, rule
 from napari_segmix.widgets.review_box import ReviewBox
 from napari_segmix.widgets.run_texts import moment_text
 from napari_segmix.widgets.stage_box import StageBox
@@ -50,25 +50,34 @@ class MasksPage(Page):
             ConfigForm(("predict", "machine")),
             self._has_segmenter,
         )
+        self._had_masks: bool | None = None
         self._build()
         self.listen(session.masks.base_changed, self._on_masks)
         self._on_masks()
 
     def _build(self) -> None:
-        self._making_part = _part("Pseudo masks from the labels", self.making)
+        self._segmenter_part = collapsible("Segmenter from the masks", self.segmenter)
+        self._prediction_part = collapsible("Predict whole slides", self.prediction)
+        self._making_part = collapsible("Pseudo masks from the labels", self.making)
         self.column.addWidget(self._making_part)
         self.column.addWidget(rule())
         self._review_title = heading("Look and correct")
         self.column.addWidget(self._review_title)
         self.column.addWidget(self.review)
         self.column.addWidget(rule())
-        self.column.addWidget(_part("Segmenter from the masks", self.segmenter))
+        self.column.addWidget(self._segmenter_part)
         self.column.addWidget(rule())
-        self.column.addWidget(_part("Predict whole slides", self.prediction))
+        self.column.addWidget(self._prediction_part)
         self.column.addStretch(1)
 
     def _on_masks(self) -> None:
         has_masks = bool(self.session.masks.bases())
+        if has_masks is not self._had_masks:
+            # What comes next is open; the rest is one click away.
+            self._had_masks = has_masks
+            _set_open(self._making_part, not has_masks)
+            _set_open(self._segmenter_part, False)
+            _set_open(self._prediction_part, False)
         self.review.setVisible(has_masks)
         self._review_title.setVisible(has_masks)
 
@@ -98,9 +107,8 @@ class MasksPage(Page):
         self.session.masks.leave()
 
 
-def _part(title: str, content: QWidget) -> QCollapsible:
-    part = QCollapsible(title)
-    part.layout().setContentsMargins(0, 0, 0, 0)
-    part.addWidget(content)
-    part.expand(animate=False)
-    return part
+def _set_open(part: QCollapsible, is_open: bool) -> None:
+    if is_open:
+        part.expand(animate=False)
+    else:
+        part.collapse(animate=False)

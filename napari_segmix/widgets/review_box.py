@@ -9,7 +9,6 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QHBoxLayout,
-    QHeaderView,
     QProgressBar,
     QTreeWidget,
     QTreeWidgetItem,
@@ -18,6 +17,7 @@ from qtpy.QtWidgets import (
 
 from napari_segmix.widgets.brush_palette import BrushPalette
 from napari_segmix.widgets.buttons import primary_button, push_button
+from napari_segmix.widgets.lists import fit_height, prepare_list
 from napari_segmix.widgets.page import Page, hint
 from napari_segmix.widgets.run_texts import moment_text
 from segmix_core.project.records import Review, SourceKind
@@ -76,15 +76,7 @@ class ReviewBox(Page):
         self.column.addWidget(self.progress)
         self.tree.setColumnCount(3)
         self.tree.setHeaderLabels(["Tile, most doubtful first", "Doubt", ""])
-        self.tree.setRootIsDecorated(False)
-        self.tree.setUniformRowHeights(True)
-        self.tree.setFixedHeight(170)
-        header = self.tree.header()
-        header.setStretchLastSection(False)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        for column in (1, 2):
-            mode = QHeaderView.ResizeMode.ResizeToContents
-            header.setSectionResizeMode(column, mode)
+        prepare_list(self.tree)
         self.tree.itemClicked.connect(self._open_item)
         self.column.addWidget(self.tree)
         row = QHBoxLayout()
@@ -135,6 +127,7 @@ class ReviewBox(Page):
             item.setForeground(2, QColor(color))
             item.setData(0, _ROW, tile.row)
             self.tree.addTopLevelItem(item)
+        fit_height(self.tree)
         self._mark_open()
 
     def _mark_open(self) -> None:
@@ -150,6 +143,7 @@ class ReviewBox(Page):
         is_open = self.session.masks.correction.is_open
         self.palette_box.setVisible(is_open)
         self._hint.setVisible(not is_open)
+        self.next_button.setVisible(not is_open)
         self._mark_open()
 
     def _open_item(self, item: QTreeWidgetItem) -> None:

@@ -7,7 +7,6 @@ from qtpy.QtCore import Qt, QTimer, QUrl, Signal
 from qtpy.QtGui import QColor, QDesktopServices, QFontDatabase, QGuiApplication
 from qtpy.QtWidgets import (
     QHBoxLayout,
-    QHeaderView,
     QLabel,
     QPlainTextEdit,
     QTreeWidget,
@@ -16,6 +15,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_segmix.widgets.buttons import push_button
+from napari_segmix.widgets.lists import fit_height, prepare_list
 from napari_segmix.widgets.page import Page, hint
 from napari_segmix.widgets.run_texts import (
     moment_text,
@@ -78,15 +78,7 @@ class RunList(Page):
     def _build(self) -> None:
         self.tree.setColumnCount(3)
         self.tree.setHeaderHidden(True)
-        self.tree.setRootIsDecorated(False)
-        self.tree.setUniformRowHeights(True)
-        self.tree.setFixedHeight(150)
-        header = self.tree.header()
-        header.setStretchLastSection(False)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        for column in (1, _STATE_COLUMN):
-            mode = QHeaderView.ResizeMode.ResizeToContents
-            header.setSectionResizeMode(column, mode)
+        prepare_list(self.tree)
         self.tree.currentItemChanged.connect(lambda *_: self._show_selected())
         font = QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont)
         font.setPointSizeF(font.pointSizeF() * 0.85)
@@ -137,7 +129,7 @@ class RunList(Page):
         for info in infos:
             self.tree.addTopLevelItem(_item(info))
         self._empty.setVisible(not infos)
-        self.tree.setVisible(bool(infos))
+        fit_height(self.tree)
         if infos:
             self.select(chosen.path if chosen else infos[0].path)
         self._show_selected()

@@ -57,6 +57,11 @@ def duration_text(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
+def size_text(size: int) -> str:
+    """Return a size in bytes as "12 kB" or "3.4 MB"."""
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{max(1, round(size / 1e3))} kB"
+
+
 def progress_text(info: "RunInfo") -> str:
     """Return step and time left: "step 12 of 80, 3 min left"."""
     parts = [f"step {info.step} of {info.total}"] if info.total else ["starting"]

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
 
+from napari_segmix.widgets.buttons import push_button
 from napari_segmix.widgets.choice_row import ChoiceRow
 from napari_segmix.widgets.config_form import ConfigForm
 from napari_segmix.widgets.curves import Curves
@@ -23,7 +24,12 @@ if TYPE_CHECKING:
     from napari_segmix.session import Session
     from segmix_core.events import Event
 
-_METHOD_NAMES = {"cam": "CAM", "seam": "SEAM", "segmix": "SegMix"}
+_METHOD_NAMES = {
+    "cam": "CAM",
+    "seam": "SEAM",
+    "fixed-shuffle": "Fixed",
+    "segmix": "SegMix",
+}
 _METHOD_HINTS = {
     "cam": "A plain classifier: its maps show what is most typical of a class.",
     "seam": "CAM whose maps agree between scales of a tile, refined by similar pixels.",
@@ -38,7 +44,7 @@ class TrainBox(StageBox):
     """Method and settings of the classifier."""
 
     def __init__(self, session: "Session", parent: QWidget | None = None) -> None:
-        names = {m: _METHOD_NAMES.get(m, field_text(m)) for m in get_args(Method)}
+        names = {m: _METHOD_NAMES.get(m, m) for m in get_args(Method)}
         self.method = ChoiceRow(names, _METHOD_HINTS)
         self.method.value = RunConfig().train.method
         self._method_hint = hint()
@@ -81,10 +87,17 @@ class TrainPage(Page):
         self.box = TrainBox(session)
         self.curves = Curves()
         self.runs = RunList(session)
-        self.outline = QCheckBox("Outline patches that moved to another tile")
-        self.outline.setToolTip("In the layer “Shuffled batch”")
+        self.outline = QCheckBox("Outline moved patches")
+        self.outline.setToolTip(
+            "In the layer “Shuffled batch”: patches that come from another tile"
+        )
         self.outline.setChecked(session.pictures.outlines_moved_patches)
         self.outline.toggled.connect(session.pictures.outline_moved_patches)
+        self.go_button = push_button(
+            "Go to the batch",
+            session.pictures.look_at_batch,
+            "Move the view to the shuffled batch, right of the images",
+        )
         self._curves_title = heading("Curves")
         self._curves_hint = hint()
         self._build()
@@ -104,9 +117,12 @@ class TrainPage(Page):
         self.column.addWidget(rule())
         curves = QVBoxLayout()
         curves.setSpacing(SPACING // 2)
-        parts = (self._curves_title, self._curves_hint, self.curves, self.outline)
-        for part in parts:
+        for part in (self._curves_title, self._curves_hint, self.curves):
             curves.addWidget(part)
+        batch = QHBoxLayout()
+        batch.addWidget(self.outline, 1)
+        batch.addWidget(self.go_button)
+        curves.addLayout(batch)
         self.column.addLayout(curves)
         self.column.addWidget(rule())
         self.column.addWidget(heading("Runs"))
@@ -125,8 +141,3 @@ class TrainPage(Page):
 
     def _on_events(self, events: "list[Event]") -> None:
         self.curves.add_events(events)
-
-
-def field_text(value: str) -> str:
-    """Return a value of a choice as words: "fixed-shuffle" is "Fixed shuffle"."""
-    return value.replace("-", " ").capitalize()

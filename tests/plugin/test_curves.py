@@ -91,8 +91,8 @@ def test_events_become_curves_and_titles(curves, qtbot):
     assert curves.series("patch_size").points()[1].tolist() == [32.0]
     assert curves.series("threshold").points()[1].tolist() == [1.2]
     qtbot.waitUntil(lambda: curves.is_panel_visible("patch_size"), timeout=1000)
-    assert "threshold 1.2" in curves.title("loss")
-    assert "plain 0.5" in curves.title("loss")
+    assert "threshold&nbsp;1.2" in curves.title("loss")
+    assert "plain&nbsp;0.5" in curves.title("loss")
     assert not curves.is_panel_visible("score")
 
 
