@@ -88,6 +88,14 @@ def slide_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def bare_slide(tmp_path: Path) -> Path:
+    """A slide that does not say its pixel size."""
+    path = tmp_path / "bare.tif"
+    tifffile.imwrite(path, pink(200, 200), photometric="rgb", tile=(64, 64))
+    return path
+
+
+@pytest.fixture
 def tile_folder(tmp_path: Path) -> Path:
     """Seven tile images, one of them smaller."""
     folder = tmp_path / "tiles"

@@ -1,0 +1,115 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_segmix.session import Session
+
+TILE_PX = 64
+Messages = list[tuple[str, str]]
+
+
+def test_a_slide_is_added_and_shown(slide_session: Session) -> None:
+    assert [source.name for source in slide_session.sources] == ["slide.tif"]
+    assert slide_session.active_source is not None
+    assert slide_session.busy == ""
+
+
+def test_the_new_source_is_shown_instead_of_the_old(
+    slide_session: Session, tile_folder: Path
+) -> None:
+    slide_session.intake.add([tile_folder])
+    assert slide_session.active_source is not None
+    assert slide_session.active_source.name == slide_session.sources[1].name
+    assert len(slide_session.viewer.layers) == 4
+
+
+def test_adding_twice_is_refused(
+    slide_session: Session, slide_file: Path, messages: Messages
+) -> None:
+    slide_session.intake.add([slide_file], tile_px=TILE_PX)
+    assert messages[-1][1] == "error"
+    assert len(slide_session.sources) == 1
+
+
+def test_an_unreadable_file_is_told_by_adding(
+    project: Session, tmp_path: Path, messages: Messages
+) -> None:
+    broken = tmp_path / "broken.svs"
+    broken.write_bytes(b"nothing")
+    project.intake.add([broken])
+    assert messages[-1][1] == "error"
+    assert "broken.svs" in messages[-1][0]
+
+
+def test_a_slide_without_pixel_size_asks_first(
+    project: Session, bare_slide: Path
+) -> None:
+    asked = []
+    project.intake.mpp_needed.connect(lambda paths, options: asked.append(options))
+    project.intake.add([bare_slide], tile_px=TILE_PX)
+    assert asked == [{"tile_px": TILE_PX}]
+    assert project.sources == ()
+    assert project.intake.last_mpp is None
+    project.intake.add([bare_slide], slide_mpp=0.25, **asked[0])
+    assert project.store is not None
+    assert project.store.images()[0].mpp == 0.25
+    assert project.intake.last_mpp == 0.25
+
+
+def test_a_pixel_size_may_stay_unknown(project: Session, bare_slide: Path) -> None:
+    project.intake.add([bare_slide], asks_mpp=False, tile_px=TILE_PX)
+    assert project.placement is not None
+    assert project.placement.unit == "pixel"
+    assert project.intake.last_mpp is None
+
+
+def test_small_images_are_not_asked(project: Session, tile_folder: Path) -> None:
+    files = sorted(tile_folder.iterdir())
+    project.intake.add(files)
+    assert project.tiles is not None
+    assert len(project.tiles) == 7
+
+
+def test_labels_are_imported_and_drawn(
+    project: Session, tile_folder: Path, tmp_path: Path, messages: Messages
+) -> None:
+    project.intake.add([tile_folder])
+    file = tmp_path / "labels.csv"
+    file.write_text(
+        "filename,is_gland,is_stroma,is_lymphoid\ntile0.png,1,0,0\ntile6.png,0,1,1\n",
+        encoding="utf-8",
+    )
+    project.intake.import_labels(file)
+    assert project.tiles is not None
+    assert project.tiles.labels[[0, 6]].tolist() == [[1, 0, 0], [0, 1, 1]]
+    assert project.view is not None
+    assert np.count_nonzero(project.view.tile_layer.layer.data) == 2
+    assert "2 tiles" in messages[-1][0]
+    file.write_text("filename,is_fat\ntile0.png,1\n", encoding="utf-8")
+    project.intake.import_labels(file)
+    assert messages[-1][1] == "error"
+
+
+def test_the_sample_is_made_once(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_segmix import intake_control
+    from napari_segmix.sample_project import prepare_sample
+
+    made = []
+
+    def small(folder: Path) -> Path:
+        made.append(folder)
+        return prepare_sample(folder, size=512)
+
+    monkeypatch.setattr(intake_control, "prepare_sample", small)
+    monkeypatch.setattr(intake_control, "sample_folder", lambda: tmp_path / "cache")
+    session.intake.open_sample()
+    assert session.label_counts.labelled > 0
+    session.labelling.clear(np.array([0]))
+    left = session.label_counts
+    session.close_project()
+    session.intake.open_sample()
+    assert session.label_counts == left
+    assert len(made) == 2
