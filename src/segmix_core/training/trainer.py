@@ -295,4 +295,6 @@ class _Fitting:
     def _result(self, reason: EndReason) -> FitResult:
         trainee = self.trainee
         trainee.task.module.load_state_dict(trainee.predicting)
+        # A process that leaves early would cut off what others still receive.
+        self.fabric.barrier()
         return FitResult(reason, trainee.step, self.total_steps, trainee.scores)

@@ -14,13 +14,15 @@ SCRIPT = Path(__file__).with_name("two_processes.py")
 @pytest.mark.skipif(sys.platform == "win32", reason="torchrun needs gloo on a socket")
 def test_two_processes_train_like_one(tmp_path: Path) -> None:
     starter = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    subprocess.run(
+    done = subprocess.run(
         [*starter, "--nproc_per_node=2", str(SCRIPT), str(tmp_path), "2"],
-        check=True,
+        check=False,
         capture_output=True,
+        encoding="utf-8",
         timeout=200,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
+    assert done.returncode == 0, done.stderr
     runpy.run_path(str(SCRIPT))["main"](tmp_path, 1)
     first, second, alone = (
         load_file(tmp_path / f"{name}.safetensors") for name in ("2-0", "2-1", "1-0")

@@ -92,6 +92,8 @@ def main(folder: Path, processes: int) -> None:
     )
     tensors = {**task.module.state_dict(), "step": torch.tensor(result.step)}
     save_file(tensors, folder / f"{processes}-{rank}.safetensors")
+    if processes > 1:
+        torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":
