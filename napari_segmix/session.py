@@ -79,10 +79,6 @@ class Session(Notices):
         :class:`PictureControl`: shuffled batches and CAMs of runs as layers.
     masks
         :class:`MaskControl`: mask overlay, correction window and review.
-    pictures
-        :class:`PictureControl`: shuffled batch and CAMs of runs.
-    masks
-        :class:`MaskControl`: mask overlay, correction window and review.
     """
 
     project_changed = Signal()
@@ -111,8 +107,6 @@ class Session(Notices):
         self.intake = IntakeControl(self)
         self.labelling = Labelling(self)
         self.runs = RunControl(_launch_as_preferred)
-        self.pictures = PictureControl(self)
-        self.masks = MaskControl(self)
         self.pictures = PictureControl(self)
         self.masks = MaskControl(self)
 
