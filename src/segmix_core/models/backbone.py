@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-import timm
 from torch import Tensor, nn
 
 from segmix_core.errors import ConfigError
@@ -80,6 +79,10 @@ class TimmBackbone(nn.Module):
     """
 
     def __init__(self, name: str, *, pretrained: bool = False) -> None:
+        # Imported late, here and below: it takes longer to load than torch, and the
+        # small backbone needs none of it.
+        import timm
+
         super().__init__()
         self.stride, channels, self.network = _create_network(name, pretrained)
         self.low_channels, self.high_channels = channels
@@ -140,6 +143,8 @@ def keep_statistics(module: nn.Module) -> Iterator[None]:
 def _create_network(
     name: str, pretrained: bool
 ) -> tuple[int, tuple[int, int], nn.Module]:
+    import timm
+
     if not timm.is_model(name):
         raise ConfigError(
             "'small' or the name of a timm model as backbone",
@@ -165,6 +170,8 @@ def _create_network(
 
 
 def _load(name: str, stride: int) -> nn.Module:
+    import timm
+
     try:
         network: nn.Module = timm.create_model(
             name, pretrained=True, features_only=True, output_stride=stride

@@ -1,8 +1,8 @@
 import pytest
+import timm
 import torch
 
 from segmix_core.errors import ConfigError
-from segmix_core.models import backbone
 from segmix_core.models.backbone import SmallBackbone, keep_statistics, make_backbone
 
 
@@ -42,14 +42,14 @@ def test_small_has_no_published_weights():
 
 @pytest.mark.parametrize("error", [OSError("no net\nmore"), RuntimeError("no net")])
 def test_weights_that_cannot_be_had(monkeypatch, error):
-    create = backbone.timm.create_model
+    create = timm.create_model
 
     def offline(name, *, pretrained=False, **settings):
         if pretrained:
             raise error
         return create(name, **settings)
 
-    monkeypatch.setattr(backbone.timm, "create_model", offline)
+    monkeypatch.setattr(timm, "create_model", offline)
     with pytest.raises(ConfigError, match=r"weights for resnet18, but got no net\."):
         make_backbone("resnet18", pretrained=True)
 
