@@ -1,10 +1,23 @@
 """File > Open Sample > SegMix sample slide."""
 
-from napari_segmix._reader import NO_LAYERS
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_segmix.layers.keys import remove_layers, tag
+
+if TYPE_CHECKING:
+    from napari_segmix.session import Session
+
+_ROLE = "waiting"
+LayerData = tuple[np.ndarray, dict[str, object], str]
 
 
-def open_sample() -> list[tuple[None]]:
-    """Open the dock and, in it, the sample project; drawing it takes seconds once."""
+def open_sample() -> list[LayerData]:
+    """Open the dock and, in it, the sample project; drawing it takes seconds once.
+
+    napari insists on a layer, so it gets an empty one, which goes when the slide comes.
+    """
     from napari import current_viewer
 
     from napari_segmix._commands import open_dock
@@ -13,5 +26,20 @@ def open_sample() -> list[tuple[None]]:
     viewer = current_viewer()
     if viewer is not None:
         open_dock(viewer)
-        session_for(viewer).intake.open_sample()
-    return NO_LAYERS
+        session = session_for(viewer)
+        _remove_when_idle(session)
+        session.intake.open_sample()
+    options: dict[str, object] = {
+        "name": "Opening the sample slide",
+        "metadata": tag(_ROLE),
+    }
+    return [(np.zeros((1, 1), np.uint8), options, "image")]
+
+
+def _remove_when_idle(session: "Session") -> None:
+    def look() -> None:
+        if not session.busy:
+            session.busy_changed.disconnect(look)
+            remove_layers(session.viewer, _ROLE)
+
+    session.busy_changed.connect(look)

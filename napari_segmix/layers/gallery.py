@@ -27,16 +27,24 @@ _SMALL_PITCH_PX = 8
 """Cells of the smallest level, in pixels."""
 
 
-def empty_mosaic(placement: Placement) -> list[RgbArray]:
-    """Return the levels of the mosaic, (H, W, 3) each, largest first, all grey.
+def empty_mosaic(
+    placement: Placement, background: tuple[float, ...] = (0.0, 0.0, 0.0)
+) -> list[RgbArray]:
+    """Return the levels of the mosaic, (H, W, 3) each, largest first.
 
-    Levels halve: where the view is wide, only a small one is drawn.
+    Cells are grey, places without a tile of the colour ``background``, 0..1. Levels
+    halve: where the view is wide, only a small one is drawn.
     """
     levels = []
+    empty = np.argwhere(placement.index_grid() < 0)
+    color = np.rint(255 * np.array(background))
     pitch = int(placement.pitch)
     while True:
         shape = (placement.grid_shape[0] * pitch, placement.grid_shape[1] * pitch, 3)
-        levels.append(np.full(shape, PLACEHOLDER, np.uint8))
+        level = np.full(shape, PLACEHOLDER, np.uint8)
+        for row, col in empty * pitch:
+            level[row : row + pitch, col : col + pitch] = color
+        levels.append(level)
         if pitch <= _SMALL_PITCH_PX or max(shape) <= 1024:
             return levels
         pitch //= 2

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_segmix._compat import camera, scale_bar
+from napari_segmix._compat import camera, canvas_color, scale_bar
 from napari_segmix.executor import Executor, Task
 from napari_segmix.label_edits import PaintMode
 from napari_segmix.layers.gallery import empty_mosaic, fill_mosaic
 from napari_segmix.layers.grid_lines import add_grid, add_mark, move_mark
 from napari_segmix.layers.keys import remove_layers, tag
 from napari_segmix.layers.placement import place_gallery, place_slide
+from napari_segmix.layers.tile_codes import rgb
 from napari_segmix.layers.tile_layer import TileActions, TileLayer
 from segmix_core.errors import SegmixError
 from segmix_core.project.records import (
@@ -101,7 +102,7 @@ class SourceView:
         )
 
     def _add_gallery(self, images: Sequence[ImageRecord], tiles: TileTable) -> None:
-        levels = empty_mosaic(self.placement)
+        levels = empty_mosaic(self.placement, rgb(canvas_color(self._viewer)))
         layer = self._viewer.add_image(
             levels if len(levels) > 1 else levels[0],
             name=self._source.name,

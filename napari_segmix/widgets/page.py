@@ -1,10 +1,11 @@
 """What all pages of the dock share."""
 
 from collections.abc import Callable
-from functools import partial
+from inspect import signature
 from typing import TYPE_CHECKING
-from weakref import WeakMethod
+from weakref import WeakMethod, ref
 
+from qtpy.compat import isalive
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFrame, QLabel, QVBoxLayout, QWidget
 from superqt import QCollapsible
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from napari_segmix.session import Session
 
-QUIET = "#8a93a0"
+QUIET = "#7f8894"
 """Text that steps back; readable on dark and on light themes."""
 MARGIN = 10
 SPACING = 8
@@ -30,27 +31,23 @@ class Page(QWidget):
     def __init__(self, session: "Session", parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.session = session
-        self._heard: list[tuple[SignalInstance, WeakMethod[Callable[..., object]]]] = []
-        self.destroyed.connect(partial(_stop_listening, self._heard))
         self.column = QVBoxLayout(self)
         self.column.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
         self.column.setSpacing(SPACING)
 
     def listen(self, signal: "SignalInstance", slot: Callable[..., object]) -> None:
         """Call ``slot``, a method of this widget, until the widget is destroyed."""
-        signal.connect(slot)
-        self._heard.append((signal, WeakMethod(slot)))
+        reference, owner = WeakMethod(slot), ref(self)
+        count = len(signature(slot).parameters)
 
+        def relay(*values: object) -> None:
+            # Not ended by ``destroyed``: Qt may emit that after Python has freed
+            # what it would call.
+            method = reference()
+            if method is not None and isalive(owner()):
+                method(*values)
 
-def _stop_listening(
-    heard: "list[tuple[SignalInstance, WeakMethod[Callable[..., object]]]]",
-    _destroyed: object = None,
-) -> None:
-    for signal, reference in heard:
-        slot = reference()
-        if slot is not None:
-            signal.disconnect(slot, missing_ok=True)
-    heard.clear()
+        signal.connect(relay, max_args=count)
 
 
 def heading(text: str) -> QLabel:

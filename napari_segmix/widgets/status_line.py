@@ -18,7 +18,7 @@ class StatusLine(Page):
 
     def __init__(self, session: "Session", parent: QWidget | None = None) -> None:
         super().__init__(session, parent)
-        self.column.setContentsMargins(MARGIN, 0, MARGIN, 6)
+        self.column.setContentsMargins(MARGIN, 6, MARGIN, 6)
         self.column.setSpacing(4)
         self._bar = QProgressBar()
         self._bar.setRange(0, 0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_segmix.layers.gallery import PLACEHOLDER, empty_mosaic, fill_mosaic
+from napari_segmix.layers.gallery import empty_mosaic, fill_mosaic
 from napari_segmix.layers.keys import find_layer
 from napari_segmix.session import Session
 from segmix_core.project.records import TileTable
@@ -29,7 +29,7 @@ def test_every_image_is_in_its_cell(folder_session: Session, tile_folder: Path) 
             expected = np.asarray(image).mean(axis=(0, 1))
         assert np.allclose(cell.mean(axis=(0, 1)), expected, atol=2)
     # The last two cells hold no tile.
-    assert (mosaic[2 * 128 :, 128:] == PLACEHOLDER).all()
+    assert (mosaic[2 * 128 :, 128:] == 0).all()
 
 
 def test_smaller_levels_are_means_of_the_larger(folder_session: Session) -> None:
@@ -41,7 +41,7 @@ def test_smaller_levels_are_means_of_the_larger(folder_session: Session) -> None
     assert place is not None
     assert store is not None
     assert tiles is not None
-    levels = [np.full((384 >> i, 384 >> i, 3), PLACEHOLDER, np.uint8) for i in range(3)]
+    levels = [np.zeros((384 >> i, 384 >> i, 3), np.uint8) for i in range(3)]
     list(fill_mosaic(levels, place, store.images(), tiles))
     mean = levels[0].reshape(96, 4, 96, 4, 3).mean(axis=(1, 3))
     assert np.abs(levels[2] - mean).max() <= 2

@@ -13,9 +13,9 @@ from npe2 import PluginManifest
 from PIL import Image
 
 import napari_segmix
-from napari_segmix._reader import NO_LAYERS, get_reader, read_project
+from napari_segmix._reader import get_reader, read_project
 from napari_segmix._writer import write_mask
-from napari_segmix.layers.keys import tag
+from napari_segmix.layers.keys import find_layers, tag
 from napari_segmix.preferences import Preferences, read_preferences
 from napari_segmix.session import session_for
 from segmix_core.errors import ProjectError
@@ -74,23 +74,34 @@ def test_reading_without_a_viewer_says_what_to_do(tmp_path: Path, qtbot: Any) ->
 
 
 def test_the_sample_opens_in_the_dock(
-    make_napari_viewer_proxy: Any, npe2pm: Any, monkeypatch: pytest.MonkeyPatch
+    make_napari_viewer_proxy: Any,
+    npe2pm: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    qtbot: Any,
 ) -> None:
-    from napari_segmix.intake_control import IntakeControl
+    from napari_segmix import intake_control
+    from napari_segmix.sample_project import prepare_sample
 
-    opened = []
-    monkeypatch.setattr(IntakeControl, "open_sample", lambda self: opened.append(self))
+    monkeypatch.setattr(intake_control, "sample_folder", lambda: tmp_path)
+    monkeypatch.setattr(
+        intake_control, "prepare_sample", lambda folder: prepare_sample(folder, 512)
+    )
     viewer = make_napari_viewer_proxy()
     with npe2pm.tmp_plugin(package="napari-segmix"):
         viewer.open_sample("napari-segmix", "slide")
-        assert opened == [session_for(viewer).intake]
-    session_for(viewer).close()
+        assert [layer.name for layer in viewer.layers] == ["Opening the sample slide"]
+        session = session_for(viewer)
+        qtbot.waitUntil(lambda: session.view is not None, timeout=20_000)
+        assert find_layers(viewer, "waiting") == []
+        assert session.label_counts.labelled > 0
+    session.close()
 
 
 def test_the_sample_without_a_viewer_does_nothing(qtbot: Any) -> None:
     from napari_segmix._sample_data import open_sample
 
-    assert open_sample() == NO_LAYERS
+    assert len(open_sample()) == 1
 
 
 MASK = np.array([[0, 1, 2], [255, 2, 1]], np.int64)
