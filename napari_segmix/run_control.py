@@ -22,7 +22,7 @@ from napari_segmix.run_info import (
     run_report,
 )
 from segmix_core.errors import JobError
-from segmix_core.events import Event
+from segmix_core.events import Event, Progress
 from segmix_core.runs import (
     RunFolder,
     RunRequest,
@@ -79,6 +79,7 @@ class RunControl:
         self._waiting: list[Job] = []
         self._is_stopping = False
         self._shows_previews = False
+        self._progress: Progress | None = None
         self._reading = 0
         self._seen_alive: set[Path] = set()
         self._patience = QTimer(singleShot=True, interval=KILL_AFTER_MS)
@@ -87,7 +88,15 @@ class RunControl:
     @property
     def current(self) -> RunInfo | None:
         """The followed run, also after its end; None before the first."""
-        return None if self._folder is None else describe_run(self._folder)
+        if self._folder is None:
+            return None
+        info, news = describe_run(self._folder), self._progress
+        if news is None or not info.is_running:
+            return info
+        # Events come at once, the status a second later.
+        return replace(
+            info, step=news.step, total=news.total, seconds_left=news.seconds_left
+        )
 
     @property
     def is_running(self) -> bool:
@@ -244,6 +253,7 @@ class RunControl:
         self._shows_previews = folder.state() is RunState.RUNNING
         if self._shows_previews:
             self._seen_alive.add(folder.path)
+        self._progress = None
         self.began.emit(describe_run(folder))
         worker = create_worker(follow_run_which_goes_on_without_napari, folder)
         worker.yielded.connect(lambda news: self._on_news(worker, news))
@@ -266,6 +276,8 @@ class RunControl:
 
     def _emit_news(self, events: list[Event], previews: dict[str, Any]) -> None:
         if events:
+            news = [event for event in events if isinstance(event, Progress)]
+            self._progress = news[-1] if news else self._progress
             self.events.emit(events)
             self._tell()
         if previews and self._shows_previews:

@@ -210,8 +210,7 @@ def _explanation(info: "RunInfo") -> str:
     parts = []
     if info.state == "interrupted":
         parts.append(
-            f"The process ended without a word at step {info.step}. "
-            "Resume goes on from its last checkpoint."
+            "The process ended without a word. Resume goes on from its last checkpoint."
         )
     elif info.state == "failed":
         parts.append(info.message)
