@@ -54,7 +54,7 @@ def test_parts_add_up() -> None:
         make_batch(), context()
     )
     ce, dice = float(result.parts["ce"]), float(result.parts["dice"])
-    assert float(result.loss) == pytest.approx(ce + 0.3 * dice)
+    assert float(result.loss.detach()) == pytest.approx(ce + 0.3 * dice)
     assert set(result.parts) == {"ce", "dice", "pixel_accuracy"}
 
 
@@ -63,7 +63,7 @@ def test_without_dice() -> None:
         make_batch(), context()
     )
     assert set(result.parts) == {"ce", "pixel_accuracy"}
-    assert float(result.loss) == pytest.approx(float(result.parts["ce"]))
+    assert float(result.loss.detach()) == pytest.approx(float(result.parts["ce"]))
 
 
 def test_class_weights_change_the_cross_entropy() -> None:
@@ -71,7 +71,7 @@ def test_class_weights_change_the_cross_entropy() -> None:
         float(
             SegmenterTask(make_segmenter().eval(), dice_weight=0, class_weights=weights)
             .training_step(make_batch(), context())
-            .loss
+            .loss.detach()
         )
         for weights in (None, [1.0, 1.0], [1.0, 9.0])
     ]
@@ -89,7 +89,9 @@ def test_ignored_and_weightless_pixels_do_not_count() -> None:
     weightless[:, :16] = 0
     first = task.training_step(replace(batch, masks=ignored), context())
     second = task.training_step(replace(batch, weights=weightless), context())
-    assert float(first.loss) == pytest.approx(float(second.loss), rel=1e-5)
+    assert float(first.loss.detach()) == pytest.approx(
+        float(second.loss.detach()), rel=1e-5
+    )
 
 
 def test_background_counts_only_with_a_channel() -> None:
