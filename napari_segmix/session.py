@@ -14,24 +14,21 @@ from psygnal import Signal
 
 from napari_segmix.executor import Executor, ThreadExecutor
 from napari_segmix.intake_control import IntakeControl
-from napari_segmix.label_edits import LabelCounts
 from napari_segmix.labelling import Labelling
 from napari_segmix.layers.source_view import SourceView
 from napari_segmix.mask_control import MaskControl
-from napari_segmix.notices import Notices
 from napari_segmix.picture_control import PictureControl
 from napari_segmix.preferences import read_preferences
+from napari_segmix.project_state import ProjectState
 from napari_segmix.run_control import RunControl
-from napari_segmix.tile_tables import TileTables
-from segmix_core.errors import ProjectError, SegmixError
-from segmix_core.project.records import Change, Source, TileTable, TissueClass
+from segmix_core.errors import SegmixError
+from segmix_core.project.records import Change
 from segmix_core.project.store import ProjectStore
 from segmix_core.runs import RunFolder, launch
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-    from napari_segmix.layers.placement import Placement
 
 _SESSIONS: list["Session"] = []
 
@@ -54,20 +51,15 @@ def _launch_as_preferred(folder: RunFolder) -> int:
     return launch(folder, python=read_preferences().python)
 
 
-class Session(Notices):
+class Session(ProjectState):
     """The project that is open in a viewer, and what is selected in it.
 
     Attributes
     ----------
     viewer
         The napari viewer.
-    store
-        The open project, or None. Changes go through the verbs below, which keep the
-        pages and layers in step.
-    view
-        The layers of the active source, or None.
-    tables
-        Tiles by source, labels up to date.
+    store, view, tables, executor, busy
+        See :class:`ProjectState` and :class:`Notices`.
     intake
         :class:`IntakeControl`: add slides and folders, import labels.
     labelling
@@ -99,72 +91,12 @@ class Session(Notices):
     def __init__(self, viewer: "Viewer", executor: Executor | None = None) -> None:
         super().__init__(executor or ThreadExecutor())
         self.viewer = viewer
-        self.store: ProjectStore | None = None
-        self.view: SourceView | None = None
-        self._source_id: int | None = None
         self._is_closed = False
-        self.tables = TileTables(lambda source_id: self.require().tiles(source_id))
         self.intake = IntakeControl(self)
         self.labelling = Labelling(self)
         self.runs = RunControl(_launch_as_preferred)
         self.pictures = PictureControl(self)
         self.masks = MaskControl(self)
-
-    # ---- what is open -------------------------------------------------------------
-
-    @property
-    def project_path(self) -> Path | None:
-        """Folder of the open project."""
-        return None if self.store is None else self.store.path
-
-    @property
-    def classes(self) -> tuple[TissueClass, ...]:
-        """Classes of the project, by index 1..C; empty without a project."""
-        return () if self.store is None else self.store.classes()
-
-    @property
-    def sources(self) -> tuple[Source, ...]:
-        """Slides and folders of the project."""
-        return () if self.store is None else self.store.sources()
-
-    @property
-    def active_source(self) -> Source | None:
-        """The source whose layers are shown."""
-        return next((s for s in self.sources if s.id == self._source_id), None)
-
-    @property
-    def placement(self) -> "Placement | None":
-        """Where the active source's tiles lie in the viewer."""
-        return None if self.view is None else self.view.placement
-
-    @property
-    def tiles(self) -> TileTable | None:
-        """Tiles of the active source, labels up to date; rows index tiles."""
-        return None if self._source_id is None else self.tables.get(self._source_id)
-
-    @property
-    def label_counts(self) -> LabelCounts:
-        """Labels of the whole project."""
-        ids = [source.id for source in self.sources]
-        return self.tables.count(ids, len(self.classes))
-
-    def counts_of(self, source_id: int) -> LabelCounts:
-        """Return the labels of one source."""
-        return self.tables.count([source_id], len(self.classes))
-
-    def require(self) -> ProjectStore:
-        """Return the open project.
-
-        Raises
-        ------
-        ProjectError
-            If none is open.
-        """
-        if self.store is None:
-            raise ProjectError(
-                "an open project", "none", "Create or open one on the Data page."
-            )
-        return self.store
 
     # ---- projects -----------------------------------------------------------------
 

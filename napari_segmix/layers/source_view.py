@@ -13,8 +13,9 @@ from napari_segmix.layers.gallery import empty_mosaic, fill_mosaic
 from napari_segmix.layers.grid_lines import add_grid, add_mark, move_mark
 from napari_segmix.layers.keys import remove_layers, tag
 from napari_segmix.layers.placement import place_gallery, place_slide
+from napari_segmix.layers.tile_actions import TileActions
 from napari_segmix.layers.tile_codes import rgb
-from napari_segmix.layers.tile_layer import TileActions, TileLayer
+from napari_segmix.layers.tile_layer import TileLayer
 from segmix_core.errors import SegmixError
 from segmix_core.project.records import (
     ImageRecord,

@@ -5,8 +5,8 @@ compared with what was shown, and the difference is told to :class:`TileActions`
 of napari differ by version and tool, the array does not.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,9 @@ import numpy.typing as npt
 from napari_segmix.label_edits import PaintMode
 from napari_segmix.layers.keys import tag
 from napari_segmix.layers.placement import Placement
+from napari_segmix.layers.tile_actions import TOOLS, TileActions
 from napari_segmix.layers.tile_codes import BRUSH, UNLABELLED, Rgba, TileCodes, rgb
+from napari_segmix.layers.tile_mouse import TileMouse
 from segmix_core.project.records import TileTable, TissueClass
 
 if TYPE_CHECKING:
@@ -22,57 +24,6 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 OPACITY = 0.45
-TOOLS = {
-    "pan": "pan_zoom",
-    "brush": "paint",
-    "fill": "fill",
-    "polygon": "polygon",
-    "pick": "pick",
-}
-_CLICK_PX = 4
-"""Canvas pixels the mouse may move between press and release of a click."""
-
-
-class TileActions(Protocol):
-    """What the layer asks for; rows are (n,) rows of the tile table."""
-
-    def paint(self, rows: npt.NDArray[np.int64]) -> None:
-        """Apply the brush."""
-
-    def clear(self, rows: npt.NDArray[np.int64]) -> None:
-        """Forget all labels."""
-
-    def set_exactly(
-        self, rows: npt.NDArray[np.int64], present: tuple[int, ...]
-    ) -> None:
-        """Make these classes present and all others absent."""
-
-    def press_digit(self, digit: int) -> None:
-        """Take a class into the brush, or label the current tile."""
-
-    def choose_class(self, class_index: int) -> None:
-        """Take a class into the brush."""
-
-    def choose_tile(self, row: int | None) -> None:
-        """Make a tile the current one."""
-
-    def hover(self, row: int | None) -> None:
-        """Note the tile under the cursor."""
-
-    def note_tool(self, tool: str) -> None:
-        """Note the tool in hand, a key of :data:`TOOLS`; "" for another one."""
-
-    def next_unlabelled(self) -> None:
-        """Go to the next unlabelled tile."""
-
-    def previous_unlabelled(self) -> None:
-        """Go to the previous unlabelled tile."""
-
-    def undo(self) -> None:
-        """Take the last change back."""
-
-    def redo(self) -> None:
-        """Make it again."""
 
 
 class TileLayer:
@@ -99,7 +50,6 @@ class TileLayer:
         self._colors: dict[int | None, Rgba] = {}
         self._brush_color: Rgba = (1.0, 1.0, 1.0, 1.0)
         self._is_quiet = False
-        self._is_stroking = False
         self.layer: Labels = viewer.add_labels(
             self._shown.copy(),
             name="Tile labels",
@@ -107,6 +57,7 @@ class TileLayer:
             opacity=OPACITY,
             **placement.transform(0, 0, placement.pitch),
         )
+        self._mouse = TileMouse(self, placement, self._index, actions)
         self._connect()
 
     # ---- drawing ------------------------------------------------------------------
@@ -145,6 +96,13 @@ class TileLayer:
             "tile": list(names.values()),
         }
 
+    def preview(self, area: tuple[slice, slice] | None) -> None:
+        """Show the brush over the tiles of an area; None shows the labels again."""
+        shown = self._shown.copy()
+        if area is not None:
+            shown[area] = np.where(self._index[area] >= 0, BRUSH, shown[area])
+        self._write(shown)
+
     def show_brush(self, tissue_class: TissueClass | None, mode: PaintMode) -> None:
         """Give the brush the colour of what it does."""
         if tissue_class is None or mode in (PaintMode.REMOVE, PaintMode.CLEAR):
@@ -178,8 +136,7 @@ class TileLayer:
         self._take_brush()
         for event, slot in self._slots().items():
             getattr(layer.events, event).connect(slot)
-        layer.mouse_drag_callbacks.append(self._on_drag)
-        layer.mouse_move_callbacks.append(self._on_move)
+        self._mouse.connect()
         actions = self._actions
         for digit in range(10):
             _bind(layer, str(digit), actions, "press_digit", digit)
@@ -204,14 +161,11 @@ class TileLayer:
         layer = self.layer
         for event, slot in self._slots().items():
             getattr(layer.events, event).disconnect(slot)
-        if self._on_drag in layer.mouse_drag_callbacks:
-            layer.mouse_drag_callbacks.remove(self._on_drag)
-        if self._on_move in layer.mouse_move_callbacks:
-            layer.mouse_move_callbacks.remove(self._on_move)
+        self._mouse.disconnect()
 
     def _on_data(self, _event: object = None) -> None:
         # While the mouse is down the stroke goes on; one stroke is one journal entry.
-        if not self._is_stroking:
+        if not self._mouse.is_stroking:
             self.take_edits()
 
     def take_edits(self) -> None:
@@ -249,72 +203,6 @@ class TileLayer:
     def _on_mode(self, _event: object = None) -> None:
         mode = str(self.layer.mode)
         self._actions.note_tool(next((t for t, m in TOOLS.items() if m == mode), ""))
-
-    # ---- the mouse ----------------------------------------------------------------
-
-    def _row_at(self, position: Sequence[float]) -> int | None:
-        cell = self._placement.cell_at(position[-2], position[-1])
-        row = -1 if cell is None else int(self._index[cell])
-        return row if row >= 0 else None
-
-    def _on_move(self, _layer: object, event: Any) -> None:
-        self._actions.hover(self._row_at(event.position))
-
-    def _on_drag(self, layer: "Labels", event: Any) -> Iterator[None]:
-        if event.button != 1:
-            return
-        if self.is_painting:
-            self._is_stroking = True
-            yield from _until_release(event)
-            self._is_stroking = False
-            self.take_edits()
-        elif "Shift" in event.modifiers:
-            yield from self._drag_rectangle(layer, event)
-        else:
-            start, pressed = np.array(event.pos), tuple(event.position)
-            yield from _until_release(event)
-            if np.abs(np.array(event.pos) - start).max() <= _CLICK_PX:
-                self._actions.choose_tile(self._row_at(pressed))
-
-    def _drag_rectangle(self, layer: "Labels", event: Any) -> Iterator[None]:
-        """Apply the brush to the cells between press and release."""
-        first = self._nearest_cell(event.position)
-        yield
-        was_panning, layer.mouse_pan = layer.mouse_pan, False
-        try:
-            while event.type == "mouse_move":
-                area = _span(first, self._nearest_cell(event.position))
-                preview = self._shown.copy()
-                preview[area] = np.where(self._index[area] >= 0, BRUSH, preview[area])
-                self._write(preview)
-                yield
-        finally:
-            layer.mouse_pan = was_panning
-            self._write(self._shown)
-        rows = self._index[_span(first, self._nearest_cell(event.position))]
-        rows = rows[rows >= 0]
-        if len(rows):
-            self._actions.paint(rows)
-
-    def _nearest_cell(self, position: Sequence[float]) -> tuple[int, int]:
-        place = self._placement
-        cells = [
-            int((position[axis] / place.pixel_size + 0.5) // place.pitch)
-            for axis in (-2, -1)
-        ]
-        row, col = np.clip(cells, 0, np.array(place.grid_shape) - 1)
-        return int(row), int(col)
-
-
-def _span(a: tuple[int, int], b: tuple[int, int]) -> tuple[slice, slice]:
-    rows, cols = sorted((a[0], b[0])), sorted((a[1], b[1]))
-    return slice(rows[0], rows[1] + 1), slice(cols[0], cols[1] + 1)
-
-
-def _until_release(event: Any) -> Iterator[None]:
-    yield
-    while event.type == "mouse_move":
-        yield
 
 
 def _bind(

@@ -11,7 +11,7 @@ from napari.layers import Labels
 from napari_segmix.label_edits import PaintMode
 from napari_segmix.layers.keys import find_layer
 from napari_segmix.layers.tile_codes import BRUSH
-from napari_segmix.layers.tile_layer import TileLayer
+from napari_segmix.layers.tile_mouse import TileMouse
 from napari_segmix.session import Session
 
 ABSENT_GLASS = 0
@@ -166,7 +166,7 @@ def test_a_digit_without_a_class_is_told(
 def own(callbacks: list[Any]) -> Any:
     """Return our callback; napari's tools come and go beside it."""
     owners = [getattr(callback, "__self__", None) for callback in callbacks]
-    return callbacks[[type(owner) for owner in owners].index(TileLayer)]
+    return callbacks[[type(owner) for owner in owners].index(TileMouse)]
 
 
 def drag(

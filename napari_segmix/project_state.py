@@ -1,0 +1,92 @@
+"""What is open in a session, to be read by everyone and changed by the session."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_segmix.executor import Executor
+from napari_segmix.label_edits import LabelCounts
+from napari_segmix.notices import Notices
+from napari_segmix.tile_tables import TileTables
+from segmix_core.errors import ProjectError
+from segmix_core.project.records import Source, TileTable, TissueClass
+
+if TYPE_CHECKING:
+    from napari_segmix.layers.placement import Placement
+    from napari_segmix.layers.source_view import SourceView
+    from segmix_core.project.store import ProjectStore
+
+
+class ProjectState(Notices):
+    """The open project and the source that is shown.
+
+    Attributes
+    ----------
+    store
+        The open project, or None. Changes go through the session's verbs, which keep
+        the pages and layers in step.
+    view
+        The layers of the active source, or None.
+    tables
+        Tiles by source, labels up to date.
+    """
+
+    def __init__(self, executor: Executor) -> None:
+        super().__init__(executor)
+        self.store: ProjectStore | None = None
+        self.view: SourceView | None = None
+        self._source_id: int | None = None
+        self.tables = TileTables(lambda source_id: self.require().tiles(source_id))
+
+    @property
+    def project_path(self) -> Path | None:
+        """Folder of the open project."""
+        return None if self.store is None else self.store.path
+
+    @property
+    def classes(self) -> tuple[TissueClass, ...]:
+        """Classes of the project, by index 1..C; empty without a project."""
+        return () if self.store is None else self.store.classes()
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """Slides and folders of the project."""
+        return () if self.store is None else self.store.sources()
+
+    @property
+    def active_source(self) -> Source | None:
+        """The source whose layers are shown."""
+        return next((s for s in self.sources if s.id == self._source_id), None)
+
+    @property
+    def placement(self) -> "Placement | None":
+        """Where the active source's tiles lie in the viewer."""
+        return None if self.view is None else self.view.placement
+
+    @property
+    def tiles(self) -> TileTable | None:
+        """Tiles of the active source, labels up to date; rows index tiles."""
+        return None if self._source_id is None else self.tables.get(self._source_id)
+
+    @property
+    def label_counts(self) -> LabelCounts:
+        """Labels of the whole project."""
+        ids = [source.id for source in self.sources]
+        return self.tables.count(ids, len(self.classes))
+
+    def counts_of(self, source_id: int) -> LabelCounts:
+        """Return the labels of one source."""
+        return self.tables.count([source_id], len(self.classes))
+
+    def require(self) -> "ProjectStore":
+        """Return the open project.
+
+        Raises
+        ------
+        ProjectError
+            If none is open.
+        """
+        if self.store is None:
+            raise ProjectError(
+                "an open project", "none", "Create or open one on the Data page."
+            )
+        return self.store
