@@ -76,7 +76,8 @@ def test_the_task_is_one_the_loop_can_train():
     ],
 )
 def test_terms_of_each_method(use_seam, strategy, parts):
-    task = make_task(use_seam=use_seam, strategy=strategy)
+    weights = LossWeights(er=1)
+    task = make_task(use_seam=use_seam, strategy=strategy, weights=weights)
     result = task.training_step(make_batch(), context(0))
     levels = {"patch_size", "shuffle_ratio"} if strategy else set()
     assert set(result.parts) == parts | levels
