@@ -23,7 +23,6 @@ from segmix_core.project.store import ProjectStore
 from segmix_core.runs.request import RunRequest
 from segmix_core.runs.writer import RunWriter
 from segmix_core.stages.job import Job, Stopped
-from segmix_core.training.device import set_threads
 
 STAGES: dict[str, str] = {
     "train": "train:train_classifier",
@@ -55,7 +54,6 @@ def run_stage(request: RunRequest, writer: RunWriter) -> dict[str, Any]:
     module, _, name = STAGES[request.stage].partition(":")
     stage = getattr(import_module(f"segmix_core.stages.{module}"), name)
     config = RunConfig.parse(request.config)
-    set_threads(config.machine.threads)
     with ProjectStore.open(request.project) as store:
         try:
             results: dict[str, Any] = stage(Job(store, config, request, writer))

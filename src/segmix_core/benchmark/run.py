@@ -20,7 +20,7 @@ from segmix_core.errors import ConfigError
 from segmix_core.inference.cam_maps import cam_maps
 from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.stages.train import Preparation, fit_classifier
-from segmix_core.training.device import resolve_device
+from segmix_core.stages.weights import prepare_device
 from segmix_core.training.task import Listener
 
 METHODS: tuple[str, ...] = get_args(Method)
@@ -121,7 +121,7 @@ def score(protocol: Protocol, maps_of: MapsOf, threshold: float) -> Scores:
 def _maps_of(
     folder: BenchmarkFolder, model: CamClassifier, config: RunConfig
 ) -> Callable[[LabelledImage], npt.NDArray[np.float32]]:
-    device = resolve_device(config.machine.device)
+    device = prepare_device(config.machine)
     model = model.eval().to(device)
     # Only methods that trained the PCM have one worth asking.
     refine = 0.0 if config.train.method == "cam" else config.cams.refine

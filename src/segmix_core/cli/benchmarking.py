@@ -62,7 +62,6 @@ def benchmark(options: BenchmarkOptions, voice: Voice) -> int:
     from segmix_core.benchmark.folder import BenchmarkFolder
     from segmix_core.benchmark.protocols import make_protocol
     from segmix_core.benchmark.run import check_methods, run_method, score_trivial
-    from segmix_core.training.device import set_threads
 
     methods = [name.strip() for name in options.methods.split(",")]
     check_methods(methods)
@@ -77,7 +76,6 @@ def benchmark(options: BenchmarkOptions, voice: Voice) -> int:
     )
     folder = BenchmarkFolder(options.folder)
     protocol = make_protocol(options.protocol, folder)
-    set_threads(config.machine.threads)
     report = _Report(options, config)
     report.results += score_trivial(folder)
     with _Bar(voice) as bar:

@@ -4,7 +4,8 @@
   grid: 0 background, 1..C classes, 255 where no tile lies or the class is doubtful.
 - ``cams.zarr``: array "cams", (N, C, h, w) uint8: the map of each tile divided by its
   own largest value, times 255; times ``scales`` / 255 gives the map back.
-- ``tiles.npz``: columns about the N tiles, ``tile_ids`` among them.
+- ``tiles.npz``: columns about the N tiles, ``tile_ids`` among them. A tile that could
+  not be read has the id -1.
 """
 
 from collections.abc import Mapping

@@ -1,76 +1,110 @@
 """Class activation maps of all tiles, labelled or not."""
 
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from segmix_core.data.batch import Batch
 from segmix_core.data.batches import BatchPlan, TileBatches
 from segmix_core.data.tile_reader import TileReader
 from segmix_core.events import StageStarted
-from segmix_core.inference.cam_maps import cam_maps
+from segmix_core.inference.cam_maps import CamResult, cam_maps
 from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.models.checkpoint import load_weights
 from segmix_core.runs.results import create_cams, save_tiles
 from segmix_core.stages.job import Job, samples_of, tiles_of
-from segmix_core.training.device import resolve_device
+from segmix_core.stages.weights import load_input, prepare_device
 
-
-def load_classifier(job: Job, device: torch.device) -> CamClassifier:
-    """Return the classifier of the run that the job reads, ready to look."""
-    checkpoint = job.checkpoint(job.input_run("train"), "classifier")
-    model = CamClassifier(**checkpoint.arguments)
-    load_weights(model, checkpoint.weights)
-    return model.eval().to(device)
+_NO_TILE = -1
 
 
 def compute_cams(job: Job) -> dict[str, Any]:
     """Store a map per class of every tile, and the class probabilities."""
     settings = job.config.cams
-    device = resolve_device(job.config.machine.device)
-    model = load_classifier(job, device)
+    device = prepare_device(job.config.machine)
+    model = _load_classifier(job, device)
     images = job.images()
     tiles = tiles_of(job.store, images)
     with TileReader(images, cache_bytes=0) as reader:
         samples, edge = samples_of(tiles, images, reader)
         plan = BatchPlan(tile_px=edge, batch_size=settings.batch_size, in_order=True)
         batches = TileBatches(samples, plan, job.writer.emit)
-        cells = -(-edge // model.stride)
-        count, classes = len(tiles), model.num_classes
-        cams = create_cams(job.run, count, classes, (cells, cells))
-        columns: dict[str, npt.NDArray[Any]] = {
-            "tile_ids": tiles.ids,
-            "probabilities": np.zeros((count, classes), np.float32),
-            "scales": np.zeros(count, np.float32),
-            "valid": np.zeros((count, 2), np.int64),
-            "stride": np.asarray(model.stride),
-        }
+        maps = _Maps(job.run, tiles.ids, model, edge)
         steps = batches.steps_per_epoch
         job.writer.emit(
             StageStarted(stage="cams", total_steps=steps, device=str(device))
         )
-        row = 0
-        for step, batch in enumerate(batches.batches(0), start=1):
-            result = cam_maps(
-                model,
-                batch.images.to(device),
-                scales=settings.scales,
-                flips=settings.flips,
-                refine=settings.refine,
-            )
-            part = slice(row, row + len(batch))
-            valid = -(-batch.valid.numpy() // model.stride)
-            cam = without_padding(result.cam.cpu().numpy(), valid)
-            cams[part], columns["scales"][part] = quantise(cam)
-            columns["probabilities"][part] = result.probabilities.cpu().numpy()
-            columns["valid"][part] = valid
-            row += len(batch)
-            job.writer.progress(step, steps)
-            if job.writer.should_stop():
-                return {}
-    save_tiles(job.run, columns)
-    return {"tiles": count}
+        with closing(batches.batches(0)) as running:
+            for step, batch in enumerate(running, start=1):
+                result = cam_maps(
+                    model,
+                    batch.images.to(device),
+                    scales=settings.scales,
+                    flips=settings.flips,
+                    refine=settings.refine,
+                )
+                maps.add(batch, result)
+                job.writer.progress(step, steps)
+                if job.writer.should_stop():
+                    return {}
+    return {"tiles": maps.save()}
+
+
+def _load_classifier(job: Job, device: torch.device) -> CamClassifier:
+    checkpoint = load_input(job, "train", "classifier")
+    model = CamClassifier(**checkpoint.arguments)
+    load_weights(model, checkpoint.weights)
+    return model.eval().to(device)
+
+
+class _Maps:
+    """The maps and columns of a run, filled batch by batch in the order of tiles."""
+
+    def __init__(
+        self,
+        run: Path,
+        tile_ids: npt.NDArray[np.int64],
+        model: CamClassifier,
+        edge: int,
+    ) -> None:
+        self._run, self._wanted, self._stride = run, tile_ids, model.stride
+        self._row = 0
+        count, classes, cells = (
+            len(tile_ids),
+            model.num_classes,
+            -(-edge // self._stride),
+        )
+        self._cams = create_cams(run, count, classes, (cells, cells))
+        self._columns: dict[str, npt.NDArray[Any]] = {
+            "tile_ids": tile_ids.copy(),
+            "probabilities": np.zeros((count, classes), np.float32),
+            "scales": np.zeros(count, np.float32),
+            "valid": np.zeros((count, 2), np.int64),
+            "stride": np.asarray(self._stride),
+        }
+
+    def add(self, batch: Batch, result: CamResult) -> None:
+        """Take in the next tiles."""
+        part = slice(self._row, self._row + len(batch))
+        self._row += len(batch)
+        # A tile that cannot be read comes as another one, whose map it must not get.
+        replaced = batch.tile_ids.numpy() != self._wanted[part]
+        valid = -(-batch.valid.numpy() // self._stride)
+        cam = without_padding(result.cam.cpu().numpy(), valid)
+        columns = self._columns
+        self._cams[part], columns["scales"][part] = quantise(cam)
+        columns["probabilities"][part] = result.probabilities.cpu().numpy()
+        columns["valid"][part] = valid
+        columns["tile_ids"][part][replaced] = _NO_TILE
+
+    def save(self) -> int:
+        """Write the columns, and return how many tiles have a map."""
+        save_tiles(self._run, self._columns)
+        return int((self._columns["tile_ids"] != _NO_TILE).sum())
 
 
 def without_padding(

@@ -1,4 +1,4 @@
-"""What every stage is given."""
+"""What every stage is given. Loads no torch: not every stage needs it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +9,8 @@ import numpy as np
 from segmix_core.config import RunConfig
 from segmix_core.data.samples import TileSamples
 from segmix_core.data.tile_reader import TileReader
-from segmix_core.errors import CheckpointError, ProjectError
+from segmix_core.errors import ProjectError
 from segmix_core.geometry import Box
-from segmix_core.models.checkpoint import Checkpoint, load_checkpoint
 from segmix_core.project.records import ImageRecord, LabelState, TileTable
 from segmix_core.project.store import ProjectStore
 from segmix_core.runs.request import RunRequest
@@ -65,24 +64,6 @@ class Job:
             for image in self.store.images()
             if chosen is None or image.id in chosen
         )
-
-    def checkpoint(self, run: Path, kind: str) -> Checkpoint:
-        """Return the newest weights of a run.
-
-        Raises
-        ------
-        CheckpointError
-            If there are none, or the project has another number of classes now.
-        """
-        checkpoint = load_checkpoint(run / "checkpoints" / "last", kind=kind)
-        # A renamed class keeps its index, and its weights.
-        if len(checkpoint.class_names) != len(self.class_names):
-            raise CheckpointError(
-                f"weights for {len(self.class_names)} classes",
-                f"weights for {len(checkpoint.class_names)}",
-                "The project's classes have changed since; train again.",
-            )
-        return checkpoint
 
 
 def working_boxes(tiles: TileTable, images: Sequence[ImageRecord]) -> list[Box]:

@@ -23,7 +23,7 @@ from segmix_core.project.records import ImageRecord, TileTable
 from segmix_core.runs.results import create_mask, save_tiles
 from segmix_core.stages.export import export_paths, label_info
 from segmix_core.stages.job import Job, Stopped, tiles_of, working_boxes
-from segmix_core.training.device import resolve_device
+from segmix_core.stages.weights import load_input, prepare_device
 
 Boxes = npt.NDArray[np.int64]
 """(n, 4): y, x, height, width in working pixels."""
@@ -59,7 +59,7 @@ class _Prediction:
     def __init__(self, job: Job, images: list[ImageRecord]) -> None:
         self._job = job
         self._settings = job.config.predict
-        self._device = resolve_device(job.config.machine.device)
+        self._device = prepare_device(job.config.machine)
         self._segmenter = _load(job, self._device)
         self._total = sum(
             count_windows(
@@ -143,7 +143,7 @@ class _Prediction:
 
 
 def _load(job: Job, device: torch.device) -> Segmenter:
-    checkpoint = job.checkpoint(job.input_run("train-segmenter"), "segmenter")
+    checkpoint = load_input(job, "train-segmenter", "segmenter")
     segmenter = Segmenter(**checkpoint.arguments)
     load_weights(segmenter, checkpoint.weights)
     return segmenter.eval().to(device)

@@ -21,8 +21,9 @@ from segmix_core.models.checkpoint import has_checkpoint, load_checkpoint
 from segmix_core.project.readiness import check_trainable
 from segmix_core.project.records import TileTable
 from segmix_core.stages.job import Job, samples_of, training_tiles
+from segmix_core.stages.weights import prepare_device
 from segmix_core.training.classifier_task import ClassifierTask, LossWeights
-from segmix_core.training.device import make_fabric, resolve_device
+from segmix_core.training.device import make_fabric
 from segmix_core.training.resume import CheckpointPlan
 from segmix_core.training.task import Listener
 from segmix_core.training.trainer import FitResult, FitSettings, fit
@@ -91,7 +92,7 @@ def fit_classifier(
         If settings contradict the tiles or the machine.
     """
     settings = config.train
-    device = resolve_device(config.machine.device)
+    device = prepare_device(config.machine)
     torch.manual_seed(settings.seed)
     model = CamClassifier(
         num_classes=len(preparation.class_names),
@@ -198,6 +199,8 @@ def _preview(job: Job, tiles: TileTable, reader: TileReader, edge: int) -> Batch
     count = min(len(tiles), PREVIEW_TILES)
     rows = np.unique(np.linspace(0, len(tiles) - 1, count).round().astype(np.int64))
     plan = BatchPlan(tile_px=edge, batch_size=len(rows), in_order=True)
-    loader = TileBatches(TileSamples(tiles.take(rows), reader), plan, job.writer.emit)
+    # The training itself will warn of tiles that cannot be read.
+    samples = TileSamples(tiles.take(rows), reader)
+    loader = TileBatches(samples, plan, lambda event: None)
     with closing(loader.batches(0)) as batches:
         return next(batches)

@@ -16,7 +16,8 @@ from segmix_core.models.segmenter import Segmenter
 from segmix_core.project.records import BACKGROUND
 from segmix_core.runs.results import load_tiles, read_mask
 from segmix_core.stages.job import TRAIN_SPLIT, Job, batch_edge, working_boxes
-from segmix_core.training.device import make_fabric, resolve_device
+from segmix_core.stages.weights import prepare_device
+from segmix_core.training.device import make_fabric
 from segmix_core.training.resume import CheckpointPlan
 from segmix_core.training.segmenter_task import SegmenterTask
 from segmix_core.training.trainer import FitResult, FitSettings, fit
@@ -63,7 +64,7 @@ def _fit(
     pixels: npt.NDArray[np.int64],
 ) -> FitResult:
     settings = job.config.segmenter
-    device = resolve_device(job.config.machine.device)
+    device = prepare_device(job.config.machine)
     torch.manual_seed(settings.seed)
     segmenter = Segmenter(
         num_classes=len(job.class_names),
