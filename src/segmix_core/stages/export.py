@@ -1,5 +1,6 @@
 """Masks as people have corrected them, as label TIFFs."""
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -92,15 +93,16 @@ def export_paths(
 ) -> list[Path]:
     """Return a file below the project's exports for each image.
 
-    Images of the same name, from other folders, get their id added.
+    Images of the project that share a name, in whatever case, get their id added,
+    also when only one of them is exported: none may replace the other's file.
     """
-    names = [image.path.stem for image in images]
+    names = Counter(image.path.stem.casefold() for image in store.images())
     folder = store.exports_path
     return [
-        folder / f"{_unique(names, name, image)}{SUFFIXES[layout]}"
-        for name, image in zip(names, images, strict=True)
+        folder / f"{_unique_name(image, names)}{SUFFIXES[layout]}" for image in images
     ]
 
 
-def _unique(names: list[str], name: str, image: ImageRecord) -> str:
-    return name if names.count(name) == 1 else f"{name}_{image.id}"
+def _unique_name(image: ImageRecord, names: Counter[str]) -> str:
+    name = image.path.stem
+    return name if names[name.casefold()] == 1 else f"{name}_{image.id}"
