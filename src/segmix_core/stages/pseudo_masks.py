@@ -25,12 +25,14 @@ def make_pseudo_masks(job: Job) -> dict[str, Any]:
     Raises
     ------
     JobError
-        If the maps are of other tiles than the project has now.
+        If the maps are of other tiles or classes than the project has now.
     """
     base = job.input_run("cams")
     columns = load_tiles(base)
     maps = _Maps(open_cams(base), columns)
-    images = [image for image in job.images() if image.id in maps.image_ids(job)]
+    maps.check_classes(job)
+    known = maps.image_ids(job)
+    images = [image for image in job.images() if image.id in known]
     tiles = tiles_of(job.store, images)
     tiles = tiles.take(np.isin(tiles.ids, columns["tile_ids"]))
     rules = rules_of(job.config.pseudo_masks)
@@ -70,6 +72,16 @@ class _Maps:
     def stride(self) -> int:
         """Working pixels per cell of a map."""
         return int(self._columns["stride"])
+
+    def check_classes(self, job: Job) -> None:
+        found, wanted = self._cams.shape[1], len(job.class_names)
+        if found != wanted:
+            raise JobError(
+                f"maps of {wanted} classes",
+                f"maps of {found}",
+                "The project's classes have changed since; run 'segmix train' and "
+                "'segmix cams' again.",
+            )
 
     def image_ids(self, job: Job) -> set[int]:
         tiles = job.store.tiles()
