@@ -1,0 +1,141 @@
+import json
+
+import numpy as np
+import pytest
+
+from segmix_core.config import RunConfig
+from segmix_core.errors import JobError, ProjectError
+from segmix_core.runs.inputs import find_inputs
+from segmix_core.runs.results import (
+    create_cams,
+    load_tiles,
+    mask_ids,
+    open_mask,
+    save_tiles,
+)
+from segmix_core.stages.pseudo_masks import rules_of
+
+
+@pytest.fixture
+def painted(slide):
+    """Maps that know it all: class 1 left of column 128 of the slide, class 2 right."""
+    run = slide.folder("cams")
+    with slide.store() as store:
+        tiles = store.tiles()
+    cams = create_cams(run.path, len(tiles), 2, (8, 8))
+    for row in range(len(tiles)):
+        x = tiles.box(row).x / 2
+        is_right = x + 8 * np.arange(8) + 4 > 128
+        cams[row] = np.stack([~is_right, is_right])[:, None] * np.full((8, 1), 255)
+    columns = {
+        "tile_ids": tiles.ids,
+        "probabilities": np.ones((len(tiles), 2), np.float32),
+        "scales": np.ones(len(tiles), np.float32),
+        "valid": np.full((len(tiles), 2), 8),
+        "stride": np.asarray(8),
+    }
+    save_tiles(run.path, columns)
+    return run.path
+
+
+def unlabel(workshop):
+    with workshop.store() as store:
+        ids = store.tiles().ids
+        store.set_labels(ids, np.full((len(ids), 2), -1, np.int8))
+
+
+def test_every_image_has_a_mask_of_its_size_and_every_tile_a_doubt(finished_folder):
+    (run,) = find_inputs(finished_folder.project / "runs", "train-segmenter").values()
+    with finished_folder.store() as store:
+        images, tiles = store.images(), store.tiles()
+    assert mask_ids(run) == tuple(image.id for image in images)
+    for image in images:
+        mask = open_mask(run, image.id)
+        assert mask.shape == image.working_shape
+        assert set(np.unique(mask[:])) <= {0, 1, 2, 255}
+    columns = load_tiles(run)
+    assert columns["tile_ids"].tolist() == tiles.ids.tolist()
+    assert ((columns["doubt"] >= 0) & (columns["doubt"] <= 1)).all()
+
+
+def test_maps_become_masks_at_their_place(slide, painted):
+    unlabel(slide)
+    changes = {"pseudo_masks.background": "none"}
+    run = slide.run("pseudo-masks", inputs={"cams": painted}, changes=changes)
+    mask = open_mask(run.path, 1)[:]
+    assert mask.shape == (192, 272)
+    assert (mask[:160, :112] == 1).all()
+    assert (mask[:160, 144:240] == 2).all()
+
+
+def test_overlapping_tiles_agree(slide, painted):
+    # Alone, every tile of one class would call all its pixels that class.
+    unlabel(slide)
+    run = slide.run("pseudo-masks", inputs={"cams": painted})
+    mask = open_mask(run.path, 1)[:]
+    with slide.store() as store:
+        covered = np.zeros(mask.shape, bool)
+        for box in store.tiles().boxes // 2:
+            y, x, height, width = box
+            covered[y : y + height, x : x + width] = True
+    assert (mask[~covered] == 255).all()
+    assert (mask[: 192 // 8 - 4][covered[: 192 // 8 - 4]] == 0).all()
+
+
+def test_an_absent_label_forbids_a_class(slide, painted):
+    with slide.store() as store:
+        ids = store.tiles().ids
+        store.set_labels(ids, [[1, 0]] * len(ids))
+    run = slide.run("pseudo-masks", inputs={"cams": painted})
+    assert set(np.unique(open_mask(run.path, 1)[:])) <= {0, 1, 255}
+
+
+def test_chosen_images_only(folder):
+    run = folder.run("pseudo-masks", options={"image_ids": [3]})
+    assert mask_ids(run.path) == (3,)
+    assert len(load_tiles(run.path)["tile_ids"]) == 1
+    with pytest.raises(ProjectError, match="images with tiles"):
+        folder.attempt("pseudo-masks", options={"image_ids": [99]})
+
+
+def test_a_stop_ends_within_a_tile(folder):
+    writer = folder.stop("pseudo-masks", after=2)
+    assert writer.stopped
+    assert writer.asked == 2
+    assert not (writer.folder.path / "tiles.npz").exists()
+
+
+def test_a_renamed_class_changes_nothing(folder):
+    with folder.store() as store:
+        store.rename_class(2, "lines")
+    folder.run("pseudo-masks")
+
+
+def test_an_added_class_asks_for_new_maps(folder):
+    with folder.store() as store:
+        store.add_class("third")
+    with pytest.raises(JobError, match=r"maps of 3 classes.*maps of 2.*segmix cams"):
+        folder.attempt("pseudo-masks")
+
+
+def test_maps_of_tiles_that_are_gone(folder, slide, painted):
+    columns = load_tiles(painted)
+    save_tiles(painted, columns | {"tile_ids": columns["tile_ids"] + 1000})
+    with pytest.raises(JobError, match=r"tiles that are gone.*segmix cams"):
+        slide.attempt("pseudo-masks", inputs={"cams": painted})
+
+
+def test_a_run_without_maps_is_named(folder):
+    (cams,) = find_inputs(folder.project / "runs", "pseudo-masks").values()
+    (cams / "tiles.npz").unlink()
+    with pytest.raises(JobError, match="table of tiles in"):
+        folder.attempt("pseudo-masks", inputs={"cams": cams})
+
+
+def test_settings_are_the_rules():
+    config = RunConfig().replace({"pseudo_masks.margin": 0.25}).pseudo_masks
+    rules = rules_of(config)
+    assert rules.margin == 0.25
+    assert json.loads(config.model_dump_json()) == {
+        name: getattr(rules, name) for name in type(config).model_fields
+    }

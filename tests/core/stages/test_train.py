@@ -1,0 +1,134 @@
+import pytest
+import torch
+
+from segmix_core.config import RunConfig
+from segmix_core.errors import CheckpointError, ConfigError, ProjectError
+from segmix_core.events import CheckpointWritten, PreviewWritten, StageStarted, Warned
+from segmix_core.models.checkpoint import load_checkpoint
+from segmix_core.pipeline import run_stage
+from segmix_core.runs import RunState, follow, launch
+from segmix_core.runs.child import run_child
+from segmix_core.runs.previews import load_preview
+from segmix_core.stages.train import make_curriculum
+
+
+def tensors(folder):
+    found = load_checkpoint(folder.checkpoints_path / "last", with_training=True)
+    return found.weights | found.training
+
+
+def assert_same(one, other):
+    first, second = tensors(one), tensors(other)
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
+
+
+def test_a_run_leaves_weights_previews_and_results(folder):
+    run = folder.run("train")
+    ended = run.ended()
+    assert ended.results == {"steps": 4, "tiles": 12}
+    checkpoint = load_checkpoint(run.checkpoints_path / "last", kind="classifier")
+    assert checkpoint.class_names == ("plain", "striped")
+    assert checkpoint.step == 4
+    events, _ = run.events()
+    started = next(e for e in events if isinstance(e, StageStarted))
+    assert (started.total_steps, started.device) == (4, "cpu")
+    assert {e.content for e in events if isinstance(e, PreviewWritten)} == {
+        "shuffled",
+        "cam",
+    }
+
+
+def test_previews_are_of_tiles_spread_over_the_project(slide):
+    run = slide.run("train", changes={"train.epochs": 1})
+    events, _ = run.events()
+    path = next(
+        e.path for e in events if isinstance(e, PreviewWritten) and e.content == "cam"
+    )
+    ids = load_preview(run.path / path)["tile_ids"]
+    with slide.store() as store:
+        tiles = store.tiles().ids
+    assert len(ids) == 16
+    assert {ids[0], ids[-1]} == {tiles[0], tiles[-1]}
+
+
+@pytest.mark.parametrize("method", ["cam", "seam", "fixed-shuffle"])
+def test_every_method_trains(folder, method):
+    changes = {"train.method": method, "train.epochs": 1}
+    assert folder.run("train", changes=changes).ended().results["steps"] == 2
+
+
+def test_stopped_and_resumed_in_a_process_is_the_unbroken_run(folder):
+    changes = {"train.epochs": 3}
+    whole = folder.run("train", changes=changes)
+    writer = folder.stop("train", after=3, changes=changes)
+    broken = writer.folder
+    assert writer.stopped
+    assert broken.state() is RunState.CANCELLED
+    assert load_checkpoint(broken.checkpoints_path / "last").step == 3
+    broken.stop_path.unlink()
+    launch(broken)
+    events = [event for batch in follow(broken) for event in batch]
+    assert broken.state() is RunState.COMPLETED, broken.log_tail()
+    assert [e.resumed_at for e in events if isinstance(e, StageStarted)] == [0, 3]
+    assert_same(whole, broken)
+
+
+def test_a_stop_ends_within_a_step(folder):
+    writer = folder.stop("train")
+    assert writer.asked == 1
+    events, _ = writer.folder.events()
+    assert [e.step for e in events if isinstance(e, CheckpointWritten)] == [1]
+
+
+def test_labels_that_changed_too_much_end_a_resumed_run(folder):
+    changes = {"train.batch_size": 4}
+    writer = folder.stop("train", changes=changes)
+    with folder.store() as store:
+        ids = store.tiles().ids[-4:]
+        store.set_labels(ids, [[-1, -1]] * 4)
+    writer.folder.stop_path.unlink()
+    assert run_child(writer.folder, run_stage) == 2
+    assert "start a new run" in writer.folder.ended().message
+
+
+def test_an_added_class_ends_a_resumed_run(folder):
+    writer = folder.stop("train")
+    with folder.store() as store:
+        store.add_class("third")
+        tiles = store.tiles()
+        store.set_labels(tiles.ids[:1], [[1, 0, 1]])
+    writer.folder.stop_path.unlink()
+    assert run_child(writer.folder, run_stage) == 2
+    assert writer.folder.ended().results["error"] == CheckpointError.__name__
+
+
+def test_labels_are_checked(folder):
+    with folder.store() as store:
+        ids = store.tiles().ids
+        store.set_labels(ids, [[1, 0]] * len(ids))
+    with pytest.raises(ProjectError, match="no tile labelled 'striped'"):
+        folder.attempt("train")
+
+
+def test_an_unreadable_tile_is_left_out_with_a_warning(folder):
+    with folder.store() as store:
+        path = store.images()[3].path
+    path.unlink()
+    run = folder.run("train", changes={"train.epochs": 1})
+    (warning,) = [e.message for e in run.events()[0] if isinstance(e, Warned)]
+    assert path.name in warning
+
+
+@pytest.mark.parametrize("method", ["cam", "seam"])
+def test_methods_without_shuffled_tiles_have_no_curriculum(method):
+    config = RunConfig().replace({"train.method": method})
+    assert make_curriculum(config, 64, 8, 10) is None
+
+
+def test_patch_sizes_come_from_settings_or_tile():
+    config = RunConfig()
+    assert make_curriculum(config, 64, 8, 10) is not None
+    with pytest.raises(ConfigError, match="patch sizes that divide a tile of 64"):
+        make_curriculum(config.replace({"curriculum.patch_sizes": [24]}), 64, 8, 10)

@@ -1,0 +1,115 @@
+import numpy as np
+import pytest
+import torch
+
+from segmix_core.data.samples import MaskSamples
+from segmix_core.errors import JobError
+from segmix_core.events import StageStarted
+from segmix_core.geometry import Box
+from segmix_core.models.checkpoint import load_checkpoint
+from segmix_core.pipeline import run_stage
+from segmix_core.runs import RunState, find_inputs
+from segmix_core.runs.child import EXIT_ERROR, run_child
+from segmix_core.runs.results import create_mask, mask_ids, open_mask
+from segmix_core.stages import train_segmenter
+
+
+def fill_masks(workshop, value):
+    """Let the newest pseudo masks have one value everywhere."""
+    (base,) = find_inputs(workshop.project / "runs", "train-segmenter").values()
+    for image_id in mask_ids(base):
+        shape = open_mask(base, image_id).shape
+        create_mask(base, image_id, shape)[:] = value
+    return base
+
+
+def correct(workshop, image_id, value):
+    with workshop.store() as store:
+        shape = store.image(image_id).working_shape
+        values = np.full(shape, value, np.uint8)
+        store.correct_mask(image_id, Box(0, 0, *shape), values)
+
+
+def test_a_run_leaves_weights_and_results(finished_slide):
+    (run,) = find_inputs(finished_slide.project / "runs", "predict").values()
+    checkpoint = load_checkpoint(run / "checkpoints" / "last", kind="segmenter")
+    assert checkpoint.class_names == ("plain", "striped")
+    assert checkpoint.arguments["num_classes"] == 2
+
+
+@pytest.mark.parametrize(("value", "has_background"), [(0, True), (1, False)])
+def test_background_is_a_channel_where_masks_have_it(folder, value, has_background):
+    fill_masks(folder, 1)
+    correct(folder, 1, value)
+    run = folder.run("train-segmenter", changes={"segmenter.epochs": 1})
+    arguments = load_checkpoint(run.checkpoints_path / "last").arguments
+    assert arguments["has_background"] is has_background
+
+
+def test_corrections_win_and_weigh(folder, monkeypatch):
+    """The samples of the stage, seen by a twin that notes what they are."""
+    fill_masks(folder, 1)
+    correct(folder, 2, 2)
+    seen = {}
+
+    def fit(job, samples, edge, pixels):
+        for row, image_id in enumerate(samples.tiles.image_ids):
+            sample = samples.read(row)
+            seen[int(image_id)] = set(sample.mask.flat), set(sample.weight.flat)
+        raise JobError("no training", "this", "Look at the samples.")
+
+    monkeypatch.setattr(train_segmenter, "_fit", fit)
+    with pytest.raises(JobError, match="no training"):
+        folder.attempt("train-segmenter", changes={"segmenter.corrected_weight": 3.0})
+    assert seen[1] == ({1}, {1.0})
+    assert seen[2] == ({2}, {3.0})
+
+
+def test_a_background_that_no_counted_tile_has_breaks_no_step(folder, monkeypatch):
+    fill_masks(folder, 1)
+    correct(folder, 12, 0)
+    counted = MaskSamples.count_pixels
+    monkeypatch.setattr(
+        MaskSamples, "count_pixels", lambda self, classes: counted(self, classes, 1)
+    )
+    run = folder.run("train-segmenter", changes={"segmenter.epochs": 1})
+    arguments = load_checkpoint(run.checkpoints_path / "last").arguments
+    assert arguments["has_background"] is False
+
+
+def test_masks_without_a_decision_cannot_train(folder):
+    fill_masks(folder, 255)
+    with pytest.raises(JobError, match=r"none with a decided pixel.*smaller margin"):
+        folder.attempt("train-segmenter")
+
+
+def test_masks_of_other_splits_do_not_train(folder):
+    with folder.store() as store:
+        ids = [image.id for image in store.images()]
+        store.set_splits(ids, ["test"] * len(ids))
+    with pytest.raises(JobError, match="pseudo masks of training images"):
+        folder.attempt("train-segmenter")
+
+
+def test_stopped_and_resumed_is_the_unbroken_run(folder):
+    whole = folder.run("train-segmenter")
+    writer = folder.stop("train-segmenter")
+    assert writer.stopped
+    assert writer.asked == 1
+    assert writer.folder.state() is RunState.CANCELLED
+    folder.resume(writer.folder)
+    events, _ = writer.folder.events()
+    assert [e.resumed_at for e in events if isinstance(e, StageStarted)] == [0, 1]
+    first, second = (
+        load_checkpoint(run.checkpoints_path / "last", with_training=True)
+        for run in (whole, writer.folder)
+    )
+    assert first.step == second.step == 4
+    for name, value in (first.weights | first.training).items():
+        assert torch.equal(value, (second.weights | second.training)[name]), name
+
+
+def test_an_unknown_encoder_is_an_error(folder):
+    run = folder.folder("train-segmenter", changes={"segmenter.encoder": "nonsense"})
+    assert run_child(run, run_stage) == EXIT_ERROR
+    assert "encoder" in run.ended().message

@@ -1,0 +1,56 @@
+import pytest
+
+from segmix_core.errors import ConfigError, JobError, ProjectError
+from segmix_core.pipeline import STAGES, run_stage
+from segmix_core.project.store import ProjectStore
+from segmix_core.runs import RunFolder, RunRequest
+from segmix_core.runs.inputs import INPUT_STAGES
+from segmix_core.runs.writer import RunWriter
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run a stage of an empty project."""
+    project = tmp_path / "empty é [1].segmix"
+    ProjectStore.create(project, ["a", "b"]).close()
+
+    def attempt(stage, config=None, **changes):
+        request = RunRequest(stage, changes.pop("project", project), config or {})
+        folder = RunFolder.create(tmp_path / "runs", request)
+        with RunWriter(folder) as writer:
+            return run_stage(folder.request(), writer)
+
+    return attempt
+
+
+def test_every_stage_has_a_place_in_the_order():
+    assert list(STAGES) == list(INPUT_STAGES)
+
+
+def test_an_unknown_stage_is_named(run):
+    with pytest.raises(JobError, match=r"one of the stages train, .*, but got 'dream'"):
+        run("dream")
+
+
+def test_settings_are_checked_before_anything_else(run):
+    with pytest.raises(ConfigError, match=r"train\.epochs"):
+        run("train", {"train": {"epochs": 0}})
+
+
+@pytest.mark.parametrize(
+    "stage", [name for name, needs in INPUT_STAGES.items() if needs]
+)
+def test_a_request_has_to_name_the_run_it_reads(run, stage):
+    expected = ProjectError if stage == "predict" else ValueError
+    with pytest.raises(expected, match=r"names no run of|images to predict"):
+        run(stage)
+
+
+def test_an_empty_project_cannot_train(run):
+    with pytest.raises(ProjectError, match="project without images"):
+        run("train")
+
+
+def test_a_project_that_is_gone_is_named(run, tmp_path):
+    with pytest.raises(ProjectError, match="nowhere"):
+        run("train", project=tmp_path / "nowhere")
