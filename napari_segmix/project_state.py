@@ -8,6 +8,7 @@ from napari_segmix.label_edits import LabelCounts
 from napari_segmix.notices import Notices
 from napari_segmix.tile_tables import TileTables
 from segmix_core.errors import ProjectError
+from segmix_core.project.readiness import check_tables
 from segmix_core.project.records import Source, TileTable, TissueClass
 
 if TYPE_CHECKING:
@@ -77,6 +78,18 @@ class ProjectState(Notices):
         """Return the labels of one source."""
         return self.tables.count([source_id], len(self.classes))
 
+    def check_trainable(self) -> None:
+        """Return if the labels in memory can train a classifier.
+
+        Raises
+        ------
+        ProjectError
+            As :func:`segmix_core.project.readiness.check_trainable`.
+        """
+        images = self.require().images()
+        tables = [self.tables.get(source.id) for source in self.sources]
+        check_tables(self.classes, tables, images)
+
     def require(self) -> "ProjectStore":
         """Return the open project.
 
@@ -86,7 +99,6 @@ class ProjectState(Notices):
             If none is open.
         """
         if self.store is None:
-            raise ProjectError(
-                "an open project", "none", "Create or open one on the Data page."
-            )
+            remedy = "Open a project on the Data page."
+            raise ProjectError("an open project", "none", remedy)
         return self.store

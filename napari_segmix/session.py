@@ -255,6 +255,8 @@ class Session(ProjectState):
             return
         if change.kind == "class":
             self._classes_are_new()
+        elif change.kind == "mask":
+            self.history_changed.emit()
         else:
             self.sources_are_new()
         self.change_undone.emit(change)

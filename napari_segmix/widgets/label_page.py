@@ -56,9 +56,10 @@ class LabelPage(Page):
         self.listen(session.sources_changed, self.refresh)
         self.listen(session.labels_changed, self.refresh)
         self.listen(session.active_source_changed, self.refresh)
-        self.listen(session.history_changed, self.refresh)
+        self.listen(session.history_changed, self._show_history)
         self.listen(session.project_changed, self.refresh)
         self.refresh()
+        self._show_history()
 
     def _build(self) -> None:
         self._content = QWidget()
@@ -95,15 +96,17 @@ class LabelPage(Page):
         self.source.clear()
         for source in sources:
             self.source.addItem(source.name, source.id)
-        store = session.store
-        self.undo.setEnabled(store is not None and store.can_undo)
-        self.redo.setEnabled(store is not None and store.can_redo)
         if active is not None:
             self.source.setCurrentIndex(self.source.findData(active.id))
             counts = session.counts_of(active.id)
             self.progress.setRange(0, max(1, counts.total))
             self.progress.setValue(counts.labelled)
             self.progress.setFormat(f"{counts.labelled} of {counts.total} labelled")
+
+    def _show_history(self) -> None:
+        store = self.session.store
+        self.undo.setEnabled(store is not None and store.can_undo)
+        self.redo.setEnabled(store is not None and store.can_redo)
 
     def _choose_source(self, _index: int) -> None:
         self.session.show_source(int(self.source.currentData()))

@@ -14,8 +14,6 @@ from napari_segmix.widgets.run_list import RunList
 from napari_segmix.widgets.run_texts import moment_text, stage_title
 from napari_segmix.widgets.stage_box import StageBox
 from segmix_core.config import Method, RunConfig
-from segmix_core.errors import ProjectError
-from segmix_core.project.readiness import check_trainable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,10 +66,7 @@ class TrainBox(StageBox):
         self._show_hint()
 
     def _ready(self) -> str:
-        store = self.session.store
-        if store is None:
-            raise ProjectError("a project", "none", "Open a project on the Data page.")
-        check_trainable(store)
+        self.session.check_trainable()
         counts = self.session.label_counts
         return f"{counts.labelled} of {counts.total} tiles are labelled."
 

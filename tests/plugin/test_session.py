@@ -7,6 +7,7 @@ from napari_segmix import session as session_module
 from napari_segmix.layers.keys import find_layer, find_layers
 from napari_segmix.session import Session, session_for
 from segmix_core.errors import ProjectError
+from segmix_core.geometry import Box
 from segmix_core.project.store import ProjectStore
 
 Messages = list[tuple[str, str]]
@@ -136,6 +137,32 @@ def test_undo_and_redo_are_the_journals(
     assert [change.kind for change in changes] == ["labels", "labels"]
     slide_session.redo()
     assert messages[-1] == ("Nothing to redo.", "info")
+
+
+def test_whether_the_labels_can_train(slide_session: Session) -> None:
+    with pytest.raises(ProjectError, match="Label some tiles"):
+        slide_session.check_trainable()
+    label(slide_session, 0, [1, 1, 1])
+    slide_session.check_trainable()
+    slide_session.undo()
+    slide_session.undo()
+    with pytest.raises(ProjectError, match="Add a slide"):
+        slide_session.check_trainable()
+    slide_session.close_project()
+    with pytest.raises(ProjectError, match="Data page"):
+        slide_session.check_trainable()
+
+
+def test_undoing_a_mask_is_told(slide_session: Session) -> None:
+    changes = []
+    slide_session.change_undone.connect(changes.append)
+    assert slide_session.store is not None
+    image = slide_session.store.images()[0].id
+    box = Box(0, 0, 2, 3)
+    slide_session.store.correct_mask(image, box, np.ones((2, 3), np.uint8))
+    slide_session.undo()
+    assert [change.kind for change in changes] == ["mask"]
+    assert (slide_session.store.corrections(image, box) == 254).all()
 
 
 def test_undoing_the_source_removes_its_layers(slide_session: Session) -> None:

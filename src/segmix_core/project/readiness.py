@@ -7,7 +7,12 @@ import numpy as np
 import numpy.typing as npt
 
 from segmix_core.errors import ProjectError
-from segmix_core.project.records import LabelState, TissueClass
+from segmix_core.project.records import (
+    ImageRecord,
+    LabelState,
+    TileTable,
+    TissueClass,
+)
 
 if TYPE_CHECKING:
     from segmix_core.project.store import ProjectStore
@@ -24,16 +29,41 @@ def check_trainable(store: "ProjectStore") -> None:
         Naming what is missing: images, labels, a present tile of a class, or, in a
         project of one class, a tile without it.
     """
-    tiles = store.tiles()
-    if len(tiles) == 0:
+    check_tables(store.classes(), [store.tiles()], store.images())
+
+
+def check_tables(
+    classes: Sequence[TissueClass],
+    tables: Sequence[TileTable],
+    images: Sequence[ImageRecord],
+) -> None:
+    """Return if tiles that are in memory already can train a classifier.
+
+    Parameters
+    ----------
+    classes
+        The classes of the project, by index.
+    tables
+        All tiles of the project.
+    images
+        All images of the project; they know the splits.
+
+    Raises
+    ------
+    ProjectError
+        As :func:`check_trainable`.
+    """
+    if not any(len(table) for table in tables):
         raise ProjectError(
             "tiles to learn from",
             "a project without images",
             "Add a slide or a folder of tiles.",
         )
-    training = [image.id for image in store.images() if image.split == TRAIN_SPLIT]
+    training = np.array([i.id for i in images if i.split == TRAIN_SPLIT], np.int64)
     check_labels(
-        store.classes(), tiles.labels, np.isin(tiles.image_ids, np.array(training))
+        classes,
+        np.concatenate([table.labels for table in tables]),
+        np.concatenate([np.isin(table.image_ids, training) for table in tables]),
     )
 
 
