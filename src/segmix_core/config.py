@@ -47,7 +47,10 @@ class CurriculumConfig(_Section):
         0.10, ge=0, le=0.9, description="Share of the steps before feedback starts."
     )
     threshold: float | None = Field(
-        None, gt=0, description="Loss below which it gets harder; empty: from warm-up."
+        None,
+        gt=0,
+        description="Relative loss below which it gets harder; 1 is as good as "
+        "guessing by class frequency. Empty: from warm-up.",
     )
     patience: int = Field(
         4, ge=1, description="Feedbacks without progress before the planned level."
@@ -81,7 +84,7 @@ class TrainConfig(_Section):
         1.0, ge=0, description="Weight of the loss on shuffled tiles."
     )
     er_weight: float = Field(
-        1.0, ge=0, description="Weight of equivariant regularisation (SEAM ER)."
+        0.2, ge=0, description="Weight of equivariant regularisation (SEAM ER)."
     )
     ecr_weight: float = Field(
         1.0, ge=0, description="Weight of cross regularisation (SEAM ECR)."
@@ -93,7 +96,7 @@ class CamConfig(_Section):
     """How class activation maps are computed."""
 
     scales: tuple[float, ...] = Field(
-        (1.0, 1.25), description="Image scales that are averaged."
+        (1.0,), description="Image scales that are averaged."
     )
     flips: bool = Field(True, description="Average over flips and quarter turns.")
     refine: float = Field(
