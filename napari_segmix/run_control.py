@@ -4,14 +4,14 @@ A run is a process of its own. Closing the project or napari only stops the watc
 opening the project again finds the run and goes on with it.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari.qt.threading import GeneratorWorker, create_worker
 from psygnal import Signal
-from qtpy.QtCore import QTimer
 
 from napari_segmix.run_feed import Delivery, follow_run_which_goes_on_without_napari
 from napari_segmix.run_info import (
@@ -19,10 +19,9 @@ from napari_segmix.run_info import (
     RunInfo,
     describe_run,
     is_outdated,
-    run_report,
 )
 from segmix_core.errors import JobError
-from segmix_core.events import Event, Progress
+from segmix_core.events import Progress
 from segmix_core.runs import (
     RunFolder,
     RunRequest,
@@ -37,7 +36,7 @@ from segmix_core.runs.inputs import find_inputs
 if TYPE_CHECKING:
     from segmix_core.project.store import ProjectStore
 
-KILL_AFTER_MS = 10_000
+KILL_AFTER_SECONDS = 10.0
 """How long a run may take to stop by itself before killing it is offered."""
 _HISTORY = 1000
 """Changes of the project that are searched for what makes a run outdated."""
@@ -82,8 +81,8 @@ class RunControl:
         self._progress: Progress | None = None
         self._reading = 0
         self._seen_alive: set[Path] = set()
-        self._patience = QTimer(singleShot=True, interval=KILL_AFTER_MS)
-        self._patience.timeout.connect(self._offer_kill)
+        self._patience = KILL_AFTER_SECONDS
+        self._offer_at: float | None = None
 
     @property
     def current(self) -> RunInfo | None:
@@ -126,7 +125,7 @@ class RunControl:
     def detach(self) -> None:
         """Forget the project; its run goes on by itself."""
         self._quit_worker()
-        self._patience.stop()
+        self._offer_at = None
         self._store, self._folder, self._is_stopping = None, None, False
         self._waiting.clear()
         self.changed.emit(None)
@@ -194,7 +193,7 @@ class RunControl:
             return
         self._folder.request_stop()
         self._is_stopping = True
-        self._patience.start()
+        self._offer_at = time.monotonic() + self._patience
         self._tell()
 
     def kill(self) -> None:
@@ -214,21 +213,10 @@ class RunControl:
         """Whether the run was seen alive in this window, so that its end is news."""
         return info.path in self._seen_alive
 
-    def report(self, path: Path) -> str:
-        """Return settings, end and last log lines of a run, to be sent to others."""
-        return run_report(RunFolder(path))
-
-    def log_tail(self, path: Path, lines: int = 20) -> str:
-        """Return the last lines of a run's log."""
-        return RunFolder(path).log_tail(lines)
-
     def _check_free(self) -> None:
         if self.is_running:
-            raise JobError(
-                "no run going on",
-                "a run that is not finished",
-                "Stop it, or wait until it is done.",
-            )
+            got, remedy = "one that is not finished", "Stop it, or wait for its end."
+            raise JobError("no run going on", got, remedy)
 
     def _launch(self, job: Job) -> None:
         if self._store is None:
@@ -248,7 +236,7 @@ class RunControl:
 
     def _follow(self, folder: RunFolder) -> None:
         self._quit_worker()
-        self._patience.stop()
+        self._offer_at = None
         self._folder, self._is_stopping = folder, False
         self._shows_previews = folder.state() is RunState.RUNNING
         if self._shows_previews:
@@ -270,27 +258,28 @@ class RunControl:
 
     def _on_news(self, worker: GeneratorWorker, news: Delivery) -> None:
         # A worker that was told to quit may have a delivery under way.
-        if worker is not self._worker or not (news.events or news.previews):
+        if worker is not self._worker:
             return
-        self._emit_news(news.events, news.previews)
-
-    def _emit_news(self, events: list[Event], previews: dict[str, Any]) -> None:
-        if events:
-            news = [event for event in events if isinstance(event, Progress)]
-            self._progress = news[-1] if news else self._progress
-            self.events.emit(events)
+        # Deliveries come by the clock, also without news.
+        if self._offer_at is not None and time.monotonic() > self._offer_at:
+            self._offer_at = None
+            self.kill_offered.emit()
+        if news.events:
+            steps = [event for event in news.events if isinstance(event, Progress)]
+            self._progress = steps[-1] if steps else self._progress
+            self.events.emit(news.events)
             self._tell()
-        if previews and self._shows_previews:
-            self.previews.emit(previews)
+        if news.previews and self._shows_previews:
+            self.previews.emit(news.previews)
 
     def _on_finished(self, worker: GeneratorWorker) -> None:
         self._reading -= 1
         if worker is not self._worker or self._folder is None:
             return
         self._worker, self._is_stopping = None, False
-        self._patience.stop()
+        self._offer_at = None
         info = describe_run(self._folder)
-        self._tell()
+        self.changed.emit(info)
         self.listed.emit()
         self.ended.emit(info)
         self._start_next(info)
@@ -306,10 +295,6 @@ class RunControl:
         except JobError as error:
             self._waiting.clear()
             self.failed.emit(error)
-
-    def _offer_kill(self) -> None:
-        if self.is_running:
-            self.kill_offered.emit()
 
     def _tell(self) -> None:
         self.changed.emit(self.current)

@@ -97,8 +97,14 @@ def is_outdated(info: RunInfo, changes: "Iterable[Change]") -> bool:
     return any(c.kind in kinds for c in changes if c.id > info.revision)
 
 
-def run_report(folder: RunFolder, lines: int = 40) -> str:
+def log_tail(path: Path, lines: int = 20) -> str:
+    """Return the last lines of the log of the run at ``path``."""
+    return RunFolder(path).log_tail(lines)
+
+
+def run_report(path: Path, lines: int = 40) -> str:
     """Return a text for a bug report: versions, settings, how it ended, last lines."""
+    folder = RunFolder(path)
     request, ended = folder.request(), folder.ended()
     state = folder.state()
     parts = [

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_segmix.run_info import log_tail, run_report
 from napari_segmix.widgets.buttons import push_button
 from napari_segmix.widgets.lists import fit_height, prepare_list
 from napari_segmix.widgets.page import Page, hint
@@ -72,6 +73,7 @@ class RunList(Page):
         self._later.timeout.connect(self.refresh)
         self.listen(session.runs.listed, self.refresh)
         self.listen(session.runs.changed, self._show_progress)
+        self.listen(session.runs.began, self._on_began)
         self.listen(session.history_changed, self._refresh_later)
         self.refresh()
 
@@ -134,6 +136,10 @@ class RunList(Page):
             self.select(chosen.path if chosen else infos[0].path)
         self._show_selected()
 
+    def _on_began(self, info: "RunInfo") -> None:
+        self.refresh()
+        self.select(info.path)
+
     def _refresh_later(self) -> None:
         # Labelling makes changes by the second; reading all runs can wait.
         self._later.start()
@@ -159,7 +165,7 @@ class RunList(Page):
         self._message.setVisible(bool(text))
         log = ""
         if info is not None and info.state in ("failed", "interrupted"):
-            log = self.session.runs.log_tail(info.path, _LOG_LINES)
+            log = log_tail(info.path, _LOG_LINES)
         self._log.setPlainText(log)
         self._log.setVisible(bool(log))
 
@@ -180,7 +186,7 @@ class RunList(Page):
 
     def _copy_report(self) -> None:
         if self.selected is not None:
-            report = self.session.runs.report(self.selected.path)
+            report = run_report(self.selected.path)
             QGuiApplication.clipboard().setText(report)
             self.session.say("The report is on the clipboard.")
 

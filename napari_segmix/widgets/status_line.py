@@ -24,6 +24,7 @@ class StatusLine(Page):
         self._bar.setRange(0, 0)
         self._bar.setTextVisible(False)
         self._bar.setFixedHeight(4)
+        self._busy = ""
         self._mark = QLabel("●")
         self._text = QLabel()
         self._text.setWordWrap(True)
@@ -67,3 +68,6 @@ class StatusLine(Page):
         self._bar.setVisible(bool(busy))
         if busy:
             self._show(busy, "info")
+        elif self.text == self._busy:
+            self.clear()
+        self._busy = busy

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_segmix.run_control import RunControl
-from napari_segmix.run_info import Job
+from napari_segmix.run_info import Job, log_tail, run_report
 from segmix_core.config import RunConfig
 from segmix_core.errors import JobError
 from segmix_core.events import Metrics, StageEnded
@@ -142,7 +142,7 @@ def test_stop_ends_the_run_and_resume_goes_on(qtbot, control, ear):
 
 
 def test_kill_is_offered_to_the_patient(qtbot, control, ear):
-    control._patience.setInterval(1)
+    control._patience = 0.01
     control.start(job("deaf"))
     wait_for(qtbot, lambda: control.current.step == 3)
     control.stop()
@@ -171,10 +171,10 @@ def test_a_failure_brings_its_remedy_and_a_report(qtbot, control, ear):
     wait_for(qtbot, lambda: ear.ended)
     assert ear.ended[0].state is RunState.FAILED
     assert "Choose a smaller batch size." in ear.ended[0].message
-    report = control.report(ear.ended[0].path)
+    report = run_report(ear.ended[0].path)
     assert "Choose a smaller batch size." in report
     assert '"batch_size": 16' in report
-    assert "JobError" in control.log_tail(ear.ended[0].path)
+    assert "JobError" in log_tail(ear.ended[0].path)
 
 
 def test_one_run_at_a_time(qtbot, control):

@@ -191,7 +191,7 @@ def test_bar_shows_progress_and_stops(jobs, qtbot, messages):
 
 def test_a_deaf_run_can_be_killed(show, jobs, qtbot, messages):
     bar = show(RunBar)
-    jobs.runs._patience.setInterval(50)
+    jobs.runs._patience = 0.05
     jobs.runs.start(Job("train", RunConfig(), {}, {"behaviour": "deaf"}))
     wait(qtbot, lambda: bar.bar.value() == 3)
     qtbot.mouseClick(bar.stop_button, LEFT)
