@@ -142,7 +142,10 @@ class SegmenterConfig(_Section):
     decoder: Literal["unet", "fpn", "deeplabv3plus"] = Field(
         "unet", description="Decoder of segmentation-models-pytorch."
     )
-    encoder: str = Field("resnet18", description="Encoder by its timm or smp name.")
+    encoder: str = Field(
+        "tu-mobilenetv3_small_100",
+        description="An encoder of segmentation-models-pytorch; tu-NAME: of timm.",
+    )
     pretrained: bool = Field(False, description="Let the library download weights.")
     epochs: int = Field(8, ge=1, le=1000, description="Passes over the tiles.")
     batch_size: int = Field(8, ge=2, le=1024, description="Tiles in a step.")

@@ -15,6 +15,8 @@ _UNET_CHANNELS = (96, 48, 24, 16)
 """Of the decoder, deep to shallow. The library's (256, 128, 64, 32, 16) at depth 5
 trains at 60 % of the speed, most of it spent on the two finest levels."""
 
+DEFAULT_ENCODER = "tu-mobilenetv3_small_100"
+"""As good as resnet18 where measured, at twice its speed and a tenth of its size."""
 DECODERS = ("unet", "fpn", "deeplabv3plus")
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -59,7 +61,7 @@ class Segmenter(nn.Module):
         num_classes: int,
         has_background: bool = False,
         decoder: str = "unet",
-        encoder: str = "resnet18",
+        encoder: str = DEFAULT_ENCODER,
         pretrained: bool = False,
     ) -> None:
         super().__init__()
@@ -175,7 +177,7 @@ def _build(decoder: str, encoder: str, pretrained: bool, classes: int) -> nn.Mod
         raise ConfigError(
             f"an encoder that {decoder} can use",
             f"{encoder!r}",
-            "Use resnet18, another encoder of segmentation-models-pytorch, or 'tu-' "
-            "and the name of a timm model.",
+            f"Use {DEFAULT_ENCODER}, another encoder of segmentation-models-pytorch, "
+            "or 'tu-' and the name of a timm model.",
         ) from error
     return module

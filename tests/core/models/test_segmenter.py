@@ -96,7 +96,7 @@ def test_unknown_decoder() -> None:
 
 @pytest.mark.parametrize("encoder", ["resnet17", "tu-nonsense"])
 def test_unknown_encoder(encoder: str) -> None:
-    with pytest.raises(ConfigError, match=f"'{encoder}'.*Use resnet18"):
+    with pytest.raises(ConfigError, match=f"'{encoder}'.*Use tu-mobilenetv3"):
         Segmenter(num_classes=2, encoder=encoder)
 
 
