@@ -50,7 +50,7 @@ class BenchmarkFolder:
     def class_names(self) -> tuple[str, ...]:
         """Names of classes 1..C, in the order of their mask values."""
         rows = _read_table(self.path / "classes.csv", ("mask_value", "class_name"))
-        named = {int(row["mask_value"]): row["class_name"] for row in rows}
+        named = {_number(row, "mask_value"): row["class_name"] for row in rows}
         named.pop(0, None)
         if sorted(named) != list(range(1, len(named) + 1)):
             raise ProjectError(
@@ -69,7 +69,7 @@ class BenchmarkFolder:
             LabelledImage(
                 row["filename"],
                 _split(row),
-                tuple(int(row[column]) for column in columns),
+                tuple(_number(row, column) for column in columns),
             )
             for row in rows
         )
@@ -89,8 +89,8 @@ class BenchmarkFolder:
             LabelledWindow(
                 row["filename"],
                 _split(row),
-                Box(int(row["y"]), int(row["x"]), int(row["size"]), int(row["size"])),
-                tuple(int(row[f"has_{name}"]) for name in self.tag_names),
+                Box(*(_number(row, name) for name in ("y", "x", "size", "size"))),
+                tuple(_number(row, f"has_{name}") for name in self.tag_names),
             )
             for row in self._window_rows
         )
@@ -101,12 +101,25 @@ class BenchmarkFolder:
         return _read_table(self.path / "patches.csv", columns)
 
     def split(self, name: str) -> tuple[LabelledImage, ...]:
-        """Return the images of one split."""
-        return tuple(image for image in self.images if image.split == name)
+        """Return the images of one split.
+
+        Raises
+        ------
+        ProjectError
+            If there are none.
+        """
+        found = tuple(image for image in self.images if image.split == name)
+        if not found:
+            raise ProjectError(
+                f"images of the split '{name}' in labels.csv",
+                "none",
+                "Give some images this split; every benchmark needs all three.",
+            )
+        return found
 
     def read_image(self, name: str) -> npt.NDArray[np.uint8]:
         """Return the pixels, (H, W, 3) uint8 RGB."""
-        return np.asarray(_open(self.path / "images" / name).convert("RGB"))
+        return _read_image(self.path / "images" / name, "RGB")
 
     def read_mask(self, image: LabelledImage) -> npt.NDArray[np.uint8]:
         """Return the mask of a val or test image, (H, W) uint8 of class ids.
@@ -118,16 +131,29 @@ class BenchmarkFolder:
         """
         if image.split == "train":
             raise ValueError(f"{image.name} is a train image: its mask is not read")
-        return np.asarray(_open(self.path / "masks" / image.name))
+        return _read_image(self.path / "masks" / image.name)
 
 
-def _open(path: Path) -> Image.Image:
+def _read_image(path: Path, mode: str | None = None) -> npt.NDArray[np.uint8]:
     try:
-        return Image.open(path)
-    except (OSError, UnidentifiedImageError) as error:
+        with Image.open(path) as image:
+            return np.asarray(image.convert(mode) if mode else image)
+    except (OSError, SyntaxError, UnidentifiedImageError) as error:
         raise ProjectError(
             f"an image at {path}", str(error), "Restore the file or drop its row."
         ) from error
+
+
+def _number(row: dict[str, str], column: str) -> int:
+    try:
+        return int(row[column])
+    except (TypeError, ValueError):
+        where = row.get("filename") or row.get("class_name")
+        raise ProjectError(
+            f"a whole number as {column} of {where}",
+            repr(row[column]),
+            "Correct the table.",
+        ) from None
 
 
 def _split(row: dict[str, str]) -> str:

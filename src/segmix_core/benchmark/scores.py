@@ -1,5 +1,6 @@
 """Scores of a method on the test images."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -26,6 +27,11 @@ class RegionScores:
     dice: float
     image_mean_iou: float
 
+    def to_json(self) -> dict[str, float | None]:
+        """Return the scores as JSON values: null where there are no such pixels."""
+        scores: dict[str, float] = asdict(self)
+        return {n: None if math.isnan(v) else v for n, v in scores.items()}
+
 
 @dataclass(frozen=True, slots=True)
 class Scores:
@@ -42,9 +48,9 @@ class Scores:
     def to_json(self) -> dict[str, Any]:
         """Return the scores as JSON values."""
         return {
-            **asdict(self.all),
+            **self.all.to_json(),
             "class_mean_iou": self.class_mean_iou,
-            "by_class": {name: asdict(entry) for name, entry in self.by_class.items()},
+            "by_class": {n: entry.to_json() for n, entry in self.by_class.items()},
         }
 
 

@@ -161,9 +161,12 @@ class _Report:
         ]
 
 
-def _mean_and_sd(values: list[float]) -> str:
-    mean = f"{np.mean(values):.3f}"
-    return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):.3f}"
+def _mean_and_sd(values: list[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return "none"
+    mean = f"{np.mean(known):.3f}"
+    return mean if len(known) == 1 else f"{mean} ± {np.std(known, ddof=1):.3f}"
 
 
 class _Bar:

@@ -1,0 +1,106 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+SMALL = [
+    *("--epochs", 1, "--device", "cpu", "--threads", 1),
+    *("--set", "train.width=8", "--set", "train.batch_size=4"),
+    *("--set", "cams.scales=[1.0]", "--set", "cams.flips=false"),
+]
+
+
+@pytest.fixture
+def dark_discs(tmp_path):
+    """Images of two classes, 32 pixels: a square, light or dark."""
+    path = tmp_path / "data é [3]"
+    rng = np.random.default_rng(0)
+    rows = []
+    for folder in ("images", "masks"):
+        (path / folder).mkdir(parents=True)
+    for split, count in (("train", 6), ("val", 2), ("test", 2)):
+        for number in range(count):
+            name = f"{split}{number}.png"
+            image = rng.normal(200, 5, (32, 32, 3))
+            image[8:24, 8:24] -= 60 + 80 * (number % 2)
+            Image.fromarray(image.astype(np.uint8)).save(path / "images" / name)
+            mask = np.zeros((32, 32), np.uint8)
+            mask[8:24, 8:24] = 1 + number % 2
+            if split != "train":
+                Image.fromarray(mask).save(path / "masks" / name)
+            rows.append([name, split, 1 - number % 2, number % 2])
+    tables = {
+        "classes.csv": [["mask_value", "class_name"], [1, "light"], [2, "dark"]],
+        "labels.csv": [["filename", "split", "is_light", "is_dark"], *rows],
+    }
+    for name, content in tables.items():
+        with (path / name).open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows(content)
+    return path
+
+
+def test_methods_are_compared_and_written(dark_discs, tmp_path, segmix):
+    file = tmp_path / "results.json"
+    result = segmix(
+        *("benchmark", dark_discs, "--protocol", "p1", "--methods", "cam, segmix"),
+        *("--seeds", 2, "--json", file, *SMALL),
+    )
+    assert result.exit_code == 0, result.output
+    assert "±" in result.stdout
+    assert "all foreground" in result.stdout
+    text = file.read_text(encoding="utf-8")
+    assert "NaN" not in text
+    content = json.loads(text)
+    assert content["folder"] == "data é [3]"
+    assert content["protocol"] == "p1"
+    assert content["config"]["train"]["epochs"] == 1
+    assert content["seconds"] > 0
+    trained = [r for r in content["results"] if r["seed"] is not None]
+    assert [(r["method"], r["seed"]) for r in trained] == [
+        ("cam", 0),
+        ("segmix", 0),
+        ("cam", 1),
+        ("segmix", 1),
+    ]
+    assert trained[0]["mean_iou"] != trained[2]["mean_iou"]
+    summary = {entry["method"]: entry for entry in content["summary"]}
+    assert len(summary["all background"]["mean_iou"]) == 1
+    assert summary["cam"]["seeds"] == 2
+    assert summary["cam"]["mean_iou"] == [
+        trained[0]["mean_iou"],
+        trained[2]["mean_iou"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--protocol", "p7"), "one of the protocols p1, p2"),
+        (("--protocol", "p1", "--methods", "magic"), "methods among cam"),
+        (("--protocol", "p2"), "a table at"),
+        (("--protocol", "p1", "--set", "train.epochs=0"), "train.epochs"),
+        (("--protocol", "p1", "--device", "abacus"), "cuda"),
+    ],
+)
+def test_what_is_wrong_is_told(dark_discs, segmix, options, message):
+    result = segmix("benchmark", dark_discs, *options)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_a_file_that_cannot_be_written_is_named(dark_discs, tmp_path, segmix):
+    file = tmp_path / "nowhere" / "results.json"
+    result = segmix(
+        *("benchmark", dark_discs, "--protocol", "p1", "--methods", "cam"),
+        *("--json", file, *SMALL),
+    )
+    assert result.exit_code == 2
+    assert "Give --json a file in a folder that exists" in result.stderr
+
+
+def test_a_folder_without_tables_is_named(tmp_path, segmix):
+    result = segmix("benchmark", tmp_path, "--protocol", "p1")
+    assert result.exit_code == 2
+    assert "a table at" in result.stderr
