@@ -1,5 +1,7 @@
 """Scores of a run's masks against masks that are known to be right."""
 
+import math
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import tifffile
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from segmix_core.errors import ProjectError
 from segmix_core.geometry import Box
@@ -18,6 +20,15 @@ from segmix_core.training.metrics import ConfusionMatrix
 
 MaskArray = npt.NDArray[np.uint8]
 _TIFF = (".tif", ".tiff")
+# What the readers raise for a damaged file; their decoders' errors are RuntimeErrors.
+_DAMAGED = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    LookupError,
+    RuntimeError,
+    struct.error,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +48,23 @@ class Evaluation:
     class_iou: dict[str, float]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the scores as JSON values."""
+        """Return the scores as JSON values: null where there are no such pixels."""
+        names = (
+            "mean_iou",
+            "mean_dice",
+            "foreground_iou",
+            "background_iou",
+            "answered",
+        )
         return {
             "images": self.images,
-            "mean_iou": self.mean_iou,
-            "mean_dice": self.mean_dice,
-            "foreground_iou": self.foreground_iou,
-            "background_iou": self.background_iou,
-            "answered": self.answered,
-            "class_iou": self.class_iou,
+            **{name: _or_null(getattr(self, name)) for name in names},
+            "class_iou": {n: _or_null(iou) for n, iou in self.class_iou.items()},
         }
+
+
+def _or_null(score: float) -> float | None:
+    return None if math.isnan(score) else score
 
 
 def evaluate_run(
@@ -115,7 +133,7 @@ def read_mask_file(path: Path) -> MaskArray:
         else:
             with Image.open(path) as image:
                 values = np.asarray(image)
-    except (OSError, UnidentifiedImageError, tifffile.TiffFileError) as error:
+    except _DAMAGED as error:
         raise ProjectError(
             f"a mask at {path}", str(error), "Give a TIFF or PNG of class indices."
         ) from error

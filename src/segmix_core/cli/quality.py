@@ -1,5 +1,6 @@
 """The command that compares masks with known ones."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -66,4 +67,4 @@ def show_scores(voice: Voice, scores: "dict[str, Evaluation]") -> None:
 
 
 def _number(value: float) -> str:
-    return f"{value:.3f}"
+    return "none" if math.isnan(value) else f"{value:.3f}"

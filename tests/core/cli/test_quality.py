@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from segmix_core.geometry import Box
+from segmix_core.project.store import ProjectStore
+from segmix_core.runs.results import create_mask
+
+
+@pytest.fixture
+def truth(tmp_path):
+    """Known masks of the four tiles: gland everywhere, but for the last."""
+    folder = tmp_path / "known"
+    folder.mkdir()
+    for index in range(4):
+        mask = np.full((32, 32), 2 if index == 3 else 1, np.uint8)
+        Image.fromarray(mask).save(folder / f"tile [{index}].png")
+    return folder
+
+
+@pytest.fixture
+def masks(project, finished):
+    """A run of masks that are gland everywhere."""
+    run = finished("pseudo-masks")
+    with ProjectStore.open(project) as store:
+        for image in store.images():
+            create_mask(run.path, image.id, (32, 32))[:] = 1
+    return run
+
+
+def test_scores_of_the_newest_masks(project, masks, truth, answer, segmix):
+    code, said = answer("evaluate", project, "--masks", truth)
+    assert code == 0
+    assert said["run"] == str(masks.path)
+    assert said["images"] == 4
+    assert said["class_iou"] == {"background": None, "gland": 0.75, "stroma": 0}
+    assert said["mean_iou"] == 0.375
+    assert said["background_iou"] is None
+    shown = segmix("evaluate", project, "--masks", truth)
+    assert shown.exit_code == 0
+    assert "0.375" in shown.stdout
+    assert "IoU gland" in shown.stdout
+
+
+def test_corrections_count_unless_left_out(project, masks, truth, answer):
+    with ProjectStore.open(project) as store:
+        last = store.images()[-1].id
+        store.correct_mask(last, Box(0, 0, 32, 32), np.full((32, 32), 2, np.uint8))
+    assert answer("evaluate", project, "--masks", truth)[1]["mean_iou"] == 1
+    code, said = answer("evaluate", project, "--masks", truth, "--no-corrected")
+    assert (code, said["mean_iou"]) == (0, 0.375)
+
+
+def test_a_run_can_be_chosen(project, masks, finished, truth, answer):
+    newer = finished("pseudo-masks", 2e9)
+    code, said = answer("evaluate", project, "--masks", truth)
+    assert code == 2
+    assert "masks" in said["expected"]
+    code, said = answer("evaluate", project, "--masks", truth, "--run", masks.name)
+    assert (code, said["images"]) == (0, 4)
+    assert newer.name != masks.name
+    code, said = answer("evaluate", project, "--masks", truth, "--run", "nowhere")
+    assert (code, said["error"]) == (2, "JobError")
+
+
+def test_what_is_no_mask_is_named(project, masks, tmp_path, answer):
+    code, said = answer("evaluate", project, "--masks", tmp_path / "nowhere")
+    assert (code, said["error"]) == (2, "ProjectError")
+    assert said["remedy"] == "Name each mask file like its image."
+    for name, content in (("tile [0].png", b"no image"), ("tile [0].tif", b"II*\0")):
+        file = tmp_path / name
+        file.write_bytes(content)
+        code, said = answer("evaluate", project, "--masks", file)
+        assert (code, said["remedy"]) == (2, "Give a TIFF or PNG of class indices.")
+
+
+def test_masks_come_first(project, truth, answer):
+    code, said = answer("evaluate", project, "--masks", truth)
+    assert (code, said["error"]) == (2, "JobError")
