@@ -25,6 +25,7 @@ from segmix_core.cli.quality import show_scores
 from segmix_core.cli.settings import flag
 from segmix_core.cli.stages import Order, run_stage
 from segmix_core.cli.voice import Voice
+from segmix_core.errors import ProjectError
 from segmix_core.runs.child import EXIT_COMPLETED
 from segmix_core.runs.folder import find_latest
 
@@ -120,22 +121,40 @@ def _make_slide(slide: Path, mask: Path, options: DemoOptions, voice: Voice) -> 
     if slide.exists() and mask.exists():
         voice.say(f"Going on with {slide}.")
         return
-    options.folder.mkdir(parents=True, exist_ok=True)
-    with _waiting(voice, "sample"):
-        write_sample_slide(slide, mask, size=options.size, seed=options.seed)
+    try:
+        options.folder.mkdir(parents=True, exist_ok=True)
+        with _waiting(voice, "sample"):
+            write_sample_slide(slide, mask, size=options.size, seed=options.seed)
+    except OSError as error:
+        raise ProjectError(
+            f"to be able to write in {options.folder}",
+            f"'{error.strerror}'",
+            "Choose a folder that you may write to, on a disk with free space.",
+        ) from error
 
 
 def _make_project(project: Path, slide: Path, mask: Path, voice: Voice) -> None:
     from segmix_core.intake import add_paths
+
+    with _open_project(project) as store:
+        # A demo that was interrupted in here goes on in here.
+        if not store.sources():
+            add_paths(store, [slide], tile_px=_TILE_PX, mpp=_MPP)
+        if (store.tiles().labels >= 0).any():
+            return
+        with _waiting(voice, "label"):
+            count = _label(store, mask)
+    voice.say(f"Labelled {count} tiles of {slide.name} as a person would.")
+
+
+def _open_project(project: Path) -> "ProjectStore":
+    from segmix_core.project.database import FILE_NAME
     from segmix_core.project.store import ProjectStore
     from segmix_core.sample.layout import CLASS_NAMES
 
-    if project.exists():
-        return
-    with _waiting(voice, "label"), ProjectStore.create(project, CLASS_NAMES) as store:
-        add_paths(store, [slide], tile_px=_TILE_PX, mpp=_MPP)
-        count = _label(store, mask)
-    voice.say(f"Labelled {count} tiles of {slide.name} as a person would.")
+    if (project / FILE_NAME).exists():
+        return ProjectStore.open(project)
+    return ProjectStore.create(project, CLASS_NAMES)
 
 
 def _label(store: "ProjectStore", mask: Path) -> int:
