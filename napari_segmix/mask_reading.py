@@ -18,7 +18,7 @@ from napari_segmix.layers.mosaics import (
     mask_mosaic,
 )
 from napari_segmix.layers.placement import Placement
-from segmix_core.errors import ProjectError
+from segmix_core.errors import JobError, ProjectError
 from segmix_core.geometry import Box
 from segmix_core.project.records import (
     UNTOUCHED,
@@ -26,7 +26,7 @@ from segmix_core.project.records import (
     SourceKind,
     TileTable,
 )
-from segmix_core.runs.results import open_mask, read_mask
+from segmix_core.runs.results import load_tiles, open_mask, read_mask
 from segmix_core.slides.open_slide import open_slide
 from segmix_core.slides.region import read_region
 
@@ -169,10 +169,10 @@ def _read_label_file(path: Path) -> Bytes:
 def read_doubt(run: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """Return ids (n,) and doubts (n,) in 0..1 of a run's tiles; empty without."""
     try:
-        with np.load(run / "doubt.npz", allow_pickle=False) as content:
-            return content["tile_ids"], content["doubt"]
-    except FileNotFoundError:
+        columns = load_tiles(run)
+    except JobError:
         return np.zeros(0, np.int64), np.zeros(0, np.float32)
+    return columns["tile_ids"], columns["doubt"]
 
 
 def _source_of(shown: Shown) -> int:

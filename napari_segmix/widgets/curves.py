@@ -21,6 +21,8 @@ MAX_POINTS = 4096
 REDRAW_MS = 250
 _COLORS = ("#56b4e9", "#e69f00", "#2fbf8f", "#cc79a7", "#f0e442", "#d55e00", "#a3a3ff")
 _SCORE_WORDS = ("accuracy", "auc", "dice", "f1", "iou", "precision", "recall", "score")
+_NOT_DRAWN = ("learning_rate", "grad_norm")
+"""Metrics on a scale of their own, which would flatten the losses."""
 _PANELS = {
     "loss": ("Loss", 150),
     "score": ("Score", 110),
@@ -139,7 +141,7 @@ class Curves(QWidget):
         return str(self._titles[name].text())
 
     def _add(self, name: str, step: int, value: float) -> None:
-        if not np.isfinite(value):
+        if name in _NOT_DRAWN or not np.isfinite(value):
             return
         series = self._series.get(name)
         if series is None:

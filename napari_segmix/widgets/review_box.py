@@ -122,7 +122,7 @@ class ReviewBox(Page):
         self.tree.clear()
         for tile in masks.doubtful(_LISTED):
             text, color = _REVIEWS[tile.review]
-            item = QTreeWidgetItem([tile.name, f"{100 * tile.doubt:.0f} %", text])
+            item = QTreeWidgetItem([tile.name, f"{100 * tile.doubt:.1f} %", text])
             item.setTextAlignment(1, Qt.AlignmentFlag.AlignRight)
             item.setForeground(2, QColor(color))
             item.setData(0, _ROW, tile.row)

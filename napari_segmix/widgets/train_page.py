@@ -34,6 +34,7 @@ _METHOD_HINTS = {
     "fixed-shuffle": "SEAM that also learns from shuffled tiles, always equally hard.",
     "segmix": "SEAM that also learns from shuffled tiles, harder as the loss falls.",
 }
+_LEARNING = ("train", "train-segmenter")
 _SECTIONS = ("train", "curriculum", "machine")
 _EVERYDAY = ("train.epochs", "train.batch_size", "train.backbone", "machine.device")
 
@@ -128,6 +129,9 @@ class TrainPage(Page):
         self._on_began(None)
 
     def _on_began(self, info: "RunInfo | None") -> None:
+        if info is not None and info.stage not in _LEARNING:
+            # The curves of the training stay while its masks are made.
+            return
         self.curves.clear()
         text = "The curves of a run appear here while it trains."
         if info is not None:

@@ -96,6 +96,13 @@ def test_events_become_curves_and_titles(curves, qtbot):
     assert not curves.is_panel_visible("score")
 
 
+def test_metrics_of_another_scale_are_left_out(curves):
+    curves.add_events([metrics(0, loss=1.0, learning_rate=1e-3, grad_norm=40.0)])
+    assert curves.series("loss") is not None
+    assert curves.series("learning_rate") is None
+    assert curves.series("grad_norm") is None
+
+
 def test_not_finite_values_are_left_out(curves):
     curves.add_events([metrics(0, loss=float("nan"))])
     assert curves.series("loss") is None

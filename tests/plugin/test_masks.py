@@ -11,7 +11,7 @@ from napari_segmix.review_list import ReviewList
 from segmix_core.geometry import Box
 from segmix_core.project.records import UNTOUCHED, Review
 from segmix_core.runs import RunFolder, RunRequest, RunWriter
-from segmix_core.runs.results import create_mask
+from segmix_core.runs.results import create_mask, save_tiles
 
 TILE = 64
 
@@ -25,7 +25,7 @@ def make_masks(session, stage="pseudo-masks", value=2):
             create_mask(folder.path, image.id, image.working_shape)[:] = value
         ids = store.tiles().ids
         doubt = np.linspace(0.9, 0.1, len(ids)).astype(np.float32)
-        np.savez(folder.path / "doubt.npz", tile_ids=ids[::-1], doubt=doubt[::-1])
+        save_tiles(folder.path, {"tile_ids": ids[::-1], "doubt": doubt[::-1]})
         writer.end("completed")
     return folder
 
