@@ -105,7 +105,11 @@ def test_the_sample_is_made_once(
 
     monkeypatch.setattr(intake_control, "prepare_sample", small)
     monkeypatch.setattr(intake_control, "sample_folder", lambda: tmp_path / "cache")
+    unfinished = tmp_path / "cache" / ".SegMix sample.segmix"
+    unfinished.mkdir(parents=True)
+    (unfinished / "project.sqlite").write_text("killed while it was made")
     session.intake.open_sample()
+    assert not unfinished.exists()
     assert session.label_counts.labelled > 0
     session.labelling.clear(np.array([0]))
     left = session.label_counts
