@@ -58,7 +58,6 @@ class Reporter:
         """Hand previews on, if there are any."""
         for content, arrays in previews.items():
             self._listener.save_preview(step, content, **arrays)
-            self._last_preview = self._clock()
 
     def stepped(
         self, step: int, epoch: int, outcome: StepOutcome, learning_rate: float
@@ -66,7 +65,10 @@ class Reporter:
         """Tell of a step that was done."""
         for event in outcome.events:
             self._listener.emit(event)
-        self.save_previews(step, outcome.previews)
+        if outcome.previews:
+            # Those of an epoch's end do not count: short epochs would leave no others.
+            self.save_previews(step, outcome.previews)
+            self._last_preview = self._clock()
         self._losses.append(outcome.loss)
         done, now = step + 1, self._clock()
         last = done == self._total_steps
