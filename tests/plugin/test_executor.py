@@ -57,17 +57,19 @@ def test_errors_are_delivered_not_raised(executor: ThreadExecutor, qtbot: Any) -
 
 
 def test_nothing_is_delivered_after_close(executor: ThreadExecutor, qtbot: Any) -> None:
-    may_go, seen = threading.Event(), []
-    gone = threading.Event()
+    started, may_go, gone = (threading.Event() for _ in range(3))
+    seen: list[object] = []
 
     def work() -> Iterator[int]:
-        may_go.wait(5)
+        started.set()
+        may_go.wait(20)
         gone.set()
         yield 1
 
     executor.submit(work, on_yield=seen.append, on_done=seen.append)
+    assert started.wait(20)
     executor.close()
     may_go.set()
-    assert gone.wait(5)
+    assert gone.wait(20)
     qtbot.wait(100)
     assert seen == []
