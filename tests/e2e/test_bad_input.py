@@ -131,7 +131,7 @@ def test_tiles_of_very_different_sizes_are_refused(tmp_path, answer, project, co
         (
             "curriculum.patch_sizes=[64]",
             "divide a tile of 32 x 32",
-            "Choose from 16, 8",
+            "Choose from 8, 16",
         ),
         ("curriculum.patch_size=64", r"of this run \(16, 8\)", "leave the patch size"),
     ],

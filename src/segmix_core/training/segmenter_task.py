@@ -61,22 +61,30 @@ class SegmenterTask:
         """
         if batch.masks is None or batch.weights is None:
             raise ValueError("Expected a batch with masks, got one without")
-        height, width = batch.images.shape[-2:]
-        images = pad_to_multiple(batch.images, self.module.size_multiple)
+        images, masks, weights = batch.images, batch.masks, batch.weights
+        if len(images) == 1:
+            # Batch normalisation needs several values a channel, which the coarsest
+            # maps of a lone tile do not have: its mirror image joins it.
+            images, masks, weights = (
+                torch.cat([pixels, pixels.flip(-1)])
+                for pixels in (images, masks, weights)
+            )
+        height, width = images.shape[-2:]
+        images = pad_to_multiple(images, self.module.size_multiple)
         # Sums over many pixels need 32 bits, also where the network has 16.
         logits = self.module(images)[..., :height, :width].float()
-        targets = channel_targets(batch.masks, self.module.class_indices)
+        targets = channel_targets(masks, self.module.class_indices)
         class_weights = self._class_weights
         if class_weights is not None:
             class_weights = class_weights.to(logits.device)
-        entropy = pixel_cross_entropy(logits, targets, batch.weights, class_weights)
+        entropy = pixel_cross_entropy(logits, targets, weights, class_weights)
         loss = entropy
         parts = {"ce": entropy.detach()}
         if self._dice_weight > 0:
-            dice = soft_dice_loss(logits, targets, batch.weights)
+            dice = soft_dice_loss(logits, targets, weights)
             loss = loss + self._dice_weight * dice
             parts["dice"] = dice.detach()
-        accuracy = pixel_accuracy(logits.detach(), targets, batch.weights)
+        accuracy = pixel_accuracy(logits.detach(), targets, weights)
         return StepResult(loss, {**parts, "pixel_accuracy": accuracy})
 
     def epoch_end(self, epoch: int, step: int) -> Mapping[str, PreviewArrays]:

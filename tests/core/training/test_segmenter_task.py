@@ -49,6 +49,15 @@ def test_it_learns_two_halves() -> None:
     assert float(result.parts["pixel_accuracy"]) > 0.95
 
 
+def test_a_lone_tile_of_one_coarse_value_a_channel_trains() -> None:
+    batch = make_batch(16, 16).part(0, 1)
+    task = SegmenterTask(make_segmenter())
+    result = task.training_step(batch, context())
+    result.loss.backward()
+    norms = [p.grad.norm() for p in task.module.parameters() if p.grad is not None]
+    assert torch.isfinite(torch.stack(norms)).all()
+
+
 def test_parts_add_up() -> None:
     result = SegmenterTask(make_segmenter(), dice_weight=0.3).training_step(
         make_batch(), context()
