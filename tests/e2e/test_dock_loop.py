@@ -1,0 +1,169 @@
+"""The whole loop through the dock, with real child processes and real files."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openslide
+import pytest
+import tifffile
+
+from napari_segmix.label_edits import PaintMode
+from napari_segmix.layers.keys import find_layers
+from napari_segmix.layers.mask_layer import WINDOW
+from segmix_core.export.label_tiff import read_label_tiff_classes
+from segmix_core.project.store import ProjectStore
+from segmix_core.runs import RunState
+
+TILE_PX, TILES = 64, 6
+STAGE_MS = 240_000
+
+
+@pytest.fixture
+def slide_path(tmp_path: Path) -> Path:
+    """A slide whose left half is dark spots and whose right half is stripes."""
+    edge = TILE_PX * TILES
+    rng = np.random.default_rng(0)
+    image = rng.normal((190, 120, 170), 10, (edge, edge, 3))
+    y, x = np.mgrid[:edge, :edge]
+    spots = (np.hypot(y % 16 - 8, x % 16 - 8) < 5) & (x < edge // 2)
+    stripes = (y % 12 < 5) & (x >= edge // 2)
+    image[spots] -= 90
+    image[stripes] += (40, -60, 0)
+    path = tmp_path / "slide é [1].tif"
+    per_cm = 10_000 / 0.5
+    tifffile.imwrite(
+        path,
+        image.clip(0, 255).astype(np.uint8),
+        tile=(128, 128),
+        photometric="rgb",
+        resolution=(per_cm, per_cm),
+        resolutionunit="CENTIMETER",
+    )
+    return path
+
+
+@pytest.fixture
+def dock(
+    make_napari_viewer_proxy: Callable[..., Any],
+    npe2pm: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Any]:
+    monkeypatch.setenv("NAPARI_ENSURE_PLUGIN_MAIN_THREAD", "1")
+    with npe2pm.tmp_plugin(package="napari-segmix"):
+        viewer = make_napari_viewer_proxy()
+        _, dock = viewer.window.add_plugin_dock_widget("napari-segmix", "SegMix")
+        yield dock
+
+
+@pytest.mark.timeout(900)
+def test_open_label_train_look_correct_segment_export(
+    dock: Any, qtbot: Any, slide_path: Path, tmp_path: Path
+) -> None:
+    session, pages = dock.session, dock.pages
+    session.new_project(tmp_path / "loop.segmix", ["spots", "stripes"])
+    session.intake.add([slide_path], tile_px=TILE_PX, min_tissue=0.0)
+    qtbot.waitUntil(lambda: session.view is not None, timeout=20_000)
+    store = session.require()
+
+    _paint_labels(session)
+    assert session.label_counts.labelled == TILES * TILES
+
+    training = {"train.epochs": 8, "train.batch_size": 6, "train.width": 16}
+    _run(pages["Train"].box, training, qtbot)
+    assert find_layers(session.viewer, "shuffled")
+    assert len(find_layers(session.viewer, "cam")) == 2
+
+    masks = pages["Masks"]
+    _run(masks.making, {"pseudo_masks.background": "none"}, qtbot)
+    session.page_requested.emit("Masks")
+    _correct_most_doubtful(session, qtbot)
+    corrected = store.corrected_tiles()
+    assert len(corrected) == 1
+
+    _run(masks.segmenter, {"segmenter.epochs": 3}, qtbot)
+    _run(masks.prediction, {"predict.window_px": 256}, qtbot)
+    pages["Export"].format.value = "generic"
+    _press(session, pages["Export"].export_button, qtbot)
+    exported = store.exports_path / f"{slide_path.stem}.tif"
+    _check_export(exported, store.images()[0].working_shape)
+    session.close_project()
+
+    with ProjectStore.open(tmp_path / "loop.segmix") as reopened:
+        assert (reopened.tiles().labels >= 0).all()
+        np.testing.assert_array_equal(reopened.corrected_tiles(), corrected)
+
+
+def _run(box: Any, settings: dict[str, object], qtbot: Any) -> None:
+    box.form.set_values(settings)
+    _press(box.session, box.start_button, qtbot)
+
+
+def _press(session: Any, button: Any, qtbot: Any) -> None:
+    """Press a start button and wait until all its stages are done."""
+    runs = session.runs
+    before = runs.current
+    qtbot.waitUntil(button.isEnabled, timeout=10_000)
+    button.click()
+    qtbot.waitUntil(lambda: runs.current != before, timeout=30_000)
+    qtbot.waitUntil(_stays_idle(runs), timeout=STAGE_MS)
+    assert runs.current.state is RunState.COMPLETED, runs.current.message
+
+
+def _stays_idle(runs: Any) -> Callable[[], bool]:
+    """Return a test that is true once nothing was followed for a second."""
+    calm = 0
+
+    def is_idle() -> bool:
+        nonlocal calm
+        # waitUntil asks every 10 ms; between two stages there is a short gap.
+        calm = 0 if runs.is_following or runs.is_running else calm + 1
+        return calm > 100
+
+    return is_idle
+
+
+def _paint_labels(session: Any) -> None:
+    [layer] = find_layers(session.viewer, "tiles")
+    layer.brush_size = 1
+    session.labelling.choose_mode(PaintMode.ONLY)
+    for class_index, cols in ((1, range(TILES // 2)), (2, range(TILES // 2, TILES))):
+        session.labelling.choose_class(class_index)
+        for col in cols:
+            for row in range(TILES):
+                layer.paint((row, col), layer.selected_label)
+    # The middle shows both: two columns get the other class as well.
+    session.labelling.choose_mode(PaintMode.ADD)
+    session.labelling.choose_class(2)
+    layer.paint((0, TILES // 2 - 1), layer.selected_label)
+
+
+def _correct_most_doubtful(session: Any, qtbot: Any) -> None:
+    qtbot.waitUntil(lambda: bool(session.masks.doubtful(1)), timeout=10_000)
+    session.masks.next_doubtful()
+    qtbot.waitUntil(lambda: session.masks.correction.is_open, timeout=10_000)
+    revision = session.require().revision
+    [window] = find_layers(session.viewer, WINDOW)
+    session.masks.correction.paint_with(2)
+    window.brush_size = 8
+    middle = np.array(window.data.shape) / 2
+    window.paint(tuple(middle), window.selected_label)
+    qtbot.waitUntil(lambda: session.require().revision > revision, timeout=5_000)
+    session.masks.accept()
+
+
+def _check_export(path: Path, shape: tuple[int, int]) -> None:
+    with tifffile.TiffFile(path) as tiff:
+        labels = tiff.series[0].asarray()
+    assert labels.shape == shape
+    assert set(np.unique(labels)) <= {1, 2, 255}
+    classes = read_label_tiff_classes(path)
+    assert (classes[1], classes[2]) == ("spots", "stripes")
+    with openslide.OpenSlide(path) as slide:
+        assert float(slide.properties["openslide.mpp-x"]) == pytest.approx(0.5, 1e-3)
+        assert slide.dimensions == shape[::-1]
+    # Learnt from labels alone: most of each half has its class.
+    edge = shape[1] // 2
+    assert (labels[:, :edge] == 1).mean() > 0.6
+    assert (labels[:, edge:] == 2).mean() > 0.6
