@@ -1,5 +1,6 @@
 """The life of a run's process: every way to end is one last event."""
 
+import errno
 import signal
 import sys
 import threading
@@ -15,13 +16,19 @@ from segmix_core.errors import SegmixError
 from segmix_core.events import EndReason
 from segmix_core.runs.folder import RunFolder
 from segmix_core.runs.request import RunRequest
-from segmix_core.runs.writer import RunWriter
+from segmix_core.runs.writer import RunWriter, disk_error
 
 EXIT_COMPLETED = 0
 EXIT_UNEXPECTED = 1
 EXIT_ERROR = 2
 EXIT_CANCELLED = 3
 _NICENESS = 5
+# Full disks and quotas, limits of file systems, disks that became read-only.
+_UNWRITABLE = {
+    getattr(errno, name)
+    for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS")
+    if hasattr(errno, name)
+}
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 RunStage = Callable[[RunRequest, RunWriter], dict[str, Any]]
@@ -69,18 +76,34 @@ def _attempt(
         results = run_stage(request, writer)
     except SegmixError as error:
         traceback.print_exc()
-        about = {name: getattr(error, name) for name in ("expected", "got", "remedy")}
-        kind = {"error": type(error).__name__}
-        return EXIT_ERROR, "failed", str(error), kind | about
+        return EXIT_ERROR, "failed", str(error), _about(error)
     except KeyboardInterrupt:
         return EXIT_CANCELLED, "cancelled", "Interrupted from the keyboard.", {}
+    except OSError as error:
+        traceback.print_exc()
+        if error.errno not in _UNWRITABLE:
+            return EXIT_UNEXPECTED, "failed", _unexpected(error), _kind(error)
+        explained = disk_error(writer.folder, error)
+        return EXIT_ERROR, "failed", str(explained), _about(explained)
     except Exception as error:  # noqa: BLE001 - the last place that can tell the user
         traceback.print_exc()
-        message = f"Unexpected error: {type(error).__name__}: {error}"
-        return EXIT_UNEXPECTED, "failed", message, {"error": type(error).__name__}
+        return EXIT_UNEXPECTED, "failed", _unexpected(error), _kind(error)
     if writer.stopped:
         return EXIT_CANCELLED, "cancelled", "Stopped as asked.", results
     return EXIT_COMPLETED, "completed", "", results
+
+
+def _kind(error: Exception) -> dict[str, Any]:
+    return {"error": type(error).__name__}
+
+
+def _about(error: SegmixError) -> dict[str, Any]:
+    parts = {name: getattr(error, name) for name in ("expected", "got", "remedy")}
+    return _kind(error) | parts
+
+
+def _unexpected(error: Exception) -> str:
+    return f"Unexpected error: {type(error).__name__}: {error}"
 
 
 @contextmanager

@@ -92,7 +92,7 @@ class RunWriter:
             self._reserve.write_bytes(bytes(_RESERVE_BYTES))
         except OSError as error:
             self._events.close()
-            raise _disk_error(self.folder, error) from error
+            raise disk_error(self.folder, error) from error
         self._thread = threading.Thread(
             target=self._beat, name="segmix-heartbeat", daemon=True
         )
@@ -144,7 +144,7 @@ class RunWriter:
         try:
             path = save_preview(self.folder.previews_path, step, content, arrays)
         except OSError as error:
-            raise _disk_error(self.folder, error) from error
+            raise disk_error(self.folder, error) from error
         name = path.relative_to(self.folder.path).as_posix()
         self.emit(PreviewWritten(step=step, content=content, path=name))
 
@@ -175,7 +175,7 @@ class RunWriter:
         try:
             self._write_status()
         except OSError as error:
-            raise _disk_error(self.folder, error) from error
+            raise disk_error(self.folder, error) from error
 
     def _beat(self) -> None:
         while not self._done.wait(HEARTBEAT_SECONDS):
@@ -240,7 +240,8 @@ def _is_other(status: RunStatus) -> bool:
     return known and is_alive(status)
 
 
-def _disk_error(folder: RunFolder, error: OSError) -> JobError:
+def disk_error(folder: RunFolder, error: OSError) -> JobError:
+    """Return what the user is told where a run cannot write its results."""
     return JobError(
         f"to be able to write in {folder.path}",
         f"'{error.strerror}'",

@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import sys
@@ -24,6 +25,8 @@ def fail(error):
         (lambda request, writer: {"a": 1}, 0, RunState.COMPLETED),
         (fail(RuntimeError("a bug")), 1, RunState.FAILED),
         (fail(JobError("x", "y", "Do z.")), 2, RunState.FAILED),
+        (fail(OSError(errno.ENOSPC, "No space left")), 2, RunState.FAILED),
+        (fail(OSError(errno.ENOENT, "No such file")), 1, RunState.FAILED),
         (lambda request, writer: {"stop": writer.should_stop()}, 3, RunState.CANCELLED),
         (fail(KeyboardInterrupt()), 3, RunState.CANCELLED),
     ],
