@@ -7,14 +7,14 @@ import numpy.typing as npt
 import torch
 
 from segmix_core.data.batches import BatchPlan, TileBatches
-from segmix_core.data.samples import MaskSamples
+from segmix_core.data.samples import MaskArrays, MaskSamples
 from segmix_core.data.tile_reader import TileReader
 from segmix_core.errors import JobError
 from segmix_core.events import StageStarted
 from segmix_core.models.checkpoint import has_checkpoint, load_checkpoint
 from segmix_core.models.segmenter import Segmenter
 from segmix_core.project.records import BACKGROUND
-from segmix_core.runs.results import load_tiles, read_mask
+from segmix_core.runs.results import load_tiles
 from segmix_core.stages.job import TRAIN_SPLIT, Job, batch_edge, working_boxes
 from segmix_core.stages.weights import prepare_device
 from segmix_core.training.device import make_fabric
@@ -42,7 +42,7 @@ def train_segmenter(job: Job) -> dict[str, Any]:
         samples = MaskSamples(
             tiles,
             reader,
-            lambda image_id, box: read_mask(base, image_id, box),
+            MaskArrays(base / "masks.zarr"),
             job.store.corrections,
             corrected_weight=job.config.segmenter.corrected_weight,
         )
