@@ -104,6 +104,12 @@ class CamConfig(_Section):
     )
     batch_size: int = Field(32, ge=1, description="Tiles at a time.")
 
+    @model_validator(mode="after")
+    def _scales_are_positive(self) -> Self:
+        if not self.scales or not all(0 < scale <= 4 for scale in self.scales):
+            raise ValueError("scales must be one or more numbers above 0, at most 4")
+        return self
+
 
 class PseudoMaskConfig(_Section):
     """How CAMs become pseudo masks."""

@@ -144,6 +144,24 @@ def test_patches_larger_than_the_tile(
     assert content(project)[:-1] == labels
 
 
+@pytest.mark.parametrize(
+    ("name", "setting", "got"),
+    [
+        ("train", "train.epochs=0", "greater than or equal to 1"),
+        ("train", "train.epoch=3", "train.epoch"),
+        ("cams", "cams.scales=[]", "one or more numbers above 0"),
+        ("cams", "cams.scales=[1.0, 0]", "one or more numbers above 0"),
+        ("predict", "predict.overlap_px=40", "less than half of window_px"),
+    ],
+)
+def test_settings_out_of_range(project, stage, content, name, setting, got):
+    before = content(project)
+    code, said = stage(name, project, setting)
+    assert (code, said["error"]) == (2, "ConfigError")
+    assert got in said["got"]
+    assert content(project) == before
+
+
 LABELS = {
     "a class that no tile has": (
         [[1, 0]] * 8,
