@@ -132,3 +132,22 @@ def test_patch_sizes_come_from_settings_or_tile():
     assert make_curriculum(config, 64, 8, 10) is not None
     with pytest.raises(ConfigError, match="patch sizes that divide a tile of 64"):
         make_curriculum(config.replace({"curriculum.patch_sizes": [24]}), 64, 8, 10)
+
+
+def test_an_odd_tile_is_left_out_of_the_shuffle(folder):
+    with folder.store() as store:
+        ids = store.tiles().ids[3:]
+        store.set_labels(ids, [[-1, -1]] * len(ids))
+    changes = {"train.batch_size": 3, "curriculum.min_ratio": 0.5}
+    run = folder.run("train", changes=changes)
+    events, _ = run.events()
+    shown = next(
+        load_preview(run.path / event.path)
+        for event in events
+        if isinstance(event, PreviewWritten) and event.content == "shuffled"
+    )
+    sources = shown["sources"]
+    assert sources.shape[0] == 3
+    assert set(sources[:2].flat) == {0, 1}
+    alone = [tile for tile in range(3) if (sources[tile] == tile).all()]
+    assert alone == [2]
