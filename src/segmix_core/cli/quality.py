@@ -50,20 +50,18 @@ def evaluate(options: EvaluateOptions, voice: Voice) -> int:
 
 
 def show_scores(voice: Voice, scores: "dict[str, Evaluation]") -> None:
-    """Print a row for each evaluation, with a column for each class."""
+    """Print a column for each evaluation: there may be many classes, which are rows."""
     names = list(next(iter(scores.values())).class_iou)
     rows = [
-        [
-            title,
-            _number(found.mean_iou),
-            _number(found.mean_dice),
-            *(_number(found.class_iou[name]) for name in names),
-            _number(found.answered),
-        ]
-        for title, found in scores.items()
+        ["mean IoU", *(_number(found.mean_iou) for found in scores.values())],
+        ["mean Dice", *(_number(found.mean_dice) for found in scores.values())],
+        *(
+            [f"IoU {name}", *(_number(s.class_iou[name]) for s in scores.values())]
+            for name in names
+        ),
+        ["answered", *(_number(found.answered) for found in scores.values())],
     ]
-    heads = ["masks", "mean IoU", "mean Dice", *(f"IoU {name}" for name in names)]
-    voice.table("Scores, all pixels together", [*heads, "answered"], rows)
+    voice.table("Scores, all pixels together", ["", *scores], rows)
 
 
 def _number(value: float) -> str:
