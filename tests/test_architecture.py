@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from segmix_core.cli import app
+from segmix_core.cli.app import app
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
