@@ -100,7 +100,7 @@ class CamConfig(_Section):
     )
     flips: bool = Field(True, description="Average over flips and quarter turns.")
     refine: float = Field(
-        0.5, ge=0, le=1, description="Share of the PCM-refined map in the CAM."
+        0.25, ge=0, le=1, description="Share of the PCM-refined map in the CAM."
     )
     batch_size: int = Field(32, ge=1, description="Tiles at a time.")
 
