@@ -1,5 +1,6 @@
 """The whole loop on the embedded sample, as one command."""
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,13 +36,13 @@ if TYPE_CHECKING:
 
 PROJECT_NAME = "sample.segmix"
 _MPP = 1.0
-_TILE_PX = 128
+_TILE_PX = 64
 # Enough for the classes to be told apart, and short enough to wait for.
 _SETTINGS = {
     "train": ["train.epochs=8", "train.batch_size=8"],
     "cams": ["cams.scales=[1.0]"],
     "pseudo-masks": [],
-    "train-segmenter": ["segmenter.epochs=6", "segmenter.batch_size=8"],
+    "train-segmenter": ["segmenter.epochs=12", "segmenter.batch_size=16"],
     "predict": [],
     "export": [],
 }
@@ -82,10 +83,12 @@ def demo(options: DemoOptions, voice: Voice) -> int:
     quiet = _Quiet(voice)
     _make_slide(slide, mask, options, voice)
     _make_project(project, slide, mask, voice)
+    # No window has to stay smooth meanwhile, so all cores may work.
+    threads = options.threads or os.cpu_count()
     for stage, settings in _SETTINGS.items():
         order = Order(
             stage,
-            _OPTIONS[stage](project=project, set=settings, threads=options.threads),
+            _OPTIONS[stage](project=project, set=settings, threads=threads),
             "ome" if stage in ("predict", "export") else None,
         )
         code = run_stage(order, quiet)

@@ -18,6 +18,7 @@ from segmix_core.runs.results import load_tiles
 from segmix_core.stages.job import TRAIN_SPLIT, Job, batch_edge, working_boxes
 from segmix_core.stages.weights import prepare_device
 from segmix_core.training.device import make_fabric
+from segmix_core.training.pixel_losses import inverse_root_weights
 from segmix_core.training.resume import CheckpointPlan
 from segmix_core.training.segmenter_task import SegmenterTask
 from segmix_core.training.trainer import FitResult, FitSettings, fit
@@ -94,7 +95,13 @@ def _fit(
         )
     )
     return fit(
-        SegmenterTask(segmenter, dice_weight=settings.dice_weight),
+        SegmenterTask(
+            segmenter,
+            dice_weight=settings.dice_weight,
+            class_weights=inverse_root_weights(
+                pixels[list(segmenter.class_indices)]
+            ).tolist(),
+        ),
         loader,
         FitSettings(
             epochs=settings.epochs,
