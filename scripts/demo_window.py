@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from subprocess import run
 
@@ -60,9 +61,9 @@ def show(folder: Path, *, stay: bool) -> None:
     session = session_for(viewer)
     session.page_requested.emit("Masks")
 
-    def wait(ready: "object", seconds: float = _PATIENCE_SECONDS) -> None:
+    def wait(ready: Callable[[], bool], seconds: float = _PATIENCE_SECONDS) -> None:
         until = time.monotonic() + seconds
-        while time.monotonic() < until and not (callable(ready) and ready()):
+        while time.monotonic() < until and not ready():
             QApplication.processEvents()
             time.sleep(0.02)
 
