@@ -12,7 +12,15 @@ from segmix_core.errors import ConfigError
 
 Method = Literal["cam", "seam", "fixed-shuffle", "segmix"]
 Strategy = Literal[
-    "hold", "back", "linear", "decay", "fixed", "random", "loop", "reverse"
+    "hold",
+    "back",
+    "linear",
+    "decay",
+    "fixed",
+    "random",
+    "loop",
+    "reverse",
+    "cellmix",
 ]
 
 

@@ -55,3 +55,23 @@ def follow(  # noqa: C901 - one plain loop is the point
         if done >= warmup:
             size = sizes[index]
     return levels
+
+
+def cellmix_level(
+    sizes: Sequence[int],
+    *,
+    progress: float,
+    is_low: bool,
+    ratios: tuple[float, float] = (0.10, 0.75),
+) -> tuple[int, float]:
+    """Return patch size and ratio of CellMix' plan, one step ahead if the loss is low.
+
+    In its own terms: ``fixed`` is the share of positions that stay.
+    """
+    most_fixed, least_fixed = 1 - ratios[0], 1 - ratios[1]
+    index = min(int(progress * len(sizes)), len(sizes) - 1)
+    fixed = min(max((1 - progress) * most_fixed, least_fixed), most_fixed)
+    if is_low:
+        index = min(index + 1, len(sizes) - 1)
+        fixed = max(fixed * 0.9, least_fixed)
+    return sizes[index], 1 - fixed

@@ -205,7 +205,8 @@ def make_controller(  # noqa: PLR0913 - the settings of a run, by name
     Parameters
     ----------
     strategy
-        "hold", "back", "linear", "decay", "fixed", "random", "loop" or "reverse".
+        "hold", "back", "linear", "decay", "fixed", "random", "loop", "reverse" or
+        "cellmix".
     patch_sizes
         As from :func:`segmix_core.curriculum.patch_sizes.list_patch_sizes`.
     tile_px

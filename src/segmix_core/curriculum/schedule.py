@@ -1,6 +1,7 @@
 """Strategies: what the next level is. One small class each.
 
-``hold`` and ``back`` follow the loss (CellMix appendix, alg. 1); the others are the
+``hold`` and ``back`` follow the loss (CellMix appendix, alg. 1); ``cellmix`` is the
+plan of CellMix' released code, which the loss only brings forward; the others are the
 ablations of that paper and see only how far the run is.
 """
 
@@ -89,6 +90,37 @@ class Back(Hold):
         level = ShuffleLevel(plan.patch_sizes[index], _ratio(plan, fixed))
         moved = replace(state, level=level, held=state.held + 1)
         return Move(moved, f"{said}: one step back.")
+
+
+class CellMix:
+    """The schedule of CellMix' released code: the plan, or one level ahead of it.
+
+    Unlike in :class:`Hold` nothing that was won is kept: every decision starts at the
+    plan. The share of positions that stay fixed falls in proportion to progress and
+    reaches its end early, at 1 - (1 - max_ratio) / (1 - min_ratio). Of the code this
+    takes the plan alone: the loss it hears is ours, of the shuffled tiles, heard once
+    a decision.
+    """
+
+    def begin(self, plan: CurriculumPlan) -> ShuffleLevel:
+        """Return the easiest level."""
+        return ShuffleLevel(plan.patch_sizes[0], plan.min_ratio)
+
+    def decide(self, plan: CurriculumPlan, state: CurriculumState) -> Move:
+        """Go to the plan, and one step further where the loss is low."""
+        feedback, threshold = state.feedback, state.threshold
+        index = plan.planned_index(state.step)
+        fixed = (1 - plan.progress(state.step)) * (1 - plan.min_ratio)
+        fixed = max(fixed, 1 - plan.max_ratio)
+        done = round(100 * plan.progress(state.step))
+        reason = f"Planned level at {done} %."
+        threshold = feedback if threshold is None else threshold
+        if feedback is not None and threshold is not None and feedback < threshold:
+            reason = f"Loss {feedback:.3f} is below {threshold:.3f}: ahead of the plan."
+            index = min(index + 1, len(plan.patch_sizes) - 1)
+            fixed, threshold = _FEWER_FIXED * fixed, _LOWER_THRESHOLD * threshold
+        level = ShuffleLevel(plan.patch_sizes[index], _ratio(plan, fixed))
+        return Move(replace(state, level=level, threshold=threshold), reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +214,7 @@ def make_strategy(name: str, *, fixed_level: ShuffleLevel) -> Strategy:
         "random": Random(),
         "loop": Loop(),
         "reverse": Reverse(),
+        "cellmix": CellMix(),
     }
     if name not in strategies:
         raise ValueError(f"Expected one of {', '.join(strategies)}, got {name!r}")

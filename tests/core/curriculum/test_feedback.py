@@ -88,7 +88,8 @@ def test_weights_and_losses_that_are_not_finite():
 
 
 @pytest.mark.parametrize(
-    "strategy", ["hold", "back", "linear", "decay", "random", "loop", "reverse"]
+    "strategy",
+    ["hold", "back", "linear", "decay", "random", "loop", "reverse", "cellmix"],
 )
 def test_resume_equals_an_unbroken_run(strategy):
     whole, part = controller(strategy), controller(strategy)

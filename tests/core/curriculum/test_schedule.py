@@ -9,6 +9,7 @@ from segmix_core.curriculum.state import (
     CurriculumState,
     decision_interval,
 )
+from tests.reference import schedule as reference
 
 PLAN = CurriculumPlan(
     patch_sizes=(32, 16, 8),
@@ -136,3 +137,26 @@ def test_impossible_plans(changes, words):
 )
 def test_interval(total, epoch, expected):
     assert decision_interval(total, epoch) == expected
+
+
+@pytest.mark.parametrize("step", [10, 40, 60, 82, 110])
+@pytest.mark.parametrize("loss", [0.4, 0.5])
+def test_cellmix_is_the_plan_or_one_level_ahead(step, loss):
+    # The level before plays no part: unlike "hold", nothing that was won is kept.
+    state = replace(with_loss(loss, threshold=0.5, held=2), step=step)
+    move = make_strategy("cellmix", fixed_level=FIXED).decide(PLAN, state)
+    size, ratio = reference.cellmix_level(
+        PLAN.patch_sizes, progress=(step - 10) / 100, is_low=loss < 0.5
+    )
+    assert move.state.level.patch_size == size
+    assert move.state.level.shuffle_ratio == pytest.approx(ratio)
+    lower = 0.933 if loss < 0.5 else 1
+    assert move.state.threshold == pytest.approx(0.5 * lower)
+    assert ("ahead of the plan" in move.reason) == (loss < 0.5)
+
+
+def test_cellmix_without_a_threshold_takes_the_first_loss():
+    strategy = make_strategy("cellmix", fixed_level=FIXED)
+    assert strategy.begin(PLAN) == ShuffleLevel(32, 0.1)
+    assert strategy.decide(PLAN, with_loss(0.4)).state.threshold == 0.4
+    assert strategy.decide(PLAN, state_at(50)).state.threshold is None
