@@ -1,0 +1,70 @@
+"""Losses of SegMix+ and of Puzzle-CAM, cell by cell."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+def cells(
+    sources: Ints, height: int, width: int
+) -> Iterator[tuple[int, int, int, int]]:
+    """Yield (tile, y, x, source) of the cells that have no seam beside them."""
+    count, rows, cols = sources.shape
+    for tile in range(count):
+
+        def source_of(y: int, x: int, tile: int = tile) -> int:
+            return int(sources[tile, y * rows // height, x * cols // width])
+
+        for y in range(height):
+            for x in range(width):
+                around = {
+                    source_of(v, u)
+                    for v in range(max(0, y - 1), min(height, y + 2))
+                    for u in range(max(0, x - 1), min(width, x + 2))
+                }
+                if len(around) == 1:
+                    yield tile, y, x, source_of(y, x)
+
+
+def unshuffle_loss(
+    shuffled: Floats, original: Floats, sources: Ints, labels: Floats
+) -> float:
+    """Mean over cells and present classes of the difference of two sigmoids."""
+    differences = [
+        abs(_sigmoid(shuffled[tile, c, y, x]) - _sigmoid(original[source, c, y, x]))
+        for tile, y, x, source in cells(sources, *shuffled.shape[2:])
+        for c in range(labels.shape[1])
+        if labels[source, c] == 1
+    ]
+    return sum(differences) / len(differences) if differences else 0.0
+
+
+def known_label_loss(shuffled: Floats, sources: Ints, labels: Floats) -> float:
+    """Mean over classes of the mean cross entropy of the cells known to be of it."""
+    by_class = defaultdict(list)
+    for tile, y, x, source in cells(sources, *shuffled.shape[2:]):
+        if sorted(labels[source]) == [0] * (labels.shape[1] - 1) + [1]:
+            c = list(labels[source]).index(1)
+            scores = shuffled[tile, :, y, x]
+            total = sum(math.exp(score) for score in scores)
+            by_class[c].append(-math.log(math.exp(scores[c]) / total))
+    means = [sum(values) / len(values) for values in by_class.values()]
+    return sum(means) / len(means) if means else 0.0
+
+
+def reconstruction_loss(whole: Floats, merged: Floats, labels: Floats) -> float:
+    """Mean over everything of the difference of the maps of present classes."""
+    total = 0.0
+    for b, c, y, x in np.ndindex(whole.shape):
+        total += (labels[b, c] == 1) * abs(whole[b, c, y, x] - merged[b, c, y, x])
+    return total / whole.size
+
+
+def _sigmoid(score: float) -> float:
+    return 1 / (1 + math.exp(-score))
