@@ -154,14 +154,46 @@ def test_maps_of_shuffled_tiles_can_be_unshuffled_on_their_own_grid():
     torch.testing.assert_close(unshuffle(coarse, shuffled.sources), expected)
 
 
-def test_images_that_are_not_contiguous():
-    images, labels, generator = make_batch(4, 2, 2, 4)
+@pytest.mark.parametrize("group_size", [2, 3])
+@pytest.mark.parametrize(
+    "lay_out",
+    [
+        lambda images: images.contiguous(memory_format=torch.channels_last),
+        lambda images: images.transpose(2, 3).contiguous().transpose(2, 3),
+        lambda images: images.repeat_interleave(2, dim=3)[..., ::2],
+        lambda images: images[:1].expand_as(images),
+    ],
+    ids=["channels last", "transposed", "strided", "expanded"],
+)
+def test_images_in_any_layout_of_memory(lay_out, group_size):
+    images, labels, generator = make_batch(5, 2, 3, 4)
+    images = lay_out(images)
+    shuffled = shuffle_batch(
+        images,
+        labels,
+        ShuffleLevel(4, 0.5),
+        group_size=group_size,
+        generator=generator,
+    )
+    expected = reference.gather_patches(images.numpy(), shuffled.sources.numpy())
+    torch.testing.assert_close(shuffled.images, torch.from_numpy(expected))
+
+
+def test_channels_that_come_last_stay_last():
+    images, labels, _ = make_batch(4, 2, 2, 4)
     last = images.contiguous(memory_format=torch.channels_last)
-    state = generator.get_state()
-    expected = shuffle_batch(images, labels, ShuffleLevel(4, 0.5), generator=generator)
-    generator.set_state(state)
-    got = shuffle_batch(last, labels, ShuffleLevel(4, 0.5), generator=generator)
-    assert torch.equal(got.images, expected.images)
+    shuffled = shuffle_batch(last, labels, ShuffleLevel(4, 0.5)).images
+    assert shuffled.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_the_gradient_of_an_unshuffled_map_is_that_of_the_shuffled_one():
+    _, labels, generator = make_batch(4, 2, 3, 4)
+    maps = torch.rand(4, 2, 8, 12, generator=generator, requires_grad=True)
+    weights = torch.rand(4, 2, 8, 12, generator=generator)
+    shuffled = shuffle_batch(maps.detach(), labels, ShuffleLevel(4, 0.5))
+    (unshuffle(maps, shuffled.sources) * weights).sum().backward()
+    expected = reference.gather_patches(weights.numpy(), shuffled.sources.numpy())
+    torch.testing.assert_close(maps.grad, torch.from_numpy(expected))
 
 
 @pytest.mark.parametrize("patch", [3, 5, 16])
