@@ -6,7 +6,6 @@ opening the project again finds the run and goes on with it.
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +13,7 @@ from napari.qt.threading import GeneratorWorker, create_worker
 from psygnal import Signal
 
 from napari_segmix.run_feed import Delivery, follow_run_which_goes_on_without_napari
-from napari_segmix.run_info import (
-    Job,
-    RunInfo,
-    describe_run,
-    is_outdated,
-)
+from napari_segmix.run_info import Job, RunInfo, describe_run, describe_runs
 from segmix_core.errors import JobError
 from segmix_core.events import Progress
 from segmix_core.runs import (
@@ -38,8 +32,6 @@ if TYPE_CHECKING:
 
 KILL_AFTER_SECONDS = 10.0
 """How long a run may take to stop by itself before killing it is offered."""
-_HISTORY = 1000
-"""Changes of the project that are searched for what makes a run outdated."""
 
 
 class RunControl:
@@ -75,6 +67,7 @@ class RunControl:
         self._store: ProjectStore | None = None
         self._worker: GeneratorWorker | None = None
         self._folder: RunFolder | None = None
+        self._at_work: RunFolder | None = None
         self._waiting: list[Job] = []
         self._is_stopping = False
         self._shows_previews = False
@@ -89,18 +82,12 @@ class RunControl:
         """The followed run, also after its end; None before the first."""
         if self._folder is None:
             return None
-        info, news = describe_run(self._folder), self._progress
-        if news is None or not info.is_running:
-            return info
-        # Events come at once, the status a second later.
-        return replace(
-            info, step=news.step, total=news.total, seconds_left=news.seconds_left
-        )
+        return describe_run(self._folder).at(self._progress)
 
     @property
     def is_running(self) -> bool:
-        """Whether the followed run is going on."""
-        return self._folder is not None and self._folder.state() is RunState.RUNNING
+        """Whether a run goes on: the followed one, or one it was left for."""
+        return _is_alive(self._folder) or _is_alive(self._at_work)
 
     @property
     def is_stopping(self) -> bool:
@@ -125,21 +112,14 @@ class RunControl:
     def detach(self) -> None:
         """Forget the project; its run goes on by itself."""
         self._quit_worker()
-        self._offer_at = None
-        self._store, self._folder, self._is_stopping = None, None, False
+        self._store = self._folder = self._at_work = None
         self._waiting.clear()
         self.changed.emit(None)
         self.listed.emit()
 
     def runs(self) -> tuple[RunInfo, ...]:
         """Return all runs of the project, newest first."""
-        if self._store is None:
-            return ()
-        changes = self._store.history(_HISTORY)
-        infos = map(describe_run, reversed(list_runs(self._store.runs_path)))
-        return tuple(
-            replace(info, is_outdated=is_outdated(info, changes)) for info in infos
-        )
+        return () if self._store is None else describe_runs(self._store)
 
     def latest(self, stage: str) -> RunInfo | None:
         """Return the newest completed run of a stage, or None."""
@@ -174,6 +154,7 @@ class RunControl:
         folder = RunFolder(path)
         self._launcher(folder)
         self._waiting.clear()
+        self._at_work = folder
         self._follow(folder)
 
     def watch(self, path: Path) -> None:
@@ -189,7 +170,7 @@ class RunControl:
     def stop(self) -> None:
         """Ask the run to stop within a step; killing is offered if it does not."""
         self._waiting.clear()
-        if self._folder is None or not self.is_running:
+        if self._folder is None or not _is_alive(self._folder):
             return
         self._folder.request_stop()
         self._is_stopping = True
@@ -231,28 +212,35 @@ class RunControl:
         )
         folder = RunFolder.create(self._store.runs_path, request)
         self._launcher(folder)
+        self._at_work = folder
         self._follow(folder)
         self.listed.emit()
 
     def _follow(self, folder: RunFolder) -> None:
         self._quit_worker()
-        self._offer_at = None
-        self._folder, self._is_stopping = folder, False
-        self._shows_previews = folder.state() is RunState.RUNNING
+        self._folder = folder
+        self._shows_previews = _is_alive(folder)
         if self._shows_previews:
             self._seen_alive.add(folder.path)
+            if not _is_alive(self._at_work):
+                self._at_work = folder
         self._progress = None
         self.began.emit(describe_run(folder))
+        self._read(folder)
+        self._tell()
+
+    def _read(self, folder: RunFolder) -> None:
         worker = create_worker(follow_run_which_goes_on_without_napari, folder)
-        worker.yielded.connect(lambda news: self._on_news(worker, news))
-        worker.finished.connect(lambda: self._on_finished(worker))
+        if folder == self._folder:
+            worker.yielded.connect(lambda news: self._on_news(worker, news))
+        worker.finished.connect(lambda: self._on_finished(worker, folder))
         self._worker = worker
         self._reading += 1
         worker.start()
-        self._tell()
 
     def _quit_worker(self) -> None:
         worker, self._worker = self._worker, None
+        self._is_stopping, self._offer_at = False, None
         if worker is not None:
             worker.quit()
 
@@ -272,17 +260,23 @@ class RunControl:
         if news.previews and self._shows_previews:
             self.previews.emit(news.previews)
 
-    def _on_finished(self, worker: GeneratorWorker) -> None:
+    def _on_finished(self, worker: GeneratorWorker, folder: RunFolder) -> None:
         self._reading -= 1
-        if worker is not self._worker or self._folder is None:
+        if worker is not self._worker:
             return
-        self._worker, self._is_stopping = None, False
-        self._offer_at = None
-        info = describe_run(self._folder)
-        self.changed.emit(info)
+        self._quit_worker()
+        info = describe_run(folder)
+        self.changed.emit(self.current)
         self.listed.emit()
         self.ended.emit(info)
-        self._start_next(info)
+        if self._worker is not None or self._at_work is None:
+            return
+        if folder == self._at_work:
+            self._at_work = None
+            self._start_next(info)
+        else:
+            # It was left to look at this one: its end is still to be heard.
+            self._read(self._at_work)
 
     def _start_next(self, info: RunInfo) -> None:
         if info.state is not RunState.COMPLETED:
@@ -298,3 +292,7 @@ class RunControl:
 
     def _tell(self) -> None:
         self.changed.emit(self.current)
+
+
+def _is_alive(folder: RunFolder | None) -> bool:
+    return folder is not None and folder.state() is RunState.RUNNING

@@ -1,18 +1,20 @@
 """Runs as values: one to be launched, one to be shown, and the report about it."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segmix_core.config import RunConfig
-from segmix_core.runs import RunFolder, RunState
+from segmix_core.events import Progress
+from segmix_core.runs import RunFolder, RunState, list_runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from segmix_core.project.records import Change
+    from segmix_core.project.store import ProjectStore
 
 _LABEL_KINDS = frozenset({"labels", "source", "split"})
 _MASK_KINDS = _LABEL_KINDS | {"mask"}
@@ -22,6 +24,8 @@ _OUTDATED_BY = {
     "pseudo-masks": _LABEL_KINDS,
     "train-segmenter": _MASK_KINDS,
 }
+_HISTORY = 1000
+"""Changes of the project that are searched for what makes a run outdated."""
 _RESUMABLE = (RunState.INTERRUPTED, RunState.CANCELLED, RunState.FAILED)
 
 
@@ -66,6 +70,17 @@ class RunInfo:
         """Whether it can be launched again to go on."""
         return self.state in _RESUMABLE
 
+    def at(self, news: Progress | None) -> "RunInfo":
+        """Return the run as far as its last event says, if it is at work.
+
+        Events come at once, the status a second later.
+        """
+        if news is None or not self.is_running:
+            return self
+        return replace(
+            self, step=news.step, total=news.total, seconds_left=news.seconds_left
+        )
+
 
 def describe_run(folder: RunFolder) -> RunInfo:
     """Return what the folder says about its run.
@@ -88,6 +103,15 @@ def describe_run(folder: RunFolder) -> RunInfo:
         revision=request.revision,
         config=request.config,
         results=ended.results if ended is not None else {},
+    )
+
+
+def describe_runs(store: "ProjectStore") -> tuple[RunInfo, ...]:
+    """Return all runs of a project, newest first, and whether they are outdated."""
+    changes = store.history(_HISTORY)
+    infos = map(describe_run, reversed(list_runs(store.runs_path)))
+    return tuple(
+        replace(info, is_outdated=is_outdated(info, changes)) for info in infos
     )
 
 

@@ -40,6 +40,8 @@ def run(request, writer):
         writer.progress(step, 6, f"step {step}")
         if behaviour == "wait" and step == 3:
             wait(writer)
+        if behaviour == "gate" and step == 3:
+            wait_for_gate(writer)
         if behaviour == "deaf" and step == 3:
             time.sleep(60)
         if behaviour == "die" and step == 3:
@@ -54,6 +56,11 @@ def run(request, writer):
 
 def wait(writer):
     while not writer.should_stop():
+        time.sleep(0.02)
+
+
+def wait_for_gate(writer):
+    while not (writer.folder.path / "GO").exists():
         time.sleep(0.02)
 
 

@@ -196,6 +196,27 @@ def test_a_chain_goes_on_with_what_was_made(qtbot, control, ear):
     assert control.latest("predict") is None
 
 
+def test_looking_at_another_run_neither_starts_nor_loses_the_next(qtbot, control, ear):
+    control.start(job())
+    wait_for(qtbot, lambda: ear.ended)
+    old = ear.ended[0].path
+    control.start(job("gate"), job(stage="cams"))
+    live = control.current.path
+    control.watch(old)
+    wait_for(qtbot, lambda: len(ear.ended) == 2)
+    assert ear.ended[1].path == old
+    assert control.current.path == old
+    assert control.is_running
+    with pytest.raises(JobError, match="no run going on"):
+        control.start(job())
+    assert [info.stage for info in control.runs()] == ["train", "train"]
+    (live / "GO").touch()
+    wait_for(qtbot, lambda: len(ear.ended) == 4)
+    assert [info.stage for info in ear.ended[2:]] == ["train", "cams"]
+    assert RunFolder(ear.ended[3].path).request().inputs == {"train": live}
+    assert not control.is_running
+
+
 def test_a_chain_ends_with_a_failure(qtbot, control, ear):
     control.start(job("fail"), job(stage="cams"))
     wait_for(qtbot, lambda: ear.ended)
