@@ -21,10 +21,11 @@ _WARMUP_RATIO = 0.5
 
 
 class Advance(NamedTuple):
-    """The next state, and the reason where a decision was made."""
+    """The next state; where a decision was made, why, and on which mean loss."""
 
     state: CurriculumState
-    reason: str | None
+    reason: str | None = None
+    feedback: float | None = None
 
 
 def advance(
@@ -63,13 +64,13 @@ def advance(
     state = _observe(state, plan, loss, weight)
     since = state.step - plan.warmup_steps
     if since < 0 or isinstance(strategy, Fixed):
-        return Advance(state, None)
+        return Advance(state)
     if since == 0:
         return _leave_warmup(state, plan, strategy)
     if since % plan.interval:
-        return Advance(state, None)
+        return Advance(state)
     move = strategy.decide(plan, state)
-    return Advance(_settle(state, move.state), move.reason)
+    return Advance(_settle(state, move.state), move.reason, state.feedback)
 
 
 def _observe(
@@ -98,7 +99,8 @@ def _leave_warmup(
     threshold = state.feedback if state.threshold is None else state.threshold
     after = replace(state, threshold=threshold, level=strategy.begin(plan))
     said = "is not known yet" if threshold is None else f"is {threshold:.3f}"
-    return Advance(_settle(state, after), f"Warm-up ends; the threshold {said}.")
+    reason = f"Warm-up ends; the threshold {said}."
+    return Advance(_settle(state, after), reason, state.feedback)
 
 
 def _settle(before: CurriculumState, after: CurriculumState) -> CurriculumState:
@@ -145,8 +147,7 @@ class CurriculumController:
 
     def observe(self, loss: float, *, weight: float = 1.0) -> CurriculumDecided | None:
         """Take in the loss of a step as :func:`advance`; return the decision."""
-        before = self.state.feedback
-        self.state, reason = advance(
+        self.state, reason, feedback = advance(
             self.state, self.plan, self.strategy, loss, weight=weight
         )
         if reason is None:
@@ -155,7 +156,7 @@ class CurriculumController:
             step=self.state.step,
             patch_size=self.level.patch_size,
             shuffle_ratio=self.level.shuffle_ratio,
-            feedback=before if self.state.feedback is None else self.state.feedback,
+            feedback=feedback,
             threshold=self.state.threshold,
             reason=reason,
         )

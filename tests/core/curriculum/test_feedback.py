@@ -67,6 +67,22 @@ def test_a_threshold_is_lowered_once_a_decision_not_once_a_step():
     assert subject.state.threshold == pytest.approx(0.5 * 0.933)
 
 
+def test_an_event_has_the_loss_that_was_decided_on():
+    subject = controller(threshold=0.5)
+    events = [
+        subject.observe(0.9 if step < 30 else 0.4 - step / 400) for step in range(40)
+    ]
+    harder = events[39]
+    assert f"Loss {harder.feedback:.3f} is below 0.500" in harder.reason
+    assert events[29].feedback == pytest.approx(0.9)
+    # All ten losses of the level count, the newest most.
+    shares = [0.1 * 0.9 ** (39 - step) for step in range(30, 40)]
+    mean = sum(
+        s * (0.4 - step / 400) for s, step in zip(shares, range(30, 40), strict=True)
+    )
+    assert harder.feedback == pytest.approx(mean / sum(shares))
+
+
 def test_loss_of_another_level_is_forgotten():
     subject = controller(threshold=0.5)
     for _ in range(40):
