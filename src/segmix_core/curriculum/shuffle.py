@@ -189,7 +189,7 @@ def _gather_patches(images: Tensor, sources: Tensor) -> Tensor:
         memory_format=torch.channels_last
     )
     layers = images.permute(0, 2, 3, 1)[:, None] if channels_last else images
-    count, depth, height, width = layers.shape[:4]
+    depth, height, width = layers.shape[1:4]
     rows, cols = sources.shape[1:]
     # (B, depth, rows, height of a patch, cols): the number of each run in memory.
     runs = torch.arange(depth * height * cols, device=sources.device)
