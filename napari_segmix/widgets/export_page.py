@@ -45,6 +45,8 @@ class ExportPage(Page):
         self.base.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
+        self._chosen: str | None = None
+        self.base.activated.connect(lambda _index: self._choose())
         self.format = ChoiceRow(_FORMATS, _FORMAT_TIPS)
         self.format.value = "ome"
         self.only_shown = QCheckBox("Only the images of the shown source")
@@ -96,14 +98,17 @@ class ExportPage(Page):
 
     def refresh(self) -> None:
         """Read masks and files again."""
-        chosen = self.base.currentData()
         self.base.clear()
         for info in self.session.masks.bases():
             moment = moment_text(info.created)
             self.base.addItem(f"{_KINDS[info.stage]} of {moment}", str(info.path))
-        self.base.setCurrentIndex(max(0, self.base.findData(chosen)))
+        # New masks come first, unless the user has chosen others.
+        self.base.setCurrentIndex(max(0, self.base.findData(self._chosen)))
         self._list_files()
         self._enable()
+
+    def _choose(self) -> None:
+        self._chosen = self.base.currentData()
 
     def export(self) -> None:
         """Start the export."""

@@ -336,6 +336,18 @@ def test_export_needs_masks(show, jobs):
     assert page.export_button.isEnabled()
 
 
+def test_new_masks_are_exported_unless_others_were_chosen(show, jobs):
+    finished(jobs, "pseudo-masks")
+    page = show(ExportPage)
+    finished(jobs, "predict")
+    assert page.base.currentText().startswith("Prediction")
+    page.base.setCurrentIndex(1)
+    page.base.activated.emit(1)
+    finished(jobs, "predict")
+    assert page.base.count() == 3
+    assert page.base.currentText().startswith("Pseudo masks")
+
+
 def test_export_is_a_run_of_the_chosen_masks(show, jobs, qtbot, slide_file):
     masks = finished(jobs, "pseudo-masks")
     jobs.intake.add([slide_file.rename(slide_file.with_name("second.tif"))])
