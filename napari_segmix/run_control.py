@@ -195,7 +195,9 @@ class RunControl:
         return info.path in self._seen_alive
 
     def _check_free(self) -> None:
-        if self.is_running:
+        runs = () if self._store is None else list_runs(self._store.runs_path)
+        # Another window or the command line may have started one, too.
+        if self.is_running or any(map(_is_alive, runs)):
             got, remedy = "one that is not finished", "Stop it, or wait for its end."
             raise JobError("no run going on", got, remedy)
 
@@ -269,6 +271,8 @@ class RunControl:
         self.changed.emit(self.current)
         self.listed.emit()
         self.ended.emit(info)
+        # A dock that is opened later is told of the run again, not of its end.
+        self._seen_alive.discard(folder.path)
         if self._worker is not None or self._at_work is None:
             return
         if folder == self._at_work:

@@ -1,9 +1,9 @@
-"""A row of buttons of which one is on."""
+"""Buttons of which one is on."""
 
 from collections.abc import Mapping
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QPushButton, QSizePolicy, QWidget
+from qtpy.QtWidgets import QButtonGroup, QGridLayout, QPushButton, QSizePolicy, QWidget
 
 
 class ChoiceRow(QWidget):
@@ -15,6 +15,8 @@ class ChoiceRow(QWidget):
         Value -> text of the button, in order.
     tips
         Value -> tooltip.
+    columns
+        Buttons beside each other, the rest below them; None: all in one row.
     """
 
     chosen = Signal(str)
@@ -25,14 +27,16 @@ class ChoiceRow(QWidget):
         choices: Mapping[str, str],
         tips: Mapping[str, str] | None = None,
         parent: QWidget | None = None,
+        *,
+        columns: int | None = None,
     ) -> None:
         super().__init__(parent)
         self._group = QButtonGroup(self)
         self._buttons: dict[str, QPushButton] = {}
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(2)
-        for value, text in choices.items():
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(2)
+        for number, (value, text) in enumerate(choices.items()):
             button = QPushButton(text)
             button.setCheckable(True)
             button.setToolTip((tips or {}).get(value, ""))
@@ -41,7 +45,7 @@ class ChoiceRow(QWidget):
             button.setMinimumWidth(button.fontMetrics().horizontalAdvance(text) + 30)
             self._group.addButton(button)
             self._buttons[value] = button
-            row.addWidget(button)
+            grid.addWidget(button, *divmod(number, columns or len(choices)))
         self._group.buttonClicked.connect(self._on_click)
 
     def _on_click(self, button: QPushButton) -> None:

@@ -25,15 +25,21 @@ if TYPE_CHECKING:
 _METHOD_NAMES = {
     "cam": "CAM",
     "seam": "SEAM",
+    "puzzle-cam": "Puzzle",
     "fixed-shuffle": "Fixed",
     "segmix": "SegMix",
+    "segmix-plus": "SegMix+",
 }
 _METHOD_HINTS = {
     "cam": "A plain classifier: its maps show what is most typical of a class.",
     "seam": "CAM whose maps agree between scales of a tile, refined by similar pixels.",
+    "puzzle-cam": "CAM whose maps agree between a tile and its quarters seen apart.",
     "fixed-shuffle": "SEAM that also learns from shuffled tiles, always equally hard.",
     "segmix": "SEAM that also learns from shuffled tiles, harder as the loss falls.",
+    "segmix-plus": "SegMix that also learns what each moved patch is known to show.",
 }
+# All methods in one row would be wider than a dock.
+_METHOD_COLUMNS = 3
 _LEARNING = ("train", "train-segmenter")
 _SECTIONS = ("train", "curriculum", "machine")
 _EVERYDAY = ("train.epochs", "train.batch_size", "train.backbone", "machine.device")
@@ -44,7 +50,7 @@ class TrainBox(StageBox):
 
     def __init__(self, session: "Session", parent: QWidget | None = None) -> None:
         names = {m: _METHOD_NAMES.get(m, m) for m in get_args(Method)}
-        self.method = ChoiceRow(names, _METHOD_HINTS)
+        self.method = ChoiceRow(names, _METHOD_HINTS, columns=_METHOD_COLUMNS)
         self.method.value = RunConfig().train.method
         self._method_hint = hint()
         form = ConfigForm(_SECTIONS, _EVERYDAY, hidden=("train.method",))

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from segmix_core.errors import ConfigError
 
-Method = Literal["cam", "seam", "fixed-shuffle", "segmix"]
+Method = Literal["cam", "seam", "puzzle-cam", "fixed-shuffle", "segmix", "segmix-plus"]
 Strategy = Literal[
     "hold",
     "back",
@@ -96,6 +96,24 @@ class TrainConfig(_Section):
     )
     ecr_weight: float = Field(
         1.0, ge=0, description="Weight of cross regularisation (SEAM ECR)."
+    )
+    unshuffle_weight: float = Field(
+        1.0,
+        ge=0,
+        description="SegMix+: weight of maps of shuffled tiles agreeing with the "
+        "tiles their patches come from.",
+    )
+    pixel_weight: float = Field(
+        0.5,
+        ge=0,
+        description="SegMix+: weight of patches of tiles with one label being that "
+        "class everywhere; 0 where tiles have background.",
+    )
+    puzzle_weight: float = Field(
+        4.0,
+        gt=0,
+        description="Puzzle-CAM: weight of maps of tiles agreeing with those of "
+        "their quarters.",
     )
     seed: int = Field(0, ge=0, description="Seed of everything random.")
 
@@ -232,10 +250,11 @@ class RunConfig(_Section):
         for name, value in changes.items():
             section, _, field = name.partition(".")
             if field not in content.get(section, {}):
+                known = content.get(section, content)
                 raise ConfigError(
                     "a setting of the form section.field",
                     repr(name),
-                    f"Sections are {', '.join(content)}.",
+                    f"Choose one of {', '.join(known)}.",
                 )
             content[section][field] = value
         return RunConfig.parse(content)

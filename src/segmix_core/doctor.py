@@ -139,10 +139,11 @@ def check_qt() -> Check:
     """Check the Qt binding and OpenGL on the current display."""
     answer, problem = _ask(sys.executable, _QT)
     if answer is None:
+        remedy = "The command line works without; the dock needs the extra 'qt'."
         if "platform plugin" in problem:
             # Qt lists its plugins last, and the reason somewhere above.
             problem = "Qt found no display"
-        remedy = "The command line works without; the dock needs the extra 'qt'."
+            remedy = "The command line works without; the dock needs a screen."
         return Check("qt", Verdict.WARN, problem, remedy)
     name = f"{answer['binding']} (Qt {answer['qt']})"
     if not answer["opengl"]:

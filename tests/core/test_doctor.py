@@ -74,16 +74,17 @@ def test_qt_and_opengl_are_told(monkeypatch, answer, message):
 
 
 @pytest.mark.parametrize(
-    ("error", "message"),
+    ("error", "message", "remedy"),
     [
-        ("Could not load the Qt platform plugin", "Qt found no display"),
-        ("No module named qtpy", "No module named qtpy"),
+        ("Could not load the Qt platform plugin", "Qt found no display", "a screen"),
+        ("No module named qtpy", "No module named qtpy", "extra 'qt'"),
     ],
 )
-def test_a_missing_qt_is_a_warning(monkeypatch, error, message):
+def test_a_missing_qt_is_a_warning(monkeypatch, error, message, remedy):
     monkeypatch.setattr(doctor, "_QT", f"raise SystemExit({error!r})")
     check = doctor.check_qt()
     assert (check.verdict, check.message) == (Verdict.WARN, message)
+    assert remedy in check.remedy
 
 
 @pytest.mark.parametrize(

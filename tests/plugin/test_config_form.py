@@ -89,8 +89,10 @@ def test_ranges_and_help_come_from_the_fields(form):
     assert form.widget("train.method").choices == (
         "cam",
         "seam",
+        "puzzle-cam",
         "fixed-shuffle",
         "segmix",
+        "segmix-plus",
     )
 
 

@@ -249,6 +249,29 @@ def test_a_live_run_is_found_again(qtbot, control, ear, store):
     wait_for(qtbot, lambda: ear.ended)
 
 
+def test_an_end_is_news_once(qtbot, control, ear):
+    control.start(job())
+    news = []
+    control.ended.connect(lambda info: news.append(control.is_news(info)))
+    wait_for(qtbot, lambda: ear.ended)
+    control.tell_again()
+    wait_for(qtbot, lambda: len(ear.ended) == 2)
+    assert news == [True, False]
+
+
+def test_a_run_of_another_window_is_in_the_way(qtbot, control, ear, store):
+    other = RunControl(launch_here)
+    other.attach(store)
+    other.start(job("wait"))
+    wait_for(qtbot, lambda: other.current.step == 3)
+    with pytest.raises(JobError, match="one that is not finished"):
+        control.start(job())
+    other.stop()
+    wait_for(qtbot, lambda: not other.is_following)
+    control.start(job())
+    wait_for(qtbot, lambda: ear.ended)
+
+
 def test_an_ended_run_tells_its_history_without_pictures(qtbot, control, ear, store):
     control.start(job())
     wait_for(qtbot, lambda: ear.ended)

@@ -185,8 +185,8 @@ class TileBatches:
         first = next(iter(self._unreadable.values()))
         return JobError(
             "readable tiles",
-            f"{len(self._unreadable)} of {len(self._source.tiles)} that are not, "
-            f"the first because: {first}",
+            f"{len(self._unreadable)} of {len(self._source.tiles)} that are not; "
+            f"the first: {first.got}",
             "Check that the disk with the images is connected, then start again.",
         )
 

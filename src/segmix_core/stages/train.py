@@ -15,14 +15,16 @@ from segmix_core.data.batch import Batch
 from segmix_core.data.batches import BatchPlan, TileBatches
 from segmix_core.data.samples import SampleSource, TileSamples
 from segmix_core.data.tile_reader import TileReader
+from segmix_core.errors import ConfigError
 from segmix_core.events import StageStarted
 from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.models.checkpoint import has_checkpoint, load_checkpoint
 from segmix_core.project.readiness import check_trainable
 from segmix_core.project.records import TileTable
 from segmix_core.stages.job import Job, samples_of, training_tiles
+from segmix_core.stages.methods import METHODS
 from segmix_core.stages.weights import prepare_device
-from segmix_core.training.classifier_task import ClassifierTask, LossWeights
+from segmix_core.training.classifier_task import ClassifierTask
 from segmix_core.training.device import make_fabric
 from segmix_core.training.resume import CheckpointPlan
 from segmix_core.training.task import Listener
@@ -112,15 +114,14 @@ def fit_classifier(
     controller = make_curriculum(
         config, preparation.tile_px, model.stride, loader.steps_per_epoch
     )
+    parts = METHODS[settings.method]
+    if parts.puzzle:
+        check_quarters(preparation.tile_px, model.stride)
     task = ClassifierTask(
         model,
         controller=controller,
-        use_seam=settings.method != "cam",
-        weights=LossWeights(
-            shuffle=settings.shuffle_weight,
-            er=settings.er_weight,
-            ecr=settings.ecr_weight,
-        ),
+        use_seam=parts.seam,
+        weights=parts.weights(settings),
         group_size=config.curriculum.group_size,
         exact=config.curriculum.exact,
         preview_tiles=preview,
@@ -167,11 +168,11 @@ def make_curriculum(
     ConfigError
         If the patch sizes do not divide the tile.
     """
-    settings, method = config.curriculum, config.train.method
-    if method in ("cam", "seam"):
+    settings, parts = config.curriculum, METHODS[config.train.method]
+    if not parts.shuffle:
         return None
     return make_controller(
-        "fixed" if method == "fixed-shuffle" else settings.strategy,
+        "fixed" if parts.is_fixed else settings.strategy,
         _patch_sizes(settings, tile_px, stride),
         tile_px=tile_px,
         total_steps=config.train.epochs * steps_per_epoch,
@@ -184,6 +185,22 @@ def make_curriculum(
         threshold=settings.threshold,
         patience=settings.patience,
     )
+
+
+def check_quarters(tile_px: int, stride: int) -> None:
+    """Return if the quarters of a tile are whole cells of the map.
+
+    Raises
+    ------
+    ConfigError
+        If they are not.
+    """
+    if tile_px % (2 * stride):
+        raise ConfigError(
+            f"a tile size that is a multiple of {2 * stride} pixels for puzzle-cam",
+            f"{tile_px} pixels",
+            "Choose another tile size, backbone or method.",
+        )
 
 
 def _patch_sizes(

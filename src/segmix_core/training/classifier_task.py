@@ -1,10 +1,8 @@
-"""One step of the CAM classifier: plain CAM, SEAM, and SegMix on top of either."""
+"""One step of the CAM classifier: plain CAM, SEAM, Puzzle-CAM, SegMix and SegMix+."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,12 +13,19 @@ from segmix_core.data.batch import Batch
 from segmix_core.models.backbone import keep_statistics
 from segmix_core.models.cam import keep_present_classes, make_seed, normalize_cam
 from segmix_core.models.cam_classifier import CamClassifier, ClassifierOutput
+from segmix_core.training.loss_weights import LossWeights, ramp
 from segmix_core.training.losses import (
     classification_loss,
     cross_regularisation_loss,
     equivariance_loss,
 )
+from segmix_core.training.puzzle import (
+    cut_quarters,
+    merge_quarters,
+    reconstruction_loss,
+)
 from segmix_core.training.shuffle_feedback import ShuffleFeedback
+from segmix_core.training.shuffled_view import show_shuffled, shuffled_terms
 from segmix_core.training.task import PreviewArrays, StepContext, StepResult
 from segmix_core.training.views import (
     draw_turns,
@@ -34,28 +39,17 @@ from segmix_core.training.views import (
 if TYPE_CHECKING:
     from segmix_core.events import CurriculumDecided
 
-_PREVIEW_TILES = 16
 # The first maps come early, so that the user sees the run working.
 _FIRST_CAM_STEP = 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LossWeights:
-    """Weights of the terms beside the classification loss, which has weight 1.
-
-    ``er`` is below the 1 of SEAM: at 1 it held the class scores back on tissue.
-    """
-
-    shuffle: float = 1.0
-    er: float = 0.2
-    ecr: float = 1.0
 
 
 class ClassifierTask:
     """Trains a :class:`CamClassifier` on tile labels.
 
     The plain method is the classification loss alone. ``use_seam`` adds a second view
-    with its losses (SEAM: ER and ECR); a ``controller`` adds the shuffled view.
+    with its losses (SEAM: ER and ECR); a ``controller`` adds the shuffled view. A
+    weight above 0 adds quarters of the tiles, seen apart (Puzzle-CAM), and to the
+    shuffled view what its patches are known to show (SegMix+).
 
     Parameters
     ----------
@@ -118,6 +112,12 @@ class ClassifierTask:
             loss = 0.5 * loss + self.weights.er * terms["er"]
             loss = loss + self.weights.ecr * terms["ecr"]
             parts |= terms
+        if self.weights.puzzle > 0:
+            terms = self._puzzle_terms(images, output, batch.labels)
+            alpha = ramp(context.step, 0, context.total_steps / 2)
+            loss = loss + terms["classification_quarters"]
+            loss = loss + alpha * self.weights.puzzle * terms["puzzle"]
+            parts |= terms
         previews: dict[str, PreviewArrays] = {}
         curves: dict[str, float] = {}
         news: tuple[CurriculumDecided, ...] = ()
@@ -125,13 +125,17 @@ class ClassifierTask:
             news, curves = self.feedback.decide(context.step), self.feedback.curves()
             level = self.feedback.level
             mixed = self._shuffle(images, batch.labels, level, context.generator)
-            parts["shuffled"] = self._shuffled_term(mixed)
-            self.feedback.hear(
-                parts["shuffled"].detach(), batch.labels, mixed.labels, context.step
+            terms = shuffled_terms(
+                self.module, mixed, output, batch.labels, self.weights
             )
-            loss = loss + self.weights.shuffle * parts["shuffled"]
+            heard = terms["shuffled"].detach()
+            self.feedback.hear(heard, batch.labels, mixed.labels, context.step)
+            alpha = self.feedback.progress(context.step, context.total_steps)
+            loss = loss + self.weights.weigh_shuffled(terms, alpha)
+            parts |= terms
             if context.wants_preview:
-                previews["shuffled"] = self._show_shuffled(mixed, batch.tile_ids, level)
+                shown = show_shuffled(mixed, batch.tile_ids, level, self.group_size)
+                previews["shuffled"] = shown
         if context.step == _FIRST_CAM_STEP:
             previews |= self.epoch_end(context.epoch, context.step)
         detached = {name: value.detach() for name, value in parts.items()}
@@ -234,25 +238,17 @@ class ClassifierTask:
             generator=generator,
         )
 
-    def _shuffled_term(self, mixed: Shuffled) -> Tensor:
-        # Seams are not tissue: inference must not inherit their statistics.
+    def _puzzle_terms(
+        self, images: Tensor, output: ClassifierOutput, labels: Tensor
+    ) -> dict[str, Tensor]:
         with keep_statistics(self.module):
-            output: ClassifierOutput = self.module(mixed.images)
-        return classification_loss(output.logits, mixed.labels)
-
-    def _show_shuffled(
-        self, mixed: Shuffled, tile_ids: Tensor, level: ShuffleLevel
-    ) -> PreviewArrays:
-        # Whole groups only: a source must be among the tiles that are shown.
-        size = min(self.group_size, len(tile_ids))
-        count = min(len(tile_ids), max(size, _PREVIEW_TILES // size * size))
-        images = (255 * mixed.images[:count]).round().to(torch.uint8)
+            quarters: ClassifierOutput = self.module(cut_quarters(images))
+        merged = merge_quarters(quarters.cam)
         return {
-            "images": images.permute(0, 2, 3, 1).contiguous().cpu().numpy(),
-            "tile_ids": tile_ids[:count].cpu().numpy(),
-            "sources": mixed.sources[:count].cpu().numpy(),
-            "patch_size": np.asarray(level.patch_size),
-            "shuffle_ratio": np.asarray(level.shuffle_ratio),
+            "classification_quarters": classification_loss(
+                merged.mean(dim=(2, 3)), labels
+            ),
+            "puzzle": reconstruction_loss(output.cam, merged, labels > 0),
         }
 
 

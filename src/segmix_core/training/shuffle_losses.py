@@ -112,13 +112,6 @@ def known_label_loss(shuffled: Tensor, sources: Tensor, labels: Tensor) -> Tenso
     return means.sum() / (cells > 0).sum().clamp(min=1)
 
 
-def ramp(step: int, start: int, end: int) -> float:
-    """Return 0 up to ``start``, 1 from ``end``, and a straight line between."""
-    if step >= end:
-        return 1.0
-    return max(0.0, (step - start) / (end - start))
-
-
 def _shape(maps: Tensor) -> tuple[int, int]:
     return maps.shape[-2], maps.shape[-1]
 

@@ -36,7 +36,8 @@ def test_values_are_json_or_else_text(text, value):
     ("text", "message"),
     [
         ("train.epochs", "section.field=value"),
-        ("train.epoch=3", "section.field"),
+        ("train.epoch=3", "section.field.*Choose one of method, backbone"),
+        ("trane.epochs=3", "section.field.*Choose one of train, curriculum"),
         ("train.epochs=0", "train.epochs"),
         ("curriculum.strategy=wild", "curriculum.strategy"),
     ],

@@ -75,6 +75,17 @@ def test_spellings(
     assert labels_of(folder_store) == [[1, 0], [-1, -1], [-1, -1]]
 
 
+def test_separators_in_class_names_do_not_count(
+    folder_store: ProjectStore, write: Write
+) -> None:
+    folder_store.add_class("non-gland")
+    folder_store.add_class("nonstroma")
+    folder_store.add_class("non stroma")
+    table = "filename,has_nongland,has_nonstroma,has_non_stroma\na.png,1,0,1\n"
+    import_labels(folder_store, write("t.csv", table))
+    assert labels_of(folder_store)[0] == [-1, -1, 1, 0, 1]
+
+
 def test_several_names_in_a_list(folder_store: ProjectStore, write: Write) -> None:
     import_labels(
         folder_store, write("t.csv", "file_name,labels\nb.png,stroma; gland\n")

@@ -1,7 +1,9 @@
+from typing import get_args
+
 import pytest
 import torch
 
-from segmix_core.config import RunConfig
+from segmix_core.config import Method, RunConfig, TrainConfig
 from segmix_core.errors import CheckpointError, ConfigError, ProjectError
 from segmix_core.events import CheckpointWritten, PreviewWritten, StageStarted, Warned
 from segmix_core.models.checkpoint import load_checkpoint
@@ -9,7 +11,8 @@ from segmix_core.pipeline import run_stage
 from segmix_core.runs import RunState, follow, launch
 from segmix_core.runs.child import run_child
 from segmix_core.runs.previews import load_preview
-from segmix_core.stages.train import make_curriculum
+from segmix_core.stages.methods import METHODS
+from segmix_core.stages.train import check_quarters, make_curriculum
 
 
 def tensors(folder):
@@ -53,7 +56,7 @@ def test_previews_are_of_tiles_spread_over_the_project(slide):
     assert {ids[0], ids[-1]} == {tiles[0], tiles[-1]}
 
 
-@pytest.mark.parametrize("method", ["cam", "seam", "fixed-shuffle"])
+@pytest.mark.parametrize("method", [m for m in METHODS if m != "segmix"])
 def test_every_method_trains(folder, method):
     changes = {"train.method": method, "train.epochs": 1}
     assert folder.run("train", changes=changes).ended().results["steps"] == 2
@@ -121,7 +124,27 @@ def test_an_unreadable_tile_is_left_out_with_a_warning(folder):
     assert path.name in warning
 
 
-@pytest.mark.parametrize("method", ["cam", "seam"])
+def test_every_method_of_the_settings_has_its_parts():
+    assert set(METHODS) == set(get_args(Method))
+
+
+def test_a_method_has_the_weights_of_its_own_terms_only():
+    settings = TrainConfig(unshuffle_weight=3, pixel_weight=0.25, puzzle_weight=2)
+    faithful = METHODS["segmix"].weights(settings)
+    assert (faithful.unshuffle, faithful.pixel, faithful.puzzle) == (0, 0, 0)
+    plus = METHODS["segmix-plus"].weights(settings)
+    assert (plus.unshuffle, plus.pixel, plus.puzzle) == (3, 0.25, 0)
+    assert (plus.shuffle, plus.er, plus.ecr) == (1, 0.2, 1)
+    assert METHODS["puzzle-cam"].weights(settings).puzzle == 2
+
+
+def test_quarters_of_a_tile_are_whole_cells():
+    check_quarters(64, 8)
+    with pytest.raises(ConfigError, match=r"multiple of 32 pixels .*but got 48"):
+        check_quarters(48, 16)
+
+
+@pytest.mark.parametrize("method", ["cam", "seam", "puzzle-cam"])
 def test_methods_without_shuffled_tiles_have_no_curriculum(method):
     config = RunConfig().replace({"train.method": method})
     assert make_curriculum(config, 64, 8, 10) is None

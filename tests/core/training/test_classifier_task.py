@@ -9,7 +9,8 @@ from segmix_core.curriculum.feedback import make_controller
 from segmix_core.data.batch import Batch
 from segmix_core.events import CurriculumDecided
 from segmix_core.models.cam_classifier import CamClassifier
-from segmix_core.training.classifier_task import ClassifierTask, LossWeights
+from segmix_core.training.classifier_task import ClassifierTask
+from segmix_core.training.loss_weights import LossWeights
 from segmix_core.training.task import StepContext, Task
 
 TOTAL = 40
@@ -90,6 +91,64 @@ def test_terms_of_each_method(use_seam, strategy, parts):
     assert task.module.head.weight.grad is not None
 
 
+def plus(**weights):
+    # One level throughout: patches of a cell, most of which are not moved.
+    return make_task(strategy="fixed", weights=LossWeights(**weights), augment=False)
+
+
+def test_segmix_plus_adds_its_terms_after_warm_up():
+    # Warm-up is 10 of 40 steps: the weights are whole from step 25 on.
+    batch = make_batch(size=64)
+    names = {"unshuffle", "pixel"}
+    assert not names & set(plus().training_step(batch, context(0)).parts)
+    for step, alpha in ((0, 0), (10, 0), (16, 0.4), (25, 1), (39, 1)):
+        faithful = plus().training_step(batch, context(step)).loss
+        result = plus(unshuffle=2, pixel=0.5).training_step(batch, context(step))
+        assert names <= set(result.parts)
+        assert all(result.parts[name] > 0 for name in names)
+        expected = 2 * result.parts["unshuffle"] + 0.5 * result.parts["pixel"]
+        torch.testing.assert_close(result.loss - faithful, alpha * expected)
+
+
+@pytest.mark.parametrize("name", ["unshuffle", "pixel"])
+def test_each_term_of_segmix_plus_has_its_own_switch(name):
+    gradients = []
+    for weights in ({}, {name: 1.0}):
+        task = plus(**weights)
+        result = task.training_step(make_batch(), context(30))
+        result.loss.backward()
+        gradients.append(task.module.head.weight.grad)
+    assert not torch.allclose(*gradients)
+    assert {"unshuffle", "pixel"} & set(result.parts) == {name}
+
+
+def test_puzzle_cam_adds_quarters_and_grows():
+    batch = make_batch()
+    for step, alpha in ((0, 0), (10, 0.5), (20, 1), (39, 1)):
+        plain = make_task(augment=False).training_step(batch, context(step)).loss
+        task = make_task(weights=LossWeights(puzzle=4), augment=False)
+        result = task.training_step(batch, context(step))
+        parts = result.parts
+        expected = parts["classification_quarters"] + 4 * alpha * parts["puzzle"]
+        assert parts["puzzle"] > 0
+        torch.testing.assert_close(result.loss - plain, expected)
+
+
+def test_extra_terms_learn_too_and_draw_nothing():
+    whole = LossWeights(unshuffle=1, pixel=0.5, puzzle=4)
+    task = make_task(use_seam=True, strategy="hold", weights=whole)
+    results = train(task, range(TOTAL))
+    losses = [float(parts["classification"]) for _, parts, _ in results]
+    assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
+    shown = [
+        make_task(strategy="hold", weights=weights)
+        .training_step(make_batch(), context(3, wants_preview=True))
+        .previews["shuffled"]["sources"]
+        for weights in (LossWeights(), whole)
+    ]
+    assert (shown[0] == shown[1]).all()
+
+
 def test_weights_multiply_their_terms():
     batch = make_batch()
     whole = make_task(use_seam=True, strategy="hold")
@@ -152,7 +211,9 @@ def test_a_step_in_parts_is_one_step_of_the_curriculum():
 
 
 def test_only_the_original_view_moves_the_running_statistics():
-    plain, whole = make_task(), make_task(use_seam=True, strategy="hold")
+    plain = make_task()
+    everything = LossWeights(unshuffle=1, pixel=1, puzzle=1)
+    whole = make_task(use_seam=True, strategy="hold", weights=everything)
     for task in (plain, whole):
         task.module.train()
         task.training_step(make_batch(), context(0))

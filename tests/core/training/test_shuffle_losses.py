@@ -4,10 +4,10 @@ import torch
 
 from segmix_core.curriculum.level import ShuffleLevel
 from segmix_core.curriculum.shuffle import shuffle_batch
+from segmix_core.training.loss_weights import ramp
 from segmix_core.training.shuffle_losses import (
     cells_off_seams,
     known_label_loss,
-    ramp,
     unshuffle_loss,
 )
 from tests.reference import shuffle_losses as reference

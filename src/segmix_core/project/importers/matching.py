@@ -45,21 +45,27 @@ class ClassMatcher:
     """Finds classes by name; case, spaces, "_" and "-" do not count."""
 
     def __init__(self, classes: Sequence[TissueClass]) -> None:
-        self._columns = {plain(entry.name): entry.index - 1 for entry in classes}
+        self._columns: dict[str, int] = {}
+        # Two names may differ in their separators alone: the exact one comes first.
+        for spell in (_letters, plain):
+            self._columns |= {spell(entry.name): entry.index - 1 for entry in classes}
         self.names = tuple(entry.name for entry in classes)
 
     def column(self, *spellings: str) -> int | None:
         """Return the label column (class index - 1) of the first known spelling."""
-        return next(
-            (
-                self._columns[plain(text)]
-                for text in spellings
-                if plain(text) in self._columns
-            ),
-            None,
+        known = (
+            self._columns[name]
+            for text in spellings
+            for name in (plain(text), _letters(text))
+            if name in self._columns
         )
+        return next(known, None)
 
 
 def plain(name: str) -> str:
     """Return the letters and digits of a name in lower case, joined by "_"."""
     return re.sub(r"[\W_]+", "_", name.casefold()).strip("_")
+
+
+def _letters(name: str) -> str:
+    return plain(name).replace("_", "")
