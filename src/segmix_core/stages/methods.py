@@ -1,0 +1,52 @@
+"""What each method of the classifier consists of."""
+
+from dataclasses import dataclass
+
+from segmix_core.config import Method, TrainConfig
+from segmix_core.training.loss_weights import LossWeights
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodParts:
+    """The switches of a method, beside the classification of whole tiles.
+
+    Attributes
+    ----------
+    seam
+        A second view of each tile, with the losses ER and ECR, and the PCM.
+    shuffle
+        Shuffled tiles.
+    is_fixed
+        Shuffle at one level throughout, whatever the strategy of the settings.
+    plus
+        The additions of SegMix+ to the shuffled tiles.
+    puzzle
+        Quarters of tiles, as Puzzle-CAM.
+    """
+
+    seam: bool = False
+    shuffle: bool = False
+    is_fixed: bool = False
+    plus: bool = False
+    puzzle: bool = False
+
+    def weights(self, settings: TrainConfig) -> LossWeights:
+        """Return the weights of the settings, 0 for the terms of other methods."""
+        return LossWeights(
+            shuffle=settings.shuffle_weight,
+            er=settings.er_weight,
+            ecr=settings.ecr_weight,
+            unshuffle=settings.unshuffle_weight if self.plus else 0.0,
+            pixel=settings.pixel_weight if self.plus else 0.0,
+            puzzle=settings.puzzle_weight if self.puzzle else 0.0,
+        )
+
+
+METHODS: dict[Method, MethodParts] = {
+    "cam": MethodParts(),
+    "seam": MethodParts(seam=True),
+    "fixed-shuffle": MethodParts(seam=True, shuffle=True, is_fixed=True),
+    "segmix": MethodParts(seam=True, shuffle=True),
+    "segmix-plus": MethodParts(seam=True, shuffle=True, plus=True),
+    "puzzle-cam": MethodParts(puzzle=True),
+}
