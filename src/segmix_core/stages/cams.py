@@ -14,7 +14,6 @@ from segmix_core.data.tile_reader import TileReader
 from segmix_core.events import StageStarted
 from segmix_core.inference.cam_maps import CamResult, cam_maps
 from segmix_core.models.cam_classifier import CamClassifier
-from segmix_core.models.checkpoint import load_weights
 from segmix_core.runs.results import create_cams, save_tiles
 from segmix_core.stages.job import Job, samples_of, tiles_of
 from segmix_core.stages.weights import load_input, prepare_device
@@ -57,7 +56,7 @@ def compute_cams(job: Job) -> dict[str, Any]:
 def _load_classifier(job: Job, device: torch.device) -> CamClassifier:
     checkpoint = load_input(job, "train", "classifier")
     model = CamClassifier(**checkpoint.arguments)
-    load_weights(model, checkpoint.weights)
+    checkpoint.load_into(model)
     return model.eval().to(device)
 
 

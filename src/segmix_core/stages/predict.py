@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from segmix_core.data.tile_reader import TileReader
 from segmix_core.errors import ProjectError
@@ -17,8 +16,7 @@ from segmix_core.geometry import Box
 from segmix_core.inference.slide_prediction import predict_image
 from segmix_core.inference.tile_doubts import TileDoubts
 from segmix_core.inference.windows import count_windows
-from segmix_core.models.checkpoint import load_weights
-from segmix_core.models.segmenter import Segmenter
+from segmix_core.models.segmenter import load_segmenter
 from segmix_core.project.records import ImageRecord, TileTable
 from segmix_core.runs.results import create_mask, save_tiles
 from segmix_core.stages.export import export_paths, label_info
@@ -60,7 +58,8 @@ class _Prediction:
         self._job = job
         self._settings = job.config.predict
         self._device = prepare_device(job.config.machine)
-        self._segmenter = _load(job, self._device)
+        checkpoint = load_input(job, "train-segmenter", "segmenter")
+        self._segmenter = load_segmenter(checkpoint).to(self._device)
         self._total = sum(
             count_windows(
                 image.working_shape,
@@ -140,13 +139,6 @@ class _Prediction:
             return skip(window)
 
         return ask
-
-
-def _load(job: Job, device: torch.device) -> Segmenter:
-    checkpoint = load_input(job, "train-segmenter", "segmenter")
-    segmenter = Segmenter(**checkpoint.arguments)
-    load_weights(segmenter, checkpoint.weights)
-    return segmenter.eval().to(device)
 
 
 def _outside(boxes: Boxes) -> Callable[[Box], bool]:
