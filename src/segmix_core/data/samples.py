@@ -130,16 +130,22 @@ class MaskSamples:
         return mask, weight
 
     def count_pixels(
-        self, num_classes: int, max_tiles: int = 500
+        self,
+        num_classes: int,
+        max_tiles: int = 500,
+        *,
+        also: npt.NDArray[np.int64] | None = None,
     ) -> npt.NDArray[np.int64]:
         """Return (num_classes + 1,) int64: pixels of background and each class.
 
-        Counted in at most ``max_tiles`` tiles, evenly spread over the table.
+        Counted in at most ``max_tiles`` tiles, evenly spread over the table, and in
+        the rows ``also`` (n,).
         """
         counts = np.zeros(256, np.int64)
         step = max(1, -(-len(self.tiles) // max_tiles))
-        for row in range(0, len(self.tiles), step):
-            mask, _ = self.read_mask(row)
+        rows = np.arange(0, len(self.tiles), step)
+        for row in rows if also is None else np.union1d(rows, also):
+            mask, _ = self.read_mask(int(row))
             counts += np.bincount(mask.ravel(), minlength=256)
         return counts[: num_classes + 1]
 

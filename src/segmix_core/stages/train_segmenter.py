@@ -10,13 +10,11 @@ from segmix_core.data.batches import BatchPlan, TileBatches
 from segmix_core.data.samples import MaskArrays, MaskSamples
 from segmix_core.data.tile_reader import TileReader
 from segmix_core.errors import JobError
-from segmix_core.events import StageStarted
-from segmix_core.models.checkpoint import has_checkpoint, load_checkpoint
 from segmix_core.models.segmenter import Segmenter
 from segmix_core.project.records import BACKGROUND
 from segmix_core.runs.results import load_tiles
 from segmix_core.stages.job import TRAIN_SPLIT, Job, batch_edge, working_boxes
-from segmix_core.stages.weights import prepare_device
+from segmix_core.stages.weights import begin_training, prepare_device
 from segmix_core.training.device import make_fabric
 from segmix_core.training.pixel_losses import inverse_root_weights
 from segmix_core.training.resume import CheckpointPlan
@@ -47,7 +45,10 @@ def train_segmenter(job: Job) -> dict[str, Any]:
             job.store.corrections,
             corrected_weight=job.config.segmenter.corrected_weight,
         )
-        pixels = samples.count_pixels(len(job.class_names))
+        # What a person drew is counted wherever it is: a background that a few strokes
+        # alone have would get no channel otherwise, and would not be learned.
+        drawn = np.flatnonzero(np.isin(tiles.ids, job.store.corrected_tiles()))
+        pixels = samples.count_pixels(len(job.class_names), also=drawn)
         if len(tiles) == 0 or not pixels.any():
             raise JobError(
                 "pseudo masks of training images",
@@ -59,21 +60,11 @@ def train_segmenter(job: Job) -> dict[str, Any]:
 
 
 def _fit(
-    job: Job,
-    samples: MaskSamples,
-    edge: int,
-    pixels: npt.NDArray[np.int64],
+    job: Job, samples: MaskSamples, edge: int, pixels: npt.NDArray[np.int64]
 ) -> FitResult:
     settings = job.config.segmenter
     device = prepare_device(job.config.machine)
-    torch.manual_seed(settings.seed)
-    segmenter = Segmenter(
-        num_classes=len(job.class_names),
-        has_background=bool(pixels[BACKGROUND]),
-        decoder=settings.decoder,
-        encoder=settings.encoder,
-        pretrained=settings.pretrained,
-    )
+    task = _make_task(job, pixels)
     fabric = make_fabric(device)
     plan = BatchPlan(
         tile_px=edge,
@@ -84,24 +75,16 @@ def _fit(
         processes=fabric.world_size,
     )
     loader = TileBatches(samples, plan, job.writer.emit)
-    last = job.run / "checkpoints" / "last"
-    resume_from = last if has_checkpoint(last) else None
-    job.writer.emit(
-        StageStarted(
-            stage="train-segmenter",
-            total_steps=settings.epochs * loader.steps_per_epoch,
-            device=str(device),
-            resumed_at=load_checkpoint(last).step if resume_from else 0,
-        )
+    checkpoints = job.writer.folder.checkpoints_path
+    resume_from = begin_training(
+        job.writer,
+        "train-segmenter",
+        checkpoints=checkpoints,
+        total_steps=settings.epochs * loader.steps_per_epoch,
+        device=device,
     )
     return fit(
-        SegmenterTask(
-            segmenter,
-            dice_weight=settings.dice_weight,
-            class_weights=inverse_root_weights(
-                pixels[list(segmenter.class_indices)]
-            ).tolist(),
-        ),
+        task,
         loader,
         FitSettings(
             epochs=settings.epochs,
@@ -111,7 +94,23 @@ def _fit(
         fabric=fabric,
         listener=job.writer,
         checkpoints=CheckpointPlan(
-            last.parent, "segmenter", segmenter.arguments, job.class_names
+            checkpoints, "segmenter", task.module.arguments, job.class_names
         ),
         resume_from=resume_from,
+    )
+
+
+def _make_task(job: Job, pixels: npt.NDArray[np.int64]) -> SegmenterTask:
+    settings = job.config.segmenter
+    torch.manual_seed(settings.seed)
+    segmenter = Segmenter(
+        num_classes=len(job.class_names),
+        has_background=bool(pixels[BACKGROUND]),
+        decoder=settings.decoder,
+        encoder=settings.encoder,
+        pretrained=settings.pretrained,
+    )
+    weights = inverse_root_weights(pixels[list(segmenter.class_indices)])
+    return SegmenterTask(
+        segmenter, dice_weight=settings.dice_weight, class_weights=weights.tolist()
     )

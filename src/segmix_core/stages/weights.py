@@ -1,12 +1,21 @@
 """What stages that use a network need: where it computes, and its weights."""
 
+from pathlib import Path
+
 import torch
 
 from segmix_core.config import MachineConfig
 from segmix_core.errors import CheckpointError
-from segmix_core.models.checkpoint import Checkpoint, load_checkpoint
+from segmix_core.events import StageStarted
+from segmix_core.models.checkpoint import (
+    Checkpoint,
+    has_checkpoint,
+    load_checkpoint,
+)
+from segmix_core.runs.folder import RunFolder
 from segmix_core.stages.job import Job
 from segmix_core.training.device import resolve_device, set_threads
+from segmix_core.training.task import Listener
 
 
 def prepare_device(settings: MachineConfig) -> torch.device:
@@ -29,8 +38,8 @@ def load_input(job: Job, stage: str, kind: str) -> Checkpoint:
     CheckpointError
         If there are none, or the project has another number of classes now.
     """
-    path = job.input_run(stage) / "checkpoints" / "last"
-    checkpoint = load_checkpoint(path, kind=kind)
+    folder = RunFolder(job.input_run(stage)).checkpoints_path
+    checkpoint = load_checkpoint(folder / "last", kind=kind)
     # A renamed class keeps its index, and its weights.
     if len(checkpoint.class_names) != len(job.class_names):
         raise CheckpointError(
@@ -39,3 +48,31 @@ def load_input(job: Job, stage: str, kind: str) -> Checkpoint:
             "The project's classes have changed since; train again.",
         )
     return checkpoint
+
+
+def begin_training(
+    listener: Listener,
+    stage: str,
+    *,
+    checkpoints: Path,
+    total_steps: int,
+    device: torch.device,
+) -> Path | None:
+    """Tell that a training starts; return the checkpoint it goes on from, if any.
+
+    Raises
+    ------
+    CheckpointError
+        If the checkpoint is broken.
+    """
+    last = checkpoints / "last"
+    resume_from = last if has_checkpoint(last) else None
+    listener.emit(
+        StageStarted(
+            stage=stage,
+            total_steps=total_steps,
+            device=str(device),
+            resumed_at=load_checkpoint(last).step if resume_from else 0,
+        )
+    )
+    return resume_from

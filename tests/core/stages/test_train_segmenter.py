@@ -65,16 +65,23 @@ def test_corrections_win_and_weigh(folder, monkeypatch):
     assert seen[2] == ({2}, {3.0})
 
 
-def test_a_background_that_no_counted_tile_has_breaks_no_step(folder, monkeypatch):
-    fill_masks(folder, 1)
-    correct(folder, 12, 0)
+@pytest.mark.parametrize("is_drawn", [True, False])
+def test_a_background_that_few_tiles_have(folder, monkeypatch, is_drawn):
+    """A drawn one is learned wherever it is; an uncounted one breaks no step."""
+    base = fill_masks(folder, 1)
+    if is_drawn:
+        correct(folder, 12, 0)
+    else:
+        create_mask(base, 12, open_mask(base, 12).shape)[:] = 0
     counted = MaskSamples.count_pixels
     monkeypatch.setattr(
-        MaskSamples, "count_pixels", lambda self, classes: counted(self, classes, 1)
+        MaskSamples,
+        "count_pixels",
+        lambda self, classes, also: counted(self, classes, 1, also=also),
     )
     run = folder.run("train-segmenter", changes={"segmenter.epochs": 1})
     arguments = load_checkpoint(run.checkpoints_path / "last").arguments
-    assert arguments["has_background"] is False
+    assert arguments["has_background"] is is_drawn
 
 
 def test_masks_without_a_decision_cannot_train(folder):
