@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from segmix_core.config import CurriculumConfig, RunConfig
+from segmix_core.config import CurriculumConfig, RunConfig, TrainConfig
 from segmix_core.curriculum.feedback import CurriculumController, make_controller
 from segmix_core.curriculum.patch_sizes import check_patch_sizes, list_patch_sizes
 from segmix_core.data.batch import Batch
@@ -16,14 +16,12 @@ from segmix_core.data.batches import BatchPlan, TileBatches
 from segmix_core.data.samples import SampleSource, TileSamples
 from segmix_core.data.tile_reader import TileReader
 from segmix_core.errors import ConfigError
-from segmix_core.events import StageStarted
 from segmix_core.models.cam_classifier import CamClassifier
-from segmix_core.models.checkpoint import has_checkpoint, load_checkpoint
 from segmix_core.project.readiness import check_trainable
 from segmix_core.project.records import TileTable
 from segmix_core.stages.job import Job, samples_of, training_tiles
 from segmix_core.stages.methods import METHODS
-from segmix_core.stages.weights import prepare_device
+from segmix_core.stages.weights import begin_training, prepare_device
 from segmix_core.training.classifier_task import ClassifierTask
 from segmix_core.training.device import make_fabric
 from segmix_core.training.resume import CheckpointPlan
@@ -51,7 +49,9 @@ def train_classifier(job: Job) -> dict[str, Any]:
         samples, edge = samples_of(tiles, images, reader)
         result, _ = fit_classifier(
             samples,
-            Preparation(edge, tuple(job.class_names), job.run / "checkpoints"),
+            Preparation(
+                edge, tuple(job.class_names), job.writer.folder.checkpoints_path
+            ),
             job.config,
             job.writer,
             preview=_preview(job, tiles, reader, edge),
@@ -95,13 +95,7 @@ def fit_classifier(
     """
     settings = config.train
     device = prepare_device(config.machine)
-    torch.manual_seed(settings.seed)
-    model = CamClassifier(
-        num_classes=len(preparation.class_names),
-        backbone=settings.backbone,
-        width=settings.width,
-        pretrained=settings.pretrained,
-    )
+    model = _make_model(settings, len(preparation.class_names))
     fabric = make_fabric(device)
     plan = BatchPlan(
         tile_px=preparation.tile_px,
@@ -111,51 +105,75 @@ def fit_classifier(
         processes=fabric.world_size,
     )
     loader = TileBatches(samples, plan, listener.emit)
-    controller = make_curriculum(
-        config, preparation.tile_px, model.stride, loader.steps_per_epoch
+    task = _make_task(
+        config, model, preparation.tile_px, loader.steps_per_epoch, preview
     )
-    parts = METHODS[settings.method]
-    if parts.puzzle:
-        check_quarters(preparation.tile_px, model.stride)
-    task = ClassifierTask(
-        model,
-        controller=controller,
-        use_seam=parts.seam,
-        weights=parts.weights(settings),
-        group_size=config.curriculum.group_size,
-        exact=config.curriculum.exact,
-        preview_tiles=preview,
-    )
-    last = preparation.checkpoints / "last"
-    resume_from = last if has_checkpoint(last) else None
-    listener.emit(
-        StageStarted(
-            stage="train",
-            total_steps=settings.epochs * loader.steps_per_epoch,
-            device=str(device),
-            resumed_at=load_checkpoint(last).step if resume_from else 0,
-        )
+    resume_from = begin_training(
+        listener,
+        "train",
+        checkpoints=preparation.checkpoints,
+        total_steps=settings.epochs * loader.steps_per_epoch,
+        device=device,
     )
     result = fit(
         task,
         loader,
-        FitSettings(
-            epochs=settings.epochs,
-            learning_rate=settings.learning_rate,
-            weight_decay=settings.weight_decay,
-            seed=settings.seed,
-        ),
+        _fit_settings(settings),
         fabric=fabric,
         listener=listener,
-        checkpoints=CheckpointPlan(
-            preparation.checkpoints,
-            "classifier",
-            model.arguments,
-            preparation.class_names,
-        ),
+        checkpoints=_checkpoint_plan(preparation, model),
         resume_from=resume_from,
     )
     return result, model
+
+
+def _make_model(settings: TrainConfig, num_classes: int) -> CamClassifier:
+    torch.manual_seed(settings.seed)
+    return CamClassifier(
+        num_classes=num_classes,
+        backbone=settings.backbone,
+        width=settings.width,
+        pretrained=settings.pretrained,
+    )
+
+
+def _fit_settings(settings: TrainConfig) -> FitSettings:
+    return FitSettings(
+        epochs=settings.epochs,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        seed=settings.seed,
+    )
+
+
+def _checkpoint_plan(preparation: Preparation, model: CamClassifier) -> CheckpointPlan:
+    return CheckpointPlan(
+        preparation.checkpoints,
+        "classifier",
+        model.arguments,
+        preparation.class_names,
+    )
+
+
+def _make_task(
+    config: RunConfig,
+    model: CamClassifier,
+    tile_px: int,
+    steps_per_epoch: int,
+    preview: Batch | None,
+) -> ClassifierTask:
+    parts = METHODS[config.train.method]
+    if parts.puzzle:
+        check_quarters(tile_px, model.stride)
+    return ClassifierTask(
+        model,
+        controller=make_curriculum(config, tile_px, model.stride, steps_per_epoch),
+        use_seam=parts.seam,
+        weights=parts.weights(config.train),
+        group_size=config.curriculum.group_size,
+        exact=config.curriculum.exact,
+        preview_tiles=preview,
+    )
 
 
 def make_curriculum(
