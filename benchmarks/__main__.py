@@ -1,0 +1,55 @@
+"""Measure everything, print it and write docs/performance.md.
+
+    python -m benchmarks [shuffle | cams | pcm | step ...]
+
+With names only those parts are measured, printed and not written.
+"""
+
+import os
+import platform
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from benchmarks.comparison import Table
+
+PARTS = ("shuffle", "cams", "pcm", "step")
+REPORT = Path(__file__).parents[1] / "docs" / "performance.md"
+
+
+def main(names: list[str]) -> None:
+    unknown = set(names) - set(PARTS)
+    if unknown:
+        sys.exit(f"Expected names among {', '.join(PARTS)}, got {', '.join(unknown)}")
+    # One thread: ratios then do not depend on how many cores are free at the moment.
+    torch.set_num_threads(1)
+    found: list[Table] = []
+    for name in names or PARTS:
+        for table in import_module(f"benchmarks.{name}").tables():
+            print(table.markdown(), flush=True)
+            found.append(table)
+    if not names:
+        text = _heading() + "\n".join(table.markdown() for table in found)
+        REPORT.write_text(text, encoding="utf-8")
+
+
+def _heading() -> str:
+    return (
+        "# Speed and memory\n\n"
+        "Written by `python -m benchmarks`; each number is compared with a peer that "
+        "was timed in turns with it. Ratios are medians of the turns, with quartiles "
+        "in brackets; times are medians and depend on what else the machine does. "
+        "The latency of the project store is printed by "
+        "`python benchmarks/store_latency.py`.\n\n"
+        f"PyTorch {torch.__version__} with one thread, Python "
+        f"{platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores "
+        "shared with other work.\n\n"
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,154 @@
+"""CAMs of all classes of a folder, against grad-cam and the bare forward pass."""
+
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from benchmarks.comparison import Seconds, Table, in_turns, ratio
+from segmix_core.config import RunConfig
+from segmix_core.intake import add_paths
+from segmix_core.models.cam_classifier import CamClassifier
+from segmix_core.models.checkpoint import save_checkpoint
+from segmix_core.pipeline import run_stage
+from segmix_core.project.store import ProjectStore
+from segmix_core.runs import RunFolder, RunRequest
+from segmix_core.runs.writer import RunWriter
+from segmix_core.sample.slide_file import make_sample
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CLASSES = ("epithelium", "stroma", "muscle", "fat")
+EDGE, BATCH, TURNS = 224, 16, 7
+SIDE = 14
+"""Tiles an edge of the image that the folder is cut from."""
+FEW = 16
+"""Images for grad-cam, which takes many times as long for each."""
+
+
+def tables() -> list[Table]:
+    """Return the table; without grad-cam where it is not installed."""
+    with tempfile.TemporaryDirectory() as name:
+        seconds, count = _measure(Path(name))
+    bare = seconds["bare"] / count
+    names = {
+        "stage": f"`segmix cams`, from {count} PNG files to the stored maps",
+        "bare": "forward pass in batches of tensors (its 1x1 head gives all maps)",
+        "grad-cam": "`grad-cam`, the same tensors, one map a class",
+    }
+    rows = []
+    for key, words in names.items():
+        if key not in seconds:
+            continue
+        each = seconds[key] / (FEW if key == "grad-cam" else count)
+        rate = f"{1 / float(np.median(each)):.1f}"
+        rows.append((words, rate, ratio(bare, each, digits=2)))
+    text = (
+        f"All of {len(CLASSES)} classes, {EDGE} px, the same network (small backbone, "
+        f"width 32), batches of {BATCH}, one scale, no turns, no refinement. Wanted: "
+        "at least 0.85 of the bare forward pass, and 8 times grad-cam."
+    )
+    if "grad-cam" in seconds:
+        times = ratio(seconds["grad-cam"] / FEW, seconds["stage"] / count)
+        text += f" Measured against grad-cam: {times} times as fast."
+    header = ("what", "images/s", "share of the bare forward pass")
+    return [Table("CAMs of a folder", text, header, rows)]
+
+
+def _measure(folder: Path) -> tuple[dict[str, Seconds], int]:
+    pixels = _write_images(folder / "tiles")
+    images = torch.from_numpy(pixels.astype(np.float32) / 255).permute(0, 3, 1, 2)
+    torch.manual_seed(0)
+    model = CamClassifier(num_classes=len(CLASSES)).eval()
+    ways: dict[str, Callable[[], object]] = {
+        "stage": lambda: _run_stage(folder, model),
+        "bare": lambda: _forward(model, images),
+    }
+    _make_project(folder, model)
+    if find_spec("pytorch_grad_cam") is None:
+        print("CAMs are not compared: the package grad-cam is not installed.")
+    else:
+        ways["grad-cam"] = lambda: _grad_cam(model, images[:FEW])
+    return in_turns(ways, TURNS), len(images)
+
+
+def _write_images(folder: Path) -> npt.NDArray[np.uint8]:
+    folder.mkdir()
+    image, _ = make_sample(EDGE * SIDE)
+    image = image[: EDGE * SIDE, : EDGE * SIDE]
+    tiles = image.reshape(SIDE, EDGE, SIDE, EDGE, 3).swapaxes(1, 2)
+    tiles = tiles.reshape(-1, EDGE, EDGE, 3)
+    for number, tile in enumerate(tiles):
+        Image.fromarray(tile).save(folder / f"{number:03d}.png")
+    return tiles
+
+
+def _make_project(folder: Path, model: CamClassifier) -> None:
+    with ProjectStore.create(folder / "bench.segmix", CLASSES) as store:
+        add_paths(store, [folder / "tiles"])
+    save_checkpoint(
+        folder / "train" / "checkpoints" / "last",
+        module=model,
+        arguments=model.arguments,
+        kind="classifier",
+        class_names=CLASSES,
+        step=0,
+    )
+
+
+def _run_stage(folder: Path, model: CamClassifier) -> None:
+    changes = {
+        "cams.scales": [1.0],
+        "cams.flips": False,
+        "cams.refine": 0.0,
+        "cams.batch_size": BATCH,
+        "machine.device": "cpu",
+        "machine.threads": torch.get_num_threads(),
+    }
+    project = folder / "bench.segmix"
+    request = RunRequest(
+        "cams",
+        project,
+        RunConfig().replace(changes).model_dump(mode="json"),
+        {"train": folder / "train"},
+    )
+    with RunWriter(RunFolder.create(project / "runs", request)) as writer:
+        results = run_stage(request, writer)
+        writer.end("completed", "", results)
+
+
+def _forward(model: nn.Module, images: Tensor) -> None:
+    with torch.inference_mode():
+        for batch in images.split(BATCH):
+            model(batch)
+
+
+def _grad_cam(model: CamClassifier, images: Tensor) -> None:
+    from pytorch_grad_cam import GradCAM
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    layers = [model.get_submodule("backbone.late")]
+    with GradCAM(model=_Logits(model), target_layers=layers) as maps:
+        for batch in images.split(BATCH):
+            for index in range(len(CLASSES)):
+                targets = [ClassifierOutputTarget(index)] * len(batch)
+                maps(input_tensor=batch, targets=targets)
+
+
+class _Logits(nn.Module):
+    """The classifier as grad-cam wants it."""
+
+    def __init__(self, model: CamClassifier) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.model(images).logits
+        return logits

@@ -1,0 +1,72 @@
+"""Times of several ways to do the same thing, and ratios of them.
+
+The ways are timed in turns, so that other work on the machine meets all of them alike,
+and a ratio is taken within each turn. The median of the turns is reported with its
+quartiles.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Seconds = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table of the report.
+
+    Attributes
+    ----------
+    title, text
+        What was measured, and how.
+    header, rows
+        Cells as they are printed.
+    """
+
+    title: str
+    text: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def markdown(self) -> str:
+        """Return the table under its title and text."""
+        lines = [self.header, ["---"] * len(self.header), *self.rows]
+        table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        return f"## {self.title}\n\n{self.text}\n\n{table}\n"
+
+
+def in_turns(
+    ways: Mapping[str, Callable[[], object]], turns: int
+) -> dict[str, Seconds]:
+    """Return (turns,) seconds of each way, after one call that is not counted."""
+    for act in ways.values():
+        act()
+    seconds = {name: np.empty(turns) for name in ways}
+    for turn in range(turns):
+        # Back and forth: none always follows the same other one.
+        names = list(ways) if turn % 2 else list(reversed(ways))
+        for name in names:
+            seconds[name][turn] = timed(ways[name])
+    return seconds
+
+
+def timed(act: Callable[[], object]) -> float:
+    """Return the seconds that a call takes."""
+    begun = time.perf_counter()
+    act()
+    return time.perf_counter() - begun
+
+
+def ratio(upper: Seconds, lower: Seconds, digits: int = 1) -> str:
+    """Return the median of upper / lower with its quartiles, as "8.1 (7.5-9.0)"."""
+    low, middle, high = np.percentile(upper / lower, (25, 50, 75))
+    return f"{middle:.{digits}f} ({low:.{digits}f}-{high:.{digits}f})"
+
+
+def milliseconds(seconds: Seconds) -> str:
+    """Return the median in milliseconds."""
+    return f"{1000 * float(np.median(seconds)):.1f}"
