@@ -103,11 +103,13 @@ class RunControl:
         """Take over the runs of a project; a live one is followed from its start."""
         self.detach()
         self._store = store
-        runs = list_runs(store.runs_path)
-        alive = [run for run in runs if run.state() is RunState.RUNNING]
-        if alive or runs:
-            self._follow((alive or list(runs))[-1])
+        if chosen := self._alive() or list_runs(store.runs_path):
+            self._follow(chosen[-1])
         self.listed.emit()
+
+    def _alive(self) -> list[RunFolder]:
+        runs = () if self._store is None else list_runs(self._store.runs_path)
+        return [run for run in runs if _is_alive(run)]
 
     def detach(self) -> None:
         """Forget the project; its run goes on by itself."""
@@ -195,9 +197,8 @@ class RunControl:
         return info.path in self._seen_alive
 
     def _check_free(self) -> None:
-        runs = () if self._store is None else list_runs(self._store.runs_path)
         # Another window or the command line may have started one, too.
-        if self.is_running or any(map(_is_alive, runs)):
+        if self._alive():
             got, remedy = "one that is not finished", "Stop it, or wait for its end."
             raise JobError("no run going on", got, remedy)
 
@@ -267,6 +268,8 @@ class RunControl:
         if worker is not self._worker:
             return
         self._quit_worker()
+        if _is_alive(folder):
+            return  # napari ends all threads when its window is closed.
         info = describe_run(folder)
         self.changed.emit(self.current)
         self.listed.emit()
@@ -275,12 +278,12 @@ class RunControl:
         self._seen_alive.discard(folder.path)
         if self._worker is not None or self._at_work is None:
             return
-        if folder == self._at_work:
-            self._at_work = None
-            self._start_next(info)
-        else:
+        if folder != self._at_work:
             # It was left to look at this one: its end is still to be heard.
             self._read(self._at_work)
+            return
+        self._at_work = None
+        self._start_next(info)
 
     def _start_next(self, info: RunInfo) -> None:
         if info.state is not RunState.COMPLETED:

@@ -98,9 +98,12 @@ class RunBar(Page):
             self.session.say(f"{name}: completed.")
         elif info.state == "cancelled":
             self.session.say(f"{name}: stopped. Resume it on the Train page.")
+        elif info.state == "interrupted":
+            # Its last message is of the step it was at.
+            text = "its process ended without a word. Resume it on the Train page."
+            self.session.say(f"{name}: {text}", "error")
         else:
-            reason = info.message or "The process ended without a word."
-            self.session.say(f"{name}: {info.state}. {reason}", "error")
+            self.session.say(f"{name}: {info.state}. {info.message}", "error")
 
     def _tell_warnings(self, events: list[Event]) -> None:
         current = self.session.runs.current

@@ -259,6 +259,15 @@ def test_an_end_is_news_once(qtbot, control, ear):
     assert news == [True, False]
 
 
+def test_threads_that_napari_ends_are_no_end_of_the_run(qtbot, control, ear):
+    control.start(job("wait"))
+    wait_for(qtbot, lambda: control.current.step == 3)
+    control._worker.quit()
+    wait_for(qtbot, lambda: not control.is_following)
+    assert not ear.ended
+    assert control.is_running
+
+
 def test_a_run_of_another_window_is_in_the_way(qtbot, control, ear, store):
     other = RunControl(launch_here)
     other.attach(store)

@@ -208,6 +208,14 @@ def test_failures_are_told_with_their_remedy(show, jobs, qtbot, messages):
     assert bar.isHidden()
 
 
+def test_a_death_is_told_with_what_to_do(show, jobs, qtbot, messages):
+    bar = show(RunBar)
+    jobs.runs.start(Job("train", RunConfig(), {}, {"behaviour": "die"}))
+    wait(qtbot, lambda: any("Resume it on" in text for text, _ in messages))
+    assert not any("step 3" in text for text, _ in messages)
+    assert bar.isHidden()
+
+
 def test_old_ends_are_no_news(show, jobs, messages, qtbot):
     bar = show(RunBar)
     folder = finished(jobs, "train", reason="failed", message="Old trouble.")
