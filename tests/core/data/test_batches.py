@@ -165,7 +165,9 @@ def test_unreadable_tiles_are_replaced_and_named_once(table: TileTable) -> None:
 
 def test_too_many_unreadable_tiles_end_the_run(table: TileTable) -> None:
     source = Drawn(table, broken=tuple(range(6)))
-    with pytest.raises(JobError, match=r"6 of 11 that are not; the first: a broken file\d\.png\. Check"):
+    with pytest.raises(
+        JobError, match=r"6 of 11 that are not; the first: a broken file\d\.png\. Check"
+    ):
         collect(source, BatchPlan(tile_px=8, batch_size=4))
 
 
