@@ -6,19 +6,22 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from segmix_core.config import RunConfig, SegmenterConfig
 from segmix_core.data.batches import BatchPlan, TileBatches
-from segmix_core.data.samples import MaskArrays, MaskSamples
+from segmix_core.data.samples import MaskArrays, MaskSamples, SampleSource
 from segmix_core.data.tile_reader import TileReader
 from segmix_core.errors import JobError
 from segmix_core.models.segmenter import Segmenter
 from segmix_core.project.records import BACKGROUND
 from segmix_core.runs.results import load_tiles
 from segmix_core.stages.job import TRAIN_SPLIT, Job, batch_edge, working_boxes
+from segmix_core.stages.train import Preparation
 from segmix_core.stages.weights import begin_training, prepare_device
 from segmix_core.training.device import make_fabric
 from segmix_core.training.pixel_losses import inverse_root_weights
 from segmix_core.training.resume import CheckpointPlan
 from segmix_core.training.segmenter_task import SegmenterTask
+from segmix_core.training.task import Listener
 from segmix_core.training.trainer import FitResult, FitSettings, fit
 
 
@@ -55,35 +58,62 @@ def train_segmenter(job: Job) -> dict[str, Any]:
                 "none with a decided pixel",
                 "Make pseudo masks with a smaller margin, or label more tiles.",
             )
-        result = _fit(job, samples, batch_edge(working_boxes(tiles, images)), pixels)
+        preparation = Preparation(
+            batch_edge(working_boxes(tiles, images)),
+            tuple(job.class_names),
+            job.writer.folder.checkpoints_path,
+        )
+        result, _ = fit_segmenter(samples, pixels, preparation, job.config, job.writer)
     return {"steps": result.step, "tiles": len(tiles)}
 
 
-def _fit(
-    job: Job, samples: MaskSamples, edge: int, pixels: npt.NDArray[np.int64]
-) -> FitResult:
-    settings = job.config.segmenter
-    device = prepare_device(job.config.machine)
-    task = _make_task(job, pixels)
+def fit_segmenter(
+    samples: SampleSource,
+    pixels: npt.NDArray[np.int64],
+    preparation: Preparation,
+    config: RunConfig,
+    listener: Listener,
+) -> tuple[FitResult, Segmenter]:
+    """Train a segmenter as the settings say, and return it with its last weights.
+
+    Parameters
+    ----------
+    samples
+        Tiles with masks.
+    pixels
+        (C + 1,): how many the masks have of background and each class. Background
+        without any gets no channel; rare classes weigh more.
+    preparation
+        Tile size, the C classes and where checkpoints go.
+    config, listener
+        Of the run.
+
+    Raises
+    ------
+    ConfigError
+        If settings contradict the machine or name no network.
+    """
+    settings = config.segmenter
+    device = prepare_device(config.machine)
+    task = _make_task(settings, len(preparation.class_names), pixels)
     fabric = make_fabric(device)
     plan = BatchPlan(
-        tile_px=edge,
+        tile_px=preparation.tile_px,
         batch_size=settings.batch_size,
         seed=settings.seed,
         augment=True,
         rank=fabric.global_rank,
         processes=fabric.world_size,
     )
-    loader = TileBatches(samples, plan, job.writer.emit)
-    checkpoints = job.writer.folder.checkpoints_path
+    loader = TileBatches(samples, plan, listener.emit)
     resume_from = begin_training(
-        job.writer,
+        listener,
         "train-segmenter",
-        checkpoints=checkpoints,
+        checkpoints=preparation.checkpoints,
         total_steps=settings.epochs * loader.steps_per_epoch,
         device=device,
     )
-    return fit(
+    result = fit(
         task,
         loader,
         FitSettings(
@@ -92,19 +122,24 @@ def _fit(
             seed=settings.seed,
         ),
         fabric=fabric,
-        listener=job.writer,
+        listener=listener,
         checkpoints=CheckpointPlan(
-            checkpoints, "segmenter", task.module.arguments, job.class_names
+            preparation.checkpoints,
+            "segmenter",
+            task.module.arguments,
+            preparation.class_names,
         ),
         resume_from=resume_from,
     )
+    return result, task.module
 
 
-def _make_task(job: Job, pixels: npt.NDArray[np.int64]) -> SegmenterTask:
-    settings = job.config.segmenter
+def _make_task(
+    settings: SegmenterConfig, num_classes: int, pixels: npt.NDArray[np.int64]
+) -> SegmenterTask:
     torch.manual_seed(settings.seed)
     segmenter = Segmenter(
-        num_classes=len(job.class_names),
+        num_classes=num_classes,
         has_background=bool(pixels[BACKGROUND]),
         decoder=settings.decoder,
         encoder=settings.encoder,

@@ -52,13 +52,13 @@ def test_corrections_win_and_weigh(folder, monkeypatch):
     correct(folder, 2, 2)
     seen = {}
 
-    def fit(job, samples, edge, pixels):
+    def fit(samples, *others):
         for row, image_id in enumerate(samples.tiles.image_ids):
             sample = samples.read(row)
             seen[int(image_id)] = set(sample.mask.flat), set(sample.weight.flat)
         raise JobError("no training", "this", "Look at the samples.")
 
-    monkeypatch.setattr(train_segmenter, "_fit", fit)
+    monkeypatch.setattr(train_segmenter, "fit_segmenter", fit)
     with pytest.raises(JobError, match="no training"):
         folder.attempt("train-segmenter", changes={"segmenter.corrected_weight": 3.0})
     assert seen[1] == ({1}, {1.0})
