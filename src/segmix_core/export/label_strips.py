@@ -4,8 +4,6 @@ import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -125,15 +123,8 @@ class HalfSizeSpool:
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
         self._entries: list[tuple[int, tuple[int, int]]] = []
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Give the file up."""
         self._file.close()
 
     def passing(self, strips: Iterable[LabelArray]) -> Iterator[LabelArray]:

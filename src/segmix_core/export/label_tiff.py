@@ -9,7 +9,7 @@ readers hand out the colours of a palette instead of the indices.
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -224,7 +224,7 @@ def _write_levels(
         for level, level_shape in enumerate(shapes):
             source = strips
             if level + 1 < len(shapes):
-                spool = spools.enter_context(HalfSizeSpool(folder))
+                spool = spools.enter_context(closing(HalfSizeSpool(folder)))
                 source, strips = spool.passing(strips), spool.strips()
             own = {"subfiletype": 1, "metadata": None} if level else first_tags
             if is_ome and level == 0:

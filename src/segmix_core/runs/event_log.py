@@ -2,8 +2,6 @@
 
 import os
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from segmix_core.errors import JobError
 from segmix_core.events import Event, from_line, to_line
@@ -97,17 +95,6 @@ class EventAppender:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _parse(line: bytes) -> Event | None:

@@ -241,6 +241,6 @@ def _wait(
     said = folder.log_tail(1)
     message = f"The process ended with exit code {code} before it began: {said}"
     with contextlib.suppress(OSError, JobError):  # The folder may be deleted by now.
-        with EventAppender(folder.events_path) as events:
+        with contextlib.closing(EventAppender(folder.events_path)) as events:
             events.append(StageEnded(reason="failed", message=message))
         write_status(folder, replace(starting, state=RunState.FAILED, message=message))

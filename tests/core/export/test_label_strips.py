@@ -1,4 +1,5 @@
 import tracemalloc
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -77,7 +78,7 @@ def test_tiles_are_whole_and_in_order():
 def test_spool_halves_and_joins(tmp_path):
     labels = np.random.default_rng(0).integers(0, 9, (1300, 35), dtype=np.uint8)
     strips = [labels[y : y + STRIP_ROWS] for y in range(0, 1300, STRIP_ROWS)]
-    with HalfSizeSpool(tmp_path) as spool:
+    with closing(HalfSizeSpool(tmp_path)) as spool:
         for given_strip, passed in zip(strips, spool.passing(strips), strict=True):
             np.testing.assert_array_equal(passed, given_strip)
         halves = list(spool.strips())

@@ -1,4 +1,5 @@
 import sys
+from contextlib import closing
 
 import pytest
 
@@ -8,7 +9,7 @@ from segmix_core.runs.event_log import EventAppender, last_event, read_events
 
 
 def append(path, *events):
-    with EventAppender(path) as log:
+    with closing(EventAppender(path)) as log:
         for event in events:
             log.append(event)
 
@@ -101,7 +102,7 @@ def test_a_full_disk_is_an_error(tmp_path):
     path = tmp_path / "events.jsonl"
     path.symlink_to("/dev/full")
     with (
-        EventAppender(path) as log,
+        closing(EventAppender(path)) as log,
         pytest.raises(JobError, match="No space left on device"),
     ):
         log.append(Warned(message="a"))

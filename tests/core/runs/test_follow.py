@@ -1,5 +1,6 @@
 import threading
 import time
+from contextlib import closing
 
 import pytest
 
@@ -62,7 +63,7 @@ def test_the_last_words_of_a_dead_process_are_read(folder):
 
 
 def _append(folder):
-    with EventAppender(folder.events_path) as log:
+    with closing(EventAppender(folder.events_path)) as log:
         log.append(Warned(message="last"))
 
 
