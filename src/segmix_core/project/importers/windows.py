@@ -46,9 +46,7 @@ def plan_windows(
     for name in conflicts:
         problems.add("images with several splits", name)
     problems.raise_if_any()
-    by_image: dict[int, list[LabelRow]] = {}
-    for row in rows:
-        by_image.setdefault(row.image.id, []).append(row)
+    by_image = _by_image(rows)
     edges = _largest_edges(rows)
     num_classes = len(rows[0].states)
     windows = [_labelled(found) for found in by_image.values()]
@@ -91,6 +89,13 @@ def check_replaceable(
             "Import with replace to use the windows instead; undo brings the labels "
             "back.",
         )
+
+
+def _by_image(rows: Sequence[LabelRow]) -> dict[int, list[LabelRow]]:
+    found: dict[int, list[LabelRow]] = {}
+    for row in rows:
+        found.setdefault(row.image.id, []).append(row)
+    return found
 
 
 def _check(
