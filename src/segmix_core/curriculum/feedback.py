@@ -200,6 +200,7 @@ def make_controller(  # noqa: PLR0913 - the settings of a run, by name
     warmup: float = 0.10,
     threshold: float | None = None,
     patience: int = 4,
+    seed: int = 0,
 ) -> CurriculumController:
     """Return a controller from the settings of a run.
 
@@ -227,6 +228,8 @@ def make_controller(  # noqa: PLR0913 - the settings of a run, by name
         As in :class:`CurriculumController`.
     patience
         Decisions without progress before the planned level takes over.
+    seed
+        Of the strategy "random".
 
     Raises
     ------
@@ -243,7 +246,8 @@ def make_controller(  # noqa: PLR0913 - the settings of a run, by name
             str(patch_size),
             "Choose one of these, or leave the patch size empty.",
         )
-    chosen = make_strategy(strategy, fixed_level=ShuffleLevel(patch_size, fixed_ratio))
+    fixed_level = ShuffleLevel(patch_size, fixed_ratio)
+    chosen = make_strategy(strategy, fixed_level=fixed_level, seed=seed)
     plan = CurriculumPlan(
         patch_sizes=tuple(patch_sizes),
         total_steps=total_steps,

@@ -187,18 +187,30 @@ class Loop(_Planned):
         return ShuffleLevel(size, plan.planned_ratio(step))
 
 
+@dataclass(frozen=True, slots=True)
 class Random(_Planned):
     """A patch size and a ratio drawn anew at each decision."""
 
+    seed: int = 0
+
     def _level(self, plan: CurriculumPlan, step: int, decision: int) -> ShuffleLevel:
-        # Seeded by the decision, so that a resumed run draws the same.
-        rng = np.random.default_rng(decision)
+        # Of the run and the decision alone, so that a resumed run draws the same.
+        rng = np.random.default_rng([self.seed, decision])
         size = plan.patch_sizes[rng.integers(len(plan.patch_sizes))]
         return ShuffleLevel(size, float(rng.uniform(plan.min_ratio, plan.max_ratio)))
 
 
-def make_strategy(name: str, *, fixed_level: ShuffleLevel) -> Strategy:
-    """Return the strategy called ``name``; ``fixed_level`` is that of "fixed".
+def make_strategy(name: str, *, fixed_level: ShuffleLevel, seed: int = 0) -> Strategy:
+    """Return the strategy called ``name``.
+
+    Parameters
+    ----------
+    name
+        As in the settings.
+    fixed_level
+        Level of "fixed".
+    seed
+        Of "random".
 
     Raises
     ------
@@ -211,7 +223,7 @@ def make_strategy(name: str, *, fixed_level: ShuffleLevel) -> Strategy:
         "linear": Linear(),
         "decay": Decay(),
         "fixed": Fixed(fixed_level),
-        "random": Random(),
+        "random": Random(seed),
         "loop": Loop(),
         "reverse": Reverse(),
         "cellmix": CellMix(),

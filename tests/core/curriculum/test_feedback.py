@@ -121,6 +121,15 @@ def test_resume_equals_an_unbroken_run(strategy):
     assert whole.state == part.state
 
 
+def test_the_seed_of_the_run_draws_random_levels():
+    def levels(seed):
+        subject = controller("random", seed=seed, warmup=0)
+        return [subject.observe(0.5) and subject.level for _ in range(60)]
+
+    assert levels(3) == levels(3)
+    assert levels(3) != levels(4)
+
+
 def test_states_that_do_not_fit():
     saved = controller().state_dict()
     with pytest.raises(ValueError, match="state of a curriculum"):

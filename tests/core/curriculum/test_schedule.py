@@ -100,7 +100,7 @@ def test_strategies_without_feedback(name, expected):
     assert got == [(size, pytest.approx(ratio)) for size, ratio in expected]
 
 
-def test_random_levels_depend_on_the_decision_alone():
+def test_random_levels_depend_on_seed_and_decision_alone():
     strategy = make_strategy("random", fixed_level=FIXED)
     levels = [
         strategy.decide(PLAN, state_at(10 * number, decisions=number)).state.level
@@ -108,6 +108,8 @@ def test_random_levels_depend_on_the_decision_alone():
     ]
     again = strategy.decide(PLAN, state_at(70, 8, 0.2, decisions=7)).state.level
     assert again == levels[7]
+    other = make_strategy("random", fixed_level=FIXED, seed=1)
+    assert other.decide(PLAN, state_at(70, decisions=7)).state.level != levels[7]
     assert {level.patch_size for level in levels} == {32, 16, 8}
     assert all(0.1 <= level.shuffle_ratio <= 0.75 for level in levels)
 
