@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 MAX_POINTS = 4096
 """Points kept a curve; a longer run is thinned to this."""
 REDRAW_MS = 250
-_COLORS = ("#56b4e9", "#e69f00", "#2fbf8f", "#cc79a7", "#f0e442", "#d55e00", "#a3a3ff")
+_COLORS = (
+    *("#56b4e9", "#e69f00", "#2fbf8f", "#cc79a7", "#f0e442", "#d55e00", "#a3a3ff"),
+    *("#e5484d", "#9a9a9a", "#a0704f", "#7fb800"),
+)
+"""Enough for the losses of every method, so that no two curves look alike."""
 _SCORE_WORDS = ("accuracy", "auc", "dice", "f1", "iou", "precision", "recall", "score")
 _NOT_DRAWN = ("learning_rate", "grad_norm")
 """Metrics on a scale of their own, which would flatten the losses."""

@@ -55,6 +55,14 @@ def test_cut_drops_what_comes_again():
     assert series.points()[0].tolist() == [0, 1, 2, 3]
 
 
+def test_no_two_losses_look_alike(curves):
+    names = "loss classification classification_2 er ecr shuffled unshuffled pixel"
+    values = dict.fromkeys([*names.split(), "puzzle", "epoch_loss"], 1.0)
+    curves.add_events([metrics(1, **values)])
+    colors = {curves._color(name) for name in values}
+    assert len(colors) == len(values)
+
+
 @pytest.mark.parametrize(
     ("name", "panel"),
     [
