@@ -100,7 +100,7 @@ def check_labels(
         raise ProjectError(
             "labelled tiles in the split 'train'",
             f"{int(labelled.sum())} labelled tiles, all in other splits",
-            "Label tiles of training images, or move images to the split 'train'.",
+            "Label tiles of training images, or import labels with a column split.",
         )
     _check_every_class_present(classes, used)
     if len(classes) == 1 and not (used == LabelState.ABSENT).any():
