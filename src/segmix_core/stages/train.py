@@ -1,5 +1,6 @@
 """The CAM classifier, from tile labels."""
 
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from segmix_core.stages.weights import begin_training, prepare_device
 from segmix_core.training.classifier_task import ClassifierTask
 from segmix_core.training.device import make_fabric
 from segmix_core.training.resume import CheckpointPlan
-from segmix_core.training.task import Listener
+from segmix_core.training.task import Listener, Task
 from segmix_core.training.trainer import FitResult, FitSettings, fit
 
 PREVIEW_TILES = 16
@@ -85,8 +86,23 @@ def fit_classifier(
     listener: Listener,
     *,
     preview: Batch | None = None,
+    make_task: Callable[[CamClassifier], Task] | None = None,
 ) -> tuple[FitResult, CamClassifier]:
     """Train a classifier as the settings say, and return it with its last weights.
+
+    Parameters
+    ----------
+    samples
+        Tiles to learn from.
+    preparation
+        Tile size, class names and where checkpoints go.
+    config, listener
+        Of the run.
+    preview
+        Tiles whose maps are shown while it trains.
+    make_task
+        Makes what is learned out of the new network; None: the method of the settings.
+        Network, steps and order of tiles are the same either way.
 
     Raises
     ------
@@ -105,14 +121,17 @@ def fit_classifier(
         processes=fabric.world_size,
     )
     loader = TileBatches(samples, plan, listener.emit)
-    task = _make_task(
-        config, model, preparation.tile_px, loader.steps_per_epoch, preview
+    steps = loader.steps_per_epoch
+    task: Task = (
+        make_task(model)
+        if make_task
+        else _make_task(config, model, preparation.tile_px, steps, preview)
     )
     resume_from = begin_training(
         listener,
         "train",
         checkpoints=preparation.checkpoints,
-        total_steps=settings.epochs * loader.steps_per_epoch,
+        total_steps=settings.epochs * steps,
         device=device,
     )
     result = fit(
@@ -202,6 +221,7 @@ def make_curriculum(
         warmup=settings.warmup,
         threshold=settings.threshold,
         patience=settings.patience,
+        seed=config.train.seed,
     )
 
 

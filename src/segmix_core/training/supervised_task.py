@@ -1,0 +1,99 @@
+"""One step of training the maps of the CAM classifier on masks: the ceiling."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from segmix_core.data.batch import Batch
+from segmix_core.models.cam_classifier import CamClassifier, ClassifierOutput
+from segmix_core.project.records import IGNORE_INDEX
+from segmix_core.training.task import PreviewArrays, StepContext, StepResult
+from segmix_core.training.views import draw_turns, jitter_colors, turn
+
+
+class SupervisedTask:
+    """Every pixel of a map learns whether its class is there.
+
+    Tiles are turned and coloured as for the methods that know their labels only.
+
+    Parameters
+    ----------
+    module
+        To train.
+    augment
+        Turn tiles and change their colours.
+    """
+
+    min_batch = 1
+
+    def __init__(self, module: CamClassifier, *, augment: bool = True) -> None:
+        self.module = module
+        self.augment = augment
+
+    def training_step(self, batch: Batch, context: StepContext) -> StepResult:
+        """Return the loss of a batch with masks.
+
+        Raises
+        ------
+        ValueError
+            If the batch has no masks.
+        """
+        if batch.masks is None or batch.weights is None:
+            raise ValueError("Expected a batch with masks, got one without")
+        images, masks, weights = batch.images, batch.masks, batch.weights
+        if self.augment:
+            square = images.shape[-1] == images.shape[-2]
+            generator = context.generator
+            turns = draw_turns(len(images), square=square, generator=generator)
+            images, masks, weights = (
+                turn(images, turns),
+                turn(masks[:, None], turns)[:, 0],
+                turn(weights[:, None], turns)[:, 0],
+            )
+            images = jitter_colors(images, generator=generator)
+        output: ClassifierOutput = self.module(images)
+        loss = map_loss(output.cam, masks, weights, batch.labels > 0)
+        return StepResult(loss, {"map": loss.detach()})
+
+    def epoch_end(self, epoch: int, step: int) -> Mapping[str, PreviewArrays]:
+        """Return nothing: the ceiling has no previews."""
+        return {}
+
+    def state(self) -> dict[str, Any]:
+        """Return nothing: all there is to remember is in the module."""
+        return {}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Do nothing, as :meth:`state` is empty."""
+
+
+def map_loss(cam: Tensor, masks: Tensor, weights: Tensor, decided: Tensor) -> Tensor:
+    """Return the binary cross entropy of maps with masks.
+
+    Parameters
+    ----------
+    cam
+        (B, C, h, w), raw scores; resized bilinearly to the masks.
+    masks
+        (B, H, W) uint8 class index (column + 1), 0 none; 255 takes no part.
+    weights
+        (B, H, W) >= 0.
+    decided
+        (B, C) bool: columns of whose pixels the mask tells; others take no part.
+
+    Returns
+    -------
+    Tensor
+        Scalar >= 0: weighted mean over pixels and decided columns; 0 without any.
+    """
+    scores = F.interpolate(
+        cam.float(), masks.shape[-2:], mode="bilinear", align_corners=False
+    )
+    columns = torch.arange(1, cam.shape[1] + 1, device=masks.device)
+    truth = (masks[:, None] == columns[None, :, None, None]).float()
+    each = F.binary_cross_entropy_with_logits(scores, truth, reduction="none")
+    counted = (weights * (masks != IGNORE_INDEX))[:, None] * decided[:, :, None, None]
+    return (each * counted).sum() / counted.sum().clamp(min=1e-6)
