@@ -119,7 +119,7 @@ class BenchmarkFolder:
 
     def read_image(self, name: str) -> npt.NDArray[np.uint8]:
         """Return the pixels, (H, W, 3) uint8 RGB."""
-        return _read_image(self.path / "images" / name, "RGB")
+        return read_pixels(self.path / "images" / name, "RGB")
 
     def read_mask(self, image: LabelledImage) -> npt.NDArray[np.uint8]:
         """Return the mask of a val or test image, (H, W) uint8 of class ids.
@@ -127,14 +127,22 @@ class BenchmarkFolder:
         Raises
         ------
         ValueError
-            For a train image: weak supervision never sees its mask.
+            For a train image: weak supervision never sees its mask. The ceiling has a
+            door of its own, :class:`segmix_core.benchmark.ceiling.TrainMasks`.
         """
         if image.split == "train":
             raise ValueError(f"{image.name} is a train image: its mask is not read")
-        return _read_image(self.path / "masks" / image.name)
+        return read_pixels(self.path / "masks" / image.name)
 
 
-def _read_image(path: Path, mode: str | None = None) -> npt.NDArray[np.uint8]:
+def read_pixels(path: Path, mode: str | None = None) -> npt.NDArray[np.uint8]:
+    """Return the pixels of an image file, converted to a mode of Pillow.
+
+    Raises
+    ------
+    ProjectError
+        If it is missing or damaged.
+    """
     try:
         with Image.open(path) as image:
             return np.asarray(image.convert(mode) if mode else image)

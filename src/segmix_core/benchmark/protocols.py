@@ -12,14 +12,24 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from segmix_core.benchmark.folder import BenchmarkFolder, LabelledImage
+from segmix_core.benchmark.folder import (
+    BenchmarkFolder,
+    LabelledImage,
+    LabelledWindow,
+)
 from segmix_core.benchmark.samples import FolderSamples
+from segmix_core.config import PseudoMaskConfig
 from segmix_core.errors import ConfigError
+from segmix_core.inference.pseudo_masks import PseudoMaskRules
+from segmix_core.project.records import BACKGROUND, IGNORE_INDEX
 from segmix_core.training.metrics import ConfusionMatrix
 
 MapsOf = Callable[[LabelledImage], npt.NDArray[np.float32]]
 """Image -> (C, H, W) maps >= 0 in the size of the image."""
 BoolArray = npt.NDArray[np.bool_]
+MaskArray = npt.NDArray[np.uint8]
+Item = LabelledImage | LabelledWindow
+Items = Sequence[LabelledImage] | Sequence[LabelledWindow]
 
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 19))
 """Candidates for the share of a map's maximum that is foreground."""
@@ -39,8 +49,12 @@ class Protocol(ABC):
         """Names of the label columns (classes or tags)."""
 
     @abstractmethod
+    def training_items(self) -> Items:
+        """Return what may be learned from: images or windows of train."""
+
     def training_samples(self) -> FolderSamples:
-        """Return what may be learned from."""
+        """Return the pixels and labels of :meth:`training_items`."""
+        return FolderSamples(self.folder, self.training_items())
 
     @abstractmethod
     def fit_threshold(self, maps_of: MapsOf) -> float | None:
@@ -52,6 +66,30 @@ class Protocol(ABC):
     ) -> BoolArray:
         """Return the foreground (H, W) of an image from its maps."""
 
+    @abstractmethod
+    def pseudo_rules(
+        self, threshold: float | None, settings: PseudoMaskConfig
+    ) -> PseudoMaskRules:
+        """Return how maps of train become pseudo masks, as :meth:`foreground` does.
+
+        Margin and smallest object are those of the settings.
+        """
+
+    @abstractmethod
+    def as_foreground(self, mask: MaskArray) -> MaskArray:
+        """Return a mask of label columns + 1 as 0 background, 1 foreground, 255."""
+
+    @abstractmethod
+    def columns_of(self, item: Item, foreground: BoolArray) -> MaskArray:
+        """Return what a foreground (H, W) tells: label column + 1, 0 none, 255."""
+
+    @abstractmethod
+    def decided_columns(self) -> tuple[int, ...] | None:
+        """Return 1 for each column of whose pixels a mask tells in every item.
+
+        None: it tells of the columns that are present in the item.
+        """
+
 
 class SubtypeProtocol(Protocol):
     """P1."""
@@ -61,9 +99,9 @@ class SubtypeProtocol(Protocol):
         """Return the names of the classes."""
         return self.folder.class_names
 
-    def training_samples(self) -> FolderSamples:
+    def training_items(self) -> Sequence[LabelledImage]:
         """Return whole train images."""
-        return FolderSamples(self.folder, self.folder.split("train"))
+        return self.folder.split("train")
 
     def fit_threshold(self, maps_of: MapsOf) -> float | None:
         """Return the threshold with the highest mean IoU on val, averaged by class."""
@@ -91,6 +129,31 @@ class SubtypeProtocol(Protocol):
         """Return where the true class has at least ``threshold`` of its maximum."""
         own = maps[true_class(image)]
         return np.asarray((own >= threshold * own.max()) & (own > 0))
+
+    def pseudo_rules(
+        self, threshold: float | None, settings: PseudoMaskConfig
+    ) -> PseudoMaskRules:
+        """Return rules with the threshold as the score of background."""
+        return PseudoMaskRules(
+            background="score",
+            background_score=threshold or 0.0,
+            normalisation="class",
+            margin=settings.margin,
+            min_object_px=settings.min_object_px,
+        )
+
+    def as_foreground(self, mask: MaskArray) -> MaskArray:
+        """Return every class as foreground."""
+        known = (mask != BACKGROUND).astype(np.uint8)
+        return np.where(mask == IGNORE_INDEX, np.uint8(IGNORE_INDEX), known)
+
+    def columns_of(self, item: Item, foreground: BoolArray) -> MaskArray:
+        """Return the item's class as foreground, no class elsewhere."""
+        return np.where(foreground, np.uint8(true_class(item) + 1), np.uint8(0))
+
+    def decided_columns(self) -> tuple[int, ...] | None:
+        """Return None: of other classes than the true one no map is asked for."""
+        return None
 
 
 class PatchTagProtocol(Protocol):
@@ -125,10 +188,9 @@ class PatchTagProtocol(Protocol):
             )
         return found
 
-    def training_samples(self) -> FolderSamples:
+    def training_items(self) -> Sequence[LabelledWindow]:
         """Return the windows of train images."""
-        windows = [w for w in self.folder.windows if w.split == "train"]
-        return FolderSamples(self.folder, windows)
+        return [w for w in self.folder.windows if w.split == "train"]
 
     def fit_threshold(self, maps_of: MapsOf) -> float | None:
         """Return None: the largest map wins."""
@@ -140,8 +202,48 @@ class PatchTagProtocol(Protocol):
         """Return where a foreground tag has the largest map."""
         return np.isin(maps.argmax(axis=0), self.foreground_tags)
 
+    def pseudo_rules(
+        self, threshold: float | None, settings: PseudoMaskConfig
+    ) -> PseudoMaskRules:
+        """Return rules without background of their own: it has a tag."""
+        return PseudoMaskRules(
+            background="none",
+            normalisation=settings.normalisation,
+            margin=settings.margin,
+            min_object_px=settings.min_object_px,
+        )
 
-def true_class(image: LabelledImage) -> int:
+    def as_foreground(self, mask: MaskArray) -> MaskArray:
+        """Return the foreground tags as foreground, other tags as background.
+
+        No tag, in windows without any, stays background.
+        """
+        values = np.array(self.foreground_tags) + 1
+        known = np.isin(mask, values).astype(np.uint8)
+        return np.where(mask == IGNORE_INDEX, np.uint8(IGNORE_INDEX), known)
+
+    def columns_of(self, item: Item, foreground: BoolArray) -> MaskArray:
+        """Return the tag of each side; 255 where several of the item may be meant."""
+        inside = self._only_tag(item, is_foreground=True)
+        outside = self._only_tag(item, is_foreground=False)
+        return np.where(foreground, np.uint8(inside), np.uint8(outside))
+
+    def decided_columns(self) -> tuple[int, ...] | None:
+        """Return all: a pixel of one tag is none of the others."""
+        return (1,) * len(self.label_names)
+
+    def _only_tag(self, item: Item, *, is_foreground: bool) -> int:
+        side = [
+            column
+            for column in range(len(self.label_names))
+            if (column in self.foreground_tags) == is_foreground
+        ]
+        # A tag may be missing that covers too little of the window to be given.
+        found = [column for column in side if item.labels[column] == 1] or side
+        return found[0] + 1 if len(found) == 1 else IGNORE_INDEX
+
+
+def true_class(image: Item) -> int:
     """Return the column of an image's only class.
 
     Raises

@@ -1,84 +1,77 @@
 """Methods trained and scored one after the other, under the same conditions."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, get_args
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch.nn import functional as F
 
 from segmix_core.benchmark.folder import BenchmarkFolder, LabelledImage
+from segmix_core.benchmark.methods import METHODS
 from segmix_core.benchmark.protocols import MapsOf, Protocol, classes_of
+from segmix_core.benchmark.samples import batch_edge
 from segmix_core.benchmark.scores import Scorer, Scores
+from segmix_core.benchmark.segmenter import FindForeground, learn_masks
 from segmix_core.benchmark.trivial import TRIVIAL_PREDICTORS
-from segmix_core.config import Method, RunConfig
-from segmix_core.errors import ConfigError
-from segmix_core.inference.cam_maps import cam_maps
-from segmix_core.models.cam_classifier import CamClassifier
+from segmix_core.config import RunConfig
 from segmix_core.stages.train import Preparation, fit_classifier
 from segmix_core.stages.weights import prepare_device
 from segmix_core.training.task import Listener
 
-METHODS: tuple[str, ...] = get_args(Method)
-_EDGE_STEP = 16
+Scored = Literal["trivial", "maps", "segmenter"]
 
 
 @dataclass(frozen=True, slots=True)
 class MethodResult:
     """One training and its scores on test.
 
-    ``threshold`` was chosen on val; None where the protocol has none.
+    Attributes
+    ----------
+    scored
+        Whose answer: the maps of the classifier, or a segmenter that learned from them.
+    threshold
+        Of the maps, chosen on val; None where the protocol has none.
+    reads_train_masks
+        The method is the ceiling, not weak supervision.
     """
 
     method: str
     seed: int | None
     scores: Scores
     threshold: float | None = None
+    scored: Scored = "maps"
+    reads_train_masks: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON values."""
         return {
             "method": self.method,
+            "scored": self.scored,
+            "reads_train_masks": self.reads_train_masks,
             "seed": self.seed,
             "threshold": self.threshold,
             **self.scores.to_json(),
         }
 
 
-def check_methods(methods: Sequence[str]) -> None:
-    """Return if all methods are known.
-
-    Raises
-    ------
-    ConfigError
-        Naming the first that is not.
-    """
-    for method in methods:
-        if method not in METHODS:
-            raise ConfigError(
-                f"methods among {', '.join(METHODS)}", repr(method), "Correct the name."
-            )
-
-
 def score_trivial(folder: BenchmarkFolder) -> Iterator[MethodResult]:
     """Yield the scores of the predictors that learn nothing."""
-    images = folder.split("test")
-    groups = classes_of(images, folder.class_names)
     for name, predict in TRIVIAL_PREDICTORS.items():
-        scorer = Scorer()
-        for image, group in zip(images, groups, strict=True):
-            truth = folder.read_mask(image) > 0
-            scorer.add(group, truth, predict(folder.read_image(image.name)))
-        yield MethodResult(name, None, scorer.result())
+        scores = score_predictor(folder, predict)
+        yield MethodResult(name, None, scores, scored="trivial")
 
 
 def run_method(
-    protocol: Protocol, method: str, config: RunConfig, listener: Listener
-) -> MethodResult | None:
+    protocol: Protocol,
+    method: str,
+    config: RunConfig,
+    listener: Listener,
+    *,
+    segmenter: bool = False,
+) -> Iterator[MethodResult]:
     """Train a method on train, choose its threshold on val, score it on test.
 
     Parameters
@@ -86,24 +79,48 @@ def run_method(
     protocol
         What to learn from and how to score.
     method
-        One of :data:`METHODS`.
+        One of :data:`segmix_core.benchmark.methods.METHODS`.
     config
         Everything else, with the seed; equal for all methods.
     listener
-        Is told of progress; when it asks to stop, the result is None.
+        Is told of progress; when it asks to stop, no more results come.
+    segmenter
+        Train the project's segmenter on masks that the method makes of train, too.
+
+    Yields
+    ------
+    MethodResult
+        Of the maps, then of the segmenter if there is one.
     """
-    config = config.replace({"train.method": method})
-    samples = protocol.training_samples()
-    edge = -(-samples.longest_edge // _EDGE_STEP) * _EDGE_STEP
-    with TemporaryDirectory() as folder:
-        preparation = Preparation(edge, protocol.label_names, Path(folder))
-        result, model = fit_classifier(samples, preparation, config, listener)
+    recipe = METHODS[method]
+    config = config.replace(dict(recipe.changes))
+    samples, folder = recipe.samples(protocol), protocol.folder
+    with TemporaryDirectory() as checkpoints:
+        result, model = fit_classifier(
+            samples,
+            Preparation(batch_edge(samples), protocol.label_names, Path(checkpoints)),
+            config,
+            listener,
+            make_task=recipe.make_task,
+        )
     if result.reason != "completed":
-        return None
-    maps_of = _maps_of(protocol.folder, model, config)
+        return
+    maps = recipe.maps(model.eval().to(prepare_device(config.machine)), config)
+
+    def maps_of(image: LabelledImage) -> npt.NDArray[np.float32]:
+        return maps(folder.read_image(image.name))
+
     threshold = protocol.fit_threshold(maps_of)
     scores = score(protocol, maps_of, threshold or 0.0)
-    return MethodResult(method, config.train.seed, scores, threshold)
+    seed, is_ceiling = config.train.seed, recipe.reads_train_masks
+    yield MethodResult(method, seed, scores, threshold, "maps", is_ceiling)
+    if not segmenter:
+        return
+    masks = recipe.masks(protocol, maps, threshold, config.pseudo_masks)
+    predict = learn_masks(protocol, masks, config, listener)
+    if predict is not None:
+        scores = score_predictor(folder, predict)
+        yield MethodResult(method, seed, scores, threshold, "segmenter", is_ceiling)
 
 
 def score(protocol: Protocol, maps_of: MapsOf, threshold: float) -> Scores:
@@ -118,27 +135,13 @@ def score(protocol: Protocol, maps_of: MapsOf, threshold: float) -> Scores:
     return scorer.result()
 
 
-def _maps_of(
-    folder: BenchmarkFolder, model: CamClassifier, config: RunConfig
-) -> Callable[[LabelledImage], npt.NDArray[np.float32]]:
-    device = prepare_device(config.machine)
-    model = model.eval().to(device)
-    # Only methods that trained the PCM have one worth asking.
-    refine = 0.0 if config.train.method == "cam" else config.cams.refine
-
-    def maps_of(image: LabelledImage) -> npt.NDArray[np.float32]:
-        pixels = torch.from_numpy(folder.read_image(image.name).copy())
-        images = pixels.permute(2, 0, 1)[None].float().to(device) / 255
-        maps = cam_maps(
-            model,
-            images,
-            scales=config.cams.scales,
-            flips=config.cams.flips,
-            refine=refine,
-        ).cam
-        height, width = images.shape[-2:]
-        rows, cols = (cells * model.stride for cells in maps.shape[-2:])
-        large = F.interpolate(maps, (rows, cols), mode="bilinear", align_corners=False)
-        return np.asarray(large[0, :, :height, :width].cpu().numpy())
-
-    return maps_of
+def score_predictor(folder: BenchmarkFolder, predict: FindForeground) -> Scores:
+    """Return the scores on the test images of what finds foreground in pixels."""
+    scorer = Scorer()
+    images = folder.split("test")
+    for image, group in zip(
+        images, classes_of(images, folder.class_names), strict=True
+    ):
+        found = predict(folder.read_image(image.name))
+        scorer.add(group, folder.read_mask(image) > 0, found)
+    return scorer.result()

@@ -1,14 +1,17 @@
-"""What a protocol lets a method learn from: pixels and labels of train, no masks."""
+"""What is learned from: pixels and labels of train, and masks that a method made."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from segmix_core.benchmark.folder import BenchmarkFolder, LabelledImage, LabelledWindow
-from segmix_core.data.samples import Sample
-from segmix_core.project.records import TileTable
+from segmix_core.data.samples import MaskArray, Sample
+from segmix_core.project.records import IGNORE_INDEX, TileTable
+
+_EDGE_STEP = 16
 
 
 class FolderSamples:
@@ -46,6 +49,61 @@ class FolderSamples:
         return int(
             max(max(self.read(row).image.shape[:2]) for row in range(len(self._names)))
         )
+
+
+class MaskedSamples:
+    """Tiles of a benchmark folder with a mask each.
+
+    Parameters
+    ----------
+    samples
+        The tiles.
+    masks
+        (h, w) uint8 of each tile, in order; 255 has no weight.
+    labels
+        (C,) that all tiles have instead of their own; None: their own.
+    """
+
+    def __init__(
+        self,
+        samples: FolderSamples,
+        masks: Sequence[MaskArray],
+        labels: Sequence[int] | None = None,
+    ) -> None:
+        if len(masks) != len(samples.tiles):
+            raise ValueError(
+                f"Expected {len(samples.tiles)} masks, one a tile, got {len(masks)}"
+            )
+        self._samples, self._masks = samples, masks
+        self.tiles = samples.tiles
+        if labels is not None:
+            shape = (len(masks), len(labels))
+            self.tiles = replace(
+                samples.tiles, labels=np.broadcast_to(np.array(labels, np.int8), shape)
+            )
+
+    def read(self, row: int) -> Sample:
+        """Return the pixels and the mask of a tile; every known pixel weighs 1."""
+        mask = self._masks[row]
+        weight = (mask != IGNORE_INDEX).astype(np.float32)
+        return Sample(self._samples.read(row).image, mask, weight)
+
+    @property
+    def longest_edge(self) -> int:
+        """Largest height or width of a tile, in pixels."""
+        return self._samples.longest_edge
+
+    def count_pixels(self, num_classes: int) -> npt.NDArray[np.int64]:
+        """Return (num_classes + 1,) int64: pixels of background and each class."""
+        counts = np.zeros(256, np.int64)
+        for mask in self._masks:
+            counts += np.bincount(mask.ravel(), minlength=256)
+        return counts[: num_classes + 1]
+
+
+def batch_edge(samples: FolderSamples | MaskedSamples) -> int:
+    """Return the edge of batches: the longest of a tile, up to a multiple of 16."""
+    return -(-samples.longest_edge // _EDGE_STEP) * _EDGE_STEP
 
 
 def _table(labels: Sequence[tuple[int, ...]]) -> TileTable:

@@ -41,6 +41,13 @@ class BenchmarkOptions(AnyJson):
         "cam,segmix"
     )
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each method.")] = 1
+    segmenter: Annotated[
+        bool,
+        typer.Option(
+            "--segmenter",
+            help="Also train a segmenter on the masks that each method makes of train.",
+        ),
+    ] = False
     set: Annotated[
         list[str] | None,
         typer.Option(help="Change a setting: section.field=value. Repeatable."),
@@ -57,11 +64,13 @@ class BenchmarkOptions(AnyJson):
 def benchmark(options: BenchmarkOptions, voice: Voice) -> int:
     """Compare methods on images with masks, trivial predictors beside them.
 
-    Train masks are never read, val masks choose thresholds, test masks score.
+    Val masks choose thresholds, test masks score. Train masks are read by the method
+    "full" alone, which shows how far full supervision gets.
     """
     from segmix_core.benchmark.folder import BenchmarkFolder
+    from segmix_core.benchmark.methods import check_methods
     from segmix_core.benchmark.protocols import make_protocol
-    from segmix_core.benchmark.run import check_methods, run_method, score_trivial
+    from segmix_core.benchmark.run import run_method, score_trivial
 
     methods = [name.strip() for name in options.methods.split(",")]
     check_methods(methods)
@@ -82,12 +91,21 @@ def benchmark(options: BenchmarkOptions, voice: Voice) -> int:
         for seed in range(options.seeds):
             for method in methods:
                 bar.begin(f"{method}, seed {seed}")
-                seeded = config.replace({"train.seed": seed})
-                result = run_method(protocol, method, seeded, bar)
-                if result is None:
+                seeds = {"train.seed": seed, "segmenter.seed": seed}
+                rows = run_method(
+                    protocol,
+                    method,
+                    config.replace(seeds),
+                    bar,
+                    segmenter=options.segmenter,
+                )
+                missing = 1 + options.segmenter
+                for row in rows:
+                    report.add(row)
+                    missing -= 1
+                if missing:
                     report.show(voice)
                     return EXIT_CANCELLED
-                report.add(result)
     report.show(voice)
     return EXIT_COMPLETED
 
@@ -127,7 +145,8 @@ class _Report:
         """Print a row a method."""
         rows = [
             [
-                entry["method"],
+                _title(entry),
+                entry["scored"],
                 entry["seeds"],
                 *(
                     _mean_and_sd(entry[metric])
@@ -139,26 +158,34 @@ class _Report:
         heads = [name.replace("_", " ") for name in (*_METRICS, "class_mean_iou")]
         voice.table(
             f"{self._options.folder.name}, {self._options.protocol}, test images",
-            ["method", "seeds", *heads],
+            ["method", "scored", "seeds", *heads],
             rows,
         )
 
     def _summary(self) -> list[dict[str, Any]]:
-        """Return for each method the values of all its seeds."""
-        grouped: dict[str, list[dict[str, Any]]] = {}
+        """Return for each row of the table the values of all its seeds."""
+        grouped: dict[tuple[str, str], list[dict[str, Any]]] = {}
         for entry in self.results:
-            grouped.setdefault(entry.method, []).append(entry.to_json())
+            row = entry.method, entry.scored
+            grouped.setdefault(row, []).append(entry.to_json())
         return [
             {
                 "method": method,
+                "scored": scored,
+                "reads_train_masks": entries[0]["reads_train_masks"],
                 "seeds": len(entries),
                 **{
                     metric: [entry[metric] for entry in entries]
                     for metric in (*_METRICS, "class_mean_iou")
                 },
             }
-            for method, entries in grouped.items()
+            for (method, scored), entries in grouped.items()
         ]
+
+
+def _title(entry: dict[str, Any]) -> str:
+    mark = " (reads train masks)" if entry["reads_train_masks"] else ""
+    return f"{entry['method']}{mark}"
 
 
 def _mean_and_sd(values: list[float | None]) -> str:
@@ -202,7 +229,7 @@ class _Bar:
         """Show what matters of an event."""
         match event:
             case events.StageStarted():
-                self._progress.update(self._task, total=event.total_steps)
+                self._progress.update(self._task, total=event.total_steps, completed=0)
             case events.Progress():
                 self._progress.update(
                     self._task,

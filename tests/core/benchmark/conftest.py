@@ -1,6 +1,7 @@
 """A tiny benchmark folder: dark discs (class "dark") and stripes (class "striped")."""
 
 import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -58,4 +59,19 @@ def benchmark_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for table, (header, content) in tables.items():
         with (path / table).open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows([header, *content])
+    return path
+
+
+@pytest.fixture(scope="session")
+def known_path(benchmark_path, tmp_path_factory):
+    """The same folder, with masks of its train images."""
+    path = tmp_path_factory.mktemp("known") / "folder"
+    shutil.copytree(benchmark_path, path)
+    with (path / "labels.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == "train"]
+    for row in rows:
+        image = np.array(Image.open(path / "images" / row["filename"]))
+        value = 1 + int(row["is_striped"])
+        mask = (image.mean(axis=2) < 185) * np.uint8(value)
+        Image.fromarray(mask).save(path / "masks" / row["filename"])
     return path

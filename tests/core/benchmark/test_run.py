@@ -5,10 +5,10 @@ import pytest
 
 from segmix_core.benchmark.folder import BenchmarkFolder
 from segmix_core.benchmark.protocols import make_protocol
-from segmix_core.benchmark.run import check_methods, run_method, score_trivial
+from segmix_core.benchmark.run import run_method, score_trivial
 from segmix_core.benchmark.trivial import TRIVIAL_PREDICTORS
 from segmix_core.config import RunConfig
-from segmix_core.errors import ConfigError
+from segmix_core.errors import ProjectError
 from segmix_core.events import Metrics, StageStarted
 
 CONFIG = RunConfig().replace(
@@ -16,6 +16,9 @@ CONFIG = RunConfig().replace(
         "train.epochs": 1,
         "train.batch_size": 6,
         "train.width": 8,
+        "segmenter.epochs": 1,
+        "pseudo_masks.min_object_px": 0,
+        "pseudo_masks.margin": 0.0,
         "cams.scales": [1.0],
         "cams.flips": False,
         "machine.device": "cpu",
@@ -49,18 +52,33 @@ def numbers(content):
         yield content
 
 
+def run(path, protocol, method, listener=None, config=CONFIG, **options):
+    found = make_protocol(protocol, BenchmarkFolder(path))
+    return list(run_method(found, method, config, listener or Listener(), **options))
+
+
 @pytest.mark.parametrize(
     ("protocol", "method"),
-    [("p1", "segmix"), ("p1", "cam"), ("p2", "fixed-shuffle"), ("p2", "seam")],
+    [
+        ("p1", "segmix"),
+        ("p1", "cam"),
+        ("p1", "grad-cam"),
+        ("p1", "puzzle-cam"),
+        ("p2", "fixed-shuffle"),
+        ("p2", "seam"),
+        ("p2", "segmix-plus"),
+        ("p2", "cellmix-schedule"),
+        ("p2", "grad-cam"),
+    ],
 )
 def test_a_method_is_trained_and_scored(benchmark_path, protocol, method):
     # The folder has no masks of train images: whoever asked for one would fail.
     assert not list((benchmark_path / "masks").glob("train*"))
     listener = Listener()
-    found = make_protocol(protocol, BenchmarkFolder(benchmark_path))
-    result = run_method(found, method, CONFIG, listener)
+    (result,) = run(benchmark_path, protocol, method, listener)
     content = result.to_json()
     assert (content["method"], content["seed"]) == (method, 0)
+    assert (content["scored"], content["reads_train_masks"]) == ("maps", False)
     assert (content["threshold"] is None) == (protocol == "p2")
     assert set(content["by_class"]) == {"dark", "striped"}
     assert all(math.isfinite(number) for number in numbers(content))
@@ -68,11 +86,43 @@ def test_a_method_is_trained_and_scored(benchmark_path, protocol, method):
     assert any(isinstance(event, Metrics) for event in listener.events)
 
 
+@pytest.mark.parametrize("protocol", ["p1", "p2"])
+def test_the_ceiling_reads_train_masks_and_says_so(
+    benchmark_path, known_path, protocol
+):
+    rows = run(known_path, protocol, "full", segmenter=True)
+    assert [row.scored for row in rows] == ["maps", "segmenter"]
+    assert all(row.to_json()["reads_train_masks"] for row in rows)
+    with pytest.raises(ProjectError, match=r"image at .*train_\d+\.png"):
+        run(benchmark_path, protocol, "full")
+
+
+@pytest.mark.parametrize("protocol", ["p1", "p2"])
+def test_a_segmenter_is_scored_beside_the_maps(benchmark_path, protocol):
+    listener = Listener()
+    maps, segmenter = run(benchmark_path, protocol, "cam", listener, segmenter=True)
+    assert (maps.scored, segmenter.scored) == ("maps", "segmenter")
+    assert maps.threshold == segmenter.threshold
+    assert maps.scores != segmenter.scores
+    assert run(benchmark_path, protocol, "cam") == [maps]
+    started = [e.stage for e in listener.events if isinstance(e, StageStarted)]
+    assert started == ["train", "train-segmenter"]
+
+
+def test_a_stop_while_the_segmenter_trains_keeps_the_maps(benchmark_path):
+    class StopLate(Listener):
+        def should_stop(self):
+            stages = [e.stage for e in self.events if isinstance(e, StageStarted)]
+            return "train-segmenter" in stages
+
+    (row,) = run(benchmark_path, "p1", "cam", StopLate(), segmenter=True)
+    assert row.scored == "maps"
+
+
 def test_a_seed_decides_the_result(benchmark_path):
-    protocol = make_protocol("p1", BenchmarkFolder(benchmark_path))
-    zero, again, one = (
-        run_method(protocol, "segmix", CONFIG.replace({"train.seed": s}), Listener())
-        for s in (0, 0, 1)
+    (zero,), (again,), (one,) = (
+        run(benchmark_path, "p1", "segmix", config=CONFIG.replace({"train.seed": seed}))
+        for seed in (0, 0, 1)
     )
     assert zero == again
     assert zero.scores != one.scores
@@ -80,8 +130,7 @@ def test_a_seed_decides_the_result(benchmark_path):
 
 
 def test_a_stopped_training_has_no_result(benchmark_path):
-    protocol = make_protocol("p1", BenchmarkFolder(benchmark_path))
-    assert run_method(protocol, "cam", CONFIG, Listener(stop=True)) is None
+    assert run(benchmark_path, "p1", "cam", Listener(stop=True)) == []
 
 
 def test_trivial_predictors_are_scored_beside(benchmark_path):
@@ -90,12 +139,7 @@ def test_trivial_predictors_are_scored_beside(benchmark_path):
     everything = results["all foreground"].to_json()
     assert everything["seed"] is everything["threshold"] is None
     assert everything["background_iou"] == 0
+    assert everything["scored"] == "trivial"
     assert results["all background"].scores.all.foreground_iou == 0
     assert results["Otsu, dark green"].scores.all.mean_iou > 0.8
     assert "NaN" not in json.dumps([r.to_json() for r in results.values()])
-
-
-def test_an_unknown_method_is_named():
-    check_methods(["cam", "segmix"])
-    with pytest.raises(ConfigError, match=r"methods among cam, .*but got 'magic'"):
-        check_methods(["cam", "magic"])

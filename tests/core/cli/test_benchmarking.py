@@ -74,6 +74,31 @@ def test_methods_are_compared_and_written(dark_discs, tmp_path, segmix):
     ]
 
 
+def test_segmenters_have_rows_of_their_own(dark_discs, tmp_path, segmix):
+    for number in range(6):
+        mask = np.zeros((32, 32), np.uint8)
+        mask[8:24, 8:24] = 1 + number % 2
+        Image.fromarray(mask).save(dark_discs / "masks" / f"train{number}.png")
+    file = tmp_path / "results.json"
+    result = segmix(
+        *("benchmark", dark_discs, "--protocol", "p1", "--methods", "cam,full"),
+        *("--segmenter", "--json", file, *SMALL, "--set", "segmenter.epochs=1"),
+    )
+    assert result.exit_code == 0, result.output
+    content = json.loads(file.read_text(encoding="utf-8"))
+    rows = [
+        (e["method"], e["scored"], e["reads_train_masks"]) for e in content["summary"]
+    ]
+    assert rows[-4:] == [
+        ("cam", "maps", False),
+        ("cam", "segmenter", False),
+        ("full", "maps", True),
+        ("full", "segmenter", True),
+    ]
+    assert "reads" in result.stdout
+    assert result.stdout.count("segmenter") >= 2
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -1,0 +1,48 @@
+"""Maps of a trained network in the size of an image."""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from segmix_core.config import RunConfig
+from segmix_core.inference.cam_maps import cam_maps
+from segmix_core.models.cam_classifier import CamClassifier
+from segmix_core.slides.slide import RgbArray
+from segmix_core.stages.methods import METHODS
+
+MapsOfPixels = Callable[[RgbArray], npt.NDArray[np.float32]]
+"""(H, W, 3) uint8 RGB -> (C, H, W) maps >= 0."""
+
+
+def class_maps(model: CamClassifier, config: RunConfig) -> MapsOfPixels:
+    """Return a function that asks the network for its class activation maps."""
+    device = next(model.parameters()).device
+    # Only methods that trained the PCM have one worth asking.
+    has_pcm = METHODS[config.train.method].seam
+    refine = config.cams.refine if has_pcm else 0.0
+
+    def maps_of(pixels: RgbArray) -> npt.NDArray[np.float32]:
+        images = as_batch(pixels, device)
+        maps = cam_maps(
+            model,
+            images,
+            scales=config.cams.scales,
+            flips=config.cams.flips,
+            refine=refine,
+        ).cam
+        height, width = images.shape[-2:]
+        rows, cols = (cells * model.stride for cells in maps.shape[-2:])
+        large = F.interpolate(maps, (rows, cols), mode="bilinear", align_corners=False)
+        return np.asarray(large[0, :, :height, :width].cpu().numpy())
+
+    return maps_of
+
+
+def as_batch(pixels: RgbArray, device: torch.device) -> Tensor:
+    """Return pixels (H, W, 3) uint8 as a batch (1, 3, H, W) in 0..1."""
+    images = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None]
+    return images.float().to(device) / 255
