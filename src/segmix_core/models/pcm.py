@@ -124,7 +124,8 @@ def spread(seed: Tensor, tokens: Tensor, *, max_tokens: int = MAX_TOKENS) -> Ten
 
 
 def _spread_columns(seed: Tensor, tokens: Tensor, columns: Tensor) -> Tensor:
-    similarity = F.relu(tokens.transpose(1, 2) @ columns)  # (B, N, n)
+    # In place: a second affinity would double the memory.
+    similarity = (tokens.transpose(1, 2) @ columns).relu_()  # (B, N, n)
     total = similarity.sum(dim=1, keepdim=True) + _EPS  # (B, 1, n)
     # Dividing the product is cheaper than dividing the N x n affinity.
     return (seed @ similarity) / total
