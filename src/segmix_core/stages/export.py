@@ -73,9 +73,15 @@ def corrected_bands(
     height, width = image.working_shape
     for y in range(0, height, BAND_ROWS):
         box = Box(y, 0, min(BAND_ROWS, height - y), width)
-        mask = read_mask(base, image.id, box)
-        corrected = store.corrections(image.id, box)
-        yield box, np.where(corrected == UNTOUCHED, mask, corrected)
+        yield box, corrected(store, image, box, read_mask(base, image.id, box))
+
+
+def corrected(
+    store: ProjectStore, image: ImageRecord, box: Box, labels: LabelArray
+) -> LabelArray:
+    """Return the labels (h, w) of ``box``, working pixels, as people corrected them."""
+    changes = store.corrections(image.id, box)
+    return np.where(changes == UNTOUCHED, labels, changes)
 
 
 def label_info(store: ProjectStore, image: ImageRecord) -> LabelImageInfo:

@@ -19,7 +19,7 @@ from segmix_core.inference.windows import count_windows
 from segmix_core.models.segmenter import load_segmenter
 from segmix_core.project.records import ImageRecord, TileTable
 from segmix_core.runs.results import create_mask, save_tiles
-from segmix_core.stages.export import export_paths, label_info
+from segmix_core.stages.export import corrected, export_paths, label_info
 from segmix_core.stages.job import Job, Stopped, tiles_of, working_boxes
 from segmix_core.stages.weights import load_input, prepare_device
 
@@ -29,6 +29,8 @@ Boxes = npt.NDArray[np.int64]
 
 def predict_slides(job: Job) -> dict[str, Any]:
     """Store a mask of every image, and write it as TIFF while it is made.
+
+    What people have corrected is in the TIFF; the stored mask is the prediction alone.
 
     Options: ``format`` "ome" or "generic", ``image_ids`` to predict some images only.
     """
@@ -124,7 +126,11 @@ class _Prediction:
         ):
             mask[band.box.slices] = band.labels
             doubts.add(band.box, band.confidence)
-            yield band.box, band.labels
+            # The file has the name of an export, and must not take corrections back.
+            yield (
+                band.box,
+                corrected(self._job.store, image, band.box, band.labels),
+            )
 
     def _counting(
         self, image: ImageRecord, skip: Callable[[Box], bool]

@@ -11,8 +11,9 @@ from segmix_core.data.batches import BatchPlan, TileBatches
 from segmix_core.data.samples import MaskArrays, MaskSamples, SampleSource
 from segmix_core.data.tile_reader import TileReader
 from segmix_core.errors import JobError
+from segmix_core.events import Warned
 from segmix_core.models.segmenter import Segmenter
-from segmix_core.project.records import BACKGROUND
+from segmix_core.project.records import BACKGROUND, TileTable
 from segmix_core.runs.results import load_tiles
 from segmix_core.stages.job import TRAIN_SPLIT, Job, batch_edge, working_boxes
 from segmix_core.stages.train import Preparation
@@ -40,6 +41,7 @@ def train_segmenter(job: Job) -> dict[str, Any]:
         np.isin(tiles.ids, load_tiles(base)["tile_ids"])
         & np.isin(tiles.image_ids, [image.id for image in images])
     )
+    _warn_of_unused(job, tiles)
     with TileReader(images) as reader:
         samples = MaskSamples(
             tiles,
@@ -65,6 +67,19 @@ def train_segmenter(job: Job) -> dict[str, Any]:
         )
         result, _ = fit_segmenter(samples, pixels, preparation, job.config, job.writer)
     return {"steps": result.step, "tiles": len(tiles)}
+
+
+def _warn_of_unused(job: Job, tiles: TileTable) -> None:
+    """Tell of corrected tiles without a pseudo mask: they are not learned from."""
+    unused = int((~np.isin(job.store.corrected_tiles(), tiles.ids)).sum())
+    if unused:
+        job.writer.emit(
+            Warned(
+                message=f"{unused} corrected tiles are not learned from: they are in "
+                "no training image, or newer than the pseudo masks. Make pseudo "
+                "masks again to use the newer ones."
+            )
+        )
 
 
 def fit_segmenter(

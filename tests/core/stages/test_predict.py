@@ -37,6 +37,21 @@ def test_masks_tiffs_and_doubts_agree(slide):
     assert ((columns["doubt"] >= 0) & (columns["doubt"] <= 1)).all()
 
 
+def test_a_new_prediction_takes_no_correction_back(slide):
+    with slide.store() as store:
+        store.correct_mask(1, Box(10, 20, 30, 40), np.full((30, 40), 2, np.uint8))
+        store.correct_mask(1, Box(60, 20, 30, 40), np.full((30, 40), 1, np.uint8))
+    run = slide.run("predict")
+    (path,) = run.ended().results["files"]
+    exported = tifffile.imread(path, level=0)
+    assert (exported[10:40, 20:60] == 2).all()
+    assert (exported[60:90, 20:60] == 1).all()
+    untouched = np.ones(exported.shape, bool)
+    untouched[10:40, 20:60] = untouched[60:90, 20:60] = False
+    mask = open_mask(run.path, 1)[:]
+    np.testing.assert_array_equal(exported[untouched], mask[untouched])
+
+
 def test_windows_are_the_slow_twins(slide):
     """One window over everything is the segmenter asked directly."""
     changes = {"predict.window_px": 512, "predict.overlap_px": 0}

@@ -4,7 +4,7 @@ import torch
 
 from segmix_core.data.samples import MaskSamples
 from segmix_core.errors import JobError
-from segmix_core.events import StageStarted
+from segmix_core.events import StageStarted, Warned
 from segmix_core.geometry import Box
 from segmix_core.models.checkpoint import load_checkpoint
 from segmix_core.pipeline import run_stage
@@ -82,6 +82,17 @@ def test_a_background_that_few_tiles_have(folder, monkeypatch, is_drawn):
     run = folder.run("train-segmenter", changes={"segmenter.epochs": 1})
     arguments = load_checkpoint(run.checkpoints_path / "last").arguments
     assert arguments["has_background"] is is_drawn
+
+
+def test_corrections_that_are_not_learned_from_are_told(folder):
+    fill_masks(folder, 1)
+    correct(folder, 2, 2)
+    with folder.store() as store:
+        store.set_splits([2], ["test"])
+    run = folder.run("train-segmenter", changes={"segmenter.epochs": 1})
+    told = [event.message for event in run.events()[0] if isinstance(event, Warned)]
+    assert len(told) == 1
+    assert told[0].startswith("1 corrected tiles are not learned from")
 
 
 def test_masks_without_a_decision_cannot_train(folder):
