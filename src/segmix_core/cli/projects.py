@@ -1,4 +1,4 @@
-"""The commands on a project: new, add, import-labels, status."""
+"""The commands on a project: new, add, import-labels, relocate, status."""
 
 from dataclasses import dataclass
 from enum import StrEnum, unique
@@ -9,10 +9,12 @@ import typer
 
 from segmix_core.cli.options import ProjectOptions, takes
 from segmix_core.cli.voice import Voice
+from segmix_core.errors import ProjectError
 from segmix_core.runs.child import EXIT_COMPLETED
 from segmix_core.runs.folder import list_runs
 
 if TYPE_CHECKING:
+    from segmix_core.project.records import Source
     from segmix_core.project.store import ProjectStore
 
 _SHOWN_RUNS = 10
@@ -158,6 +160,39 @@ def import_labels(options: ImportOptions, voice: Voice) -> int:
         }
     )
     return EXIT_COMPLETED
+
+
+@dataclass(frozen=True, kw_only=True)
+class RelocateOptions(ProjectOptions):
+    """What ``relocate`` takes."""
+
+    source: Annotated[str, typer.Argument(help="Name or id of a source; see status.")]
+    path: Annotated[Path, typer.Argument(help="Where its slide or folder is now.")]
+
+
+@takes(RelocateOptions)
+def relocate(options: RelocateOptions, voice: Voice) -> int:
+    """Tell a project where a slide or folder was moved to."""
+    from segmix_core.project.store import ProjectStore
+
+    with ProjectStore.open(options.project) as store:
+        source = _find_source(store, options.source)
+        store.relocate(source.id, options.path.absolute())
+    voice.say(f"{source.name} is at {options.path} now.", "green")
+    voice.result({"source": source.id, "path": str(options.path.absolute())})
+    return EXIT_COMPLETED
+
+
+def _find_source(store: "ProjectStore", name: str) -> "Source":
+    found = [s for s in store.sources() if name in {str(s.id), s.name}]
+    if len(found) != 1:
+        names = ", ".join(f"{s.id} {s.name}" for s in store.sources())
+        raise ProjectError(
+            "the name or id of one source",
+            f"{name!r}, which is {len(found)} of them",
+            f"The sources are: {names or 'none yet'}.",
+        )
+    return found[0]
 
 
 @takes(ProjectOptions)

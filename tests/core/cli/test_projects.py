@@ -91,3 +91,19 @@ def test_windows_replace_labelled_tiles_only_when_told(tmp_path, project, answer
     assert (code, said["error"]) == (2, "ProjectError")
     code, said = answer("import-labels", project, table, "--replace")
     assert (code, said["tiles"]) == (0, 2)
+
+
+def test_a_moved_folder_is_found_again(project, images, answer):
+    moved = images.rename(images.with_name("moved images"))
+    code, said = answer("relocate", project, "1", moved)
+    assert (code, said["path"]) == (0, str(moved))
+    with ProjectStore.open(project) as store:
+        assert all(image.path.parent == moved for image in store.images())
+    code, said = answer("relocate", project, images.name, images)
+    assert (code, said["error"]) == (2, "ProjectError")
+
+
+def test_an_unknown_source_is_named(project, images, answer):
+    code, said = answer("relocate", project, "nothing", images)
+    assert code == 2
+    assert "The sources are: 1 " in said["remedy"]
