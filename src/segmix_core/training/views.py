@@ -1,5 +1,6 @@
 """Views of tiles: turns, mirror images, colours and a smaller scale."""
 
+from collections.abc import Callable, Sequence
 from math import ceil
 
 import torch
@@ -46,21 +47,12 @@ def turn(images: Tensor, turns: Tensor) -> Tensor:
     turns
         (B, 3) bool, as from :func:`draw_turns`.
     """
-    flags = turns.to(images.device)[:, :, None, None, None]  # (B, 3, 1, 1, 1)
-    if turns[:, 0].any():
-        images = torch.where(flags[:, 0], images.transpose(-2, -1), images)
-    images = torch.where(flags[:, 1], images.flip(-2), images)
-    return torch.where(flags[:, 2], images.flip(-1), images)
+    return _each(images, turns, _turn_tile)
 
 
 def turn_back(images: Tensor, turns: Tensor) -> Tensor:
     """Undo :func:`turn`, for images or for maps of them."""
-    flags = turns.to(images.device)[:, :, None, None, None]
-    images = torch.where(flags[:, 2], images.flip(-1), images)
-    images = torch.where(flags[:, 1], images.flip(-2), images)
-    if turns[:, 0].any():
-        images = torch.where(flags[:, 0], images.transpose(-2, -1), images)
-    return images
+    return _each(images, turns, _turn_tile_back)
 
 
 def jitter_colors(
@@ -124,3 +116,39 @@ def rescale(images: Tensor, scale: float, stride: int) -> Tensor:
     return F.interpolate(
         images, (height, width), mode="bilinear", align_corners=False, antialias=True
     )
+
+
+def _each(
+    images: Tensor,
+    turns: Tensor,
+    act: Callable[[Tensor, Sequence[bool], int], Tensor],
+) -> Tensor:
+    # Tile by tile, so that no pixel is moved for a turn that its tile does not take,
+    # and in the layout of memory that the batch came in, which convolutions depend on.
+    last = not images.is_contiguous() and images.is_contiguous(
+        memory_format=torch.channels_last
+    )
+    tiles = images.permute(0, 2, 3, 1) if last else images
+    first = 0 if last else 1
+    turned = torch.stack(
+        [act(tile, own, first) for tile, own in zip(tiles, turns.tolist(), strict=True)]
+    )
+    return turned.permute(0, 3, 1, 2) if last else turned
+
+
+def _turn_tile(tile: Tensor, turns: Sequence[bool], first: int) -> Tensor:
+    """Turn a tile whose rows and columns are axes ``first`` and ``first + 1``."""
+    return _flip(_transpose(tile, turns, first), turns, first)
+
+
+def _turn_tile_back(tile: Tensor, turns: Sequence[bool], first: int) -> Tensor:
+    return _transpose(_flip(tile, turns, first), turns, first)
+
+
+def _transpose(tile: Tensor, turns: Sequence[bool], first: int) -> Tensor:
+    return tile.transpose(first, first + 1) if turns[0] else tile
+
+
+def _flip(tile: Tensor, turns: Sequence[bool], first: int) -> Tensor:
+    axes = [first + axis for axis in (0, 1) if turns[1 + axis]]
+    return tile.flip(axes) if axes else tile

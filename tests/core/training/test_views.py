@@ -28,6 +28,30 @@ def test_rectangles_are_never_transposed():
     assert torch.equal(turn_back(turn(images, turns), turns), images)
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_turns_keep_the_layout_of_memory(layout):
+    images = torch.rand(8, 3, 4, 4).contiguous(memory_format=layout)
+    turned = turn(images, ALL)
+    for image, result, (transposed, upside_down, sideways) in zip(
+        images.numpy(), turned.numpy(), ALL.tolist(), strict=True
+    ):
+        expected = image.swapaxes(1, 2) if transposed else image
+        expected = expected[:, ::-1] if upside_down else expected
+        expected = expected[:, :, ::-1] if sideways else expected
+        assert (result == expected).all()
+    back = turn_back(turned, ALL)
+    assert torch.equal(back, images)
+    assert turned.is_contiguous(memory_format=layout)
+    assert back.is_contiguous(memory_format=layout)
+
+
+def test_gradients_are_turned_back():
+    images = torch.rand(8, 2, 4, 4, requires_grad=True)
+    weights = torch.rand(8, 2, 4, 4)
+    (turn(images, ALL) * weights).sum().backward()
+    torch.testing.assert_close(images.grad, turn_back(weights, ALL))
+
+
 def test_maps_follow_their_images():
     turns = ALL
     images = torch.rand(8, 1, 8, 8)
