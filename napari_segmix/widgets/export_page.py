@@ -25,6 +25,8 @@ from segmix_core.config import RunConfig
 from segmix_core.errors import SegmixError
 
 if TYPE_CHECKING:
+    from qtpy.QtGui import QHideEvent, QShowEvent
+
     from napari_segmix.session import Session
 
 _FORMATS = {"ome": "OME-TIFF", "generic": "TIFF pyramid"}
@@ -126,6 +128,16 @@ class ExportPage(Page):
             self.session.runs.start(Job("export", RunConfig(), inputs, options))
         except SegmixError as error:
             self.session.report(error)
+
+    def showEvent(self, event: "QShowEvent") -> None:  # noqa: N802 - Qt's name
+        """Show the masks that are exported, and nothing that covers them."""
+        super().showEvent(event)
+        self.session.masks.enter()
+
+    def hideEvent(self, event: "QHideEvent") -> None:  # noqa: N802 - Qt's name
+        """Show the tile labels again."""
+        super().hideEvent(event)
+        self.session.masks.leave()
 
     def _list_files(self) -> None:
         self.files.clear()

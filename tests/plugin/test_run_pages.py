@@ -344,6 +344,15 @@ def test_export_needs_masks(show, jobs):
     assert page.export_button.isEnabled()
 
 
+def test_what_covers_the_masks_is_hidden_while_exporting(show, jobs):
+    finished(jobs, "pseudo-masks")
+    page = show(ExportPage)
+    assert not find_layer(jobs.viewer, "tiles").visible
+    assert find_layer(jobs.viewer, "mask").visible
+    page.hide()
+    assert find_layer(jobs.viewer, "tiles").visible
+
+
 def test_new_masks_are_exported_unless_others_were_chosen(show, jobs):
     finished(jobs, "pseudo-masks")
     page = show(ExportPage)
