@@ -50,16 +50,18 @@ def gradient_maps(model: CamClassifier, config: RunConfig) -> MapsOfPixels:
 
     def map_of(images: Tensor, column: int) -> npt.NDArray[np.float32]:
         target = package.utils.model_targets.ClassifierOutputTarget(column)
+        targets = [target] * len(images)
         with package.GradCAM(model=network, target_layers=[network.features]) as ask:
             seen = [
-                view.undo(torch.from_numpy(ask(view.apply(images), [target])[0]))
+                view.undo(torch.from_numpy(ask(view.apply(images), targets)))
                 for view in views
             ]
         return np.asarray(torch.stack(seen).mean(dim=0).numpy())
 
     def maps_of(pixels: RgbArray) -> npt.NDArray[np.float32]:
         images = as_batch(pixels, device)
-        return np.stack([map_of(images, n) for n in range(model.num_classes)])
+        columns = [map_of(images, n) for n in range(model.num_classes)]
+        return np.stack(columns, axis=1)
 
     return maps_of
 

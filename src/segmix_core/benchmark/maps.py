@@ -15,7 +15,7 @@ from segmix_core.slides.slide import RgbArray
 from segmix_core.stages.methods import METHODS
 
 MapsOfPixels = Callable[[RgbArray], npt.NDArray[np.float32]]
-"""(H, W, 3) uint8 RGB -> (C, H, W) maps >= 0."""
+"""(B, H, W, 3) uint8 RGB -> (B, C, H, W) maps >= 0."""
 
 
 def class_maps(model: CamClassifier, config: RunConfig) -> MapsOfPixels:
@@ -37,12 +37,12 @@ def class_maps(model: CamClassifier, config: RunConfig) -> MapsOfPixels:
         height, width = images.shape[-2:]
         rows, cols = (cells * model.stride for cells in maps.shape[-2:])
         large = F.interpolate(maps, (rows, cols), mode="bilinear", align_corners=False)
-        return np.asarray(large[0, :, :height, :width].cpu().numpy())
+        return np.asarray(large[..., :height, :width].cpu().numpy())
 
     return maps_of
 
 
 def as_batch(pixels: RgbArray, device: torch.device) -> Tensor:
-    """Return pixels (H, W, 3) uint8 as a batch (1, 3, H, W) in 0..1."""
-    images = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None]
-    return images.float().to(device) / 255
+    """Return pixels (B, H, W, 3) uint8 as a batch (B, 3, H, W) in 0..1."""
+    images = torch.from_numpy(pixels.copy()).to(device)
+    return images.permute(0, 3, 1, 2).float() / 255

@@ -108,7 +108,7 @@ def run_method(
     maps = recipe.maps(model.eval().to(prepare_device(config.machine)), config)
 
     def maps_of(image: LabelledImage) -> npt.NDArray[np.float32]:
-        return maps(folder.read_image(image.name))
+        return np.asarray(maps(folder.read_image(image.name)[None])[0])
 
     threshold = protocol.fit_threshold(maps_of)
     scores = score(protocol, maps_of, threshold or 0.0)

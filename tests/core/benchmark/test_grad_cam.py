@@ -20,20 +20,20 @@ def model():
 @pytest.fixture
 def pixels():
     rng = np.random.default_rng(0)
-    return rng.integers(0, 256, (48, 32, 3), dtype=np.uint8)
+    return rng.integers(0, 256, (2, 48, 32, 3), dtype=np.uint8)
 
 
 def test_it_is_the_scaled_map_where_the_score_is_the_mean_of_the_map(model, pixels):
     """The twin: the gradient of a mean is a constant, so Grad-CAM is the CAM."""
     found = gradient_maps(model, PLAIN)(pixels)
     with torch.no_grad():
-        image = torch.from_numpy(pixels / 255).float().permute(2, 0, 1)[None]
+        image = torch.from_numpy(pixels / 255).float().permute(0, 3, 1, 2)
         cam = model(image).cam.relu()
     low, high = (f(cam, dim=(2, 3), keepdim=True) for f in (torch.amin, torch.amax))
-    scaled = F.interpolate((cam - low) / (high - low), (48, 32), mode="bilinear")[0]
-    assert found.shape == (2, 48, 32)
+    scaled = F.interpolate((cam - low) / (high - low), (48, 32), mode="bilinear")
+    assert found.shape == (2, 2, 48, 32)
     # The package resizes with another library, and scales again afterwards.
-    low, high = (f(scaled, dim=(1, 2), keepdim=True) for f in (torch.amin, torch.amax))
+    low, high = (f(scaled, dim=(2, 3), keepdim=True) for f in (torch.amin, torch.amax))
     np.testing.assert_allclose(found, (scaled - low) / (high - low), atol=2e-3)
 
 

@@ -72,18 +72,17 @@ def test_a_mask_becomes_foreground_and_background(benchmark_path):
 
 def ramp(pixels):
     """Maps of both columns: the first falls from top to bottom, the second rises."""
-    height, width = pixels.shape[:2]
-    falling = np.linspace(1, 0, height, dtype=np.float32)[:, None]
-    first = np.broadcast_to(falling, (height, width))
-    return np.stack([first, 0.5 * (1 - first)])
+    falling = np.linspace(1, 0, pixels.shape[1], dtype=np.float32)[:, None]
+    first = np.broadcast_to(falling, pixels.shape[:3])
+    return np.stack([first, 0.5 * (1 - first)], axis=1)
 
 
 def test_pseudo_masks_of_p1_are_what_the_protocol_calls_foreground(benchmark_path):
     protocol = protocol_of(benchmark_path, "p1")
     made = pseudo_masks(protocol, ramp, 0.4, RULES)
-    pixels = np.zeros((32, 32, 3), np.uint8)
+    pixels = np.zeros((1, 32, 32, 3), np.uint8)
     for item, mask in zip(protocol.training_items(), made, strict=True):
-        found = protocol.foreground(item, ramp(pixels), 0.4)
+        found = protocol.foreground(item, ramp(pixels)[0], 0.4)
         column = item.labels.index(1)
         np.testing.assert_array_equal(mask, found * (column + 1))
 
@@ -96,13 +95,31 @@ def test_pseudo_masks_of_p2_follow_the_tags_of_the_window(benchmark_path):
     )
     protocol = make_protocol("p2", folder)
     made = pseudo_masks(protocol, ramp, None, RULES)
-    pixels = np.zeros((16, 16, 3), np.uint8)
+    pixels = np.zeros((1, 16, 16, 3), np.uint8)
     for item, mask in zip(protocol.training_items(), made, strict=True):
         if sum(item.labels) == 1:
             assert set(mask.flat) == {item.labels.index(1) + 1}
         else:
-            expected = ramp(pixels).argmax(axis=0) + 1
+            expected = ramp(pixels)[0].argmax(axis=0) + 1
             np.testing.assert_array_equal(mask, expected)
+
+
+def test_images_of_several_sizes_are_asked_in_order(benchmark_path):
+    protocol = protocol_of(benchmark_path, "p2")
+    windows = vars(protocol.folder)["windows"] = tuple(
+        replace(window, box=Box(0, 0, 4 + number // 3 % 2, 8), labels=(1, 1))
+        for number, window in enumerate(protocol.folder.windows)
+    )
+    asked = []
+
+    def maps_of(pixels):
+        asked.append(pixels.shape[:2])
+        return ramp(pixels)
+
+    made = pseudo_masks(protocol, maps_of, None, RULES)
+    train = [window for window in windows if window.split == "train"]
+    assert [mask.shape for mask in made] == [(w.box.height, 8) for w in train]
+    assert asked[:2] == [(3, 4), (3, 5)]
 
 
 def test_margin_and_smallest_object_are_those_of_the_settings(benchmark_path):
