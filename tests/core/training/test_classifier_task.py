@@ -316,9 +316,14 @@ def test_tiles_that_are_not_square():
 def test_half_precision_gives_about_the_same_loss():
     losses = []
     for enabled in (False, True):
-        task = make_task(use_seam=True, strategy="hold", has_background=True)
+        task = make_task(
+            use_seam=True,
+            strategy="hold",
+            has_background=True,
+            weights=LossWeights(unshuffle=1, pixel=0.5, puzzle=4),
+        )
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
-            result = task.training_step(make_batch(), context(0, wants_preview=True))
+            result = task.training_step(make_batch(), context(30, wants_preview=True))
         assert result.loss.dtype == torch.float32
         result.loss.backward()
         losses.append(result.loss.item())
