@@ -22,9 +22,8 @@ from segmix_core.project.readiness import check_trainable
 from segmix_core.project.records import TileTable
 from segmix_core.stages.job import Job, samples_of, training_tiles
 from segmix_core.stages.methods import METHODS
-from segmix_core.stages.weights import begin_training, prepare_device
+from segmix_core.stages.weights import begin_training, launch_fabric, prepare_device
 from segmix_core.training.classifier_task import ClassifierTask
-from segmix_core.training.device import make_fabric
 from segmix_core.training.resume import CheckpointPlan
 from segmix_core.training.task import Listener, Task
 from segmix_core.training.trainer import FitResult, FitSettings, fit
@@ -112,7 +111,7 @@ def fit_classifier(
     settings = config.train
     device = prepare_device(config.machine)
     model = _make_model(settings, len(preparation.class_names))
-    fabric = make_fabric(device)
+    fabric = launch_fabric(device)
     plan = BatchPlan(
         tile_px=preparation.tile_px,
         batch_size=settings.batch_size,

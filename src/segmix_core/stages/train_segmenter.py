@@ -17,8 +17,7 @@ from segmix_core.project.records import BACKGROUND, TileTable
 from segmix_core.runs.results import load_tiles
 from segmix_core.stages.job import TRAIN_SPLIT, Job, batch_edge, working_boxes
 from segmix_core.stages.train import Preparation
-from segmix_core.stages.weights import begin_training, prepare_device
-from segmix_core.training.device import make_fabric
+from segmix_core.stages.weights import begin_training, launch_fabric, prepare_device
 from segmix_core.training.pixel_losses import inverse_root_weights
 from segmix_core.training.resume import CheckpointPlan
 from segmix_core.training.segmenter_task import SegmenterTask
@@ -111,7 +110,7 @@ def fit_segmenter(
     settings = config.segmenter
     device = prepare_device(config.machine)
     task = _make_task(settings, len(preparation.class_names), pixels)
-    fabric = make_fabric(device)
+    fabric = launch_fabric(device)
     plan = BatchPlan(
         tile_px=preparation.tile_px,
         batch_size=settings.batch_size,

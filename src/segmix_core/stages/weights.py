@@ -1,6 +1,8 @@
 """What stages that use a network need: where it computes, and its weights."""
 
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -14,8 +16,16 @@ from segmix_core.models.checkpoint import (
 )
 from segmix_core.runs.folder import RunFolder
 from segmix_core.stages.job import Job
-from segmix_core.training.device import resolve_device, set_threads
+from segmix_core.training.device import (
+    launched_processes,
+    make_fabric,
+    resolve_device,
+    set_threads,
+)
 from segmix_core.training.task import Listener
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 def prepare_device(settings: MachineConfig) -> torch.device:
@@ -28,6 +38,12 @@ def prepare_device(settings: MachineConfig) -> torch.device:
     """
     set_threads(settings.threads)
     return resolve_device(settings.device)
+
+
+def launch_fabric(device: torch.device) -> "Fabric":
+    """Return the Fabric of this process, one of several if torchrun started it."""
+    processes, nodes = launched_processes(os.environ)
+    return make_fabric(device, processes=processes, nodes=nodes)
 
 
 def load_input(job: Job, stage: str, kind: str) -> Checkpoint:

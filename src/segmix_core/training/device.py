@@ -1,6 +1,7 @@
 """Where a run computes: device, precision, threads, processes."""
 
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -78,6 +79,23 @@ def set_threads(threads: int = 0) -> int:
     count = threads or max(1, (os.cpu_count() or 2) - 1)
     torch.set_num_threads(count)
     return count
+
+
+def launched_processes(environment: Mapping[str, str]) -> tuple[int, int]:
+    """Return how many processes a machine, and machines, torchrun has started.
+
+    Parameters
+    ----------
+    environment
+        Of this process; torchrun sets WORLD_SIZE and LOCAL_WORLD_SIZE.
+
+    Returns
+    -------
+    processes, nodes
+        (1, 1) for a process that was started alone.
+    """
+    each = int(environment.get("LOCAL_WORLD_SIZE", "1"))
+    return each, int(environment.get("WORLD_SIZE", "1")) // each
 
 
 def make_fabric(

@@ -6,6 +6,7 @@ from torch import nn
 
 from segmix_core.errors import ConfigError
 from segmix_core.training.device import (
+    launched_processes,
     make_equal,
     make_fabric,
     resolve_device,
@@ -77,3 +78,15 @@ def test_one_process_is_equal_to_itself() -> None:
     before = net.weight.detach().clone()
     make_equal(net, make_fabric(torch.device("cpu")))
     assert torch.equal(net.weight, before)
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, (1, 1)),
+        ({"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}, (2, 1)),
+        ({"WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4"}, (4, 2)),
+    ],
+)
+def test_torchrun_says_how_many_processes(environment, expected):
+    assert launched_processes(environment) == expected
