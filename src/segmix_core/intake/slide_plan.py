@@ -78,7 +78,7 @@ def _slide_notes(
     if mpp is None:
         notes.append(
             f"{name} does not say how large its pixels are, so sizes in micrometres "
-            "stay unknown; add it with its µm per pixel to know them."
+            "stay unknown; add it with its µm per pixel (--slide-mpp) to know them."
         )
     elif wanted is not None and wanted < mpp / 1.02:
         notes.append(
