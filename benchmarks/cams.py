@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CLASSES = ("epithelium", "stroma", "muscle", "fat")
-EDGE, BATCH, TURNS = 224, 16, 7
-SIDE = 14
+EDGE, BATCH, TURNS = 224, 16, 5
+SIDE = 12
 """Tiles an edge of the image that the folder is cut from."""
 FEW = 16
 """Images for grad-cam, which takes many times as long for each."""

@@ -16,7 +16,7 @@ from segmix_core.models.pcm import PixelCorrelation, spread
 CHANNELS, DIM, STRIDE = 4, 192, 8
 LOW, HIGH = 64, 128
 TURNS = 5
-PLAIN_EDGES = (512, 768, 1024)
+PLAIN_EDGES = (512, 768)
 """Tiles for which the plain formula needs no more memory than a laptop has."""
 LARGE_EDGE, CHECKED = 2048, 64
 GIB = 1 << 30

@@ -1,5 +1,7 @@
 """The pixel correlation module: a CAM spread along similar pixels (SEAM, sec. 3.3)."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -113,19 +115,25 @@ def spread(seed: Tensor, tokens: Tensor, *, max_tokens: int = MAX_TOKENS) -> Ten
     if count <= max_tokens:
         return _spread_columns(seed, tokens, tokens)
     strips = torch.split(tokens, max(1, max_tokens**2 // count), dim=-1)
-    if torch.is_grad_enabled() and tokens.requires_grad:
+    if torch.is_grad_enabled() and (tokens.requires_grad or seed.requires_grad):
         parts = [
             checkpoint(_spread_columns, seed, tokens, strip, use_reentrant=False)
             for strip in strips
         ]
     else:
-        parts = [_spread_columns(seed, tokens, strip) for strip in strips]
+        # One block of memory for all strips: fresh pages cost as much as the product.
+        room = tokens.new_empty(len(tokens) * count * strips[0].shape[-1])
+        parts = [_spread_columns(seed, tokens, strip, room) for strip in strips]
     return torch.cat(parts, dim=-1)
 
 
-def _spread_columns(seed: Tensor, tokens: Tensor, columns: Tensor) -> Tensor:
+def _spread_columns(
+    seed: Tensor, tokens: Tensor, columns: Tensor, room: Tensor | None = None
+) -> Tensor:
+    shape = (len(tokens), tokens.shape[-1], columns.shape[-1])
+    out = None if room is None else room[: math.prod(shape)].view(shape)
     # In place: a second affinity would double the memory.
-    similarity = (tokens.transpose(1, 2) @ columns).relu_()  # (B, N, n)
+    similarity = torch.bmm(tokens.transpose(1, 2), columns, out=out).relu_()
     total = similarity.sum(dim=1, keepdim=True) + _EPS  # (B, 1, n)
     # Dividing the product is cheaper than dividing the N x n affinity.
     return (seed @ similarity) / total

@@ -14,15 +14,16 @@ def make_tokens(count, dim=5, seed=0, batch=2):
 
 @pytest.mark.parametrize("max_tokens", [100, 30, 13, 3])
 @pytest.mark.parametrize("has_background", [False, True])
+@pytest.mark.parametrize("learns", [False, True])
 def test_spread_equals_the_plain_formula_in_any_number_of_strips(
-    max_tokens, has_background
+    max_tokens, has_background, learns
 ):
-    tokens = make_tokens(36)
+    tokens = make_tokens(36).requires_grad_(learns)
     seed = torch.rand(2, 3 + has_background, 36)
-    refined = spread(seed, tokens, max_tokens=max_tokens)
+    refined = spread(seed, tokens, max_tokens=max_tokens).detach()
     for tile in range(2):
         expected = reference.spread(
-            seed[tile].double().numpy(), tokens[tile].double().numpy()
+            seed[tile].double().numpy(), tokens[tile].detach().double().numpy()
         )
         np.testing.assert_allclose(refined[tile], expected, atol=1e-4)
 
@@ -38,6 +39,16 @@ def test_strips_give_the_same_gradient():
         )
         refined.square().sum().backward()
         gradients.append(tokens.grad)
+    torch.testing.assert_close(*gradients)
+
+
+def test_strips_give_the_seed_its_gradient():
+    gradients = []
+    for max_tokens in (100, 10):
+        seed = torch.ones(2, 2, 49, requires_grad=True)
+        refined = spread(seed, make_tokens(49), max_tokens=max_tokens)
+        (refined * torch.arange(49)).sum().backward()
+        gradients.append(seed.grad)
     torch.testing.assert_close(*gradients)
 
 
