@@ -48,7 +48,7 @@ def in_turns(
     seconds = {name: np.empty(turns) for name in ways}
     for turn in range(turns):
         # Back and forth: none always follows the same other one.
-        names = list(ways) if turn % 2 else list(reversed(ways))
+        names = list(ways)[:: 1 if turn % 2 else -1]
         for name in names:
             seconds[name][turn] = timed(ways[name])
     return seconds
