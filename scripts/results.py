@@ -45,7 +45,7 @@ def tables(content: dict[str, Any], name: str) -> list[str]:
     heads = ["method", "seeds", *map(title_of, METRICS)]
     rows = [
         [
-            entry["method"],
+            row_name(entry),
             str(entry["seeds"]),
             *(spread(entry[metric]) for metric in METRICS),
         ]
@@ -62,7 +62,7 @@ def classes(results: list[dict[str, Any]]) -> list[str]:
     names = list(trained[0]["by_class"])
     rows = [
         [
-            entry["method"],
+            row_name(entry),
             str(entry["seed"]),
             f"{entry['mean_iou']:.3f}",
             *(f"{entry['by_class'][name]['mean_iou']:.3f}" for name in names),
@@ -73,6 +73,14 @@ def classes(results: list[dict[str, Any]]) -> list[str]:
         "Mean IoU by seed, and by class of the image:",
         table(["method", "seed", "all", *names], rows),
     ]
+
+
+def row_name(entry: dict[str, Any]) -> str:
+    """Return the method, what of it was scored, and whether it saw train masks."""
+    name = str(entry["method"])
+    if entry.get("scored") == "segmenter":
+        name += ", segmenter"
+    return f"{name} (reads train masks)" if entry.get("reads_train_masks") else name
 
 
 def title_of(metric: str) -> str:
