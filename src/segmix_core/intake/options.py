@@ -66,7 +66,7 @@ def find_downsample(path: Path, mpp: float | None, wanted: float | None) -> floa
         raise ProjectError(
             f"the pixel size of {path.name}, to work at {wanted} µm per pixel",
             "a file that does not say it",
-            "Give its µm per pixel (a command's --slide-mpp; often 0.25 for 40x and 0.5 "
-            "for 20x), or work at its own pixels.",
+            "Give its µm per pixel (a command's --slide-mpp; often 0.25 for 40x and "
+            "0.5 for 20x), or work at its own pixels.",
         )
     return working_downsample(mpp, wanted)
