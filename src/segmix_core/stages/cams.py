@@ -81,6 +81,8 @@ class _Maps:
             -(-edge // self._stride),
         )
         self._cams = create_cams(run, count, classes, (cells, cells))
+        self._waiting: list[npt.NDArray[np.uint8]] = []
+        self._written = 0
         self._columns: dict[str, npt.NDArray[Any]] = {
             "tile_ids": tile_ids.copy(),
             "probabilities": np.zeros((count, classes), np.float32),
@@ -98,13 +100,24 @@ class _Maps:
         valid = -(-batch.valid.numpy() // self._stride)
         cam = without_padding(result.cam.cpu().numpy(), valid)
         columns = self._columns
-        self._cams[part], columns["scales"][part] = quantise(cam)
+        maps, columns["scales"][part] = quantise(cam)
+        self._waiting.append(maps)
         columns["probabilities"][part] = result.probabilities.cpu().numpy()
         columns["valid"][part] = valid
         columns["tile_ids"][part][replaced] = _NO_TILE
+        # A chunk is compressed as a whole: writing it in parts would do so every time.
+        if self._row - self._written >= self._cams.chunks[0]:
+            self._write()
+
+    def _write(self) -> None:
+        if self._waiting:
+            self._cams[self._written : self._row] = np.concatenate(self._waiting)
+            self._written = self._row
+            self._waiting.clear()
 
     def save(self) -> int:
         """Write the columns, and return how many tiles have a map."""
+        self._write()
         save_tiles(self._run, self._columns)
         return int((self._columns["tile_ids"] != _NO_TILE).sum())
 

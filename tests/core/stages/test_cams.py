@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import timm
+import zarr
 
 from segmix_core.errors import CheckpointError
 from segmix_core.events import Warned
@@ -60,6 +61,22 @@ def test_scales_flips_and_refinement_change_maps(folder):
     ):
         run = folder.run("cams", changes=change)
         assert (open_cams(run.path)[:] != plain).any()
+
+
+def test_maps_are_the_same_in_chunks_that_batches_do_not_fill(folder, monkeypatch):
+    def in_fives(run, count, classes, shape):
+        group = zarr.open_group(run / "cams.zarr", mode="a")
+        chunks = (5, classes, *shape)
+        return group.create_array(
+            "cams", shape=(count, *chunks[1:]), chunks=chunks, dtype="uint8"
+        )
+
+    expected = open_cams(only_run(folder, "cams"))[:]
+    monkeypatch.setattr("segmix_core.stages.cams.create_cams", in_fives)
+    run = folder.run("cams", changes={"cams.batch_size": 3})
+    found = open_cams(run.path)[:]
+    # Rounding may differ with the size of the batch.
+    assert abs(found.astype(int) - expected).max() <= 1
 
 
 def test_a_stop_ends_within_a_step(slide):
