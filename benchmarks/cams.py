@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 CLASSES = ("epithelium", "stroma", "muscle", "fat")
 EDGE, BATCH, TURNS = 224, 16, 5
-SIDE = 12
+SIDE = 18
 """Tiles an edge of the image that the folder is cut from."""
 FEW = 16
 """Images for grad-cam, which takes many times as long for each."""
