@@ -2,7 +2,7 @@
 
     python -m benchmarks [shuffle | cams | pcm | step ...]
 
-With names only those parts are measured, printed and not written.
+With names only those parts are measured; the report keeps its other parts.
 """
 
 import os
@@ -32,9 +32,17 @@ def main(names: list[str]) -> None:
         for table in import_module(f"benchmarks.{name}").tables():
             print(table.markdown(), flush=True)
             found.append(table)
-    if not names:
-        text = _heading() + "\n".join(table.markdown() for table in found)
-        REPORT.write_text(text, encoding="utf-8")
+    parts = _former_parts() if names else {}
+    parts |= {table.title: table.markdown() for table in found}
+    REPORT.write_text(_heading() + "\n".join(parts.values()), encoding="utf-8")
+
+
+def _former_parts() -> dict[str, str]:
+    """Return the parts of the report by their titles, in its order."""
+    if not REPORT.exists():
+        return {}
+    _, *parts = REPORT.read_text(encoding="utf-8").split("\n## ")
+    return {part.partition("\n")[0]: f"## {part.strip()}\n" for part in parts}
 
 
 def _heading() -> str:
