@@ -45,4 +45,4 @@ def ramp(step: int, start: float, end: float) -> float:
     """Return 0 up to ``start``, 1 from ``end``, and a straight line between."""
     if step >= end:
         return 1.0
-    return max(0.0, (step - start) / (end - start))
+    return 0.0 if step <= start else (step - start) / (end - start)

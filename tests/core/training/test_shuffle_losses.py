@@ -105,3 +105,5 @@ def test_a_seam_through_a_cell_is_refused():
 def test_the_ramp():
     assert [ramp(step, 10, 20) for step in (0, 10, 15, 20, 99)] == [0, 0, 0.5, 1, 1]
     assert ramp(0, 0, 0) == 1
+    # A run of one step is warm-up and nothing else.
+    assert ramp(0, 1, 1) == 0
