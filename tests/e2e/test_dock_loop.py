@@ -82,7 +82,7 @@ def test_open_label_train_look_correct_segment_export(
     corrected = store.corrected_tiles()
     assert len(corrected) == 1
 
-    _run(masks.segmenter, {"segmenter.epochs": 3}, qtbot)
+    _run(masks.segmenter, {"segmenter.epochs": 15, "segmenter.batch_size": 6}, qtbot)
     _run(masks.prediction, {"predict.window_px": 256}, qtbot)
     pages["Export"].format.value = "generic"
     _press(session, pages["Export"].export_button, qtbot)
@@ -163,7 +163,7 @@ def _check_export(path: Path, shape: tuple[int, int]) -> None:
     with openslide.OpenSlide(path) as slide:
         assert float(slide.properties["openslide.mpp-x"]) == pytest.approx(0.5, 1e-3)
         assert slide.dimensions == shape[::-1]
-    # Learnt from labels alone: most of each half has its class.
+    # Learnt from labels alone: most of each half has its class; chance is a half.
     edge = shape[1] // 2
     assert (labels[:, :edge] == 1).mean() > 0.6
     assert (labels[:, edge:] == 2).mean() > 0.6
