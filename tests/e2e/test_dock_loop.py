@@ -14,7 +14,7 @@ from napari_segmix.layers.keys import find_layers
 from napari_segmix.layers.mask_layer import WINDOW
 from segmix_core.export.label_tiff import read_label_tiff_classes
 from segmix_core.project.store import ProjectStore
-from segmix_core.runs import RunState
+from segmix_core.runs import RunFolder, RunState
 
 TILE_PX, TILES = 64, 6
 STAGE_MS = 240_000
@@ -86,6 +86,8 @@ def test_open_label_train_look_correct_segment_export(
     _run(masks.prediction, {"predict.window_px": 256}, qtbot)
     pages["Export"].format.value = "generic"
     _press(session, pages["Export"].export_button, qtbot)
+    # The scores below are the segmenter's, not those of the masks it learned from.
+    assert list(RunFolder(session.runs.current.path).request().inputs) == ["predict"]
     exported = store.exports_path / f"{slide_path.stem}.tif"
     _check_export(exported, store.images()[0].working_shape)
     session.close_project()
