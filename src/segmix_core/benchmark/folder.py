@@ -15,10 +15,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from segmix_core.errors import ProjectError
+from segmix_core.errors import ConfigError, ProjectError
 from segmix_core.geometry import Box
 
 SPLITS = ("train", "val", "test")
+SCORED_SPLITS = ("val", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +43,27 @@ class LabelledWindow:
 
 @dataclass(frozen=True)
 class BenchmarkFolder:
-    """The folder at ``path``; tables are read when first asked for."""
+    """The folder at ``path``; tables are read when first asked for.
+
+    ``scored`` is the split whose masks score: val while settings are chosen, so that
+    masks of test stay unread.
+
+    Raises
+    ------
+    ConfigError
+        If masks of that split may not score.
+    """
 
     path: Path
+    scored: str = "test"
+
+    def __post_init__(self) -> None:
+        if self.scored not in SCORED_SPLITS:
+            raise ConfigError(
+                f"one of the splits {', '.join(SCORED_SPLITS)} to score",
+                repr(self.scored),
+                "Choose test, or val while settings are chosen.",
+            )
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:
@@ -113,25 +132,33 @@ class BenchmarkFolder:
             raise ProjectError(
                 f"images of the split '{name}' in labels.csv",
                 "none",
-                "Give some images this split; every benchmark needs all three.",
+                "Give some images this split.",
             )
         return found
+
+    @property
+    def scored_images(self) -> tuple[LabelledImage, ...]:
+        """The images whose masks score, in the order of ``labels.csv``."""
+        return self.split(self.scored)
 
     def read_image(self, name: str) -> npt.NDArray[np.uint8]:
         """Return the pixels, (H, W, 3) uint8 RGB."""
         return read_pixels(self.path / "images" / name, "RGB")
 
     def read_mask(self, image: LabelledImage) -> npt.NDArray[np.uint8]:
-        """Return the mask of a val or test image, (H, W) uint8 of class ids.
+        """Return the mask of a val or scored image, (H, W) uint8 of class ids.
 
         Raises
         ------
         ValueError
             For a train image: weak supervision never sees its mask. The ceiling has a
-            door of its own, :class:`segmix_core.benchmark.ceiling.TrainMasks`.
+            door of its own, :class:`segmix_core.benchmark.ceiling.TrainMasks`. And for
+            a test image while val is scored.
         """
-        if image.split == "train":
-            raise ValueError(f"{image.name} is a train image: its mask is not read")
+        if image.split not in ("val", self.scored):
+            raise ValueError(
+                f"{image.name} is a {image.split} image: its mask is not read"
+            )
         return read_pixels(self.path / "masks" / image.name)
 
 

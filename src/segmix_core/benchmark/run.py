@@ -26,7 +26,7 @@ Scored = Literal["trivial", "maps", "segmenter"]
 
 @dataclass(frozen=True, slots=True)
 class MethodResult:
-    """One training and its scores on test.
+    """One training and its scores.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ def run_method(
     *,
     segmenter: bool = False,
 ) -> Iterator[MethodResult]:
-    """Train a method on train, choose its threshold on val, score it on test.
+    """Train a method on train, choose its threshold on val, score it.
 
     Parameters
     ----------
@@ -124,24 +124,23 @@ def run_method(
 
 
 def score(protocol: Protocol, maps_of: MapsOf, threshold: float) -> Scores:
-    """Return the scores of maps on the test images."""
+    """Return the scores of maps on the images to score."""
     folder, scorer = protocol.folder, Scorer()
-    images = folder.split("test")
-    for image, group in zip(
-        images, classes_of(images, folder.class_names), strict=True
-    ):
+    for image, group in _with_class(folder):
         found = protocol.foreground(image, maps_of(image), threshold)
         scorer.add(group, folder.read_mask(image) > 0, found)
     return scorer.result()
 
 
 def score_predictor(folder: BenchmarkFolder, predict: FindForeground) -> Scores:
-    """Return the scores on the test images of what finds foreground in pixels."""
+    """Return the scores of what finds foreground in pixels."""
     scorer = Scorer()
-    images = folder.split("test")
-    for image, group in zip(
-        images, classes_of(images, folder.class_names), strict=True
-    ):
+    for image, group in _with_class(folder):
         found = predict(folder.read_image(image.name))
         scorer.add(group, folder.read_mask(image) > 0, found)
     return scorer.result()
+
+
+def _with_class(folder: BenchmarkFolder) -> Iterator[tuple[LabelledImage, str]]:
+    images = folder.scored_images
+    return zip(images, classes_of(images, folder.class_names), strict=True)

@@ -1,4 +1,4 @@
-"""Scores of a method on the test images."""
+"""Scores of a method on the images with masks."""
 
 import math
 from collections.abc import Iterable
@@ -34,11 +34,25 @@ class RegionScores:
 
 
 @dataclass(frozen=True, slots=True)
+class PixelCounts:
+    """Pixels of one image: true and false, positive (foreground) and negative."""
+
+    tp: int
+    fp: int
+    fn: int
+    tn: int
+
+
+@dataclass(frozen=True, slots=True)
 class Scores:
-    """Scores over all images, and over those of each class."""
+    """Scores over all images, over those of each class, and what they come from.
+
+    ``counts`` are in the order of the images.
+    """
 
     all: RegionScores
     by_class: dict[str, RegionScores]
+    counts: tuple[PixelCounts, ...]
 
     @property
     def class_mean_iou(self) -> float:
@@ -51,6 +65,10 @@ class Scores:
             **self.all.to_json(),
             "class_mean_iou": self.class_mean_iou,
             "by_class": {n: entry.to_json() for n, entry in self.by_class.items()},
+            "counts": {
+                name: [getattr(image, name) for image in self.counts]
+                for name in ("tp", "fp", "fn", "tn")
+            },
         }
 
 
@@ -58,23 +76,29 @@ class Scorer:
     """Adds up images."""
 
     def __init__(self) -> None:
-        self._matrices: dict[str, list[ConfusionMatrix]] = {}
+        self._groups: list[str] = []
+        self._matrices: list[ConfusionMatrix] = []
 
     def add(self, group: str, truth: BoolArray, found: BoolArray) -> None:
         """Count an image (H, W) whose class is ``group``."""
         matrix = ConfusionMatrix(1)
         matrix.update(truth.astype(np.uint8), found.astype(np.uint8))
-        self._matrices.setdefault(group, []).append(matrix)
+        self._groups.append(group)
+        self._matrices.append(matrix)
 
     def result(self) -> Scores:
         """Return the scores of all images so far, at least one."""
-        everything = [matrix for group in self._matrices.values() for matrix in group]
         return Scores(
-            all=_scores(everything),
+            all=_scores(self._matrices),
             by_class={
-                name: _scores(group) for name, group in sorted(self._matrices.items())
+                group: _scores(self._of(group)) for group in sorted(set(self._groups))
             },
+            counts=tuple(_counts(matrix) for matrix in self._matrices),
         )
+
+    def _of(self, group: str) -> list[ConfusionMatrix]:
+        pairs = zip(self._groups, self._matrices, strict=True)
+        return [matrix for name, matrix in pairs if name == group]
 
 
 def _scores(matrices: list[ConfusionMatrix]) -> RegionScores:
@@ -86,6 +110,11 @@ def _scores(matrices: list[ConfusionMatrix]) -> RegionScores:
         dice=float(total.dice[1]),
         image_mean_iou=float(np.mean([matrix.mean_iou for matrix in matrices])),
     )
+
+
+def _counts(matrix: ConfusionMatrix) -> PixelCounts:
+    (tn, fp, _), (fn, tp, _) = matrix.counts.tolist()
+    return PixelCounts(tp=tp, fp=fp, fn=fn, tn=tn)
 
 
 def _sum(matrices: Iterable[ConfusionMatrix]) -> ConfusionMatrix:

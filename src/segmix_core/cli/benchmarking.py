@@ -40,6 +40,10 @@ class BenchmarkOptions(AnyJson):
     methods: Annotated[str, typer.Option(help="Names, separated by commas.")] = (
         "cam,segmix"
     )
+    score: Annotated[
+        str,
+        typer.Option(help="Whose masks score: test; val while settings are chosen."),
+    ] = "test"
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each method.")] = 1
     segmenter: Annotated[
         bool,
@@ -64,8 +68,9 @@ class BenchmarkOptions(AnyJson):
 def benchmark(options: BenchmarkOptions, voice: Voice) -> int:
     """Compare methods on images with masks, trivial predictors beside them.
 
-    Val masks choose thresholds, test masks score. Train masks are read by the method
-    "full" alone, which shows how far full supervision gets.
+    Val masks choose thresholds, test masks score; with --score val, test masks are
+    never read. Train masks are read by the method "full" alone, which shows how far
+    full supervision gets.
     """
     from segmix_core.benchmark.folder import BenchmarkFolder
     from segmix_core.benchmark.methods import check_methods
@@ -83,7 +88,7 @@ def benchmark(options: BenchmarkOptions, voice: Voice) -> int:
         options.set or [],
         None,
     )
-    folder = BenchmarkFolder(options.folder)
+    folder = BenchmarkFolder(options.folder, options.score)
     protocol = make_protocol(options.protocol, folder)
     report = _Report(options, config)
     report.results += score_trivial(folder)
@@ -127,6 +132,7 @@ class _Report:
         content = {
             "folder": self._options.folder.name,
             "protocol": self._options.protocol,
+            "split": self._options.score,
             "config": self._config.model_dump(mode="json"),
             "seconds": time.time() - self._started,
             "results": [entry.to_json() for entry in self.results],
@@ -157,7 +163,8 @@ class _Report:
         ]
         heads = [name.replace("_", " ") for name in (*_METRICS, "class_mean_iou")]
         voice.table(
-            f"{self._options.folder.name}, {self._options.protocol}, test images",
+            f"{self._options.folder.name}, {self._options.protocol}, "
+            f"{self._options.score} images",
             ["method", "scored", "seeds", *heads],
             rows,
         )

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from segmix_core.benchmark.folder import BenchmarkFolder
-from segmix_core.errors import ProjectError
+from segmix_core.errors import ConfigError, ProjectError
 from segmix_core.geometry import Box
 
 
@@ -28,6 +28,22 @@ def test_train_masks_are_never_read(benchmark_path: Path) -> None:
     folder = BenchmarkFolder(benchmark_path)
     with pytest.raises(ValueError, match="train image"):
         folder.read_mask(folder.split("train")[0])
+
+
+def test_test_masks_are_not_read_while_val_is_scored(benchmark_path: Path) -> None:
+    folder = BenchmarkFolder(benchmark_path, "val")
+    assert folder.scored_images == folder.split("val")
+    assert folder.read_mask(folder.split("val")[0]).any()
+    with pytest.raises(ValueError, match="test image"):
+        folder.read_mask(folder.split("test")[0])
+    with pytest.raises(ValueError, match="train image"):
+        folder.read_mask(folder.split("train")[0])
+
+
+@pytest.mark.parametrize("split", ["train", "exam"])
+def test_only_val_and_test_can_be_scored(benchmark_path: Path, split: str) -> None:
+    with pytest.raises(ConfigError, match=f"splits val, test to score.*'{split}'"):
+        BenchmarkFolder(benchmark_path, split)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ import pytest
 
 from segmix_core.benchmark.scores import Scorer
 
+PAIRS = ((True, True), (False, True), (True, False), (False, False))
+
 
 def slow_iou(pairs, value):
     """Pixel by pixel: how often both say ``value``, by how often one does."""
@@ -42,6 +44,10 @@ def test_scores_equal_the_slow_twin(pairs):
         assert entry.dice == pytest.approx(2 * inner / (1 + inner))
         single = [(slow_iou([p], True) + slow_iou([p], False)) / 2 for p in plain]
         assert entry.image_mean_iou == pytest.approx(np.mean(single))
+    for counts, (_, truth, found) in zip(scores.counts, pairs, strict=True):
+        pixels = list(zip(truth.ravel(), found.ravel(), strict=True))
+        expected = [pixels.count(pair) for pair in PAIRS]
+        assert [counts.tp, counts.fp, counts.fn, counts.tn] == expected
     means = [entry.mean_iou for entry in scores.by_class.values()]
     assert scores.class_mean_iou == pytest.approx(np.mean(means))
 
@@ -51,6 +57,7 @@ def test_what_cannot_be_scored_is_null_in_json():
     empty = np.zeros((3, 3), bool)
     scorer.add("a", empty, empty)
     found = scorer.result().to_json()
+    assert found["counts"] == {"tp": [0], "fp": [0], "fn": [0], "tn": [9]}
     assert found["foreground_iou"] is None
     assert found["dice"] is None
     assert found["mean_iou"] == found["background_iou"] == 1

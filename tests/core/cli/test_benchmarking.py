@@ -55,6 +55,7 @@ def test_methods_are_compared_and_written(dark_discs, tmp_path, segmix):
     content = json.loads(text)
     assert content["folder"] == "data é [3]"
     assert content["protocol"] == "p1"
+    assert content["split"] == "test"
     assert content["config"]["train"]["epochs"] == 1
     assert content["seconds"] > 0
     trained = [r for r in content["results"] if r["seed"] is not None]
@@ -72,6 +73,25 @@ def test_methods_are_compared_and_written(dark_discs, tmp_path, segmix):
         trained[0]["mean_iou"],
         trained[2]["mean_iou"],
     ]
+
+
+def test_val_is_scored_without_reading_test(dark_discs, tmp_path, segmix):
+    for file in (dark_discs / "masks").glob("test*"):
+        file.write_bytes(b"nobody may open this")
+    file = tmp_path / "results.json"
+    arguments = (
+        *("benchmark", dark_discs, "--protocol", "p1", "--methods", "cam"),
+        *("--segmenter", "--set", "segmenter.epochs=1", "--json", file, *SMALL),
+    )
+    result = segmix(*arguments, "--score", "val")
+    assert result.exit_code == 0, result.output
+    assert "val images" in result.stdout
+    content = json.loads(file.read_text(encoding="utf-8"))
+    assert content["split"] == "val"
+    assert all(len(row["counts"]["tp"]) == 2 for row in content["results"])
+    result = segmix(*arguments)
+    assert result.exit_code == 2
+    assert "test0.png" in result.stderr
 
 
 def test_segmenters_have_rows_of_their_own(dark_discs, tmp_path, segmix):
@@ -105,6 +125,7 @@ def test_segmenters_have_rows_of_their_own(dark_discs, tmp_path, segmix):
         (("--protocol", "p7"), "one of the protocols p1, p2"),
         (("--protocol", "p1", "--methods", "magic"), "methods among cam"),
         (("--protocol", "p2"), "a table at"),
+        (("--protocol", "p1", "--score", "train"), "splits val, test to score"),
         (("--protocol", "p1", "--set", "train.epochs=0"), "train.epochs"),
         (("--protocol", "p1", "--device", "abacus"), "cuda"),
     ],
