@@ -231,18 +231,13 @@ class RunConfig(_Section):
         Raises
         ------
         ConfigError
-            Naming the first field that is unknown or out of range.
+            Naming the first field that is unknown or out of range, or the first fields
+            that contradict each other.
         """
         try:
             return cls.model_validate(content)
         except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(str(part) for part in first["loc"]) or "settings"
-            raise ConfigError(
-                f"a valid value for {name}",
-                f"{first.get('input')!r} ({first['msg']})",
-                "Correct it; 'segmix train --help' lists the settings and ranges.",
-            ) from error
+            raise _as_config_error(error) from error
 
     def replace(self, changes: dict[str, Any]) -> "RunConfig":
         """Return a copy with dotted fields changed, e.g. ``{"train.epochs": 4}``."""
@@ -258,3 +253,21 @@ class RunConfig(_Section):
                 )
             content[section][field] = value
         return RunConfig.parse(content)
+
+
+def _as_config_error(error: ValidationError) -> ConfigError:
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"]) or "settings"
+    if first["type"] == "value_error":
+        # Only whole sections have checks of their own: their input is every setting.
+        message = first["msg"].removeprefix("Value error, ")
+        return ConfigError(
+            f"settings of {name} that agree",
+            f"a contradiction: {message}",
+            "Correct one of them.",
+        )
+    return ConfigError(
+        f"a valid value for {name}",
+        f"{first.get('input')!r} ({first['msg']})",
+        "Correct it; 'segmix train --help' lists the settings and ranges.",
+    )

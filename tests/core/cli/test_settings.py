@@ -47,6 +47,15 @@ def test_a_wrong_setting_is_named(text, message):
         build_config({}, [text], None)
 
 
+def test_settings_that_contradict_each_other_are_one_sentence():
+    with pytest.raises(ConfigError) as caught:
+        build_config({}, ["predict.overlap_px=400"], None)
+    assert str(caught.value) == (
+        "Expected settings of predict that agree, but got a contradiction: overlap_px "
+        "must be less than half of window_px. Correct one of them."
+    )
+
+
 @pytest.mark.parametrize("content", ["{", "[1]", '{"train": {"epoch": 1}}'])
 def test_a_wrong_file_is_an_error(tmp_path, content):
     file = tmp_path / "settings.json"
