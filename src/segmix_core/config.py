@@ -88,6 +88,9 @@ class TrainConfig(_Section):
     batch_size: int = Field(16, ge=2, le=1024, description="Tiles in a step.")
     learning_rate: float = Field(2e-3, gt=0, le=1, description="Peak learning rate.")
     weight_decay: float = Field(1e-2, ge=0, le=1, description="AdamW weight decay.")
+    average: bool = Field(
+        True, description="Predict with a moving average of the weights of all steps."
+    )
     shuffle_weight: float = Field(
         1.0, ge=0, description="Weight of the loss on shuffled tiles."
     )
@@ -185,6 +188,9 @@ class SegmenterConfig(_Section):
     dice_weight: float = Field(0.5, ge=0, description="Weight of the Dice loss.")
     corrected_weight: float = Field(
         4.0, ge=1, description="Weight of corrected pixels; pseudo pixels have 1."
+    )
+    average: bool = Field(
+        True, description="Predict with a moving average of the weights of all steps."
     )
     seed: int = Field(0, ge=0, description="Seed of everything random.")
 

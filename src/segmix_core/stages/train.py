@@ -161,6 +161,7 @@ def _fit_settings(settings: TrainConfig) -> FitSettings:
         learning_rate=settings.learning_rate,
         weight_decay=settings.weight_decay,
         seed=settings.seed,
+        average=settings.average,
     )
 
 

@@ -134,6 +134,7 @@ def fit_segmenter(
             epochs=settings.epochs,
             learning_rate=settings.learning_rate,
             seed=settings.seed,
+            average=settings.average,
         ),
         fabric=fabric,
         listener=listener,

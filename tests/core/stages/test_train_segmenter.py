@@ -127,6 +127,22 @@ def test_stopped_and_resumed_is_the_unbroken_run(folder):
         assert torch.equal(value, (second.weights | second.training)[name]), name
 
 
+def test_the_weights_that_predict_are_the_average_of_those_of_the_steps(folder):
+    # The average of a run of up to ten steps is its last step.
+    long = {"segmenter.epochs": 8}
+    average, last = (
+        load_checkpoint(run.checkpoints_path / "last", with_training=True)
+        for run in (
+            folder.run("train-segmenter", changes=long | {"segmenter.average": choice})
+            for choice in (True, False)
+        )
+    )
+    for name, value in last.weights.items():
+        assert torch.equal(value, average.training[f"weights/{name}"]), name
+    name = max(last.weights, key=lambda key: last.weights[key].numel())
+    assert not torch.equal(average.weights[name], last.weights[name])
+
+
 def test_an_unknown_encoder_is_an_error(folder):
     run = folder.folder("train-segmenter", changes={"segmenter.encoder": "nonsense"})
     assert run_child(run, run_stage) == EXIT_ERROR
