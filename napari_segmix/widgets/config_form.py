@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
 
 _ACRONYMS = {"er": "ER", "ecr": "ECR", "mpp": "MPP"}
+_UNITS = {"px": "px", "um2": "µm²"}
 _LABEL_WIDTH = 120
 _LARGEST_INT = 2**31 - 1
 _SMALLEST_SPIN_DEFAULT = 0.05
@@ -30,10 +31,11 @@ _SMALLEST_SPIN_DEFAULT = 0.05
 
 def field_label(name: str) -> str:
     """Return a field name as words: ``window_px`` becomes "Window (px)"."""
-    words = name.removesuffix("_px").split("_")
+    words = name.split("_")
+    unit = _UNITS.get(words[-1])
+    words = words[:-1] if unit else words
     text = " ".join(_ACRONYMS.get(word, word) for word in words)
-    unit = " (px)" if name.endswith("_px") else ""
-    return text[:1].upper() + text[1:] + unit
+    return text[:1].upper() + text[1:] + (f" ({unit})" if unit else "")
 
 
 def field_widget(name: str, info: FieldInfo) -> "ValueWidget[Any]":

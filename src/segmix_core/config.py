@@ -169,6 +169,23 @@ class PseudoMaskConfig(_Section):
     min_object_px: int = Field(
         64, ge=0, description="Smaller objects are ignored, in mask pixels."
     )
+    min_object_um2: float | None = Field(
+        None,
+        ge=0,
+        description="The same in µm²; wins over the pixels in images whose pixel size "
+        "is known. Empty: the pixels count everywhere.",
+    )
+    min_hole_px: int = Field(
+        0,
+        ge=0,
+        description="Smaller holes in a class become that class, in mask pixels.",
+    )
+    min_hole_um2: float | None = Field(
+        None,
+        ge=0,
+        description="The same in µm²; wins over the pixels in images whose pixel size "
+        "is known. Empty: the pixels count everywhere.",
+    )
 
 
 class SegmenterConfig(_Section):

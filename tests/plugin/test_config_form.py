@@ -107,6 +107,7 @@ def test_names_that_do_not_exist(qtbot):
     ("name", "label"),
     [
         ("window_px", "Window (px)"),
+        ("min_hole_um2", "Min hole (µm²)"),
         ("er_weight", "ER weight"),
         ("learning_rate", "Learning rate"),
     ],

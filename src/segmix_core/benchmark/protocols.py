@@ -72,7 +72,8 @@ class Protocol(ABC):
     ) -> PseudoMaskRules:
         """Return how maps of train become pseudo masks, as :meth:`foreground` does.
 
-        Margin and smallest object are those of the settings.
+        Margin, smallest object and smallest hole are those of the settings, in pixels:
+        images of a benchmark have no pixel size.
         """
 
     @abstractmethod
@@ -140,6 +141,7 @@ class SubtypeProtocol(Protocol):
             normalisation="class",
             margin=settings.margin,
             min_object_px=settings.min_object_px,
+            min_hole_px=settings.min_hole_px,
         )
 
     def as_foreground(self, mask: MaskArray) -> MaskArray:
@@ -211,6 +213,7 @@ class PatchTagProtocol(Protocol):
             normalisation=settings.normalisation,
             margin=settings.margin,
             min_object_px=settings.min_object_px,
+            min_hole_px=settings.min_hole_px,
         )
 
     def as_foreground(self, mask: MaskArray) -> MaskArray:

@@ -32,7 +32,7 @@ def pseudo_masks(
     threshold
         As chosen on val; None where the protocol has none.
     settings
-        Margin, smallest object and normalisation.
+        Margin, smallest object and hole in pixels, and normalisation.
 
     Returns
     -------

@@ -10,10 +10,13 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from skimage.measure import label as connected_components
 
 from segmix_core.inference.glass import glass_mask
 from segmix_core.inference.resize import resize_maps
+from segmix_core.inference.small_regions import (
+    fill_small_holes,
+    ignore_small_objects,
+)
 from segmix_core.project.records import BACKGROUND, IGNORE_INDEX, LabelState
 
 FloatArray = npt.NDArray[np.float32]
@@ -42,7 +45,9 @@ class PseudoMaskRules:
     margin
         0..1: pixels whose two best scores are closer are ignored.
     min_object_px
-        Connected regions with fewer pixels are ignored.
+        Connected regions with fewer pixels are ignored, once holes are filled.
+    min_hole_px
+        Smaller gaps in a class become that class.
     """
 
     background: Background = "glass"
@@ -51,6 +56,7 @@ class PseudoMaskRules:
     normalisation: Normalisation = "joint"
     margin: float = 0.05
     min_object_px: int = 64
+    min_hole_px: int = 0
 
     def __post_init__(self) -> None:
         if self.background not in ("none", "score", "glass"):
@@ -60,8 +66,9 @@ class PseudoMaskRules:
         for name in ("background_score", "gate", "margin"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"Expected {name} in 0..1, got {getattr(self, name)}")
-        if self.min_object_px < 0:
-            raise ValueError(f"Expected min_object_px >= 0, got {self.min_object_px}")
+        for name in ("min_object_px", "min_hole_px"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"Expected {name} >= 0, got {getattr(self, name)}")
 
 
 def make_pseudo_mask(
@@ -127,6 +134,8 @@ def make_pseudo_mask(
     if rules.background == "glass" and rgb is not None:
         glass = glass_mask(rgb)
         mask[glass], lead[glass] = BACKGROUND, 1.0
+    # A ring and what it encloses are one object, so holes come first.
+    mask = fill_small_holes(mask, rules.min_hole_px)
     mask = ignore_small_objects(mask, rules.min_object_px)
     return mask, tile_doubt(mask, lead)
 
@@ -222,18 +231,6 @@ def decide(
     lead = best - second
     mask[lead < margin] = IGNORE_INDEX
     return mask, lead
-
-
-def ignore_small_objects(mask: MaskArray, min_px: int) -> MaskArray:
-    """Return the mask with connected regions (8 neighbours) below ``min_px`` as 255."""
-    if min_px <= 1:
-        return mask
-    # +1 because label() takes 0 for the colour between the objects.
-    regions = connected_components(
-        mask.astype(np.int32) + 1, background=IGNORE_INDEX + 1, connectivity=2
-    )
-    is_small = np.bincount(regions.ravel()) < min_px
-    return np.where(is_small[regions], np.uint8(IGNORE_INDEX), mask)
 
 
 def tile_doubt(mask: MaskArray, lead: FloatArray) -> float:

@@ -14,6 +14,7 @@ from segmix_core.events import StageStarted
 from segmix_core.geometry import Box
 from segmix_core.inference.cam_canvas import CamCanvas
 from segmix_core.inference.pseudo_masks import PseudoMaskRules, make_pseudo_mask
+from segmix_core.inference.small_regions import area_in_pixels
 from segmix_core.project.records import ImageRecord, TileTable
 from segmix_core.runs.results import create_mask, load_tiles, open_cams, save_tiles
 from segmix_core.stages.job import Job, tiles_of, working_boxes
@@ -35,7 +36,7 @@ def make_pseudo_masks(job: Job) -> dict[str, Any]:
     images = [image for image in job.images() if image.id in known]
     tiles = tiles_of(job.store, images)
     tiles = tiles.take(np.isin(tiles.ids, columns["tile_ids"]))
-    rules = rules_of(job.config.pseudo_masks)
+    settings = job.config.pseudo_masks
     doubt = np.zeros(len(tiles), np.float32)
     job.writer.emit(StageStarted(stage="pseudo-masks", total_steps=len(tiles)))
     done = 0
@@ -43,6 +44,7 @@ def make_pseudo_masks(job: Job) -> dict[str, Any]:
         for image in images:
             rows = np.flatnonzero(tiles.image_ids == image.id)
             part = tiles.take(rows)
+            rules = rules_of(settings, image.working_mpp)
             masks = _image_masks(job, image, part, maps, rules, reader)
             for row, value in zip(rows, masks, strict=True):
                 doubt[row] = value
@@ -54,9 +56,17 @@ def make_pseudo_masks(job: Job) -> dict[str, Any]:
     return {"tiles": len(tiles), "mean_doubt": float(doubt.mean())}
 
 
-def rules_of(settings: PseudoMaskConfig) -> PseudoMaskRules:
-    """Return the settings as the plain values that the core function takes."""
-    return PseudoMaskRules(**settings.model_dump())
+def rules_of(settings: PseudoMaskConfig, mpp: float | None) -> PseudoMaskRules:
+    """Return the settings as the plain values that the core function takes.
+
+    ``mpp``: µm per working pixel of the image, None if unknown. Areas in µm² become
+    pixels; where they are not set or ``mpp`` is None, the settings in pixels count.
+    """
+    values = settings.model_dump()
+    for region in ("object", "hole"):
+        um2, px = values.pop(f"min_{region}_um2"), values[f"min_{region}_px"]
+        values[f"min_{region}_px"] = area_in_pixels(um2, px, mpp)
+    return PseudoMaskRules(**values)
 
 
 class _Maps:

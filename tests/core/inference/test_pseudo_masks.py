@@ -7,7 +7,6 @@ from segmix_core.inference.pseudo_masks import (
     PseudoMaskRules,
     classes_in_play,
     decide,
-    ignore_small_objects,
     make_pseudo_mask,
     normalise_cams,
     tile_doubt,
@@ -187,27 +186,29 @@ def test_margin_ignores_close_calls():
     assert wide.tolist() == [[1, 255]]
 
 
-def test_small_objects_are_ignored():
-    mask = np.ones((6, 6), np.uint8)
-    mask[0, 0] = mask[1, 1] = 2
-    mask[4:, 4:] = 0
-    mask[5, 5] = 255
-    expected = mask.copy()
-    expected[0, 0] = expected[1, 1] = 255
-    np.testing.assert_array_equal(ignore_small_objects(mask, 3), expected)
-    expected[4:, 4:] = 255
-    np.testing.assert_array_equal(ignore_small_objects(mask, 4), expected)
-    np.testing.assert_array_equal(ignore_small_objects(mask, 0), mask)
-    all_ignored = np.full((2, 2), 255, np.uint8)
-    np.testing.assert_array_equal(ignore_small_objects(all_ignored, 9), all_ignored)
-
-
 def test_small_objects_rule_reaches_the_mask():
     cam = _halves((4, 8))
     cam[1, 0, 0] = 5
     for min_px, value in ((0, 2), (2, 255)):
         mask, _ = _mask(cam, [1, 1, 0], min_object_px=min_px)
         assert mask[0, 0] == value
+
+
+def test_small_holes_rule_reaches_the_mask_before_the_objects_do():
+    cam = np.zeros((2, 6, 6), np.float32)
+    cam[0, 1:5, 1:5] = 1
+    cam[1] = 0.5
+    cam[0, 2:4, 2:4] = 0
+    for options, values in (
+        ({}, [2, 1, 2]),
+        ({"min_hole_px": 4}, [2, 1, 2]),
+        ({"min_hole_px": 5}, [2, 1, 1]),
+        # Twelve pixels of ring alone would be too few.
+        ({"min_hole_px": 5, "min_object_px": 14}, [2, 1, 1]),
+        ({"min_object_px": 14}, [2, 255, 255]),
+    ):
+        mask, _ = _mask(cam, [1, 1], **options)
+        assert [mask[0, 0], mask[1, 1], mask[2, 2]] == values
 
 
 def test_decide_prefers_the_first_of_equals():
@@ -253,6 +254,7 @@ def test_thirty_classes():
         ({"gate": -0.1}, "gate in 0..1"),
         ({"margin": 2.0}, "margin in 0..1"),
         ({"min_object_px": -1}, "min_object_px >= 0"),
+        ({"min_hole_px": -1}, "min_hole_px >= 0"),
     ],
 )
 def test_rules_are_checked(options, message):

@@ -1,4 +1,5 @@
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -134,8 +135,40 @@ def test_a_run_without_maps_is_named(folder):
 
 def test_settings_are_the_rules():
     config = RunConfig().replace({"pseudo_masks.margin": 0.25}).pseudo_masks
-    rules = rules_of(config)
+    rules = rules_of(config, 0.5)
     assert rules.margin == 0.25
-    assert json.loads(config.model_dump_json()) == {
-        name: getattr(rules, name) for name in type(config).model_fields
+    areas = {"min_object_um2": None, "min_hole_um2": None}
+    assert json.loads(config.model_dump_json()) == asdict(rules) | areas
+
+
+def test_micrometres_win_where_the_pixel_size_is_known():
+    changes = {
+        "pseudo_masks.min_object_um2": 25.0,
+        "pseudo_masks.min_object_px": 9,
+        "pseudo_masks.min_hole_px": 7,
     }
+    config = RunConfig().replace(changes).pseudo_masks
+    known, unknown = rules_of(config, 0.5), rules_of(config, None)
+    assert (known.min_object_px, unknown.min_object_px) == (100, 9)
+    assert (known.min_hole_px, unknown.min_hole_px) == (7, 7)
+    config = RunConfig().replace({"pseudo_masks.min_hole_um2": 2.0}).pseudo_masks
+    assert rules_of(config, 0.5).min_hole_px == 8
+
+
+def test_settings_of_a_run_without_areas_are_still_read():
+    former = {"min_object_px": 12, "margin": 0.1}
+    config = RunConfig.parse({"pseudo_masks": former}).pseudo_masks
+    assert rules_of(config, 0.5).min_object_px == 12
+
+
+def test_the_working_grid_of_the_slide_tells_the_area(slide):
+    # 0.25 µm at level 0, worked on at 0.5 µm: a pixel of the mask is 0.25 µm².
+    with slide.store() as store:
+        (image,) = store.images()
+    assert image.working_mpp == pytest.approx(0.5)
+    everything = {"pseudo_masks.min_object_um2": 64 * 64 * 0.25 + 1}
+    run = slide.run("pseudo-masks", changes=everything)
+    assert (open_mask(run.path, 1)[:] == 255).all()
+    # The pixels of the setting alone would keep the same objects.
+    run = slide.run("pseudo-masks", changes={"pseudo_masks.min_object_um2": 0.25})
+    assert (open_mask(run.path, 1)[:] != 255).any()
