@@ -1,7 +1,7 @@
 """Methods trained and scored one after the other, under the same conditions."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from segmix_core.benchmark.folder import BenchmarkFolder, LabelledImage
-from segmix_core.benchmark.methods import METHODS
 from segmix_core.benchmark.protocols import MapsOf, Protocol, classes_of
 from segmix_core.benchmark.samples import batch_edge
 from segmix_core.benchmark.scores import Scorer, Scores
 from segmix_core.benchmark.segmenter import FindForeground, learn_masks
 from segmix_core.benchmark.trivial import TRIVIAL_PREDICTORS
+from segmix_core.benchmark.variants import Variant
 from segmix_core.config import RunConfig
 from segmix_core.stages.train import Preparation, fit_classifier
 from segmix_core.stages.weights import prepare_device
@@ -30,12 +30,16 @@ class MethodResult:
 
     Attributes
     ----------
+    method
+        Name of the row: a method and the settings that it has of its own.
     scored
         Whose answer: the maps of the classifier, or a segmenter that learned from them.
     threshold
         Of the maps, chosen on val; None where the protocol has none.
     reads_train_masks
         The method is the ceiling, not weak supervision.
+    settings
+        What the row has of its own, value by dotted name.
     """
 
     method: str
@@ -44,11 +48,13 @@ class MethodResult:
     threshold: float | None = None
     scored: Scored = "maps"
     reads_train_masks: bool = False
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON values."""
         return {
             "method": self.method,
+            "settings": dict(self.settings),
             "scored": self.scored,
             "reads_train_masks": self.reads_train_masks,
             "seed": self.seed,
@@ -66,7 +72,7 @@ def score_trivial(folder: BenchmarkFolder) -> Iterator[MethodResult]:
 
 def run_method(
     protocol: Protocol,
-    method: str,
+    variant: Variant,
     config: RunConfig,
     listener: Listener,
     *,
@@ -78,10 +84,10 @@ def run_method(
     ----------
     protocol
         What to learn from and how to score.
-    method
-        One of :data:`segmix_core.benchmark.methods.METHODS`.
+    variant
+        The method, and the settings it has of its own.
     config
-        Everything else, with the seed; equal for all methods.
+        Everything else, with the seed; equal for all rows.
     listener
         Is told of progress; when it asks to stop, no more results come.
     segmenter
@@ -92,8 +98,7 @@ def run_method(
     MethodResult
         Of the maps, then of the segmenter if there is one.
     """
-    recipe = METHODS[method]
-    config = config.replace(dict(recipe.changes))
+    recipe, config = variant.recipe, variant.apply(config)
     samples, folder = recipe.samples(protocol), protocol.folder
     with TemporaryDirectory() as checkpoints:
         result, model = fit_classifier(
@@ -112,15 +117,22 @@ def run_method(
 
     threshold = protocol.fit_threshold(maps_of)
     scores = score(protocol, maps_of, threshold or 0.0)
-    seed, is_ceiling = config.train.seed, recipe.reads_train_masks
-    yield MethodResult(method, seed, scores, threshold, "maps", is_ceiling)
+    found = MethodResult(
+        variant.name,
+        config.train.seed,
+        scores,
+        threshold,
+        reads_train_masks=recipe.reads_train_masks,
+        settings=variant.changes,
+    )
+    yield found
     if not segmenter:
         return
     masks = recipe.masks(protocol, maps, threshold, config.pseudo_masks)
     predict = learn_masks(protocol, masks, config, listener)
     if predict is not None:
         scores = score_predictor(folder, predict)
-        yield MethodResult(method, seed, scores, threshold, "segmenter", is_ceiling)
+        yield replace(found, scores=scores, scored="segmenter")
 
 
 def score(protocol: Protocol, maps_of: MapsOf, threshold: float) -> Scores:

@@ -37,9 +37,13 @@ class BenchmarkOptions(AnyJson):
     protocol: Annotated[
         str, typer.Option(help="p1: one class an image; p2: windows with tags.")
     ]
-    methods: Annotated[str, typer.Option(help="Names, separated by commas.")] = (
-        "cam,segmix"
-    )
+    methods: Annotated[
+        str,
+        typer.Option(
+            help="Names, separated by commas; NAME:section.field=value+... is a row "
+            "with settings of its own."
+        ),
+    ] = "cam,segmix"
     score: Annotated[
         str,
         typer.Option(help="Whose masks score: test; val while settings are chosen."),
@@ -73,12 +77,11 @@ def benchmark(options: BenchmarkOptions, voice: Voice) -> int:
     full supervision gets.
     """
     from segmix_core.benchmark.folder import BenchmarkFolder
-    from segmix_core.benchmark.methods import check_methods
     from segmix_core.benchmark.protocols import make_protocol
     from segmix_core.benchmark.run import run_method, score_trivial
+    from segmix_core.benchmark.variants import check_variants
+    from segmix_core.cli.variants import parse_variants
 
-    methods = [name.strip() for name in options.methods.split(",")]
-    check_methods(methods)
     config = build_config(
         {
             "train.epochs": options.epochs,
@@ -88,18 +91,20 @@ def benchmark(options: BenchmarkOptions, voice: Voice) -> int:
         options.set or [],
         None,
     )
+    variants = parse_variants(options.methods)
+    check_variants(variants, config)
     folder = BenchmarkFolder(options.folder, options.score)
     protocol = make_protocol(options.protocol, folder)
     report = _Report(options, config)
     report.results += score_trivial(folder)
     with _Bar(voice) as bar:
         for seed in range(options.seeds):
-            for method in methods:
-                bar.begin(f"{method}, seed {seed}")
+            for variant in variants:
+                bar.begin(f"{variant.name}, seed {seed}")
                 seeds = {"train.seed": seed, "segmenter.seed": seed}
                 rows = run_method(
                     protocol,
-                    method,
+                    variant,
                     config.replace(seeds),
                     bar,
                     segmenter=options.segmenter,

@@ -38,8 +38,31 @@ def build_config(
         Naming the setting, or the file, that is wrong.
     """
     changes = {name: value for name, value in flags.items() if value is not None}
-    changes |= dict(_parse(text) for text in assignments)
+    changes |= dict(parse_assignment(text) for text in assignments)
     return RunConfig.parse(_read(file) if file else {}).replace(changes)
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """Return the dotted name and the value of a text ``section.field=value``.
+
+    The value is JSON; what is no JSON is taken as a text.
+
+    Raises
+    ------
+    ConfigError
+        If the text has no such form.
+    """
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ConfigError(
+            "a setting of the form section.field=value",
+            repr(text),
+            "For instance: --set train.epochs=4",
+        )
+    try:
+        return name.strip(), json.loads(value)
+    except ValueError:
+        return name.strip(), value
 
 
 def flag(name: str) -> Any:
@@ -93,20 +116,6 @@ def _show(value: object) -> str:
     # Rich reads square brackets as markup.
     shown = "empty" if value is None else json.dumps(value)
     return shown.strip('"').replace("[", r"\[")
-
-
-def _parse(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise ConfigError(
-            "a setting of the form section.field=value",
-            repr(text),
-            "For instance: --set train.epochs=4",
-        )
-    try:
-        return name.strip(), json.loads(value)
-    except ValueError:
-        return name.strip(), value
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from segmix_core.benchmark.folder import BenchmarkFolder
 from segmix_core.benchmark.protocols import make_protocol
 from segmix_core.benchmark.run import run_method, score_trivial
 from segmix_core.benchmark.trivial import TRIVIAL_PREDICTORS
+from segmix_core.benchmark.variants import Variant
 from segmix_core.config import RunConfig
 from segmix_core.errors import ProjectError
 from segmix_core.events import Metrics, StageStarted
@@ -54,7 +55,8 @@ def numbers(content):
 
 def run(path, protocol, method, listener=None, config=CONFIG, **options):
     found = make_protocol(protocol, BenchmarkFolder(path))
-    return list(run_method(found, method, config, listener or Listener(), **options))
+    variant = method if isinstance(method, Variant) else Variant(method)
+    return list(run_method(found, variant, config, listener or Listener(), **options))
 
 
 @pytest.mark.parametrize(
@@ -127,6 +129,17 @@ def test_a_seed_decides_the_result(benchmark_path):
     assert zero == again
     assert zero.scores != one.scores
     assert one.seed == 1
+
+
+def test_a_row_trains_with_its_own_settings(benchmark_path):
+    off = Variant("segmix-plus", {"train.unshuffle_weight": 0, "train.pixel_weight": 0})
+    rows = run(benchmark_path, "p1", off, segmenter=True)
+    assert [row.to_json()["settings"] for row in rows] == [dict(off.changes)] * 2
+    assert {row.method for row in rows} == {off.name}
+    (plain,), (plus,) = (
+        run(benchmark_path, "p1", method) for method in ("segmix", "segmix-plus")
+    )
+    assert rows[0].scores == plain.scores != plus.scores
 
 
 def test_a_stopped_training_has_no_result(benchmark_path):

@@ -94,6 +94,26 @@ def test_val_is_scored_without_reading_test(dark_discs, tmp_path, segmix):
     assert "test0.png" in result.stderr
 
 
+def test_ablations_are_rows(dark_discs, tmp_path, segmix):
+    file = tmp_path / "results.json"
+    row = "segmix-plus:train.unshuffle_weight=0+train.pixel_weight=0"
+    result = segmix(
+        *("benchmark", dark_discs, "--protocol", "p1", "--methods", f"segmix,{row}"),
+        *("--json", file, *SMALL),
+    )
+    assert result.exit_code == 0, result.output
+    content = json.loads(file.read_text(encoding="utf-8"))
+    segmix_row, ablation = content["results"][-2:]
+    assert (segmix_row["method"], segmix_row["settings"]) == ("segmix", {})
+    assert ablation["method"] == content["summary"][-1]["method"] == row
+    assert ablation["settings"] == {
+        "train.unshuffle_weight": 0,
+        "train.pixel_weight": 0,
+    }
+    assert ablation["counts"] == segmix_row["counts"]
+    assert "pixel_weight=0" in result.stdout
+
+
 def test_segmenters_have_rows_of_their_own(dark_discs, tmp_path, segmix):
     for number in range(6):
         mask = np.zeros((32, 32), np.uint8)
@@ -127,6 +147,8 @@ def test_segmenters_have_rows_of_their_own(dark_discs, tmp_path, segmix):
         (("--protocol", "p2"), "a table at"),
         (("--protocol", "p1", "--score", "train"), "splits val, test to score"),
         (("--protocol", "p1", "--set", "train.epochs=0"), "train.epochs"),
+        (("--protocol", "p1", "--methods", "cam,cam:train.width=1"), "train.width"),
+        (("--protocol", "p1", "--methods", "cam:width"), "form section.field=value"),
         (("--protocol", "p1", "--device", "abacus"), "cuda"),
     ],
 )
