@@ -132,14 +132,14 @@ def test_a_seed_decides_the_result(benchmark_path):
 
 
 def test_a_row_trains_with_its_own_settings(benchmark_path):
-    off = Variant("segmix-plus", {"train.unshuffle_weight": 0, "train.pixel_weight": 0})
-    rows = run(benchmark_path, "p1", off, segmenter=True)
-    assert [row.to_json()["settings"] for row in rows] == [dict(off.changes)] * 2
-    assert {row.method for row in rows} == {off.name}
-    (plain,), (plus,) = (
-        run(benchmark_path, "p1", method) for method in ("segmix", "segmix-plus")
-    )
-    assert rows[0].scores == plain.scores != plus.scores
+    wide = Variant("cam", {"train.width": 16, "train.learning_rate": 0.01})
+    rows = run(benchmark_path, "p1", wide, segmenter=True)
+    assert [row.to_json()["settings"] for row in rows] == [dict(wide.changes)] * 2
+    assert {row.method for row in rows} == {wide.name}
+    everywhere = CONFIG.replace(dict(wide.changes))
+    (same,) = run(benchmark_path, "p1", "cam", config=everywhere)
+    (plain,) = run(benchmark_path, "p1", "cam")
+    assert rows[0].scores == same.scores != plain.scores
 
 
 def test_a_stopped_training_has_no_result(benchmark_path):
