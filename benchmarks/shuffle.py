@@ -5,7 +5,7 @@ from importlib.util import find_spec
 import torch
 
 from benchmarks.comparison import Seconds, Table, in_turns, milliseconds, ratio
-from segmix_core.curriculum.level import ShuffleLevel
+from segmix_core.curriculum.level import ShuffleLevel, ShuffleScope
 from segmix_core.curriculum.shuffle import shuffle_batch
 
 CLASSES = 4
@@ -61,10 +61,10 @@ def _measure(count: int, edge: int, group_size: int, patch: int) -> dict[str, Se
         edge_size=edge,
         group_shuffle_size=group_size,
     )
-    level = ShuffleLevel(patch, 0.5)
+    level, scope = ShuffleLevel(patch, 0.5), ShuffleScope(group_size)
     return in_turns(
         {
-            "ours": lambda: shuffle_batch(images, labels, level, group_size=group_size),
+            "ours": lambda: shuffle_batch(images, labels, level, scope),
             "CellMix": lambda: peer(
                 images, classes, fix_position_ratio=0.5, puzzle_patch_size=patch
             ),

@@ -98,7 +98,11 @@ class PictureControl:
         step, arrays = self._newest["shuffled"]
         patch_size = int(arrays["patch_size"])
         pixels = shuffled_mosaic(
-            arrays["images"], arrays["sources"], patch_size, outline=self._outlines
+            arrays["images"],
+            arrays["sources"],
+            patch_size,
+            positions=arrays.get("positions"),
+            outline=self._outlines,
         )
         facts = {
             "step": float(step),

@@ -39,6 +39,7 @@ def shuffled_mosaic(
     sources: npt.NDArray[np.int64],
     patch_size: int,
     *,
+    positions: npt.NDArray[np.int64] | None = None,
     outline: bool = False,
 ) -> Bytes:
     """Return the images of a batch side by side, nearly square, (H, W, 4) uint8 RGBA.
@@ -51,8 +52,11 @@ def shuffled_mosaic(
         (B, rows, cols): which image each patch came from.
     patch_size
         Edge of a patch in pixels.
+    positions
+        (B, rows, cols): ``row * cols + col`` of each patch in that image; None: all
+        kept theirs.
     outline
-        Frame the patches that came from another image.
+        Frame the patches that came from another image or another place.
     """
     count, height, width, _ = images.shape
     columns = int(np.ceil(np.sqrt(count)))
@@ -65,7 +69,10 @@ def shuffled_mosaic(
         tile = mosaic[y : y + height, x : x + width]
         tile[..., :3], tile[..., 3] = images[i], 255
         if outline:
-            _outline_moved(tile, sources[i] != i, patch_size)
+            moved = sources[i] != i
+            if positions is not None:
+                moved |= positions[i] != np.arange(moved.size).reshape(moved.shape)
+            _outline_moved(tile, moved, patch_size)
     return mosaic
 
 

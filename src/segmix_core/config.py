@@ -48,9 +48,16 @@ class CurriculumConfig(_Section):
         0.30, ge=0, le=1, description="Shuffle ratio of the fixed strategy."
     )
     group_size: int = Field(
-        2, ge=2, le=64, description="Tiles that exchange patches with each other."
+        2,
+        ge=0,
+        le=64,
+        description="Tiles that exchange patches with each other; 0: the whole batch; "
+        "1: patches move inside their own tile, with in_place off.",
     )
-    exact: bool = Field(True, description="Every taking-part patch changes its tile.")
+    in_place: bool = Field(
+        True, description="Patches keep their position and change only their tile."
+    )
+    exact: bool = Field(True, description="Every taking-part patch moves.")
     warmup: float = Field(
         0.10, ge=0, le=0.9, description="Share of the steps before feedback starts."
     )
@@ -68,6 +75,12 @@ class CurriculumConfig(_Section):
     def _ratios_ascend(self) -> Self:
         if self.min_ratio > self.max_ratio:
             raise ValueError("min_ratio must not be larger than max_ratio")
+        return self
+
+    @model_validator(mode="after")
+    def _something_can_move(self) -> Self:
+        if self.group_size == 1 and self.in_place:
+            raise ValueError("in_place must be off where group_size is 1")
         return self
 
 

@@ -62,6 +62,7 @@ def test_tuple_of_fractions(qtbot):
         ("train.learning_rate", "", "'Learning rate' .* got nothing"),
         ("train.learning_rate", "inf", "'Learning rate' .* got 'inf'"),
         ("curriculum.patch_size", "2", "'Patch size' .* or equal to 4"),
+        ("curriculum.group_size", 1, "'In place' must be off where 'Group size' is 1"),
         ("curriculum.min_ratio", 0.9, "'Min ratio' must not be larger than 'Max"),
     ],
 )

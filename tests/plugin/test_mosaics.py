@@ -46,6 +46,15 @@ def test_only_patches_of_other_tiles_are_outlined():
     assert (shuffled_mosaic(images, sources, 16)[:32, :32, :3] == 100).all()
 
 
+def test_patches_of_another_place_are_outlined():
+    images = np.full((1, 32, 32, 3), 100, np.uint8)
+    sources = np.zeros((1, 2, 2), np.int64)
+    positions = np.array([[[0, 2], [1, 3]]])
+    tile = shuffled_mosaic(images, sources, 16, positions=positions, outline=True)
+    framed = (tile[..., 2] == 0).reshape(2, 16, 2, 16).any(axis=(1, 3))
+    assert framed.tolist() == [[False, True], [True, False]]
+
+
 def test_cams_of_a_slide_lie_pixel_for_pixel():
     place = slide_placement()
     maps = np.random.default_rng(0).integers(0, 255, (2, 4, 8, 8), np.uint8)

@@ -1,23 +1,28 @@
-"""The in-place shuffle, patch by patch."""
+"""The shuffle, patch by patch."""
 
 import numpy as np
 import numpy.typing as npt
 
 
 def gather_patches(
-    images: npt.NDArray[np.generic], sources: npt.NDArray[np.int64]
+    images: npt.NDArray[np.generic],
+    sources: npt.NDArray[np.int64],
+    positions: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.generic]:
-    """Copy each patch from the tile that ``sources`` names."""
-    count, _, height, width = images.shape
+    """Copy each patch from the tile and the position that are named."""
+    height, width = images.shape[2:]
     rows, cols = sources.shape[1:]
     tall, wide = height // rows, width // cols
-    out = np.empty_like(images)
-    for tile in range(count):
-        for row in range(rows):
-            for col in range(cols):
-                y, x = row * tall, col * wide
-                out[tile, :, y : y + tall, x : x + wide] = images[
-                    sources[tile, row, col], :, y : y + tall, x : x + wide
+    out = images.copy()
+    for tile, row, col in np.ndindex(sources.shape):
+        from_row, from_col = divmod(int(positions[tile, row, col]), cols)
+        for y in range(tall):
+            for x in range(wide):
+                out[tile, :, row * tall + y, col * wide + x] = images[
+                    sources[tile, row, col],
+                    :,
+                    from_row * tall + y,
+                    from_col * wide + x,
                 ]
     return out
 

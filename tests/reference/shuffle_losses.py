@@ -11,44 +11,55 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
+Place = tuple[int, int, int]
+"""Tile, y and x of a cell."""
+
+
 def cells(
-    sources: Ints, height: int, width: int
-) -> Iterator[tuple[int, int, int, int]]:
-    """Yield (tile, y, x, source) of the cells that have no seam beside them."""
+    sources: Ints, positions: Ints, height: int, width: int
+) -> Iterator[tuple[Place, Place]]:
+    """Yield the cells that have no seam beside them, each with where it was before."""
     count, rows, cols = sources.shape
-    for tile in range(count):
+    tall, wide = height // rows, width // cols
 
-        def source_of(y: int, x: int, tile: int = tile) -> int:
-            return int(sources[tile, y * rows // height, x * cols // width])
+    def before(tile: int, y: int, x: int) -> Place:
+        row, col = y // tall, x // wide
+        from_row, from_col = divmod(int(positions[tile, row, col]), cols)
+        source = int(sources[tile, row, col])
+        return source, y + tall * (from_row - row), x + wide * (from_col - col)
 
-        for y in range(height):
-            for x in range(width):
-                around = {
-                    source_of(v, u)
-                    for v in range(max(0, y - 1), min(height, y + 2))
-                    for u in range(max(0, x - 1), min(width, x + 2))
-                }
-                if len(around) == 1:
-                    yield tile, y, x, source_of(y, x)
+    for tile, y, x in np.ndindex(count, height, width):
+        source, from_y, from_x = before(tile, y, x)
+        around = [
+            before(tile, v, u) == (source, from_y + v - y, from_x + u - x)
+            for v in range(max(0, y - 1), min(height, y + 2))
+            for u in range(max(0, x - 1), min(width, x + 2))
+        ]
+        if all(around):
+            yield (tile, y, x), (source, from_y, from_x)
 
 
 def unshuffle_loss(
-    shuffled: Floats, original: Floats, sources: Ints, labels: Floats
+    shuffled: Floats, original: Floats, sources: Ints, positions: Ints, labels: Floats
 ) -> float:
     """Mean over cells and present classes of the difference of two sigmoids."""
     differences = [
-        abs(_sigmoid(shuffled[tile, c, y, x]) - _sigmoid(original[source, c, y, x]))
-        for tile, y, x, source in cells(sources, *shuffled.shape[2:])
+        abs(_sigmoid(shuffled[tile, c, y, x]) - _sigmoid(original[source, c, v, u]))
+        for (tile, y, x), (source, v, u) in cells(
+            sources, positions, *shuffled.shape[2:]
+        )
         for c in range(labels.shape[1])
         if labels[source, c] == 1
     ]
     return sum(differences) / len(differences) if differences else 0.0
 
 
-def known_label_loss(shuffled: Floats, sources: Ints, labels: Floats) -> float:
+def known_label_loss(
+    shuffled: Floats, sources: Ints, positions: Ints, labels: Floats
+) -> float:
     """Mean over classes of the mean cross entropy of the cells known to be of it."""
     by_class = defaultdict(list)
-    for tile, y, x, source in cells(sources, *shuffled.shape[2:]):
+    for (tile, y, x), (source, *_) in cells(sources, positions, *shuffled.shape[2:]):
         if sorted(labels[source]) == [0] * (labels.shape[1] - 1) + [1]:
             c = list(labels[source]).index(1)
             scores = shuffled[tile, :, y, x]

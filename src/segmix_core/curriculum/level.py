@@ -1,4 +1,4 @@
-"""How strongly tiles are shuffled at a moment."""
+"""How tiles are shuffled: how strongly at a moment, and among which tiles."""
 
 from dataclasses import dataclass
 
@@ -18,3 +18,48 @@ class ShuffleLevel:
             raise ValueError(f"Expected a patch size >= 1, got {self.patch_size}")
         if not 0 <= self.shuffle_ratio <= 1:
             raise ValueError(f"Expected a ratio in 0..1, got {self.shuffle_ratio}")
+
+
+@dataclass(frozen=True, slots=True)
+class ShuffleScope:
+    """Where the patches of a shuffled tile may come from.
+
+    Parameters
+    ----------
+    group_size
+        Tiles that exchange patches; 0, or as many as the batch has and more, makes the
+        whole batch one group. 1, only with ``in_place`` off: patches move inside their
+        own tile, two or more of them, and labels stay as they are.
+    in_place
+        Patches keep their position. Otherwise each tile also permutes those that take
+        part.
+    exact
+        Every patch that takes part comes from another tile (a cyclic shift by a random
+        distance). Otherwise a uniform permutation, which leaves ``1 / group_size`` of
+        the patches where they were. The same holds of positions where they change: a
+        random cycle, or a uniform permutation.
+
+    Raises
+    ------
+    ValueError
+        For groups in which nothing could move.
+    """
+
+    group_size: int = 2
+    in_place: bool = True
+    exact: bool = True
+
+    def __post_init__(self) -> None:
+        if self.group_size < 0 or (self.group_size == 1 and self.in_place):
+            raise ValueError(
+                "Expected groups of at least 2 tiles, or of 1 where patches leave "
+                f"their place, got {self.group_size}"
+            )
+
+    def tiles(self, count: int) -> int:
+        """Return the tiles of a group in a batch of ``count``."""
+        return min(self.group_size or count, count)
+
+
+PAIRS = ShuffleScope()
+"""Neighbours exchange patches in place, as in SegMix."""

@@ -1,7 +1,9 @@
-"""The in-place shuffle: tiles of a group exchange patches at equal positions.
+"""The shuffle: tiles of a group exchange patches, in place or anywhere.
 
-After CellMix (arXiv 2301.11513, sec. 3.1) with two additions: the tile that each patch
-came from is returned, and ``exact`` moves every patch that takes part.
+After CellMix (arXiv 2301.11513, sec. 3.1) with two additions: where each patch came
+from is returned, and ``exact`` moves every patch that takes part. CellMix' names:
+groups in place are "Group" and "Split" (the whole batch), the others "Random", of which
+groups of one tile are "Self".
 """
 
 import math
@@ -10,7 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from segmix_core.curriculum.level import ShuffleLevel
+from segmix_core.curriculum.level import PAIRS, ShuffleLevel, ShuffleScope
+from segmix_core.curriculum.origins import Origins, draw_origins, invert
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,23 +29,22 @@ class Shuffled:
         where a patch comes from a tile in which the class is unknown.
     present
         (B, K), bool: some patch comes from a tile with the class.
-    sources
-        (B, rows, cols), int64: index into the batch of the tile of each patch.
+    origins
+        Of each patch, (B, rows, cols).
     """
 
     images: Tensor
     labels: Tensor
     present: Tensor
-    sources: Tensor
+    origins: Origins
 
 
 def shuffle_batch(
     images: Tensor,
     labels: Tensor,
     level: ShuffleLevel,
+    scope: ShuffleScope = PAIRS,
     *,
-    group_size: int = 2,
-    exact: bool = True,
     generator: torch.Generator | None = None,
 ) -> Shuffled:
     """Exchange patches between the tiles of each group, position by position.
@@ -60,12 +62,8 @@ def shuffle_batch(
         Patch size, which must divide H and W, and share of positions that take part,
         rounded to a whole number of them, and at least one if it is above zero: four
         patches a tile could not take part in a tenth otherwise.
-    group_size
-        Tiles that exchange patches; B or more makes the whole batch one group.
-    exact
-        Every patch that takes part comes from another tile (a cyclic shift by a random
-        distance). Otherwise a uniform permutation, which leaves ``1 / group_size`` of
-        the patches where they were.
+    scope
+        Groups, and where patches may move.
     generator
         Source of randomness, on any device.
 
@@ -83,32 +81,28 @@ def shuffle_batch(
     tensor([[0.5000, 0.5000],
             [0.5000, 0.5000]])
     """
-    rows, cols = _grid(images, labels, level.patch_size)
-    size = min(group_size, len(images))
-    if size < 2:
-        if group_size < 2:
-            raise ValueError(f"Expected groups of at least 2 tiles, got {group_size}")
-        sources = _own(len(images), rows, cols)
-    else:
-        sources = _draw_sources(
-            len(images), (rows, cols), level.shuffle_ratio, size, exact, generator
-        )
-    sources = sources.to(images.device)
-    shuffled = _gather_patches(images, sources)
-    soft, present = _mix_labels(labels, sources)
-    return Shuffled(shuffled, soft, present, sources)
+    origins = draw_origins(
+        len(images),
+        _grid(images, labels, level.patch_size),
+        level.shuffle_ratio,
+        scope,
+        generator,
+    )
+    origins = Origins(*(part.to(images.device) for part in origins))
+    soft, present = _mix_labels(labels, origins.sources)
+    return Shuffled(_gather_patches(images, origins), soft, present, origins)
 
 
-def unshuffle(images: Tensor, sources: Tensor) -> Tensor:
-    """Put every patch back into the tile it came from.
+def unshuffle(images: Tensor, origins: Origins) -> Tensor:
+    """Put every patch back to where it came from.
 
     Parameters
     ----------
     images
         (B, C, H, W): shuffled images, or maps of them on any grid that the rows and
-        columns of ``sources`` divide.
-    sources
-        (B, rows, cols), as in :class:`Shuffled`.
+        columns of the patches divide.
+    origins
+        As in :class:`Shuffled`.
 
     Returns
     -------
@@ -120,15 +114,14 @@ def unshuffle(images: Tensor, sources: Tensor) -> Tensor:
     ValueError
         If the patches do not fit the images.
     """
-    rows, cols = sources.shape[1:]
+    rows, cols = origins.sources.shape[1:]
     height, width = images.shape[-2:]
     if height % rows or width % cols:
         raise ValueError(
             f"Expected a size that {rows} x {cols} patches divide, "
             f"got {height} x {width}"
         )
-    # At a position the sources are a permutation of the batch; sorting inverts it.
-    return _gather_patches(images, sources.argsort(dim=0))
+    return _gather_patches(images, invert(origins))
 
 
 def _grid(images: Tensor, labels: Tensor, patch_size: int) -> tuple[int, int]:
@@ -145,42 +138,8 @@ def _grid(images: Tensor, labels: Tensor, patch_size: int) -> tuple[int, int]:
     return height // patch_size, width // patch_size
 
 
-def _own(count: int, rows: int, cols: int) -> Tensor:
-    return torch.arange(count).view(-1, 1, 1).repeat(1, rows, cols)
-
-
-def _draw_sources(
-    count: int,
-    shape: tuple[int, int],
-    ratio: float,
-    size: int,
-    exact: bool,
-    generator: torch.Generator | None,
-) -> Tensor:
-    device = generator.device if generator is not None else torch.device("cpu")
-    groups, patches = count // size, shape[0] * shape[1]
-
-    def uniform(*dims: int) -> Tensor:
-        return torch.rand(dims, generator=generator, device=device)
-
-    ranks = uniform(groups, patches).argsort(dim=1).argsort(dim=1)
-    count_in = max(round(ratio * patches), 1 if ratio > 0 else 0)
-    takes_part = ranks < count_in  # (G, N)
-    member = torch.arange(size, device=device)[None, :, None]  # (1, g, 1)
-    if exact:
-        distance = 1 + (uniform(groups, 1, patches) * (size - 1)).long()
-        moved = (member + distance) % size  # (G, g, N)
-    else:
-        moved = uniform(groups, size, patches).argsort(dim=1)
-    chosen = torch.where(takes_part[:, None], moved, member)
-    chosen = chosen + size * torch.arange(groups, device=device)[:, None, None]
-    sources = _own(count, *shape).to(device)
-    sources[: groups * size] = chosen.view(groups * size, *shape)
-    return sources
-
-
-def _gather_patches(images: Tensor, sources: Tensor) -> Tensor:
-    """Return images of which each patch is of the tile in ``sources`` (B, rows, cols).
+def _gather_patches(images: Tensor, origins: Origins) -> Tensor:
+    """Return images of patches of ``images``, each from where ``origins`` says.
 
     A patch is moved as the runs of pixels that lie side by side in memory: copying runs
     costs little more than copying the batch, which picking out single pixels does not.
@@ -190,11 +149,16 @@ def _gather_patches(images: Tensor, sources: Tensor) -> Tensor:
     )
     layers = images.permute(0, 2, 3, 1)[:, None] if channels_last else images
     depth, height, width = layers.shape[1:4]
+    sources, positions = origins
     rows, cols = sources.shape[1:]
-    # (B, depth, rows, height of a patch, cols): the number of each run in memory.
-    runs = torch.arange(depth * height * cols, device=sources.device)
-    runs = runs.view(1, depth, rows, height // rows, cols)
-    runs = runs + sources[:, None, :, None, :] * runs.numel()
+    tall, device = height // rows, sources.device
+    # In memory a tile has depth x height x cols runs. First run of each patch: (B,
+    # rows, cols); from there to its others: (depth, tall).
+    first = sources * (depth * height * cols)
+    first = first + positions // cols * (tall * cols) + positions % cols
+    others = torch.arange(depth, device=device)[:, None] * (height * cols)
+    others = others + torch.arange(tall, device=device) * cols
+    runs = first[:, None, :, None, :] + others[:, None, :, None]
     length = math.prod(layers.shape[4:], start=width // cols)
     moved = layers.reshape(-1, length).index_select(0, runs.view(-1))
     moved = moved.view(layers.shape)

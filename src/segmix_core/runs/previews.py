@@ -5,6 +5,8 @@ Content "shuffled", the batch of one step::
     images         (B, H, W, 3) uint8, the shuffled tiles
     tile_ids       (B,) int64, the tile each image started as
     sources        (B, rows, cols) int64, index 0..B-1 of the tile each patch came from
+    positions      (B, rows, cols) int64, row * cols + col of the patch in that tile;
+                   not in previews of older runs, whose patches kept their position
     patch_size     () int64, pixels
     shuffle_ratio  () float64, 0..1
 

@@ -11,6 +11,7 @@ import torch
 
 from segmix_core.config import CurriculumConfig, RunConfig, TrainConfig
 from segmix_core.curriculum.feedback import CurriculumController, make_controller
+from segmix_core.curriculum.level import ShuffleScope
 from segmix_core.curriculum.patch_sizes import check_patch_sizes, list_patch_sizes
 from segmix_core.data.batch import Batch
 from segmix_core.data.batches import BatchPlan, TileBatches
@@ -189,8 +190,11 @@ def _make_task(
         controller=make_curriculum(config, tile_px, model.stride, steps_per_epoch),
         use_seam=parts.seam,
         weights=parts.weights(config.train),
-        group_size=config.curriculum.group_size,
-        exact=config.curriculum.exact,
+        scope=ShuffleScope(
+            config.curriculum.group_size,
+            config.curriculum.in_place,
+            config.curriculum.exact,
+        ),
         preview_tiles=preview,
     )
 

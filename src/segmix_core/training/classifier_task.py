@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from segmix_core.curriculum.feedback import CurriculumController
-from segmix_core.curriculum.level import ShuffleLevel
+from segmix_core.curriculum.level import PAIRS, ShuffleLevel, ShuffleScope
 from segmix_core.curriculum.shuffle import Shuffled, shuffle_batch
 from segmix_core.data.batch import Batch
 from segmix_core.models.backbone import keep_statistics
@@ -62,8 +62,8 @@ class ClassifierTask:
         Learn from a second view.
     weights
         Of the loss terms.
-    group_size, exact
-        As in :func:`segmix_core.curriculum.shuffle.shuffle_batch`.
+    scope
+        Tiles that exchange patches, and where these may go.
     preview_tiles
         Tiles whose maps :meth:`epoch_end` shows, on any device.
     augment
@@ -77,8 +77,7 @@ class ClassifierTask:
         controller: CurriculumController | None,
         use_seam: bool,
         weights: LossWeights | None = None,
-        group_size: int = 2,
-        exact: bool = True,
+        scope: ShuffleScope = PAIRS,
         preview_tiles: Batch | None = None,
         augment: bool = True,
     ) -> None:
@@ -88,15 +87,14 @@ class ClassifierTask:
             self.feedback = ShuffleFeedback(controller, module.num_classes)
         self.use_seam = use_seam
         self.weights = weights or LossWeights()
-        self.group_size = group_size
-        self.exact = exact
+        self.scope = scope
         self.preview_tiles = preview_tiles
         self.augment = augment
 
     @property
     def min_batch(self) -> int:
         """Two where tiles exchange patches, else one."""
-        return 1 if self.feedback is None else 2
+        return 1 if self.feedback is None or self.scope.group_size == 1 else 2
 
     def training_step(self, batch: Batch, context: StepContext) -> StepResult:
         """Return the loss of a batch; labels of -1 add nothing."""
@@ -134,7 +132,7 @@ class ClassifierTask:
             loss = loss + self.weights.weigh_shuffled(terms, alpha)
             parts |= terms
             if context.wants_preview:
-                shown = show_shuffled(mixed, batch.tile_ids, level, self.group_size)
+                shown = show_shuffled(mixed, batch.tile_ids, level, self.scope)
                 previews["shuffled"] = shown
         if context.step == _FIRST_CAM_STEP:
             previews |= self.epoch_end(context.epoch, context.step)
@@ -229,14 +227,7 @@ class ClassifierTask:
         level: ShuffleLevel,
         generator: torch.Generator,
     ) -> Shuffled:
-        return shuffle_batch(
-            images,
-            labels,
-            level,
-            group_size=self.group_size,
-            exact=self.exact,
-            generator=generator,
-        )
+        return shuffle_batch(images, labels, level, self.scope, generator=generator)
 
     def _puzzle_terms(
         self, images: Tensor, output: ClassifierOutput, labels: Tensor

@@ -1,9 +1,11 @@
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segmix_core.curriculum.level import ShuffleLevel
+from segmix_core.curriculum.level import ShuffleLevel, ShuffleScope
+from segmix_core.curriculum.origins import Origins
 from segmix_core.curriculum.shuffle import shuffle_batch, unshuffle
 from tests.reference import shuffle as reference
 
@@ -16,45 +18,125 @@ def make_batch(count, rows, cols, patch, dtype=torch.float32, seed=0):
     return images, labels, generator
 
 
-@settings(max_examples=60, deadline=None)
+SCOPES = [(True, 2), (True, 3), (True, 10), (True, 0)]
+SCOPES += [(False, 1), (False, 2), (False, 3), (False, 0)]
+
+
+@settings(max_examples=100, deadline=None)
 @given(
     count=st.integers(1, 9),
     rows=st.integers(1, 4),
     cols=st.integers(1, 4),
     patch=st.integers(1, 4),
-    group_size=st.integers(2, 10),
+    scope=st.sampled_from(SCOPES),
     ratio=st.floats(0, 1),
     exact=st.booleans(),
     dtype=st.sampled_from([torch.uint8, torch.float32]),
 )
 def test_shuffle_equals_patch_by_patch_and_can_be_undone(
-    count, rows, cols, patch, group_size, ratio, exact, dtype
+    count, rows, cols, patch, scope, ratio, exact, dtype
 ):
     images, labels, generator = make_batch(count, rows, cols, patch, dtype)
+    in_place, group_size = scope
     shuffled = shuffle_batch(
         images,
         labels,
         ShuffleLevel(patch, ratio),
-        group_size=group_size,
-        exact=exact,
+        ShuffleScope(group_size=group_size, in_place=in_place, exact=exact),
         generator=generator,
     )
-    sources = shuffled.sources.numpy()
-    expected = reference.gather_patches(images.numpy(), sources)
+    sources, positions = (part.numpy() for part in shuffled.origins)
+    expected = reference.gather_patches(images.numpy(), sources, positions)
     assert shuffled.images.dtype == dtype
     torch.testing.assert_close(shuffled.images, torch.from_numpy(expected))
     soft = reference.mix_labels(labels.numpy(), sources)
     torch.testing.assert_close(shuffled.labels, torch.from_numpy(soft))
-    assert torch.equal(unshuffle(shuffled.images, shuffled.sources), images)
-    # At every position each tile of a group is used once, and only by its own group.
-    assert torch.equal(
-        shuffled.sources.sort(dim=0).values,
-        torch.arange(count).view(-1, 1, 1).expand(count, rows, cols),
+    assert torch.equal(unshuffle(shuffled.images, shuffled.origins), images)
+    # Every patch of a group is used once, and only by its own group.
+    size = min(group_size or count, count)
+    tiles, patches = np.arange(count)[:, None], rows * cols
+    numbers = (sources * patches + positions).reshape(count, patches)
+    assert (np.sort(numbers, axis=None) == np.arange(count * patches)).all()
+    inside = sources.reshape(count, patches) // size == tiles // size
+    assert inside[: count // size * size].all()
+    # Tiles left over keep everything.
+    rest = (tiles * patches + np.arange(patches))[count // size * size :]
+    assert (numbers[count // size * size :] == rest).all()
+    if in_place:
+        assert (positions.reshape(count, patches) == np.arange(patches)).all()
+    if group_size == 1:
+        assert torch.equal(shuffled.labels, labels)
+
+
+@pytest.mark.parametrize("group_size", [0, 1, 2, 3])
+@pytest.mark.parametrize(
+    ("ratio", "moved"), [(0.0, 0), (0.13, 2), (0.3, 5), (0.5, 8), (1.0, 16)]
+)
+def test_patches_that_take_part_leave_their_place(group_size, ratio, moved):
+    images, labels, generator = make_batch(6, 4, 4, 2)
+    sources, positions = shuffle_batch(
+        images,
+        labels,
+        ShuffleLevel(2, ratio),
+        ShuffleScope(group_size=group_size, in_place=False),
+        generator=generator,
+    ).origins
+    away = (positions != torch.arange(16).view(4, 4)).flatten(1)
+    assert away.sum(1).tolist() == [moved] * 6
+    foreign = (sources != torch.arange(6)[:, None, None]).flatten(1)
+    assert foreign.sum(1).tolist() == [moved * (group_size != 1)] * 6
+    # Groups share the positions that take part; each tile fills them in its own way.
+    size = group_size or 6
+    for start in range(0, 6, size):
+        assert (away[start : start + size] == away[start]).all()
+    if ratio == 1:
+        assert (positions[0] != positions[1]).any()
+
+
+def test_a_uniform_permutation_of_positions_leaves_one_patch_a_tile():
+    images, labels, generator = make_batch(64, 8, 8, 1)
+    positions = shuffle_batch(
+        images,
+        labels,
+        ShuffleLevel(1, 1),
+        ShuffleScope(group_size=1, in_place=False, exact=False),
+        generator=generator,
+    ).origins.positions
+    stayed = (positions == torch.arange(64).view(8, 8)).flatten(1).sum(1)
+    # A permutation has one fixed point on average, whatever its length.
+    assert stayed.float().mean().item() == pytest.approx(1, abs=0.4)
+
+
+def test_a_tile_needs_two_positions_to_be_shuffled_in_itself():
+    images, labels, generator = make_batch(3, 4, 4, 1)
+    moved = [
+        shuffle_batch(
+            images[:, :, :edge, :edge],
+            labels,
+            ShuffleLevel(1, 0.01),
+            ShuffleScope(group_size=1, in_place=False),
+            generator=generator,
+        ).origins.positions.flatten(1)
+        for edge in (4, 1)
+    ]
+    assert (moved[0] != torch.arange(16)).sum(1).tolist() == [2] * 3
+    assert (moved[1] == 0).all()
+
+
+def test_in_place_or_not_the_labels_are_those_of_the_same_tiles():
+    images, labels, _ = make_batch(6, 4, 4, 1)
+    first, second = (
+        shuffle_batch(
+            images,
+            labels,
+            ShuffleLevel(1, 0.5),
+            ShuffleScope(group_size=3, in_place=in_place),
+            generator=torch.Generator().manual_seed(1),
+        )
+        for in_place in (True, False)
     )
-    size = min(group_size, count)
-    assert ((shuffled.sources // size) == (torch.arange(count) // size)[:, None, None])[
-        : count // size * size
-    ].all()
+    assert torch.equal(first.labels, second.labels)
+    assert not torch.equal(first.images, second.images)
 
 
 @pytest.mark.parametrize("group_size", [2, 3, 6])
@@ -69,10 +151,10 @@ def test_exact_moves_the_rounded_share_of_positions_in_every_tile(
         images,
         labels,
         ShuffleLevel(2, ratio),
-        group_size=group_size,
+        ShuffleScope(group_size=group_size),
         generator=generator,
     )
-    foreign = shuffled.sources != torch.arange(6)[:, None, None]
+    foreign = shuffled.origins.sources != torch.arange(6)[:, None, None]
     assert foreign.flatten(1).sum(1).tolist() == [moved] * 6
     # Positions are shared inside a group.
     for start in range(0, 6, group_size):
@@ -83,7 +165,7 @@ def test_exact_moves_the_rounded_share_of_positions_in_every_tile(
 def test_groups_draw_their_own_positions():
     images, labels, generator = make_batch(8, 8, 8, 1)
     shuffled = shuffle_batch(images, labels, ShuffleLevel(1, 0.5), generator=generator)
-    foreign = shuffled.sources != torch.arange(8)[:, None, None]
+    foreign = shuffled.origins.sources != torch.arange(8)[:, None, None]
     assert (foreign[0] != foreign[2]).any()
 
 
@@ -94,11 +176,12 @@ def test_uniform_mode_leaves_one_patch_in_group_size(group_size):
         images,
         labels,
         ShuffleLevel(1, 0.5),
-        group_size=group_size,
-        exact=False,
+        ShuffleScope(group_size=group_size, exact=False),
         generator=generator,
     )
-    foreign = (shuffled.sources != torch.arange(64)[:, None, None]).float().mean()
+    foreign = (
+        (shuffled.origins.sources != torch.arange(64)[:, None, None]).float().mean()
+    )
     # method: CellMix's nominal ratio, times 1 - 1/g
     assert foreign.item() == pytest.approx(0.5 * (1 - 1 / group_size), abs=0.02)
 
@@ -123,7 +206,7 @@ def test_labels_of_a_group_keep_their_sum():
     images, _, generator = make_batch(12, 4, 4, 1)
     labels = (torch.rand(12, 5, generator=generator) < 0.5).float()
     mixed = shuffle_batch(
-        images, labels, ShuffleLevel(1, 0.7), group_size=3, generator=generator
+        images, labels, ShuffleLevel(1, 0.7), ShuffleScope(3), generator=generator
     ).labels
     assert (mixed >= 0).all()
     assert (mixed <= 1).all()
@@ -142,8 +225,8 @@ def test_the_same_generator_gives_the_same_shuffle():
         )
         for seed in (1, 1, 2)
     )
-    assert torch.equal(first.sources, again.sources)
-    assert not torch.equal(first.sources, other.sources)
+    assert torch.equal(first.origins.sources, again.origins.sources)
+    assert not torch.equal(first.origins.sources, other.origins.sources)
 
 
 def test_maps_of_shuffled_tiles_can_be_unshuffled_on_their_own_grid():
@@ -151,7 +234,7 @@ def test_maps_of_shuffled_tiles_can_be_unshuffled_on_their_own_grid():
     shuffled = shuffle_batch(images, labels, ShuffleLevel(8, 0.5), generator=generator)
     coarse = torch.nn.functional.avg_pool2d(shuffled.images, 4)
     expected = torch.nn.functional.avg_pool2d(images, 4)
-    torch.testing.assert_close(unshuffle(coarse, shuffled.sources), expected)
+    torch.testing.assert_close(unshuffle(coarse, shuffled.origins), expected)
 
 
 @pytest.mark.parametrize("group_size", [2, 3])
@@ -172,10 +255,12 @@ def test_images_in_any_layout_of_memory(lay_out, group_size):
         images,
         labels,
         ShuffleLevel(4, 0.5),
-        group_size=group_size,
+        ShuffleScope(group_size=group_size),
         generator=generator,
     )
-    expected = reference.gather_patches(images.numpy(), shuffled.sources.numpy())
+    expected = reference.gather_patches(
+        images.numpy(), *(part.numpy() for part in shuffled.origins)
+    )
     torch.testing.assert_close(shuffled.images, torch.from_numpy(expected))
 
 
@@ -191,8 +276,10 @@ def test_the_gradient_of_an_unshuffled_map_is_that_of_the_shuffled_one():
     maps = torch.rand(4, 2, 8, 12, generator=generator, requires_grad=True)
     weights = torch.rand(4, 2, 8, 12, generator=generator)
     shuffled = shuffle_batch(maps.detach(), labels, ShuffleLevel(4, 0.5))
-    (unshuffle(maps, shuffled.sources) * weights).sum().backward()
-    expected = reference.gather_patches(weights.numpy(), shuffled.sources.numpy())
+    (unshuffle(maps, shuffled.origins) * weights).sum().backward()
+    expected = reference.gather_patches(
+        weights.numpy(), *(part.numpy() for part in shuffled.origins)
+    )
     torch.testing.assert_close(maps.grad, torch.from_numpy(expected))
 
 
@@ -207,28 +294,28 @@ def test_a_patch_size_that_does_not_divide_the_tile(patch):
 def test_shapes_that_do_not_fit():
     with pytest.raises(ValueError, match="labels"):
         shuffle_batch(torch.zeros(2, 3, 8, 8), torch.zeros(3, 1), ShuffleLevel(4, 0.5))
-    with pytest.raises(ValueError, match="at least 2"):
-        shuffle_batch(
-            torch.zeros(2, 3, 8, 8),
-            torch.zeros(2, 1),
-            ShuffleLevel(4, 0.5),
-            group_size=1,
-        )
+    origins = Origins(*torch.zeros(2, 2, 3, 3, dtype=torch.int64))
     with pytest.raises(ValueError, match="divide"):
-        unshuffle(torch.zeros(2, 3, 8, 8), torch.zeros(2, 3, 3, dtype=torch.int64))
+        unshuffle(torch.zeros(2, 3, 8, 8), origins)
+
+
+@pytest.mark.parametrize(("group_size", "in_place"), [(1, True), (-1, False)])
+def test_groups_in_which_nothing_could_move(group_size, in_place):
+    with pytest.raises(ValueError, match=f"at least 2 tiles, .* got {group_size}"):
+        ShuffleScope(group_size, in_place)
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_shuffle_on_the_gpu_equals_the_cpu():
     images, labels, _ = make_batch(6, 4, 4, 4)
-    for group_size in (2, 3):
+    for group_size, in_place in ((2, True), (3, True), (3, False), (1, False)):
         here, there = (
             shuffle_batch(
                 images.to(device),
                 labels.to(device),
                 ShuffleLevel(4, 0.5),
-                group_size=group_size,
+                ShuffleScope(group_size=group_size, in_place=in_place),
                 generator=torch.Generator().manual_seed(0),
             )
             for device in ("cpu", "cuda")

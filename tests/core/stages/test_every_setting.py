@@ -43,6 +43,7 @@ TRAINING = {
     "curriculum.max_ratio": (LINEAR, 0.2),
     "curriculum.fixed_ratio": (FIXED, 0.9),
     "curriculum.group_size": ({}, 3),
+    "curriculum.in_place": ({}, False),
     "curriculum.exact": (FIXED, False),
     "curriculum.warmup": ({}, 0.0),
     "curriculum.threshold": (NEVER, 100.0),

@@ -6,12 +6,14 @@ import pytest
 import torch
 
 from segmix_core.curriculum.feedback import make_controller
+from segmix_core.curriculum.level import ShuffleScope
 from segmix_core.data.batch import Batch
 from segmix_core.events import CurriculumDecided
 from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.training.classifier_task import ClassifierTask
 from segmix_core.training.loss_weights import LossWeights
 from segmix_core.training.task import StepContext, Task
+from tests.reference import shuffle as reference
 
 TOTAL = 40
 
@@ -65,6 +67,9 @@ def test_the_task_is_one_the_loop_can_train():
     task: Task = make_task(strategy="hold")
     assert task.min_batch == 2
     assert make_task(use_seam=True).min_batch == 1
+    alone = make_task(strategy="hold", scope=ShuffleScope(1, in_place=False))
+    assert alone.min_batch == 1
+    assert alone.training_step(make_batch(1), context(0)).loss > 0
 
 
 @pytest.mark.parametrize(
@@ -254,11 +259,20 @@ def test_states_of_another_method():
 
 
 @pytest.mark.parametrize(
-    ("count", "group_size", "shown"),
-    [(6, 2, 6), (40, 2, 16), (40, 3, 15), (40, 20, 20)],
+    ("count", "group_size", "in_place", "shown"),
+    [
+        (6, 2, True, 6),
+        (40, 2, True, 16),
+        (40, 3, True, 15),
+        (40, 20, True, 20),
+        (20, 0, True, 20),
+        (40, 3, False, 15),
+        (40, 1, False, 16),
+    ],
 )
-def test_preview_of_the_shuffle_can_be_undone(count, group_size, shown):
-    task = make_task(strategy="hold", group_size=group_size, augment=False)
+def test_preview_of_the_shuffle_can_be_undone(count, group_size, in_place, shown):
+    scope = ShuffleScope(group_size, in_place)
+    task = make_task(strategy="hold", scope=scope, augment=False)
     batch = make_batch(count)
     result = task.training_step(batch, context(0, wants_preview=True))
     preview = result.previews["shuffled"]
@@ -268,12 +282,12 @@ def test_preview_of_the_shuffle_can_be_undone(count, group_size, shown):
     assert (int(preview["patch_size"]), float(preview["shuffle_ratio"])) == (8, 0.5)
     patch = int(preview["patch_size"])
     original = (255 * batch.images).round().byte().permute(0, 2, 3, 1).numpy()
-    for tile, sources in enumerate(preview["sources"]):
-        for row, col in np.ndindex(sources.shape):
-            y, x = row * patch, col * patch
-            window = np.s_[y : y + patch, x : x + patch]
-            expected = original[sources[row, col]][window]
-            assert (preview["images"][tile][window] == expected).all()
+    sources, positions = preview["sources"], preview["positions"]
+    expected = reference.gather_patches(
+        original.transpose(0, 3, 1, 2), sources, positions
+    )[:shown]
+    assert sources.shape == (shown, 32 // patch, 32 // patch)
+    assert (preview["images"].transpose(0, 3, 1, 2) == expected).all()
     assert not task.training_step(batch, context(1)).previews
 
 
@@ -301,10 +315,28 @@ def test_options_of_the_shuffle_and_of_augmentation_are_used():
     plain = shown(augment=False)
     assert (shown()["images"] != plain["images"]).any()
     moved = [
-        (shown(exact=exact)["sources"] != np.arange(8)[:, None, None]).sum()
+        (
+            shown(scope=ShuffleScope(exact=exact))["sources"]
+            != np.arange(8)[:, None, None]
+        ).sum()
         for exact in (True, False)
     ]
     assert moved[0] > moved[1]
+
+
+@pytest.mark.parametrize(
+    ("group_size", "in_place"), [(0, True), (3, False), (1, False)]
+)
+def test_segmix_plus_learns_from_patches_of_any_origin(group_size, in_place):
+    task = make_task(
+        strategy="fixed",
+        weights=LossWeights(unshuffle=1, pixel=0.5),
+        scope=ShuffleScope(group_size, in_place),
+    )
+    result = task.training_step(make_batch(7, size=64), context(30))
+    assert result.parts["unshuffle"] > 0
+    assert result.parts["pixel"] > 0
+    result.loss.backward()
 
 
 def test_tiles_that_are_not_square():
