@@ -26,7 +26,7 @@ _UNITS = {"px": "px", "um2": "µm²"}
 _LABEL_WIDTH = 120
 _LARGEST_INT = 2**31 - 1
 _SMALLEST_SPIN_DEFAULT = 0.05
-"""Below it a number is typed: learning rates have no useful step."""
+"""Below it a number is typed: learning rates have no useful step; 0 switches off."""
 
 
 def field_label(name: str) -> str:
@@ -228,7 +228,8 @@ def _range_text(info: FieldInfo) -> str:
 
 
 def _is_spinnable(info: FieldInfo) -> bool:
-    return info.annotation is int or info.default >= _SMALLEST_SPIN_DEFAULT
+    default = info.default
+    return info.annotation is int or default == 0 or default >= _SMALLEST_SPIN_DEFAULT
 
 
 def _spin_options(info: FieldInfo) -> dict[str, float]:

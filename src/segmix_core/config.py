@@ -215,6 +215,20 @@ class SegmenterConfig(_Section):
     epochs: int = Field(8, ge=1, le=1000, description="Passes over the tiles.")
     batch_size: int = Field(8, ge=2, le=1024, description="Tiles in a step.")
     learning_rate: float = Field(1e-3, gt=0, le=1, description="Peak learning rate.")
+    loss: Literal["ce", "oeem", "gce", "sce", "bootstrapped"] = Field(
+        "ce",
+        description="Loss of pixels. ce: cross entropy, every label is believed. For "
+        "wrong pseudo labels: oeem prefers pixels that agree with their mask; gce "
+        "(generalised) and sce (symmetric cross entropy) follow outliers less; "
+        "bootstrapped mixes labels with the network's choice.",
+    )
+    label_smoothing: float = Field(
+        0.0,
+        ge=0,
+        le=0.5,
+        description="Share of a pseudo label spread over all classes; ce and oeem "
+        "only.",
+    )
     dice_weight: float = Field(0.5, ge=0, description="Weight of the Dice loss.")
     corrected_weight: float = Field(
         4.0, ge=1, description="Weight of corrected pixels; pseudo pixels have 1."
@@ -223,6 +237,15 @@ class SegmenterConfig(_Section):
         True, description="Predict with a moving average of the weights of all steps."
     )
     seed: int = Field(0, ge=0, description="Seed of everything random.")
+
+    @model_validator(mode="after")
+    def _loss_takes_smoothing(self) -> Self:
+        if self.label_smoothing > 0 and self.loss not in ("ce", "oeem"):
+            raise ValueError(
+                f"label_smoothing must be 0 with the loss {self.loss}; ce and oeem "
+                "take it"
+            )
+        return self
 
 
 class PredictConfig(_Section):

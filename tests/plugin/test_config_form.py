@@ -97,6 +97,25 @@ def test_ranges_and_help_come_from_the_fields(form):
     )
 
 
+def test_the_segmenter_s_losses_and_weights_are_chosen_in_the_form(qtbot):
+    form = ConfigForm(("segmenter",), ("segmenter.epochs",))
+    qtbot.addWidget(form)
+    loss, smoothing, weight = (
+        form.widget(f"segmenter.{name}")
+        for name in ("loss", "label_smoothing", "corrected_weight")
+    )
+    assert loss.choices == ("ce", "oeem", "gce", "sce", "bootstrapped")
+    assert (smoothing.min, smoothing.max, smoothing.value) == (0, 0.5, 0)
+    assert (weight.min, weight.value) == (1, 4)
+    loss.value, smoothing.value, weight.value = "oeem", 0.1, 6.5
+    form.widget("segmenter.average").value = False
+    found = form.config().segmenter
+    assert (found.loss, found.label_smoothing) == ("oeem", 0.1)
+    assert (found.corrected_weight, found.average) == (6.5, False)
+    loss.value = "gce"
+    assert "'Label smoothing' must be 0 with the 'Loss' gce" in form.error
+
+
 def test_names_that_do_not_exist(qtbot):
     with pytest.raises(ValueError, match="Expected fields"):
         ConfigForm(("train",), everyday=("train.speed",))

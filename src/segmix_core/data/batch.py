@@ -26,6 +26,8 @@ class Batch:
         (B, H, W) uint8 class index, 255 ignore; only for segmenters.
     weights
         (B, H, W) float32 >= 0, the weight of each pixel's loss; only with ``masks``.
+    corrected
+        (B, H, W) bool: a person has decided this pixel of ``masks``; None: no pixel.
     """
 
     images: Tensor
@@ -34,6 +36,7 @@ class Batch:
     valid: Tensor
     masks: Tensor | None = None
     weights: Tensor | None = None
+    corrected: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.images.ndim != 4 or self.images.shape[1] != 3:
@@ -72,4 +75,5 @@ class Batch:
             valid=change(self.valid),
             masks=None if self.masks is None else change(self.masks),
             weights=None if self.weights is None else change(self.weights),
+            corrected=None if self.corrected is None else change(self.corrected),
         )

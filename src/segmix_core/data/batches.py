@@ -1,8 +1,9 @@
 """Tiles as batches, in an order that only seed and epoch decide."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -203,36 +204,32 @@ class TileBatches:
         for sample, table, out in zip(samples, tables, images, strict=True):
             look_up(pad_tile(sample.image, edge), table, out)
         tiles = self._source.tiles
-        masks, weights = _stack_masks(samples, edge)
         return Batch(
             images=torch.from_numpy(images).permute(0, 3, 1, 2),
             labels=torch.from_numpy(tiles.labels[rows].astype(np.float32)),
             tile_ids=torch.from_numpy(tiles.ids[rows].astype(np.int64)),
             valid=torch.tensor([s.image.shape[:2] for s in samples]),
-            masks=masks,
-            weights=weights,
+            masks=_stack([s.mask for s in samples], edge, IGNORE_INDEX),
+            weights=_stack([s.weight for s in samples], edge, 0),
+            corrected=_stack([s.corrected for s in samples], edge, False),
         )
 
 
 def _turned(sample: Sample, code: int) -> Sample:
     if code == IDENTITY:
         return sample
-    mask, weight = sample.mask, sample.weight
+    mask, weight, corrected = sample.mask, sample.weight, sample.corrected
     return Sample(
         apply_symmetry(sample.image, code),
         None if mask is None else apply_symmetry(mask, code),
         None if weight is None else apply_symmetry(weight, code),
+        None if corrected is None else apply_symmetry(corrected, code),
     )
 
 
-def _stack_masks(
-    samples: list[Sample], edge: int
-) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    masks = [s.mask for s in samples if s.mask is not None]
-    weights = [s.weight for s in samples if s.weight is not None]
-    if not masks:
-        return None, None
-    return (
-        torch.from_numpy(np.stack([pad_tile(m, edge, IGNORE_INDEX) for m in masks])),
-        torch.from_numpy(np.stack([pad_tile(w, edge, 0) for w in weights])),
-    )
+def _stack(
+    parts: Sequence[npt.NDArray[Any] | None], edge: int, outside: int
+) -> torch.Tensor | None:
+    """Return (B, edge, edge) of what all samples of a source have, or none has."""
+    known = [pad_tile(part, edge, outside) for part in parts if part is not None]
+    return torch.from_numpy(np.stack(known)) if known else None

@@ -31,11 +31,14 @@ class Sample:
         (h, w) uint8 class index, 255 ignore; None where only tiles are labelled.
     weight
         (h, w) float32 >= 0; only with ``mask``.
+    corrected
+        (h, w) bool: a person has decided this pixel of ``mask``; None: no pixel.
     """
 
     image: RgbArray
     mask: MaskArray | None = None
     weight: npt.NDArray[np.float32] | None = None
+    corrected: npt.NDArray[np.bool_] | None = None
 
 
 class SampleSource(Protocol):
@@ -112,22 +115,22 @@ class MaskSamples:
         """
         image_id = int(self.tiles.image_ids[row])
         image = self._reader.read_pixels(image_id, self.tiles.box(row))
-        mask, weight = self.read_mask(row)
-        return Sample(image, mask, weight)
+        mask, touched = self.read_mask(row)
+        weight = np.where(touched, np.float32(self._corrected_weight), np.float32(1))
+        weight[mask == IGNORE_INDEX] = 0
+        return Sample(image, mask, weight, touched)
 
-    def read_mask(self, row: int) -> tuple[MaskArray, npt.NDArray[np.float32]]:
-        """Return (h, w) uint8 mask and (h, w) float32 weights, without the image."""
+    def read_mask(self, row: int) -> tuple[MaskArray, npt.NDArray[np.bool_]]:
+        """Return (h, w) uint8 mask, and (h, w) bool: corrected; without the image."""
         image_id = int(self.tiles.image_ids[row])
         box = self._reader.working_box(image_id, self.tiles.box(row))
         mask = self._masks(image_id, box).copy()
-        weight = np.ones(mask.shape, np.float32)
+        touched = np.zeros(mask.shape, np.bool_)
         if self._corrections is not None:
-            corrected = self._corrections(image_id, box)
-            touched = corrected != UNTOUCHED
-            mask[touched] = corrected[touched]
-            weight[touched] = self._corrected_weight
-        weight[mask == IGNORE_INDEX] = 0
-        return mask, weight
+            corrections = self._corrections(image_id, box)
+            touched = corrections != UNTOUCHED
+            mask[touched] = corrections[touched]
+        return mask, touched
 
     def count_pixels(
         self,

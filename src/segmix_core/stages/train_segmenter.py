@@ -18,6 +18,7 @@ from segmix_core.runs.results import load_tiles
 from segmix_core.stages.job import TRAIN_SPLIT, Job, batch_edge, working_boxes
 from segmix_core.stages.train import Preparation
 from segmix_core.stages.weights import begin_training, launch_fabric, prepare_device
+from segmix_core.training.noisy_labels import PixelLoss
 from segmix_core.training.pixel_losses import inverse_root_weights
 from segmix_core.training.resume import CheckpointPlan
 from segmix_core.training.segmenter_task import SegmenterTask
@@ -162,5 +163,8 @@ def _make_task(
     )
     weights = inverse_root_weights(pixels[list(segmenter.class_indices)])
     return SegmenterTask(
-        segmenter, dice_weight=settings.dice_weight, class_weights=weights.tolist()
+        segmenter,
+        pixel_loss=PixelLoss(settings.loss, settings.label_smoothing),
+        dice_weight=settings.dice_weight,
+        class_weights=weights.tolist(),
     )

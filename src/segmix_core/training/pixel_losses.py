@@ -33,18 +33,18 @@ def channel_targets(masks: Tensor, class_indices: Sequence[int]) -> Tensor:
     return table[masks.long()]
 
 
-def pixel_cross_entropy(
-    logits: Tensor,
+def pixel_mean(
+    losses: Tensor,
     targets: Tensor,
     weights: Tensor,
     class_weights: Tensor | None = None,
 ) -> Tensor:
-    """Return the weighted mean of the pixels' cross entropies.
+    """Return the weighted mean of the losses of pixels.
 
     Parameters
     ----------
-    logits
-        (B, K, H, W).
+    losses
+        (B, H, W), finite.
     targets
         (B, H, W) int64 channel or :data:`NO_CHANNEL`.
     weights
@@ -55,13 +55,12 @@ def pixel_cross_entropy(
     Returns
     -------
     Tensor
-        Scalar, sum(w * ce) / sum(w); 0 where no pixel has weight.
+        Scalar, sum(w l) / sum(w); 0 where no pixel has weight.
     """
-    each = F.cross_entropy(logits, targets, reduction="none", ignore_index=NO_CHANNEL)
     counted = weights * (targets != NO_CHANNEL)
     if class_weights is not None:
         counted = counted * class_weights[targets.clamp(min=0)]
-    return (each * counted).sum() / counted.sum().clamp(min=1e-6)
+    return (losses * counted).sum() / counted.sum().clamp(min=1e-6)
 
 
 def soft_dice_loss(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:

@@ -7,26 +7,28 @@ import torch
 
 from segmix_core.data.batch import Batch
 from segmix_core.models.segmenter import Segmenter, pad_to_multiple
+from segmix_core.training.noisy_labels import PixelLoss
 from segmix_core.training.pixel_losses import (
     channel_targets,
     pixel_accuracy,
-    pixel_cross_entropy,
     soft_dice_loss,
 )
 from segmix_core.training.task import PreviewArrays, StepContext, StepResult
 
 
 class SegmenterTask:
-    """Cross entropy and Dice on pseudo and corrected masks.
+    """A loss of pixels and Dice on pseudo and corrected masks.
 
     Parameters
     ----------
     module
         What is trained.
+    pixel_loss
+        Beside the Dice loss, with a weight of 1.
     dice_weight
-        Weight of the Dice loss beside the cross entropy's 1.
+        Weight of the Dice loss.
     class_weights
-        Of each channel's pixels in the cross entropy; None: all equal.
+        Of each channel's pixels in the loss of pixels; None: all equal.
     """
 
     min_batch = 1
@@ -35,6 +37,7 @@ class SegmenterTask:
         self,
         module: Segmenter,
         *,
+        pixel_loss: PixelLoss | None = None,
         dice_weight: float = 0.5,
         class_weights: Sequence[float] | None = None,
     ) -> None:
@@ -46,6 +49,7 @@ class SegmenterTask:
                 f"Expected {channels} class weights, got {len(class_weights)}"
             )
         self.module = module
+        self._pixel_loss = pixel_loss or PixelLoss()
         self._dice_weight = dice_weight
         self._class_weights = (
             None if class_weights is None else torch.tensor(list(class_weights))
@@ -62,12 +66,15 @@ class SegmenterTask:
         if batch.masks is None or batch.weights is None:
             raise ValueError("Expected a batch with masks, got one without")
         images, masks, weights = batch.images, batch.masks, batch.weights
+        corrected = batch.corrected
+        if corrected is None:
+            corrected = torch.zeros_like(masks, dtype=torch.bool)
         if len(images) == 1:
             # Batch normalisation needs several values a channel, which the coarsest
             # maps of a lone tile do not have: its mirror image joins it.
-            images, masks, weights = (
+            images, masks, weights, corrected = (
                 torch.cat([pixels, pixels.flip(-1)])
-                for pixels in (images, masks, weights)
+                for pixels in (images, masks, weights, corrected)
             )
         height, width = images.shape[-2:]
         images = pad_to_multiple(images, self.module.size_multiple)
@@ -77,9 +84,8 @@ class SegmenterTask:
         class_weights = self._class_weights
         if class_weights is not None:
             class_weights = class_weights.to(logits.device)
-        entropy = pixel_cross_entropy(logits, targets, weights, class_weights)
-        loss = entropy
-        parts = {"ce": entropy.detach()}
+        loss = self._pixel_loss(logits, targets, weights, corrected, class_weights)
+        parts = {self._pixel_loss.name: loss.detach()}
         if self._dice_weight > 0:
             dice = soft_dice_loss(logits, targets, weights)
             loss = loss + self._dice_weight * dice

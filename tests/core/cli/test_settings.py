@@ -47,12 +47,28 @@ def test_a_wrong_setting_is_named(text, message):
         build_config({}, [text], None)
 
 
-def test_settings_that_contradict_each_other_are_one_sentence():
+@pytest.mark.parametrize(
+    ("settings", "section", "contradiction"),
+    [
+        (
+            ["predict.overlap_px=400"],
+            *("predict", "overlap_px must be less than half of window_px"),
+        ),
+        (
+            ["segmenter.label_smoothing=0.1", "segmenter.loss=gce"],
+            "segmenter",
+            "label_smoothing must be 0 with the loss gce; ce and oeem take it",
+        ),
+    ],
+)
+def test_settings_that_contradict_each_other_are_one_sentence(
+    settings, section, contradiction
+):
     with pytest.raises(ConfigError) as caught:
-        build_config({}, ["predict.overlap_px=400"], None)
+        build_config({}, settings, None)
     assert str(caught.value) == (
-        "Expected settings of predict that agree, but got a contradiction: overlap_px "
-        "must be less than half of window_px. Correct one of them."
+        f"Expected settings of {section} that agree, but got a contradiction: "
+        f"{contradiction}. Correct one of them."
     )
 
 

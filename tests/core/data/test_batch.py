@@ -12,6 +12,7 @@ def make_batch(count: int, with_masks: bool = True) -> Batch:
         valid=torch.full((count, 2), 8),
         masks=torch.zeros(count, 8, 8, dtype=torch.uint8) if with_masks else None,
         weights=torch.ones(count, 8, 8) if with_masks else None,
+        corrected=torch.arange(count)[:, None, None] == 1 if with_masks else None,
     )
 
 
@@ -23,6 +24,8 @@ def test_part_takes_the_same_tiles_everywhere(with_masks: bool) -> None:
     assert part.tile_ids.tolist() == [1, 2]
     assert torch.equal(part.images, batch.images[1:3])
     assert (part.masks is not None) == with_masks
+    if part.corrected is not None:
+        assert part.corrected.flatten().tolist() == [True, False]
     assert part.to(torch.device("cpu")).tile_ids.tolist() == [1, 2]
 
 

@@ -40,7 +40,9 @@ class Drawn:
             return Sample(image)
         ramp = np.arange(self.shape[0] * self.shape[1]).reshape(self.shape)
         image[..., 0] = ramp
-        return Sample(image, ramp.astype(np.uint8), ramp.astype(np.float32))
+        return Sample(
+            image, ramp.astype(np.uint8), ramp.astype(np.float32), ramp % 3 == 0
+        )
 
 
 @pytest.fixture
@@ -111,6 +113,8 @@ def test_small_tiles_are_padded_and_valid_says_so(table: TileTable) -> None:
         assert batch.weights is not None
         assert (batch.masks[:, 5:] == 255).all()
         assert (batch.weights[:, :, 7:] == 0).all()
+        assert batch.corrected is not None
+        assert not batch.corrected[:, 5:].any()
         assert batch.masks.dtype == torch.uint8
 
 
@@ -130,6 +134,7 @@ def test_augmentation_turns_image_mask_and_weight_together(
             mask = batch.masks[window]
             assert set(mask.flatten().tolist()) == set(range(35))
             assert torch.equal(batch.weights[window], mask.float())
+            assert torch.equal(batch.corrected[window], mask % 3 == 0)
             red = batch.images[:, 0][window] * 255
             torch.testing.assert_close(red, mask.float())
     assert sizes == {(5, 7), (7, 5)}

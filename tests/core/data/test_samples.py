@@ -26,6 +26,7 @@ def test_tiles_have_no_mask(add_image: AddImage, make_table: MakeTable) -> None:
     assert sample.image.shape == (16, 16, 3)
     assert sample.mask is None
     assert sample.weight is None
+    assert sample.corrected is None
 
 
 def test_arrays_are_read_where_they_are(tmp_path: Path) -> None:
@@ -73,6 +74,9 @@ def test_corrections_win_and_weigh_more(
     assert (sample.weight[:4, :4] == 4).all()
     assert (sample.mask[4:6, :4] == 255).all()
     assert (sample.weight[4:6, :4] == 0).all()
+    assert sample.corrected is not None
+    assert sample.corrected[:6, :4].all()
+    assert sample.corrected.sum() == 24
     rest = pseudo[6:16, :16]
     assert np.array_equal(sample.mask[6:], rest)
     assert np.array_equal(sample.weight[6:], np.where(rest == 255, 0, 1))
@@ -91,9 +95,10 @@ def test_without_corrections(
 ) -> None:
     source, pseudo = samples
     plain = MaskSamples(source.tiles, source._reader, source._masks)
-    mask, weight = plain.read_mask(0)
-    assert np.array_equal(mask, pseudo[:16, :16])
-    assert np.array_equal(weight, mask != 255)
+    sample = plain.read(0)
+    assert np.array_equal(sample.mask, pseudo[:16, :16])
+    assert np.array_equal(sample.weight, sample.mask != 255)
+    assert not sample.corrected.any()
 
 
 def test_pixels_are_counted(samples: tuple[MaskSamples, np.ndarray]) -> None:

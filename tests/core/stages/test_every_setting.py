@@ -55,6 +55,8 @@ SEGMENTER = {
     "segmenter.epochs": 2,
     "segmenter.batch_size": 4,
     "segmenter.learning_rate": 1e-4,
+    "segmenter.loss": "oeem",
+    "segmenter.label_smoothing": 0.3,
     "segmenter.dice_weight": 5.0,
     "segmenter.corrected_weight": 40.0,
     "segmenter.seed": 1,

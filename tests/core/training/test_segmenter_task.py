@@ -5,6 +5,7 @@ import torch
 
 from segmix_core.data.batch import Batch
 from segmix_core.models.segmenter import Segmenter
+from segmix_core.training.noisy_labels import LOSSES, PixelLoss
 from segmix_core.training.segmenter_task import SegmenterTask
 from segmix_core.training.task import StepContext, Task
 
@@ -73,6 +74,34 @@ def test_without_dice() -> None:
     )
     assert set(result.parts) == {"ce", "pixel_accuracy"}
     assert float(result.loss.detach()) == pytest.approx(float(result.parts["ce"]))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_of_pixels_trains_a_step(name: str) -> None:
+    task = SegmenterTask(make_segmenter(), pixel_loss=PixelLoss(name))
+    result = task.training_step(make_batch(), context())
+    result.loss.backward()
+    assert set(result.parts) == {name, "dice", "pixel_accuracy"}
+    norms = [p.grad.norm() for p in task.module.parameters() if p.grad is not None]
+    assert 0 < float(torch.stack(norms).max()) < torch.inf
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_corrected_pixels_are_learned_as_drawn(count: int) -> None:
+    task = SegmenterTask(
+        make_segmenter().eval(), pixel_loss=PixelLoss("gce"), dice_weight=0
+    )
+    batch = make_batch().part(0, count)
+    assert batch.masks is not None
+    drawn = replace(batch, corrected=torch.ones_like(batch.masks, dtype=torch.bool))
+    plain = SegmenterTask(task.module, dice_weight=0)
+    losses = [
+        float(task.training_step(batch, context()).loss.detach()),
+        float(task.training_step(drawn, context()).loss.detach()),
+        float(plain.training_step(batch, context()).loss.detach()),
+    ]
+    assert losses[1] == pytest.approx(losses[2])
+    assert losses[0] < 0.9 * losses[2]
 
 
 def test_class_weights_change_the_cross_entropy() -> None:
