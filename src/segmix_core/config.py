@@ -6,9 +6,11 @@ classes; below them everything takes plain keyword arguments.
 
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from segmix_core.errors import ConfigError
+from segmix_core.sections.pseudo_masks import PseudoMaskConfig
+from segmix_core.sections.section import Section
 
 Method = Literal["cam", "seam", "puzzle-cam", "fixed-shuffle", "segmix", "segmix-plus"]
 Strategy = Literal[
@@ -24,11 +26,7 @@ Strategy = Literal[
 ]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class CurriculumConfig(_Section):
+class CurriculumConfig(Section):
     """How tiles are shuffled, and when the shuffle becomes harder."""
 
     strategy: Strategy = Field(
@@ -84,7 +82,7 @@ class CurriculumConfig(_Section):
         return self
 
 
-class TrainConfig(_Section):
+class TrainConfig(Section):
     """How the CAM classifier is trained."""
 
     method: Method = Field("segmix", description="Which losses and shuffle are used.")
@@ -134,7 +132,7 @@ class TrainConfig(_Section):
     seed: int = Field(0, ge=0, description="Seed of everything random.")
 
 
-class CamConfig(_Section):
+class CamConfig(Section):
     """How class activation maps are computed."""
 
     scales: tuple[float, ...] = Field(
@@ -153,55 +151,7 @@ class CamConfig(_Section):
         return self
 
 
-class PseudoMaskConfig(_Section):
-    """How CAMs become pseudo masks."""
-
-    background: Literal["none", "score", "glass"] = Field(
-        "glass",
-        description="none: every pixel gets a class; score: pixels of low CAM are "
-        "background; glass: white pixels are background.",
-    )
-    background_score: float = Field(
-        0.30, ge=0, le=1, description="CAM below which a pixel is background."
-    )
-    gate: float = Field(
-        0.50,
-        ge=0,
-        le=1,
-        description="Probability a class of unknown label needs to take part.",
-    )
-    normalisation: Literal["class", "joint"] = Field(
-        "joint", description="Scale CAMs per class or all classes together."
-    )
-    margin: float = Field(
-        0.05,
-        ge=0,
-        le=1,
-        description="Pixels whose two best classes are closer are ignored.",
-    )
-    min_object_px: int = Field(
-        64, ge=0, description="Smaller objects are ignored, in mask pixels."
-    )
-    min_object_um2: float | None = Field(
-        None,
-        ge=0,
-        description="The same in µm²; wins over the pixels in images whose pixel size "
-        "is known. Empty: the pixels count everywhere.",
-    )
-    min_hole_px: int = Field(
-        0,
-        ge=0,
-        description="Smaller holes in a class become that class, in mask pixels.",
-    )
-    min_hole_um2: float | None = Field(
-        None,
-        ge=0,
-        description="The same in µm²; wins over the pixels in images whose pixel size "
-        "is known. Empty: the pixels count everywhere.",
-    )
-
-
-class SegmenterConfig(_Section):
+class SegmenterConfig(Section):
     """How the segmenter is trained."""
 
     decoder: Literal["unet", "fpn", "deeplabv3plus"] = Field(
@@ -248,7 +198,7 @@ class SegmenterConfig(_Section):
         return self
 
 
-class PredictConfig(_Section):
+class PredictConfig(Section):
     """How whole slides are predicted."""
 
     window_px: int = Field(512, ge=64, description="Edge of a window, in pixels.")
@@ -263,7 +213,7 @@ class PredictConfig(_Section):
         return self
 
 
-class MachineConfig(_Section):
+class MachineConfig(Section):
     """Where a run computes."""
 
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps.")
@@ -272,7 +222,7 @@ class MachineConfig(_Section):
     )
 
 
-class RunConfig(_Section):
+class RunConfig(Section):
     """All settings of a run; every stage reads the sections it needs."""
 
     train: TrainConfig = TrainConfig()

@@ -18,10 +18,10 @@ from segmix_core.benchmark.folder import (
     LabelledWindow,
 )
 from segmix_core.benchmark.samples import FolderSamples
-from segmix_core.config import PseudoMaskConfig
 from segmix_core.errors import ConfigError
-from segmix_core.inference.pseudo_masks import PseudoMaskRules
+from segmix_core.inference.pseudo_rules import PseudoMaskRules
 from segmix_core.project.records import BACKGROUND, IGNORE_INDEX
+from segmix_core.sections.pseudo_masks import PseudoMaskConfig
 from segmix_core.training.metrics import ConfusionMatrix
 
 MapsOf = Callable[[LabelledImage], npt.NDArray[np.float32]]

@@ -5,13 +5,17 @@ Arrays in, arrays out, no torch. A pseudo mask holds class indices: 0 background
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from segmix_core.inference.glass import glass_mask
+from segmix_core.inference.pseudo_rules import Normalisation, PseudoMaskRules
+from segmix_core.inference.refinement import (
+    in_windows,
+    vote_in_superpixels,
+    walk_from_seeds,
+)
 from segmix_core.inference.resize import resize_maps
 from segmix_core.inference.small_regions import (
     fill_small_holes,
@@ -22,53 +26,6 @@ from segmix_core.project.records import BACKGROUND, IGNORE_INDEX, LabelState
 FloatArray = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
 MaskArray = npt.NDArray[np.uint8]
-
-Background = Literal["none", "score", "glass"]
-Normalisation = Literal["class", "joint"]
-
-
-@dataclass(frozen=True, slots=True)
-class PseudoMaskRules:
-    """How CAMs become masks; the fields of the settings of the same name.
-
-    Parameters
-    ----------
-    background
-        "none": every pixel gets a class. "score": background competes with a constant
-        score. "glass": bright grey pixels are background.
-    background_score
-        0..1, on the scale of normalised CAMs; used by "score".
-    gate
-        0..1: probability a class of unknown label needs to take part.
-    normalisation
-        "class": every map by its own maximum. "joint": all by their common maximum.
-    margin
-        0..1: pixels whose two best scores are closer are ignored.
-    min_object_px
-        Connected regions with fewer pixels are ignored, once holes are filled.
-    min_hole_px
-        Smaller gaps in a class become that class.
-    """
-
-    background: Background = "glass"
-    background_score: float = 0.30
-    gate: float = 0.50
-    normalisation: Normalisation = "joint"
-    margin: float = 0.05
-    min_object_px: int = 64
-    min_hole_px: int = 0
-
-    def __post_init__(self) -> None:
-        if self.background not in ("none", "score", "glass"):
-            raise ValueError(f"Unknown background {self.background!r}")
-        if self.normalisation not in _NORMALISATIONS:
-            raise ValueError(f"Unknown normalisation {self.normalisation!r}")
-        for name in ("background_score", "gate", "margin"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"Expected {name} in 0..1, got {getattr(self, name)}")
-        for name in ("min_object_px", "min_hole_px"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"Expected {name} >= 0, got {getattr(self, name)}")
 
 
 def make_pseudo_mask(
@@ -94,7 +51,7 @@ def make_pseudo_mask(
     probabilities
         (C,) in 0..1, the classifier's answer.
     rgb
-        (H, W, 3); needed for ``background="glass"`` only.
+        (H, W, 3); needed where :attr:`PseudoMaskRules.needs_rgb` says so.
     rules
         Default: :class:`PseudoMaskRules` as it comes.
     stride
@@ -110,7 +67,7 @@ def make_pseudo_mask(
     Raises
     ------
     ValueError
-        If shapes disagree, or ``rgb`` is missing for the glass rule.
+        If shapes disagree, or ``rgb`` is missing and needed.
 
     Notes
     -----
@@ -118,11 +75,17 @@ def make_pseudo_mask(
     one class alone takes part and there is no background score to beat, the tile is
     that class: the label says so, however weak the map is. Its doubt is 0 if the label
     is present, and 1 - probability if only the classifier says so.
+
+    Refinement moves edges between the values that compete; the doubt stays that of the
+    maps. Glass is background before and after it.
     """
     rules = rules or PseudoMaskRules()
     _check_shapes(cam, shape, labels, probabilities, rgb)
-    if rules.background == "glass" and rgb is None:
-        raise ValueError("background='glass' needs the rgb pixels of the tile")
+    if rules.needs_rgb and rgb is None:
+        raise ValueError(
+            f"background={rules.background!r} with refinement={rules.refinement!r} "
+            "needs the rgb pixels of the tile"
+        )
     playing = classes_in_play(labels, probabilities, rules.gate)
     if not playing.any():
         return np.full(shape, BACKGROUND, np.uint8), 0.0
@@ -131,9 +94,12 @@ def make_pseudo_mask(
     if len(values) == 1:
         is_labelled = labels[playing][0] == LabelState.PRESENT
         lead[:] = 1.0 if is_labelled else float(probabilities[playing][0])
+    glass = np.zeros(shape, np.bool_)
     if rules.background == "glass" and rgb is not None:
         glass = glass_mask(rgb)
-        mask[glass], lead[glass] = BACKGROUND, 1.0
+    if rgb is not None and len(values) > 1:
+        mask = _refine(mask, lead, rgb, glass, rules)
+    mask[glass], lead[glass] = BACKGROUND, 1.0
     # A ring and what it encloses are one object, so holes come first.
     mask = fill_small_holes(mask, rules.min_hole_px)
     mask = ignore_small_objects(mask, rules.min_object_px)
@@ -201,6 +167,41 @@ def _scores(
     background = np.full((1, *shape), rules.background_score, np.float32)
     with_background = np.insert(values, 0, BACKGROUND)
     return with_background, np.concatenate([background, scores])
+
+
+def _refine(
+    mask: MaskArray,
+    lead: FloatArray,
+    rgb: npt.NDArray[np.uint8],
+    glass: BoolArray,
+    rules: PseudoMaskRules,
+) -> MaskArray:
+    def vote(part: tuple[slice, slice]) -> MaskArray:
+        return vote_in_superpixels(
+            np.where(glass[part], np.uint8(IGNORE_INDEX), mask[part]),
+            rgb[part],
+            area_px=rules.superpixel_px,
+            share=rules.superpixel_share,
+        )
+
+    def walk(part: tuple[slice, slice]) -> MaskArray:
+        return walk_from_seeds(
+            mask[part],
+            lead[part],
+            rgb[part],
+            seeds=rules.walker_seeds,
+            beta=rules.walker_beta,
+            margin=rules.margin,
+            closed=glass[part],
+        )
+
+    match rules.refinement:
+        case "none":
+            return mask
+        case "superpixels":
+            return in_windows(vote, mask.shape)
+        case "random-walker":
+            return in_windows(walk, mask.shape)
 
 
 def decide(

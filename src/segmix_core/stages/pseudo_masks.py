@@ -7,16 +7,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segmix_core.config import PseudoMaskConfig
 from segmix_core.data.tile_reader import TileReader
 from segmix_core.errors import JobError
 from segmix_core.events import StageStarted
 from segmix_core.geometry import Box
 from segmix_core.inference.cam_canvas import CamCanvas
-from segmix_core.inference.pseudo_masks import PseudoMaskRules, make_pseudo_mask
+from segmix_core.inference.pseudo_masks import make_pseudo_mask
+from segmix_core.inference.pseudo_rules import PseudoMaskRules
 from segmix_core.inference.small_regions import area_in_pixels
 from segmix_core.project.records import ImageRecord, TileTable
 from segmix_core.runs.results import create_mask, load_tiles, open_cams, save_tiles
+from segmix_core.sections.pseudo_masks import PseudoMaskConfig
 from segmix_core.stages.job import Job, tiles_of, working_boxes
 
 
@@ -144,7 +145,7 @@ def _image_masks(
         tile_id = int(tiles.ids[row])
         cam = maps.cam(tile_id) if canvas is None else canvas.read(box)
         rgb = None
-        if rules.background == "glass":
+        if rules.needs_rgb:
             rgb = reader.read_pixels(image.id, tiles.box(row))
         mask, doubt = make_pseudo_mask(
             cam,

@@ -11,9 +11,10 @@ from segmix_core.benchmark.protocols import make_protocol
 from segmix_core.benchmark.pseudo import pseudo_masks
 from segmix_core.benchmark.samples import FolderSamples, MaskedSamples, batch_edge
 from segmix_core.benchmark.segmenter import learn_masks
-from segmix_core.config import PseudoMaskConfig, RunConfig
+from segmix_core.config import RunConfig
 from segmix_core.errors import JobError
 from segmix_core.geometry import Box
+from segmix_core.sections.pseudo_masks import PseudoMaskConfig
 
 RULES = PseudoMaskConfig(margin=0, min_object_px=0)
 
@@ -126,6 +127,20 @@ def test_margin_and_smallest_object_are_those_of_the_settings(benchmark_path):
     protocol = protocol_of(benchmark_path, "p2")
     unsure = pseudo_masks(protocol, ramp, None, PseudoMaskConfig(margin=0.4))
     assert any((mask == 255).any() for mask in unsure)
+
+
+@pytest.mark.parametrize("refinement", ["superpixels", "random-walker"])
+def test_refinement_is_that_of_the_settings(benchmark_path, refinement):
+    folder = BenchmarkFolder(benchmark_path)
+    vars(folder)["windows"] = tuple(
+        replace(window, labels=(1, 1)) for window in folder.windows
+    )
+    protocol = make_protocol("p2", folder)
+    settings = RULES.model_copy(update={"refinement": refinement, "superpixel_px": 20})
+    plain, refined = (
+        pseudo_masks(protocol, ramp, None, rules) for rules in (RULES, settings)
+    )
+    assert any((a != b).any() for a, b in zip(plain, refined, strict=True))
 
 
 def test_masked_samples(benchmark_path):

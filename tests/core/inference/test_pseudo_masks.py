@@ -4,13 +4,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segmix_core.inference.pseudo_masks import (
-    PseudoMaskRules,
     classes_in_play,
     decide,
     make_pseudo_mask,
     normalise_cams,
     tile_doubt,
 )
+from segmix_core.inference.pseudo_rules import PseudoMaskRules
 
 PLAIN = PseudoMaskRules(background="none", margin=0.0, min_object_px=0)
 
@@ -255,6 +255,11 @@ def test_thirty_classes():
         ({"margin": 2.0}, "margin in 0..1"),
         ({"min_object_px": -1}, "min_object_px >= 0"),
         ({"min_hole_px": -1}, "min_hole_px >= 0"),
+        ({"refinement": "crf"}, "Unknown refinement"),
+        ({"superpixel_px": 0}, "superpixel_px >= 1"),
+        ({"superpixel_share": 1.5}, "superpixel_share in 0..1"),
+        ({"walker_seeds": -1.0}, "walker_seeds in 0..1"),
+        ({"walker_beta": -1.0}, "walker_beta >= 0"),
     ],
 )
 def test_rules_are_checked(options, message):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from segmix_core.config import RunConfig
-from segmix_core.errors import JobError, ProjectError
+from segmix_core.errors import JobError, ProjectError, SlideError
 from segmix_core.runs.inputs import find_inputs
 from segmix_core.runs.results import (
     create_cams,
@@ -89,6 +89,23 @@ def test_an_absent_label_forbids_a_class(slide, painted):
         store.set_labels(ids, [[1, 0]] * len(ids))
     run = slide.run("pseudo-masks", inputs={"cams": painted})
     assert set(np.unique(open_mask(run.path, 1)[:])) <= {0, 1, 255}
+
+
+@pytest.mark.parametrize("refinement", ["superpixels", "random-walker"])
+def test_pixels_are_read_only_to_refine(slide, painted, refinement):
+    unlabel(slide)
+    plain = {"pseudo_masks.background": "none"}
+    refined = plain | {"pseudo_masks.refinement": refinement}
+    run = slide.run("pseudo-masks", inputs={"cams": painted}, changes=refined)
+    mask = open_mask(run.path, 1)[:]
+    assert (mask[:160, :112] == 1).all()
+    assert (mask[:160, 144:240] == 2).all()
+    with slide.store() as store:
+        (image,) = store.images()
+    image.path.unlink()
+    slide.attempt("pseudo-masks", inputs={"cams": painted}, changes=plain)
+    with pytest.raises(SlideError):
+        slide.attempt("pseudo-masks", inputs={"cams": painted}, changes=refined)
 
 
 def test_chosen_images_only(folder):
