@@ -122,7 +122,21 @@ class FollowingOptions(StageOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainOptions(StageOptions):
+class TrainingOptions(StageOptions):
+    """What the stages take that several processes can work on."""
+
+    prepare: Annotated[
+        bool,
+        typer.Option(
+            "--prepare",
+            help="Make the run, print the commands that start it (alone, by torchrun, "
+            "by SLURM) and launch nothing.",
+        ),
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(TrainingOptions):
     """What ``train`` takes."""
 
     FLAGS: ClassVar[dict[str, str]] = {
@@ -157,7 +171,7 @@ class PseudoMaskOptions(FollowingOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SegmenterOptions(FollowingOptions):
+class SegmenterOptions(FollowingOptions, TrainingOptions):
     """What ``train-segmenter`` takes."""
 
     FLAGS: ClassVar[dict[str, str]] = {

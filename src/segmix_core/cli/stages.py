@@ -1,6 +1,6 @@
 """The commands that start a run: one a stage."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from segmix_core.cli.options import (
@@ -11,6 +11,7 @@ from segmix_core.cli.options import (
     PseudoMaskOptions,
     SegmenterOptions,
     StageOptions,
+    TrainingOptions,
     TrainOptions,
     takes,
 )
@@ -19,9 +20,10 @@ from segmix_core.cli.voice import Voice
 from segmix_core.cli.watch import stopping, watch
 from segmix_core.errors import ConfigError, JobError, ProjectError
 from segmix_core.runs.child import EXIT_COMPLETED
+from segmix_core.runs.commands import PROCESSES, start_commands
 from segmix_core.runs.folder import RunFolder
 from segmix_core.runs.inputs import find_inputs, find_run
-from segmix_core.runs.launch import launch
+from segmix_core.runs.launch import check_not_running, launch
 from segmix_core.runs.request import RunRequest
 
 if TYPE_CHECKING:
@@ -83,7 +85,16 @@ class Order:
 def run_stage(order: Order, voice: Voice) -> int:
     """Launch a stage and watch it; return the exit code."""
     options = order.options
+    prepare = isinstance(options, TrainingOptions) and options.prepare
+    if prepare and options.detach:
+        raise ConfigError(
+            "a run to prepare or to launch",
+            "--prepare and --detach",
+            "Leave one of them out.",
+        )
     folder = _resumed(order) if options.resume else _created(order)
+    if prepare:
+        return _prepare(folder, voice)
     pid = launch(folder)
     if options.detach:
         voice.say(f"Running as process {pid}: {folder.path}")
@@ -98,6 +109,26 @@ def run_stage(order: Order, voice: Voice) -> int:
         return EXIT_COMPLETED
     with stopping(folder, voice):
         return watch(folder, voice)
+
+
+def _prepare(folder: RunFolder, voice: Voice) -> int:
+    check_not_running(folder)
+    folder.take_back_stop()
+    commands = start_commands(folder)
+    voice.say(f"Prepared: {folder.path}", "green")
+    voice.say(f"\nOne process:\n{commands.alone}")
+    voice.say(f"\n{PROCESSES} processes on this machine:\n{commands.machine}")
+    voice.say(f"\nTwo machines, each with its --node-rank:\n{commands.nodes}")
+    voice.say(f"\nA script for SLURM:\n{commands.slurm}")
+    voice.result(
+        {
+            "run": str(folder.path),
+            "stage": folder.request().stage,
+            "state": str(folder.state()),
+            "commands": asdict(commands),
+        }
+    )
+    return EXIT_COMPLETED
 
 
 def _created(order: Order) -> RunFolder:

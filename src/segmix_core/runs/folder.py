@@ -145,6 +145,10 @@ class RunFolder:
         """Ask the process to stop within its next step."""
         self.stop_path.touch()
 
+    def take_back_stop(self) -> None:
+        """Forget a request to stop, before the run is started again."""
+        self.stop_path.unlink(missing_ok=True)
+
     def log_tail(self, lines: int = 20) -> str:
         """Return the last lines of ``log.txt``, "" if there are none."""
         try:

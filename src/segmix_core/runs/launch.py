@@ -59,16 +59,11 @@ def launch(
         If the run is already running, or the process cannot be started.
     """
     request = folder.request()
-    if folder.state() is RunState.RUNNING:
-        raise JobError(
-            f"a run that has stopped at {folder.path}",
-            "one that is running",
-            "Stop it first, or start a new run.",
-        )
+    check_not_running(folder)
     former = _last_status(folder)
     line = list(command or job_command(request.stage, folder, python))
     try:
-        folder.stop_path.unlink(missing_ok=True)
+        folder.take_back_stop()
         starting = _starting(folder, former)
         write_status(folder, starting)
         process = _popen(line, folder, job_environment(os.environ, request))
@@ -85,6 +80,22 @@ def launch(
         target=_wait, args=(process, folder, starting), daemon=True
     ).start()
     return process.pid
+
+
+def check_not_running(folder: RunFolder) -> None:
+    """Return if a run can be started, or started again.
+
+    Raises
+    ------
+    JobError
+        If it is running.
+    """
+    if folder.state() is RunState.RUNNING:
+        raise JobError(
+            f"a run that has stopped at {folder.path}",
+            "one that is running",
+            "Stop it first, or start a new run.",
+        )
 
 
 def job_command(

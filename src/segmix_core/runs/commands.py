@@ -1,0 +1,91 @@
+"""The command lines that start a run by hand: alone, or spread over processes.
+
+Nothing else is needed for a run in several processes: every process reads the folder,
+and only the first one writes to it.
+"""
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from segmix_core.runs.folder import RunFolder
+from segmix_core.runs.launch import job_command
+
+PROCESSES = 2
+"""Processes a machine in the examples; one a GPU is right."""
+_PORT = 29500
+
+
+@dataclass(frozen=True, slots=True)
+class StartCommands:
+    """How to start a run, as text for a shell.
+
+    Attributes
+    ----------
+    alone
+        One process.
+    machine
+        Several processes on this machine, by torchrun.
+    nodes
+        Several machines; each gets its own ``--node-rank``, from 0.
+    slurm
+        A batch script for SLURM.
+    """
+
+    alone: str
+    machine: str
+    nodes: str
+    slurm: str
+
+
+def start_commands(
+    folder: RunFolder, python: str | Path | None = None
+) -> StartCommands:
+    """Return the commands for a run.
+
+    Parameters
+    ----------
+    folder
+        The run; on several machines, at a path that all of them see.
+    python
+        Interpreter that has SegMix and torch; default is the one that runs now.
+    """
+    stage = folder.request().stage
+    torchrun = [str(python or sys.executable), "-m", "torch.distributed.run"]
+    work = ["-m", "segmix_core", stage, str(folder.path.absolute())]
+    each = ["--nproc-per-node", str(PROCESSES)]
+    place = ["--nnodes", "2", "--node-rank", "0", "--rdzv-endpoint", f"HOST:{_PORT}"]
+    return StartCommands(
+        alone=_joined(job_command(stage, folder, python)),
+        machine=_joined([*torchrun, "--standalone", *each, *work]),
+        nodes=_joined([*torchrun, *place, *each, *work]),
+        slurm=_SLURM.format(
+            stage=stage,
+            processes=PROCESSES,
+            port=_PORT,
+            torchrun=shlex.join(torchrun),
+            work=shlex.join(work),
+        ),
+    )
+
+
+def _joined(words: Sequence[str]) -> str:
+    if sys.platform == "win32":
+        return subprocess.list2cmdline(words)
+    return shlex.join(words)
+
+
+_SLURM = """\
+#!/bin/bash
+#SBATCH --job-name=segmix-{stage}
+#SBATCH --nodes=2
+#SBATCH --ntasks-per-node=1
+#SBATCH --gpus-per-node={processes}
+first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+srun {torchrun} --nnodes "$SLURM_NNODES" --nproc-per-node {processes} \\
+    --rdzv-id "$SLURM_JOB_ID" --rdzv-backend c10d --rdzv-endpoint "$first:{port}" \\
+    {work}
+"""
