@@ -2,8 +2,10 @@
 
 - ``masks.zarr``: one array per image, named by its id, (H, W) uint8 on the working
   grid: 0 background, 1..C classes, 255 where no tile lies or the class is doubtful.
-- ``cams.zarr``: array "cams", (N, C, h, w) uint8: the map of each tile divided by its
-  own largest value, times 255; times ``scales`` / 255 gives the map back.
+- ``cams.zarr``: array "cams", (N, C, h, w) uint8: the map of each tile and class,
+  divided by its own largest value, times 255. Times ``scales`` / 255, (N, C) float32
+  in ``tiles.npz``, gives the maps back, on one scale for all classes and tiles. Runs
+  of older versions have one scale a tile, (N,): that of its strongest class.
 - ``tiles.npz``: columns about the N tiles, ``tile_ids`` among them. A tile that could
   not be read has the id -1.
 """

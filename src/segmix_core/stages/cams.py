@@ -86,7 +86,7 @@ class _Maps:
         self._columns: dict[str, npt.NDArray[Any]] = {
             "tile_ids": tile_ids.copy(),
             "probabilities": np.zeros((count, classes), np.float32),
-            "scales": np.zeros(count, np.float32),
+            "scales": np.zeros((count, classes), np.float32),
             "valid": np.zeros((count, 2), np.int64),
             "stride": np.asarray(self._stride),
         }
@@ -134,7 +134,11 @@ def without_padding(
 def quantise(
     cams: npt.NDArray[np.float32],
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
-    """Return maps (B, C, h, w) >= 0 as bytes, and what 255 stands for (B,)."""
-    scales = cams.max(axis=(1, 2, 3))
-    shares = cams / np.where(scales > 0, scales, 1)[:, None, None, None]
+    """Return maps (B, C, h, w) >= 0 as bytes, and what 255 stands for (B, C).
+
+    Each class has all levels: beside a strong map that turns out to be of an absent
+    class, a weak one that is present would have few.
+    """
+    scales = cams.max(axis=(2, 3))
+    shares = cams / np.where(scales > 0, scales, 1)[:, :, None, None]
     return (shares * 255).round().astype(np.uint8), scales

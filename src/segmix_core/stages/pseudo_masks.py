@@ -110,9 +110,9 @@ class _Maps:
         row = self._rows[tile_id]
         height, width = self._columns["valid"][row]
         values = self._read(row)[:, :height, :width]
-        return np.asarray(
-            values * (self._columns["scales"][row] / 255), dtype=np.float32
-        )
+        # One scale a class, or of an older run one for all of them.
+        scales = np.reshape(self._columns["scales"][row] / 255, (-1, 1, 1))
+        return np.asarray(values * scales, dtype=np.float32)
 
     def probabilities(self, tile_id: int) -> npt.NDArray[np.float32]:
         """Return (C,) in 0..1."""

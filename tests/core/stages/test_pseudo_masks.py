@@ -83,6 +83,34 @@ def test_overlapping_tiles_agree(slide, painted):
     assert (mask[: 192 // 8 - 4][covered[: 192 // 8 - 4]] == 0).all()
 
 
+def test_a_weak_class_keeps_its_levels_and_its_order(slide, painted):
+    unlabel(slide)
+    columns = load_tiles(painted)
+    weak = np.tile(np.float32([1.0, 0.25]), (len(columns["tile_ids"]), 1))
+    save_tiles(painted, columns | {"scales": weak})
+    changes = {"pseudo_masks.background": "score"}
+    changes |= {"pseudo_masks.background_score": 0.5}
+    run = slide.run("pseudo-masks", inputs={"cams": painted}, changes=changes)
+    # Where both classes are in a tile, the weak one loses against the background.
+    assert (open_mask(run.path, 1)[:160, 134:160] == 0).all()
+    changes |= {"pseudo_masks.normalisation": "class"}
+    run = slide.run("pseudo-masks", inputs={"cams": painted}, changes=changes)
+    assert (open_mask(run.path, 1)[:160, 144:160] == 2).all()
+
+
+def test_maps_of_a_run_with_one_scale_a_tile_are_still_read(slide, painted):
+    unlabel(slide)
+    columns = load_tiles(painted)
+    changes = {"pseudo_masks.background": "none"}
+    masks = []
+    for scales in (np.full((len(columns["tile_ids"]), 2), 3.0), columns["scales"]):
+        save_tiles(painted, columns | {"scales": scales})
+        run = slide.run("pseudo-masks", inputs={"cams": painted}, changes=changes)
+        masks.append(open_mask(run.path, 1)[:])
+    assert columns["scales"].ndim == 1
+    np.testing.assert_array_equal(*masks)
+
+
 def test_an_absent_label_forbids_a_class(slide, painted):
     with slide.store() as store:
         ids = store.tiles().ids
