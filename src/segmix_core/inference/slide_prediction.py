@@ -175,13 +175,13 @@ def predict_probabilities(
     # Any segmenter is a module; the protocol names only what it adds to one.
     with asking(cast("nn.Module", segmenter)):
         pixels = torch.from_numpy(padded).to(device).permute(0, 3, 1, 2).float() / 255
-        total = torch.stack(
-            [
-                view.undo(segmenter(view.apply(pixels)).float().softmax(dim=1))
-                for view in views
-            ]
-        ).mean(dim=0)
-        return np.asarray(total[:, :, :height, :width].cpu().numpy())
+        # A sum, not eight maps at once: memory is what predict_image says.
+        total = torch.zeros((), device=device)
+        for view in views:
+            logits = segmenter(view.apply(pixels)).float()
+            total = total + view.undo(logits.softmax(dim=1))
+        mean = total[:, :, :height, :width] / len(views)
+        return np.asarray(mean.cpu().numpy())
 
 
 def _read_checked(read: ReadRegion, window: Box) -> npt.NDArray[np.uint8]:
