@@ -30,6 +30,7 @@ class RunFolder:
         previews/      pictures for the viewer
         checkpoints/   weights to go on from
         STOP           asks the process to stop
+        .lock          locked by the process at work
     """
 
     path: Path

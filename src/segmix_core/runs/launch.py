@@ -19,9 +19,10 @@ from segmix_core.errors import JobError
 from segmix_core.events import StageEnded
 from segmix_core.runs.event_log import EventAppender
 from segmix_core.runs.folder import RunFolder
+from segmix_core.runs.lock import locked
 from segmix_core.runs.request import RunRequest
 from segmix_core.runs.status import RunState, RunStatus, is_alive
-from segmix_core.runs.writer import write_status
+from segmix_core.runs.writer import disk_error, write_status
 
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -60,12 +61,12 @@ def launch(
     """
     request = folder.request()
     check_not_running(folder)
-    former = _last_status(folder)
     line = list(command or job_command(request.stage, folder, python))
     try:
-        folder.take_back_stop()
-        starting = _starting(folder, former)
-        write_status(folder, starting)
+        former, starting = _claim(folder)
+    except OSError as error:
+        raise disk_error(folder, error) from error
+    try:
         process = _popen(line, folder, job_environment(os.environ, request))
     except OSError as error:
         with contextlib.suppress(OSError):  # The error that counts is the first one.
@@ -80,6 +81,18 @@ def launch(
         target=_wait, args=(process, folder, starting), daemon=True
     ).start()
     return process.pid
+
+
+def _claim(folder: RunFolder) -> tuple[RunStatus, RunStatus]:
+    """Write the status of a run that starts; return the one before it and this one."""
+    with locked(folder.path):
+        # Again: somebody else may have started it since.
+        check_not_running(folder)
+        former = _last_status(folder)
+        folder.take_back_stop()
+        starting = _starting(folder, former)
+        write_status(folder, starting)
+    return former, starting
 
 
 def check_not_running(folder: RunFolder) -> None:

@@ -24,6 +24,7 @@ from segmix_core.events import (
 from segmix_core.files import write_json
 from segmix_core.runs.event_log import EventAppender
 from segmix_core.runs.folder import RunFolder
+from segmix_core.runs.lock import RunLock
 from segmix_core.runs.pace import Pace
 from segmix_core.runs.previews import save_preview
 from segmix_core.runs.status import RunState, RunStatus, is_alive, status_to_json
@@ -64,6 +65,7 @@ class RunWriter:
         self._lock = threading.RLock()
         self._done = threading.Event()
         self._status = RunStatus()
+        self._place = RunLock(folder.path)
         self._reserve = folder.path / ".reserve"
 
     def __enter__(self) -> Self:
@@ -76,6 +78,23 @@ class RunWriter:
                 f"process {former.pid} on {former.host}",
                 "Stop it first, or start a new run.",
             )
+        try:
+            self._place.acquire()
+        except OSError as error:
+            raise disk_error(self.folder, error) from error
+        try:
+            self._begin()
+        except BaseException:
+            self._place.release()
+            raise
+        self._thread = threading.Thread(
+            target=self._beat, name="segmix-heartbeat", daemon=True
+        )
+        self._thread.start()
+        return self
+
+    def _begin(self) -> None:
+        former = self.folder.status()
         self._events = EventAppender(self.folder.events_path)
         self._status = RunStatus(
             state=RunState.RUNNING,
@@ -93,11 +112,6 @@ class RunWriter:
         except OSError as error:
             self._events.close()
             raise disk_error(self.folder, error) from error
-        self._thread = threading.Thread(
-            target=self._beat, name="segmix-heartbeat", daemon=True
-        )
-        self._thread.start()
-        return self
 
     def __exit__(
         self,
@@ -111,6 +125,7 @@ class RunWriter:
         self._thread.join()
         self._events.close()
         self._reserve.unlink(missing_ok=True)
+        self._place.release()
 
     def emit(self, event: Event) -> None:
         """Append an event; readers see it at once."""
