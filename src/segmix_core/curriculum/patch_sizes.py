@@ -1,12 +1,14 @@
 """Which patch sizes a tile can be cut into."""
 
 from collections.abc import Sequence
-from math import gcd
+from math import gcd, lcm
 
 from segmix_core.errors import ConfigError
 
 # Below 8 cells an edge nothing of a structure is left in a patch of a large tile.
 _SMALL_TILE_PX = 128
+TILE_STEP = 16
+"""Edges of batches are multiples of it, whatever the tiles are."""
 
 
 def list_patch_sizes(height: int, width: int, *, stride: int = 8) -> tuple[int, ...]:
@@ -47,9 +49,27 @@ def list_patch_sizes(height: int, width: int, *, stride: int = 8) -> tuple[int, 
         raise ConfigError(
             f"a tile size that patches of a multiple of {stride} pixels divide",
             f"{height} x {width}",
-            f"Choose a tile size that is a multiple of {2 * stride} pixels.",
+            f"Choose a tile size such as {nearest_sizes(shorter, stride)} pixels, or "
+            "another backbone.",
         )
     return sizes
+
+
+def nearest_sizes(edge: int, stride: int) -> str:
+    """Return the tile sizes around ``edge`` that halve into whole cells, as words.
+
+    Tiles of a batch have edges that 16 divides, so these do as well.
+
+    Examples
+    --------
+    >>> nearest_sizes(256, 14)
+    '224 or 336'
+    >>> nearest_sizes(40, 16)
+    '32 or 64'
+    """
+    step = lcm(2 * stride, TILE_STEP)
+    below, above = edge // step * step, (edge // step + 1) * step
+    return f"{below} or {above}" if below else str(above)
 
 
 def check_patch_sizes(

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from segmix_core.config import RunConfig
+from segmix_core.curriculum.patch_sizes import TILE_STEP
 from segmix_core.data.samples import TileSamples
 from segmix_core.data.tile_reader import TileReader
 from segmix_core.errors import ProjectError
@@ -17,7 +18,6 @@ from segmix_core.runs.request import RunRequest
 from segmix_core.runs.writer import RunWriter
 
 TRAIN_SPLIT = "train"
-_TILE_STEP = 16
 
 
 class Stopped(Exception):  # noqa: N818 - it is no error
@@ -78,7 +78,7 @@ def working_boxes(tiles: TileTable, images: Sequence[ImageRecord]) -> list[Box]:
 def batch_edge(boxes: Sequence[Box]) -> int:
     """Return the edge of a batch that all tiles fit into, a multiple of 16 pixels."""
     longest = max(max(box.height, box.width) for box in boxes)
-    return -(-longest // _TILE_STEP) * _TILE_STEP
+    return -(-longest // TILE_STEP) * TILE_STEP
 
 
 def training_tiles(store: ProjectStore) -> TileTable:

@@ -1,9 +1,11 @@
 import pytest
 
 from segmix_core.curriculum.patch_sizes import (
+    TILE_STEP,
     check_patch_sizes,
     default_patch_size,
     list_patch_sizes,
+    nearest_sizes,
 )
 from segmix_core.errors import ConfigError
 
@@ -20,6 +22,8 @@ from segmix_core.errors import ConfigError
         (256, 256, 16, (128, 64, 32, 16)),
         (256, 384, 8, (128, 64, 32, 16)),
         (72, 72, 8, (24, 8)),
+        (224, 224, 14, (112, 56, 28)),
+        (112, 112, 14, (56, 28, 14)),
     ],
 )
 def test_sizes_of_a_tile(height, width, stride, expected):
@@ -27,8 +31,19 @@ def test_sizes_of_a_tile(height, width, stride, expected):
 
 
 def test_a_tile_that_no_patch_divides():
-    with pytest.raises(ConfigError, match="multiple of 16"):
+    with pytest.raises(ConfigError, match="such as 48 or 64 pixels"):
         list_patch_sizes(50, 50)
+    with pytest.raises(ConfigError, match="such as 224 or 336 pixels"):
+        list_patch_sizes(256, 256, stride=14)
+
+
+@pytest.mark.parametrize("stride", [8, 14, 16])
+@pytest.mark.parametrize("edge", [16, 50, 100, 256])
+def test_sizes_that_are_named_instead_can_be_cut(edge, stride):
+    named = [int(word) for word in nearest_sizes(edge, stride).split(" or ")]
+    assert all(list_patch_sizes(size, size, stride=stride) for size in named)
+    assert all(size % TILE_STEP == 0 for size in named)
+    assert named[-1] > edge
 
 
 def test_own_sizes_are_sorted_and_checked():
