@@ -13,7 +13,8 @@ from napari_segmix.widgets.page import SPACING, Page, heading, hint, rule
 from napari_segmix.widgets.run_list import RunList
 from napari_segmix.widgets.run_texts import moment_text, stage_title
 from napari_segmix.widgets.stage_box import StageBox
-from segmix_core.config import Method, RunConfig
+from segmix_core.config import RunConfig
+from segmix_core.sections.train import Method
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,8 +11,8 @@ from pydantic import Field, ValidationError, model_validator
 from segmix_core.errors import ConfigError
 from segmix_core.sections.pseudo_masks import PseudoMaskConfig
 from segmix_core.sections.section import Section
+from segmix_core.sections.train import TrainConfig
 
-Method = Literal["cam", "seam", "puzzle-cam", "fixed-shuffle", "segmix", "segmix-plus"]
 Strategy = Literal[
     "hold",
     "back",
@@ -80,56 +80,6 @@ class CurriculumConfig(Section):
         if self.group_size == 1 and self.in_place:
             raise ValueError("in_place must be off where group_size is 1")
         return self
-
-
-class TrainConfig(Section):
-    """How the CAM classifier is trained."""
-
-    method: Method = Field("segmix", description="Which losses and shuffle are used.")
-    backbone: str = Field(
-        "small", description="'small' (from scratch) or a timm model name."
-    )
-    pretrained: bool = Field(
-        False, description="Let timm download weights for the backbone."
-    )
-    width: int = Field(
-        32, ge=8, le=256, description="Channels of the small backbone's first layer."
-    )
-    epochs: int = Field(8, ge=1, le=1000, description="Passes over the tiles.")
-    batch_size: int = Field(16, ge=2, le=1024, description="Tiles in a step.")
-    learning_rate: float = Field(2e-3, gt=0, le=1, description="Peak learning rate.")
-    weight_decay: float = Field(1e-2, ge=0, le=1, description="AdamW weight decay.")
-    average: bool = Field(
-        True, description="Predict with a moving average of the weights of all steps."
-    )
-    shuffle_weight: float = Field(
-        1.0, ge=0, description="Weight of the loss on shuffled tiles."
-    )
-    er_weight: float = Field(
-        0.2, ge=0, description="Weight of equivariant regularisation (SEAM ER)."
-    )
-    ecr_weight: float = Field(
-        1.0, ge=0, description="Weight of cross regularisation (SEAM ECR)."
-    )
-    unshuffle_weight: float = Field(
-        1.0,
-        ge=0,
-        description="SegMix+: weight of maps of shuffled tiles agreeing with the "
-        "tiles their patches come from.",
-    )
-    pixel_weight: float = Field(
-        0.5,
-        ge=0,
-        description="SegMix+: weight of patches of tiles with one label being that "
-        "class everywhere; 0 where tiles have background.",
-    )
-    puzzle_weight: float = Field(
-        4.0,
-        gt=0,
-        description="Puzzle-CAM: weight of maps of tiles agreeing with those of "
-        "their quarters.",
-    )
-    seed: int = Field(0, ge=0, description="Seed of everything random.")
 
 
 class CamConfig(Section):

@@ -71,7 +71,8 @@ class _LogitsOnly(nn.Module):
 
     def __init__(self, model: CamClassifier) -> None:
         super().__init__()
-        self.model = deepcopy(model)
+        # The package follows gradients to the features, a frozen backbone's as well.
+        self.model = deepcopy(model).requires_grad_(True)
         # The head's input is the last features, whatever the backbone.
         self.features = nn.Identity()
         self.model.head = nn.Sequential(self.features, self.model.head)  # type: ignore[assignment]

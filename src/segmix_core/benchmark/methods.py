@@ -10,11 +10,12 @@ from segmix_core.benchmark.maps import MapsOfPixels, class_maps
 from segmix_core.benchmark.protocols import Protocol
 from segmix_core.benchmark.pseudo import pseudo_masks
 from segmix_core.benchmark.samples import FolderSamples, MaskedSamples
-from segmix_core.config import Method, RunConfig
+from segmix_core.config import RunConfig
 from segmix_core.data.samples import MaskArray
 from segmix_core.errors import ConfigError
 from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.sections.pseudo_masks import PseudoMaskConfig
+from segmix_core.sections.train import Method
 from segmix_core.training.supervised_task import SupervisedTask
 from segmix_core.training.task import Task
 

@@ -7,7 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segmix_core.models.backbone import make_backbone
+from segmix_core.encoders import SCRATCH
+from segmix_core.models.checkpoint import Checkpoint
+from segmix_core.models.initial_weights import find_weights
+from segmix_core.models.make_backbone import make_backbone
 from segmix_core.models.pcm import PixelCorrelation
 
 
@@ -39,11 +42,15 @@ class CamClassifier(nn.Module):
     num_classes
         C, without background.
     backbone
-        "small" or the name of a timm network.
+        See :func:`segmix_core.models.make_backbone.make_backbone`.
     width
         Channels of the small backbone's first layers.
-    pretrained
-        Let timm download weights.
+    stride
+        Pixels a cell of the maps; None: 8 where the backbone can, else what it has.
+    weights
+        Of the backbone: "scratch", "download", or the path of a ``.safetensors`` file.
+    freeze
+        Keep the backbone as it was loaded: no gradient, always in evaluation mode.
     has_background
         Tiles have pixels of no class. Seeds for :meth:`refine` then carry a background
         channel (:func:`segmix_core.models.cam.make_seed`).
@@ -51,10 +58,18 @@ class CamClassifier(nn.Module):
         Keep batch normalisation as it was loaded, as SEAM does; None: for pretrained
         backbones, whose statistics are better than those of a small batch.
 
+    Attributes
+    ----------
+    origin
+        Where the first weights of the backbone came from, as JSON.
+    arguments
+        JSON that rebuilds the module, without download or file.
+
     Raises
     ------
     ConfigError
-        If the backbone does not exist, gives no maps, or has no weights.
+        If the backbone does not exist, gives no such maps, or its weights do not fit or
+        cannot be had.
     """
 
     mean: Tensor
@@ -66,14 +81,21 @@ class CamClassifier(nn.Module):
         num_classes: int,
         backbone: str = "small",
         width: int = 32,
-        pretrained: bool = False,
+        stride: int | None = None,
+        weights: str = SCRATCH,
+        freeze: bool = False,
         has_background: bool = False,
         frozen_norm: bool | None = None,
     ) -> None:
         super().__init__()
         if num_classes < 1:
             raise ValueError(f"Expected at least one class, got {num_classes}")
-        self.backbone = make_backbone(backbone, width=width, pretrained=pretrained)
+        found = find_weights(weights)
+        self.backbone = make_backbone(
+            backbone, width=width, stride=stride, weights=found
+        )
+        self.backbone.requires_grad_(not freeze)
+        self.origin = found.origin
         self.head = nn.Conv2d(self.backbone.high_channels, num_classes, 1, bias=False)
         nn.init.xavier_uniform_(self.head.weight)
         self.pcm = PixelCorrelation(
@@ -81,14 +103,16 @@ class CamClassifier(nn.Module):
         )
         self.num_classes = num_classes
         self.has_background = has_background
-        self.frozen_norm = pretrained if frozen_norm is None else frozen_norm
+        self.freeze = freeze
+        self.frozen_norm = weights != SCRATCH if frozen_norm is None else frozen_norm
         self.stride = self.backbone.stride
-        # A checkpoint brings its own weights: rebuilding must not download any.
+        # A checkpoint brings its own weights: rebuilding needs none.
         self.arguments: dict[str, int | str | bool] = {
             "num_classes": num_classes,
             "backbone": backbone,
             "width": width,
-            "pretrained": False,
+            "stride": self.stride,
+            "freeze": freeze,
             "has_background": has_background,
             "frozen_norm": self.frozen_norm,
         }
@@ -97,9 +121,11 @@ class CamClassifier(nn.Module):
             self.register_buffer(name, value, persistent=False)
 
     def train(self, mode: bool = True) -> Self:
-        """Switch to training, but for batch normalisation that is frozen."""
+        """Switch to training, but for what is frozen."""
         super().train(mode)
-        if self.frozen_norm:
+        if self.freeze:
+            self.backbone.eval()
+        elif self.frozen_norm:
             for layer in self.backbone.modules():
                 if isinstance(layer, nn.modules.batchnorm._BatchNorm):  # noqa: SLF001
                     layer.eval()
@@ -170,3 +196,19 @@ class CamClassifier(nn.Module):
                 f"Expected images of at least {self.stride} pixels, "
                 f"got {tuple(images.shape[-2:])}"
             )
+
+
+def load_classifier(checkpoint: Checkpoint) -> CamClassifier:
+    """Return the classifier of a checkpoint, ready to predict.
+
+    Raises
+    ------
+    CheckpointError
+        If the weights do not fit.
+    """
+    arguments = dict(checkpoint.arguments)
+    # Checkpoints of before "weights" always have it, and always False.
+    arguments.pop("pretrained", None)
+    model = CamClassifier(**arguments)
+    checkpoint.load_into(model)
+    return model.eval()

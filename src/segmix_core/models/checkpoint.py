@@ -22,6 +22,8 @@ from segmix_core.files import read_json, write_atomically, write_json
 
 FORMAT_VERSION = 1
 MANIFEST = "checkpoint.json"
+ORIGIN = "initial_weights"
+"""What ``extra`` calls the place where the first weights came from."""
 _NEW_TRAINING = "Choose another checkpoint, or train again."
 
 
@@ -183,6 +185,20 @@ def load_checkpoint(
             folder, kind=kind, class_names=class_names, with_training=with_training
         )
     except (KeyError, TypeError) as error:
+        raise _broken(folder, f"{MANIFEST} lacks {error}") from error
+
+
+def read_origin(folder: Path) -> dict[str, Any]:
+    """Return where the first weights of a checkpoint came from; no tensor is read.
+
+    Raises
+    ------
+    CheckpointError
+        If it is missing, broken or of a newer version.
+    """
+    try:
+        return dict(_read_manifest(folder)["extra"].get(ORIGIN, {}))
+    except (KeyError, TypeError, AttributeError) as error:
         raise _broken(folder, f"{MANIFEST} lacks {error}") from error
 
 

@@ -13,7 +13,7 @@ from segmix_core.data.batches import BatchPlan, TileBatches
 from segmix_core.data.tile_reader import TileReader
 from segmix_core.events import StageStarted
 from segmix_core.inference.cam_maps import CamResult, cam_maps
-from segmix_core.models.cam_classifier import CamClassifier
+from segmix_core.models.cam_classifier import CamClassifier, load_classifier
 from segmix_core.models.fusion import fold_norms
 from segmix_core.runs.results import create_cams, save_tiles
 from segmix_core.stages.job import Job, samples_of, tiles_of
@@ -55,10 +55,8 @@ def compute_cams(job: Job) -> dict[str, Any]:
 
 
 def _load_classifier(job: Job, device: torch.device) -> CamClassifier:
-    checkpoint = load_input(job, "train", "classifier")
-    model = CamClassifier(**checkpoint.arguments)
-    checkpoint.load_into(model)
-    fold_norms(model.eval())
+    model = load_classifier(load_input(job, "train", "classifier"))
+    fold_norms(model)
     # Convolutions run fastest with channels innermost, on CPU and GPU alike.
     return model.to(memory_format=torch.channels_last).to(device)
 

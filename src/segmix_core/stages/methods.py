@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from segmix_core.config import Method, TrainConfig
+from segmix_core.sections.train import Method, TrainConfig
 from segmix_core.training.loss_weights import LossWeights
 
 

@@ -9,21 +9,33 @@ from typing import Any
 import numpy as np
 import torch
 
-from segmix_core.config import CurriculumConfig, RunConfig, TrainConfig
+from segmix_core.config import CurriculumConfig, RunConfig
 from segmix_core.curriculum.feedback import CurriculumController, make_controller
 from segmix_core.curriculum.level import ShuffleScope
-from segmix_core.curriculum.patch_sizes import check_patch_sizes, list_patch_sizes
+from segmix_core.curriculum.patch_sizes import (
+    check_patch_sizes,
+    list_patch_sizes,
+    nearest_sizes,
+)
 from segmix_core.data.batch import Batch
 from segmix_core.data.batches import BatchPlan, TileBatches
 from segmix_core.data.samples import SampleSource, TileSamples
 from segmix_core.data.tile_reader import TileReader
+from segmix_core.encoders import SCRATCH
 from segmix_core.errors import ConfigError
 from segmix_core.models.cam_classifier import CamClassifier
+from segmix_core.models.checkpoint import has_checkpoint, read_origin
 from segmix_core.project.readiness import check_trainable
 from segmix_core.project.records import TileTable
+from segmix_core.sections.train import TrainConfig
 from segmix_core.stages.job import Job, samples_of, training_tiles
 from segmix_core.stages.methods import METHODS
-from segmix_core.stages.weights import begin_training, launch_fabric, prepare_device
+from segmix_core.stages.weights import (
+    LAST,
+    begin_training,
+    launch_fabric,
+    prepare_device,
+)
 from segmix_core.training.classifier_task import ClassifierTask
 from segmix_core.training.resume import CheckpointPlan
 from segmix_core.training.task import Listener, Task
@@ -111,7 +123,10 @@ def fit_classifier(
     """
     settings = config.train
     device = prepare_device(config.machine)
-    model = _make_model(settings, len(preparation.class_names))
+    last = preparation.checkpoints / LAST
+    resumed = has_checkpoint(last)
+    model = _make_model(settings, len(preparation.class_names), resumed)
+    origin = read_origin(last) if resumed else model.origin
     fabric = launch_fabric(device)
     plan = BatchPlan(
         tile_px=preparation.tile_px,
@@ -140,19 +155,31 @@ def fit_classifier(
         _fit_settings(settings),
         fabric=fabric,
         listener=listener,
-        checkpoints=_checkpoint_plan(preparation, model),
+        checkpoints=CheckpointPlan(
+            preparation.checkpoints,
+            "classifier",
+            model.arguments,
+            preparation.class_names,
+            origin,
+        ),
         resume_from=resume_from,
     )
     return result, model
 
 
-def _make_model(settings: TrainConfig, num_classes: int) -> CamClassifier:
+def _make_model(
+    settings: TrainConfig, num_classes: int, resumed: bool
+) -> CamClassifier:
     torch.manual_seed(settings.seed)
     return CamClassifier(
         num_classes=num_classes,
         backbone=settings.backbone,
         width=settings.width,
-        pretrained=settings.pretrained,
+        stride=settings.stride,
+        # A run that goes on has weights of its own; the file may be gone by then.
+        weights=SCRATCH if resumed else settings.weights,
+        freeze=settings.freeze,
+        frozen_norm=settings.weights != SCRATCH,
     )
 
 
@@ -163,15 +190,6 @@ def _fit_settings(settings: TrainConfig) -> FitSettings:
         weight_decay=settings.weight_decay,
         seed=settings.seed,
         average=settings.average,
-    )
-
-
-def _checkpoint_plan(preparation: Preparation, model: CamClassifier) -> CheckpointPlan:
-    return CheckpointPlan(
-        preparation.checkpoints,
-        "classifier",
-        model.arguments,
-        preparation.class_names,
     )
 
 
@@ -241,7 +259,8 @@ def check_quarters(tile_px: int, stride: int) -> None:
         raise ConfigError(
             f"a tile size that is a multiple of {2 * stride} pixels for puzzle-cam",
             f"{tile_px} pixels",
-            "Choose another tile size, backbone or method.",
+            f"Choose a tile size such as {nearest_sizes(tile_px, stride)} pixels, "
+            "another backbone or another method.",
         )
 
 

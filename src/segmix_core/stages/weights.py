@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 
+LAST = "last"
+"""Folder of the checkpoint that a run goes on from, and that is used."""
+
+
 def prepare_device(settings: MachineConfig) -> torch.device:
     """Limit the threads as the settings say, and return where to compute.
 
@@ -55,7 +59,7 @@ def load_input(job: Job, stage: str, kind: str) -> Checkpoint:
         If there are none, or the project has another number of classes now.
     """
     folder = RunFolder(job.input_run(stage)).checkpoints_path
-    checkpoint = load_checkpoint(folder / "last", kind=kind)
+    checkpoint = load_checkpoint(folder / LAST, kind=kind)
     # A renamed class keeps its index, and its weights.
     if len(checkpoint.class_names) != len(job.class_names):
         raise CheckpointError(
@@ -81,7 +85,7 @@ def begin_training(
     CheckpointError
         If the checkpoint is broken.
     """
-    last = checkpoints / "last"
+    last = checkpoints / LAST
     resume_from = last if has_checkpoint(last) else None
     listener.emit(
         StageStarted(

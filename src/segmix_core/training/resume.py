@@ -10,6 +10,7 @@ from torch import Tensor
 
 from segmix_core.errors import CheckpointError
 from segmix_core.models.checkpoint import (
+    ORIGIN,
     load_checkpoint,
     load_weights,
     save_checkpoint,
@@ -34,12 +35,15 @@ class CheckpointPlan:
         Holds ``last`` and, where scores are measured, ``best``.
     kind, arguments, class_names
         See :class:`segmix_core.models.checkpoint.Checkpoint`.
+    origin
+        Where the first weights came from, as JSON.
     """
 
     folder: Path
     kind: str
     arguments: Mapping[str, Any]
     class_names: Sequence[str]
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
     def save(
         self,
@@ -57,7 +61,7 @@ class CheckpointPlan:
             kind=self.kind,
             class_names=self.class_names,
             step=step,
-            extra=extra,
+            extra={**extra, ORIGIN: dict(self.origin)},
             training=training,
         )
 

@@ -49,6 +49,12 @@ def test_flips_are_averaged_and_the_network_stays_as_it_was(model, pixels):
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
+def test_a_frozen_backbone_can_be_asked_as_well(model, pixels):
+    free = gradient_maps(model, PLAIN)(pixels)
+    model.backbone.requires_grad_(False)
+    np.testing.assert_array_equal(gradient_maps(model, PLAIN)(pixels), free)
+
+
 def test_only_methods_with_a_pcm_are_asked_for_it(model, pixels):
     refined = PLAIN.replace({"cams.refine": 1.0})
     maps = {

@@ -6,8 +6,9 @@ import pytest
 
 import segmix_core
 from segmix_core.benchmark.methods import METHODS, check_methods
-from segmix_core.config import Method, RunConfig
+from segmix_core.config import RunConfig
 from segmix_core.errors import ConfigError
+from segmix_core.sections.train import Method
 
 
 def test_an_unknown_method_is_named():

@@ -3,8 +3,9 @@ import json
 import pytest
 
 from segmix_core.cli.settings import build_config, settings_help
-from segmix_core.config import CurriculumConfig, TrainConfig
+from segmix_core.config import CurriculumConfig
 from segmix_core.errors import ConfigError
+from segmix_core.sections.train import TrainConfig
 
 
 def test_later_words_win(tmp_path):

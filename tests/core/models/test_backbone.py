@@ -3,7 +3,11 @@ import timm
 import torch
 
 from segmix_core.errors import ConfigError
-from segmix_core.models.backbone import SmallBackbone, keep_statistics, make_backbone
+from segmix_core.models.backbone import SmallBackbone, keep_statistics
+from segmix_core.models.initial_weights import InitialWeights
+from segmix_core.models.make_backbone import make_backbone
+
+DOWNLOADED = InitialWeights("download")
 
 
 @pytest.mark.parametrize("width", [8, 16])
@@ -14,13 +18,35 @@ def test_small_taps(width):
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenetv3_small_100"])
-def test_timm_taps_have_stride_eight(name):
-    network = make_backbone(name).eval()
-    assert network.stride == 8
+@pytest.mark.parametrize("stride", [None, 8, 16])
+def test_timm_taps_have_the_stride_that_is_asked_for(name, stride):
+    network = make_backbone(name, stride=stride).eval()
+    cell = stride or 8
+    assert network.stride == cell
     with torch.no_grad():
         taps = network(torch.rand(1, 3, 64, 48))
-    assert taps.high.shape == (1, network.high_channels, 8, 6)
+    assert taps.high.shape == (1, network.high_channels, 64 // cell, 48 // cell)
     assert taps.low.shape[1] == network.low_channels
+
+
+def test_a_network_without_stride_eight_has_sixteen(monkeypatch):
+    create = timm.create_model
+
+    def no_eight(name, *, output_stride, **settings):
+        if output_stride == 8:
+            raise NotImplementedError
+        return create(name, output_stride=output_stride, **settings)
+
+    monkeypatch.setattr(timm, "create_model", no_eight)
+    assert make_backbone("test_efficientnet").stride == 16
+    with pytest.raises(ConfigError, match=r"maps of stride 8, .*the other stride"):
+        make_backbone("test_efficientnet", stride=8)
+
+
+def test_the_small_backbone_has_stride_eight():
+    assert make_backbone("small", stride=8).stride == 8
+    with pytest.raises(ConfigError, match="stride 8 for the small backbone"):
+        make_backbone("small", stride=16)
 
 
 @pytest.mark.parametrize("name", ["nonsense", ""])
@@ -29,29 +55,30 @@ def test_an_unknown_name(name):
         make_backbone(name)
 
 
-@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "vgg11"])
+@pytest.mark.parametrize("name", ["mixer_s16_224", "vgg11"])
 def test_a_network_that_gives_no_maps(name):
     with pytest.raises(ConfigError, match="stride 8 or 16"):
         make_backbone(name)
 
 
 def test_small_has_no_published_weights():
-    with pytest.raises(ConfigError, match="pretrained off"):
-        make_backbone("small", pretrained=True)
+    with pytest.raises(ConfigError, match="weights 'scratch'"):
+        make_backbone("small", weights=DOWNLOADED)
 
 
+@pytest.mark.parametrize("name", ["resnet18", "test_vit", "hf-hub:MahmoodLab/UNI"])
 @pytest.mark.parametrize("error", [OSError("no net\nmore"), RuntimeError("no net")])
-def test_weights_that_cannot_be_had(monkeypatch, error):
+def test_weights_that_cannot_be_had(monkeypatch, name, error):
     create = timm.create_model
 
     def offline(name, *, pretrained=False, **settings):
         if pretrained:
             raise error
-        return create(name, **settings)
+        return create(name, **settings | ({"depth": 1} if "vit" in name else {}))
 
     monkeypatch.setattr(timm, "create_model", offline)
-    with pytest.raises(ConfigError, match=r"weights for resnet18, but got no net\."):
-        make_backbone("resnet18", pretrained=True)
+    with pytest.raises(ConfigError, match=rf"weights for {name}, but got no net\."):
+        make_backbone(name, weights=DOWNLOADED)
 
 
 def test_statistics_are_kept_and_the_batch_is_still_used():

@@ -2,9 +2,13 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
+from segmix_core.models.backbone import SmallBackbone
 from segmix_core.models.cam import make_seed
-from segmix_core.models.cam_classifier import CamClassifier
+from segmix_core.models.cam_classifier import CamClassifier, load_classifier
+from segmix_core.models.checkpoint import load_checkpoint, save_checkpoint
+from segmix_core.training.optim import make_optimizer, optimizer_tensors
 
 
 @pytest.fixture
@@ -39,18 +43,80 @@ def test_images_are_normalised_inside(classifier):
     assert seen[0].abs().max() < 1e-6
 
 
-def test_arguments_rebuild_the_module_and_never_download():
+def test_arguments_rebuild_the_module_and_need_no_weights():
     classifier = CamClassifier(
-        num_classes=2, backbone="resnet18", has_background=True, frozen_norm=True
+        num_classes=2,
+        backbone="resnet18",
+        stride=16,
+        has_background=True,
+        frozen_norm=True,
     )
     arguments = json.loads(json.dumps(classifier.arguments))
-    assert arguments["pretrained"] is False
+    assert "weights" not in arguments
+    assert arguments["stride"] == 16
     again = CamClassifier(**arguments)
     again.load_state_dict(classifier.state_dict())
     assert again.frozen_norm
     assert again.has_background
     images = torch.rand(1, 3, 32, 32)
     torch.testing.assert_close(again.eval()(images).cam, classifier.eval()(images).cam)
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Weights of a small backbone, in a file."""
+    torch.manual_seed(7)
+    path = tmp_path / "small.safetensors"
+    save_file(SmallBackbone(8).state_dict(), path)
+    return path
+
+
+def test_a_checkpoint_of_before_weights_is_read(classifier, tmp_path):
+    arguments = classifier.arguments | {"pretrained": False}
+    del arguments["stride"], arguments["freeze"]
+    save_checkpoint(
+        tmp_path,
+        module=classifier,
+        arguments=arguments,
+        kind="classifier",
+        class_names=["a", "b", "c"],
+        step=1,
+    )
+    found = load_classifier(load_checkpoint(tmp_path))
+    assert not found.training
+    images = torch.rand(1, 3, 32, 32)
+    assert torch.equal(found(images).cam, classifier(images).cam)
+
+
+def test_weights_of_a_file_begin_and_keep_their_statistics(file):
+    model = CamClassifier(num_classes=2, width=8, weights=str(file))
+    state = load_file(file)
+    for name, tensor in model.backbone.state_dict().items():
+        assert torch.equal(tensor, state[name]), name
+    assert model.frozen_norm
+    assert model.origin["file"] == "small.safetensors"
+    assert len(model.origin["sha256"]) == 64
+    assert CamClassifier(num_classes=2, width=8).origin == {"source": "scratch"}
+
+
+def test_a_frozen_backbone_takes_no_part_in_training(file):
+    model = CamClassifier(num_classes=2, width=8, weights=str(file), freeze=True)
+    before = {n: t.clone() for n, t in model.backbone.state_dict().items()}
+    model.train()
+    assert model.training
+    assert model.head.training
+    assert not any(layer.training for layer in model.backbone.modules())
+    optimizer = make_optimizer(model, learning_rate=0.1, weight_decay=0.1)
+    images = torch.rand(4, 3, 32, 32)
+    output = model(images)
+    (output.logits.sum() + model.refine(output.cam, images, output).sum()).backward()
+    optimizer.step()
+    for name, tensor in model.backbone.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+    stored = {name.partition("//")[0] for name in optimizer_tensors(optimizer, model)}
+    assert stored == {"head.weight", "pcm.low.weight", "pcm.high.weight"} | {
+        "pcm.mix.weight"
+    }
 
 
 @pytest.mark.parametrize("frozen", [False, True])

@@ -193,6 +193,12 @@ def folder(finished_folder: Workshop, tmp_path: Path) -> Workshop:
     return _copy(finished_folder, tmp_path)
 
 
+@pytest.fixture
+def wide_folder(tmp_path: Path) -> Workshop:
+    """Tiles of 112 pixels and less, which patches of 14 divide; nothing was run."""
+    return make_folder_project(tmp_path, ((112, 112), (100, 96)) * 4)
+
+
 def _copy(workshop: Workshop, target: Path) -> Workshop:
     # Images lie beside the project, which knows them by their relative paths.
     shutil.copytree(workshop.project.parent, target, dirs_exist_ok=True)

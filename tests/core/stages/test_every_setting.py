@@ -67,8 +67,10 @@ PREDICTION = {
     "predict.flips": True,
 }
 ELSEWHERE = {
-    "train.backbone": "test_cams: a backbone of stride sixteen",
-    "train.pretrained": "test_backbone",
+    "train.backbone": "test_train_backbones",
+    "train.weights": "test_train_backbones",
+    "train.freeze": "test_train_backbones",
+    "train.stride": "test_train_backbones",
     "cams.scales": "test_cams",
     "cams.flips": "test_cams",
     "cams.refine": "test_cams",

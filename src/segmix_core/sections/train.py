@@ -1,0 +1,102 @@
+"""How the CAM classifier is trained, as settings."""
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from segmix_core.encoders import DOWNLOAD, SCRATCH
+from segmix_core.sections.section import Section
+
+Method = Literal["cam", "seam", "puzzle-cam", "fixed-shuffle", "segmix", "segmix-plus"]
+
+
+class TrainConfig(Section):
+    """How the CAM classifier is trained."""
+
+    method: Method = Field("segmix", description="Which losses and shuffle are used.")
+    backbone: str = Field(
+        "small",
+        description="'small', a timm model name, or a pathology encoder such as "
+        "hf-hub:MahmoodLab/UNI.",
+    )
+    weights: str = Field(
+        SCRATCH,
+        description="What the backbone begins with: 'scratch', 'download' (allows the "
+        "download of its published weights, under their licence), or the path of a "
+        ".safetensors file.",
+    )
+    freeze: bool = Field(
+        False, description="Keep the weights of the backbone as they were loaded."
+    )
+    stride: Literal[8, 16] | None = Field(
+        None,
+        description="Pixels a cell of the maps; empty: 8 where the backbone can, 16 "
+        "where not, and the patch of a vision transformer.",
+    )
+    width: int = Field(
+        32, ge=8, le=256, description="Channels of the small backbone's first layer."
+    )
+    epochs: int = Field(8, ge=1, le=1000, description="Passes over the tiles.")
+    batch_size: int = Field(16, ge=2, le=1024, description="Tiles in a step.")
+    learning_rate: float = Field(2e-3, gt=0, le=1, description="Peak learning rate.")
+    weight_decay: float = Field(1e-2, ge=0, le=1, description="AdamW weight decay.")
+    average: bool = Field(
+        True, description="Predict with a moving average of the weights of all steps."
+    )
+    shuffle_weight: float = Field(
+        1.0, ge=0, description="Weight of the loss on shuffled tiles."
+    )
+    er_weight: float = Field(
+        0.2, ge=0, description="Weight of equivariant regularisation (SEAM ER)."
+    )
+    ecr_weight: float = Field(
+        1.0, ge=0, description="Weight of cross regularisation (SEAM ECR)."
+    )
+    unshuffle_weight: float = Field(
+        1.0,
+        ge=0,
+        description="SegMix+: weight of maps of shuffled tiles agreeing with the "
+        "tiles their patches come from.",
+    )
+    pixel_weight: float = Field(
+        0.5,
+        ge=0,
+        description="SegMix+: weight of patches of tiles with one label being that "
+        "class everywhere; 0 where tiles have background.",
+    )
+    puzzle_weight: float = Field(
+        4.0,
+        gt=0,
+        description="Puzzle-CAM: weight of maps of tiles agreeing with those of "
+        "their quarters.",
+    )
+    seed: int = Field(0, ge=0, description="Seed of everything random.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_pretrained(cls, content: Any) -> Any:
+        # Runs of 0.1 had a switch instead.
+        if isinstance(content, dict) and "pretrained" in content:
+            weights = DOWNLOAD if content["pretrained"] is True else SCRATCH
+            others = {n: v for n, v in content.items() if n != "pretrained"}
+            return {"weights": weights, **others}
+        return content
+
+    @field_validator("weights")
+    @classmethod
+    def _is_source(cls, weights: str) -> str:
+        if weights in (SCRATCH, DOWNLOAD):
+            return weights
+        if not weights.endswith(".safetensors"):
+            raise ValueError(
+                f"'{SCRATCH}', '{DOWNLOAD}' or the path of a .safetensors file"
+            )
+        # The run is a process of its own, with another working directory.
+        return str(Path(weights).expanduser().absolute())
+
+    @model_validator(mode="after")
+    def _frozen_is_loaded(self) -> Self:
+        if self.freeze and self.weights == SCRATCH:
+            raise ValueError("freeze needs weights other than 'scratch'")
+        return self

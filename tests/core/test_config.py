@@ -1,0 +1,45 @@
+"""Settings that are more than a type and a range."""
+
+from pathlib import Path
+
+import pytest
+
+from segmix_core.config import RunConfig
+from segmix_core.errors import ConfigError
+from segmix_core.sections.train import TrainConfig
+
+
+@pytest.mark.parametrize(
+    ("pretrained", "weights"), [(False, "scratch"), (True, "download")]
+)
+def test_settings_of_older_runs_are_read(pretrained, weights):
+    config = RunConfig.parse({"train": {"pretrained": pretrained, "epochs": 3}})
+    assert (config.train.weights, config.train.epochs) == (weights, 3)
+    assert RunConfig.parse(config.model_dump()) == config
+
+
+def test_a_file_of_weights_is_found_from_everywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = TrainConfig(weights="uni.safetensors")
+    assert Path(config.weights) == tmp_path / "uni.safetensors"
+    assert TrainConfig(weights=config.weights) == config
+    home = TrainConfig(weights="~/uni.safetensors").weights
+    assert Path(home) == Path.home() / "uni.safetensors"
+
+
+@pytest.mark.parametrize("weights", ["downlod", "uni.pth", "", None])
+def test_weights_that_are_neither_word_nor_file(weights):
+    with pytest.raises(ConfigError, match=r"train\.weights"):
+        RunConfig.parse({"train": {"weights": weights}})
+
+
+def test_only_what_was_loaded_can_be_frozen():
+    with pytest.raises(ConfigError, match="other than 'scratch'"):
+        RunConfig.parse({"train": {"freeze": True}})
+    assert TrainConfig(freeze=True, weights="download").freeze
+
+
+@pytest.mark.parametrize("stride", [4, 32, "8 or 16"])
+def test_strides_that_there_are_not(stride):
+    with pytest.raises(ConfigError, match=r"train\.stride"):
+        RunConfig.parse({"train": {"stride": stride}})
