@@ -176,7 +176,8 @@ class ClassifierTask:
         if (self.feedback is None) == bool(state):
             raise ValueError("Expected the state of a run with the same method")
         if self.feedback is not None:
-            self.feedback.load_state(state)
+            device = next(self.module.parameters()).device
+            self.feedback.load_state(state, device)
 
     def _augment(self, images: Tensor, generator: torch.Generator) -> Tensor:
         turns = draw_turns(len(images), square=_is_square(images), generator=generator)

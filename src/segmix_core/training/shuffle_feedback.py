@@ -99,8 +99,15 @@ class ShuffleFeedback:
             "heard": heard and {"step": heard.step, "sums": heard.sums.tolist()},
         }
 
-    def load_state(self, state: Mapping[str, Any]) -> None:
+    def load_state(self, state: Mapping[str, Any], device: torch.device) -> None:
         """Go on from :meth:`state`.
+
+        Parameters
+        ----------
+        state
+            As JSON values.
+        device
+            Of the losses to come: processes exchange sums only where they compute.
 
         Raises
         ------
@@ -108,9 +115,12 @@ class ShuffleFeedback:
             If it is of a run with other patch sizes.
         """
         self.controller.load_state_dict(state["curriculum"])
-        self._seen = torch.tensor(state["seen"])
+        self._seen = torch.tensor(state["seen"], device=device)
         heard = state["heard"]
-        self._heard = heard and _Heard(heard["step"], torch.tensor(heard["sums"]))
+        self._heard = None
+        if heard is not None:
+            sums = torch.tensor(heard["sums"], device=device)
+            self._heard = _Heard(heard["step"], sums)
 
 
 @dataclass(frozen=True, slots=True)

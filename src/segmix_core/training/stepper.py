@@ -104,6 +104,8 @@ class Stepper:
         """
         while True:
             before = self._task.state()
+            # Batch statistics move in the forward pass, before memory may run out.
+            buffers = [buffer.clone() for buffer in self._task.module.buffers()]
             try:
                 return self._attempt(batch, context)
             except (RuntimeError, MemoryError) as error:
@@ -111,6 +113,8 @@ class Stepper:
                     raise
             # Only here, outside the handler, are the tensors of the attempt free.
             self._task.load_state(before)
+            for buffer, value in zip(self._task.module.buffers(), buffers, strict=True):
+                buffer.copy_(value)
             self._cut_smaller(batch)
 
     def _attempt(self, batch: Batch, context: StepContext) -> StepOutcome:

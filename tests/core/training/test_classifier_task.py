@@ -249,6 +249,35 @@ def test_resume_equals_an_unbroken_run_bit_for_bit():
     )
 
 
+def test_a_resumed_run_keeps_its_sums_on_the_device_of_the_module():
+    task = make_task(strategy="hold")
+    task.training_step(make_batch(), context(0))
+    state = task.state()
+    # Of a tensor on this device nothing can be read, wherever it is.
+    task.module.to("meta")
+    task.load_state(state)
+    with pytest.raises((NotImplementedError, RuntimeError), match="meta"):
+        task.feedback.decide(1)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_resumed_run_shares_its_sums_over_nccl(tmp_path):
+    store = torch.distributed.FileStore(str(tmp_path / "store"), 1)
+    torch.distributed.init_process_group("nccl", store=store, rank=0, world_size=1)
+    try:
+        task, again = (make_task(strategy="hold") for _ in range(2))
+        batch = make_batch().to(torch.device("cuda"))
+        for part in (task, again):
+            part.module.to("cuda")
+        task.training_step(batch, context(0))
+        again.load_state(task.state())
+        again.training_step(batch, context(1))
+        assert again.feedback.controller.state.step == 1
+    finally:
+        torch.distributed.destroy_process_group()
+
+
 def test_states_of_another_method():
     shuffled, plain = make_task(strategy="hold"), make_task()
     assert plain.state() == {}

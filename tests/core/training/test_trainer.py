@@ -287,6 +287,21 @@ def test_lack_of_memory_halves_the_batch_and_keeps_the_step(tmp_path: Path) -> N
     assert plain.mean_loss == task.mean_loss
 
 
+def test_an_attempt_that_ran_out_of_memory_leaves_no_statistics(tmp_path: Path) -> None:
+    class Late(BrightnessTask):
+        def training_step(self, batch: Batch, context: StepContext) -> StepResult:
+            if len(batch) > self.most_tiles:
+                self.module(batch.images)
+            return super().training_step(batch, context)
+
+    early, late = BrightnessTask(most_tiles=2), Late(most_tiles=2)
+    for name, task in (("early", early), ("late", late)):
+        train(tmp_path / name, task, epochs=1)
+    expected = early.module.state_dict()
+    for name, tensor in late.module.state_dict().items():
+        assert torch.equal(tensor, expected[name]), name
+
+
 class Linear(BrightnessTask):
     """Without noise, drops and statistics, a step does not depend on pieces."""
 
