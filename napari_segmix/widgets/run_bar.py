@@ -8,7 +8,7 @@ from napari_segmix.widgets.buttons import push_button, set_danger
 from napari_segmix.widgets.page import MARGIN, QUIET, Page
 from napari_segmix.widgets.run_texts import progress_text, stage_title
 from segmix_core.errors import SegmixError
-from segmix_core.events import Event, Warned
+from segmix_core.events import Event, SettingFitted, Warned
 
 if TYPE_CHECKING:
     from napari_segmix.run_info import RunInfo
@@ -112,3 +112,5 @@ class RunBar(Page):
         for event in events:
             if isinstance(event, Warned):
                 self.session.say(event.message, "warning")
+            elif isinstance(event, SettingFitted):
+                self.session.say(f"{event.message}.")

@@ -89,6 +89,34 @@ class CheckpointWritten(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SettingFitted(Event):
+    """A setting was chosen on images of the split val.
+
+    ``setting`` is its dotted name and ``target`` the class it is for, empty if it is
+    for all. ``score`` is what the chosen ``value`` has by ``measure`` on ``tiles``
+    tiles; ``curve`` holds pairs of a value that was tried and its score.
+    """
+
+    kind: ClassVar[str] = "fitted"
+    setting: str
+    value: float
+    measure: str
+    score: float
+    tiles: int
+    target: str = ""
+    curve: list[list[float]] = field(default_factory=list)
+
+    @property
+    def message(self) -> str:
+        """The choice as a sentence."""
+        target = f" of {self.target}" if self.target else ""
+        return (
+            f"{self.setting}{target}: {self.value:.3g}, chosen on {self.tiles} tiles "
+            f"of val ({self.measure} {self.score:.3f})"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Warned(Event):
     """Something the user should know that did not stop the run."""
 
@@ -118,6 +146,7 @@ _KINDS: dict[str, type[Event]] = {
         CurriculumDecided,
         PreviewWritten,
         CheckpointWritten,
+        SettingFitted,
         Warned,
         StageEnded,
     )

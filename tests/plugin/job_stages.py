@@ -8,7 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from segmix_core.errors import JobError
-from segmix_core.events import CheckpointWritten, Metrics, StageStarted, Warned
+from segmix_core.events import (
+    CheckpointWritten,
+    Metrics,
+    SettingFitted,
+    StageStarted,
+    Warned,
+)
 from segmix_core.runs import RunFolder, run_child
 
 
@@ -51,6 +57,8 @@ def run(request, writer):
             break
     writer.emit(CheckpointWritten(step=step, path="checkpoints/last"))
     writer.emit(Warned(message="The batch was halved."))
+    choice = {"setting": "pseudo_masks.gate", "target": "gland", "value": 0.4}
+    writer.emit(SettingFitted(**choice, measure="F1", score=0.5, tiles=9))
     return {"steps": step}
 
 

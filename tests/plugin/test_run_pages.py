@@ -187,6 +187,10 @@ def test_bar_shows_progress_and_stops(jobs, qtbot, messages):
     wait(qtbot, lambda: bar.isHidden())
     assert any("stopped. Resume it" in text for text, _ in messages)
     assert ("The batch was halved.", "warning") in messages
+    assert any(
+        text.startswith("pseudo_masks.gate of gland: 0.4, chosen on 9 tiles of val")
+        for text, _ in messages
+    )
 
 
 def test_a_deaf_run_can_be_killed(show, jobs, qtbot, messages):

@@ -165,9 +165,13 @@ class CamOptions(FollowingOptions):
 class PseudoMaskOptions(FollowingOptions):
     """What ``pseudo-masks`` takes."""
 
-    FLAGS: ClassVar[dict[str, str]] = {"background": "pseudo_masks.background"}
+    FLAGS: ClassVar[dict[str, str]] = {
+        "background": "pseudo_masks.background",
+        "fit": "pseudo_masks.fit",
+    }
 
     background: Annotated[str | None, flag("pseudo_masks.background")] = None
+    fit: Annotated[bool | None, flag("pseudo_masks.fit")] = None
 
 
 @dataclass(frozen=True, kw_only=True)

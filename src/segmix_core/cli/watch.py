@@ -54,6 +54,9 @@ def report(folder: RunFolder, voice: Voice) -> int:
     }
     if state is RunState.COMPLETED:
         for name, value in facts["results"].items():
+            if isinstance(value, dict):
+                # Its events have told it, in sentences.
+                continue
             several = isinstance(value, list)
             voice.say(f"{name}: {', '.join(map(str, value)) if several else value}")
         voice.say(f"Completed: {folder.path}", "green")
@@ -114,6 +117,7 @@ class _Screen:
             events.Progress: self._moved,
             events.Metrics: self._measured,
             events.CurriculumDecided: self._decided,
+            events.SettingFitted: lambda event: voice.say(event.message),
             events.Warned: lambda event: voice.warn(event.message),
         }
 

@@ -109,15 +109,22 @@ def make_pseudo_mask(
 def classes_in_play(
     labels: npt.NDArray[np.integer],
     probabilities: npt.NDArray[np.floating],
-    gate: float,
+    gate: float | tuple[float, ...],
 ) -> BoolArray:
     """Return which classes (C,) may occur in the tile's mask.
 
     Present classes take part, absent ones never. Unknown ones take part from a
-    probability of ``gate``; if then nobody does, the most probable unknown one.
+    probability of ``gate``, one for all or C; if then nobody does, the most probable
+    unknown one.
+
+    Raises
+    ------
+    ValueError
+        If there are neither one nor C gates.
     """
+    gates = np.broadcast_to(np.asarray(gate, probabilities.dtype), labels.shape)
     is_unknown = labels == LabelState.UNKNOWN
-    playing = (labels == LabelState.PRESENT) | (is_unknown & (probabilities >= gate))
+    playing = (labels == LabelState.PRESENT) | (is_unknown & (probabilities >= gates))
     if not playing.any() and is_unknown.any():
         playing[np.argmax(np.where(is_unknown, probabilities, -1.0))] = True
     return np.asarray(playing, np.bool_)

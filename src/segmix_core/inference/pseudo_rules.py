@@ -20,7 +20,8 @@ class PseudoMaskRules:
     background_score
         0..1, on the scale of normalised CAMs; used by "score".
     gate
-        0..1: probability a class of unknown label needs to take part.
+        0..1: probability a class of unknown label needs to take part; one for all
+        classes, or one for each of the C.
     normalisation
         "class": every map by its own maximum. "joint": all by their common maximum.
     margin
@@ -40,7 +41,7 @@ class PseudoMaskRules:
 
     background: Background = "glass"
     background_score: float = 0.30
-    gate: float = 0.50
+    gate: float | tuple[float, ...] = 0.50
     normalisation: Normalisation = "joint"
     margin: float = 0.05
     min_object_px: int = 64
@@ -63,6 +64,9 @@ class PseudoMaskRules:
         for name in _SHARES:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"Expected {name} in 0..1, got {getattr(self, name)}")
+        gates = self.gate if isinstance(self.gate, tuple) else (self.gate,)
+        if not all(0 <= gate <= 1 for gate in gates):
+            raise ValueError(f"Expected gate in 0..1, got {self.gate}")
         for name, least in _LEAST.items():
             if getattr(self, name) < least:
                 raise ValueError(
@@ -75,5 +79,5 @@ _CHOICES = {
     "normalisation": get_args(Normalisation),
     "refinement": get_args(Refinement),
 }
-_SHARES = ("background_score", "gate", "margin", "superpixel_share", "walker_seeds")
+_SHARES = ("background_score", "margin", "superpixel_share", "walker_seeds")
 _LEAST = {"min_object_px": 0, "min_hole_px": 0, "superpixel_px": 1, "walker_beta": 0}

@@ -24,6 +24,11 @@ class PseudoMaskConfig(Section):
         le=1,
         description="Probability a class of unknown label needs to take part.",
     )
+    fit: bool = Field(
+        False,
+        description="Choose the gate of each class, and the background score, on "
+        "images of the split val; what it cannot tell stays as set.",
+    )
     normalisation: Literal["class", "joint"] = Field(
         "joint", description="Scale CAMs per class or all classes together."
     )

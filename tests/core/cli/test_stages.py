@@ -136,6 +136,19 @@ def test_a_stage_says_which_one_comes_first(project, finished, work, answer, sta
     assert RunFolder(project / said["run"]).request().inputs == {needed: older.path}
 
 
+@pytest.mark.parametrize(("words", "fit"), [([], False), (["--fit"], True)])
+def test_pseudo_masks_are_fitted_by_a_flag(project, finished, work, answer, words, fit):
+    finished("cams")
+    work("count")
+    _, said = answer("pseudo-masks", project, *words)
+    assert (
+        RunFolder(project / "runs" / said["run"])
+        .request()
+        .config["pseudo_masks"]["fit"]
+        is fit
+    )
+
+
 def test_a_run_of_the_wrong_stage_is_refused(project, finished, answer):
     code, said = answer("cams", project, "--run", finished("predict").path)
     assert code == 2

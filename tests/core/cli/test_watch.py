@@ -5,7 +5,8 @@ from rich.console import Console
 
 from segmix_core import events
 from segmix_core.cli.voice import Voice
-from segmix_core.cli.watch import _progress, _Screen, time_left
+from segmix_core.cli.watch import _progress, _Screen, report, time_left
+from segmix_core.runs import RunFolder, RunRequest, RunWriter
 
 
 @pytest.mark.parametrize(
@@ -46,6 +47,13 @@ def test_a_reader_sees_loss_curriculum_and_warnings(capsys):
             events.Progress(step=3, total=9, seconds_left=61),
             events.Metrics(step=3, epoch=0, values=values),
             decided,
+            events.SettingFitted(
+                setting="pseudo_masks.background_score",
+                value=0.35,
+                measure="mean IoU",
+                score=0.7,
+                tiles=3,
+            ),
             events.Warned(message="smaller batches [8]"),
             events.CheckpointWritten(step=3, path="checkpoints/last"),
         ):
@@ -58,10 +66,23 @@ def test_a_reader_sees_loss_curriculum_and_warnings(capsys):
         "61 s left",
         "loss 0.5123  patch 32  ratio 0.25",
         "patch size 32 px, shuffle ratio 0.25 (loss below threshold [0.5])",
+        "pseudo_masks.background_score: 0.35, chosen on 3 tiles of val",
     ):
         assert text in shown
     assert "extra" not in shown
     assert "Warning: smaller batches [8]" in capsys.readouterr().err
+
+
+def test_what_events_have_told_is_not_told_again(tmp_path):
+    folder = RunFolder.create(tmp_path, RunRequest("pseudo-masks", tmp_path / "a"))
+    with RunWriter(folder) as writer:
+        writer.end("completed", "", {"tiles": 3, "gates": {"gland": {"gate": 0.4}}})
+    voice = Voice()
+    voice.console = Console(file=io.StringIO(), width=200)
+    assert report(folder, voice) == 0
+    shown = voice.console.file.getvalue()
+    assert "tiles: 3" in shown
+    assert "gland" not in shown
 
 
 def test_a_log_file_gets_a_line_now_and_then():

@@ -125,6 +125,16 @@ def test_gate_lets_probable_unknown_classes_in():
     assert open_.tolist() == [[1, 1, 2, 2]] * 4
 
 
+def test_gates_may_differ_by_class():
+    probabilities = [0.6, 0.6, 0.1]
+    mask, _ = _mask(_halves(), [-1, -1, -1], probabilities, gate=(0.5, 0.7, 0.5))
+    assert np.unique(mask).tolist() == [1]
+    mask, _ = _mask(_halves(), [-1, -1, -1], probabilities, gate=(0.5, 0.6, 0.5))
+    assert np.unique(mask).tolist() == [1, 2]
+    with pytest.raises(ValueError, match="broadcast"):
+        _mask(_halves(), [-1, -1, -1], probabilities, gate=(0.5, 0.7))
+
+
 def test_all_absent_is_background_without_doubt():
     mask, doubt = _mask(_halves(), [0, 0, 0], [0.9, 0.9, 0.9])
     assert not mask.any()
@@ -252,6 +262,7 @@ def test_thirty_classes():
         ({"normalisation": "max"}, "Unknown normalisation"),
         ({"background_score": 1.1}, "background_score in 0..1"),
         ({"gate": -0.1}, "gate in 0..1"),
+        ({"gate": (0.5, 1.1)}, "gate in 0..1"),
         ({"margin": 2.0}, "margin in 0..1"),
         ({"min_object_px": -1}, "min_object_px >= 0"),
         ({"min_hole_px": -1}, "min_hole_px >= 0"),

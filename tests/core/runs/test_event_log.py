@@ -4,7 +4,7 @@ from contextlib import closing
 import pytest
 
 from segmix_core.errors import JobError
-from segmix_core.events import Progress, StageEnded, Warned
+from segmix_core.events import Progress, SettingFitted, StageEnded, Warned
 from segmix_core.runs.event_log import EventAppender, last_event, read_events
 
 
@@ -27,6 +27,21 @@ def test_events_are_read_from_where_reading_ended(tmp_path):
     append(path, Warned(message="b"), Warned(message="c"))
     assert said(path, offset) == ["b", "c"]
     assert read_events(path, path.stat().st_size) == ([], path.stat().st_size)
+
+
+def test_a_curve_comes_back_as_it_was(tmp_path):
+    path = tmp_path / "events.jsonl"
+    fitted = SettingFitted(
+        setting="pseudo_masks.gate",
+        target="gland",
+        value=0.41,
+        measure="F1",
+        score=0.9,
+        tiles=12,
+        curve=[[0.4, 0.9], [0.5, 0.7]],
+    )
+    append(path, fitted)
+    assert read_events(path)[0] == [fitted]
 
 
 def test_a_line_that_is_still_written_waits_for_its_end(tmp_path):

@@ -1,0 +1,194 @@
+"""The maps of a "cams" run, as evidence for the masks of a project's tiles."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from segmix_core.data.tile_reader import TileReader
+from segmix_core.errors import JobError
+from segmix_core.geometry import Box
+from segmix_core.inference.cam_canvas import CamCanvas
+from segmix_core.inference.pseudo_masks import make_pseudo_mask
+from segmix_core.inference.pseudo_rules import PseudoMaskRules
+from segmix_core.project.records import ImageRecord, TileTable
+from segmix_core.runs.results import load_tiles, open_cams
+from segmix_core.slides.slide import RgbArray
+from segmix_core.stages.job import Job, working_boxes
+
+
+class StoredMaps:
+    """The maps of a run by tile id, as they were before they became bytes."""
+
+    def __init__(self, run: Path) -> None:
+        self._columns = columns = load_tiles(run)
+        self._cams = open_cams(run)
+        self._rows = {int(tile): row for row, tile in enumerate(columns["tile_ids"])}
+        self._chunk: tuple[int, npt.NDArray[np.uint8]] = (-1, np.empty(0, np.uint8))
+
+    @property
+    def tile_ids(self) -> npt.NDArray[np.int64]:
+        """Ids (N,) of the tiles; -1 for one that could not be read."""
+        return self._columns["tile_ids"]
+
+    @property
+    def stride(self) -> int:
+        """Working pixels per cell of a map."""
+        return int(self._columns["stride"])
+
+    def check_classes(self, job: Job) -> None:
+        """Raise a JobError if the project has other classes than the maps."""
+        found, wanted = self._cams.shape[1], len(job.class_names)
+        if found != wanted:
+            raise JobError(
+                f"maps of {wanted} classes",
+                f"maps of {found}",
+                "The project's classes have changed since; run 'segmix train' and "
+                "'segmix cams' again.",
+            )
+
+    def image_ids(self, job: Job) -> set[int]:
+        """Return the images that have tiles with maps; a JobError if none has."""
+        tiles = job.store.tiles()
+        found = tiles.image_ids[np.isin(tiles.ids, self.tile_ids)]
+        if found.size == 0:
+            raise JobError(
+                "maps of the project's tiles",
+                "maps of tiles that are gone",
+                "Run 'segmix cams' again.",
+            )
+        return {int(image_id) for image_id in found}
+
+    def cam(self, tile_id: int) -> npt.NDArray[np.float32]:
+        """Return (C, h, w) float32 >= 0 without padding."""
+        row = self._rows[tile_id]
+        height, width = self._columns["valid"][row]
+        values = self._read(row)[:, :height, :width]
+        # One scale a class, or of an older run one for all of them.
+        scales = np.reshape(self._columns["scales"][row] / 255, (-1, 1, 1))
+        return np.asarray(values * scales, dtype=np.float32)
+
+    def probabilities(self, tile_id: int) -> npt.NDArray[np.float32]:
+        """Return (C,) in 0..1."""
+        return np.asarray(self._columns["probabilities"][self._rows[tile_id]])
+
+    def _read(self, row: int) -> npt.NDArray[np.uint8]:
+        # Decoding a chunk for each of its tiles would be hundreds of times the work.
+        size = self._cams.chunks[0]
+        number = row // size
+        if self._chunk[0] != number:
+            self._chunk = (number, self._cams[number * size : (number + 1) * size])
+        chunk: npt.NDArray[np.uint8] = self._chunk[1][row - number * size]
+        return chunk
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that a tile's mask is made of.
+
+    Attributes
+    ----------
+    cam
+        (C, h, w) >= 0, ``stride`` working pixels a cell.
+    shape
+        (H, W) of the mask.
+    labels, probabilities
+        (C,): -1, 0, 1 and 0..1.
+    rgb
+        (H, W, 3) uint8; None where the rules need no pixels.
+    """
+
+    cam: npt.NDArray[np.float32]
+    stride: int
+    shape: tuple[int, int]
+    labels: npt.NDArray[np.int8]
+    probabilities: npt.NDArray[np.float32]
+    rgb: RgbArray | None
+
+    def mask(self, rules: PseudoMaskRules) -> tuple[npt.NDArray[np.uint8], float]:
+        """Return the mask (H, W) and its doubt in 0..1."""
+        return make_pseudo_mask(
+            self.cam,
+            self.shape,
+            self.labels,
+            self.probabilities,
+            self.rgb,
+            rules=rules,
+            stride=self.stride,
+        )
+
+
+class ImageMaps:
+    """The maps of an image's tiles, blended where tiles overlap.
+
+    Parameters
+    ----------
+    image
+        The image.
+    tiles
+        Its tiles; all must have maps.
+    maps
+        Of the run.
+    reader
+        Knows the image.
+
+    Attributes
+    ----------
+    boxes
+        Of the tiles on the working grid.
+    """
+
+    def __init__(
+        self,
+        image: ImageRecord,
+        tiles: TileTable,
+        maps: StoredMaps,
+        reader: TileReader,
+    ) -> None:
+        self._image, self._tiles, self._maps = image, tiles, maps
+        self._reader = reader
+        self.boxes = working_boxes(tiles, [image])
+        self._canvas = self._blend() if _overlap(self.boxes) else None
+
+    def evidence(self, row: int, *, with_pixels: bool) -> Evidence:
+        """Return what is known of the tile in ``row`` of the table.
+
+        Raises
+        ------
+        SlideError
+            If its pixels are wanted and cannot be read.
+        """
+        tile_id, box = int(self._tiles.ids[row]), self.boxes[row]
+        canvas = self._canvas
+        rgb = None
+        if with_pixels:
+            rgb = self._reader.read_pixels(self._image.id, self._tiles.box(row))
+        return Evidence(
+            self._maps.cam(tile_id) if canvas is None else canvas.read(box),
+            self._maps.stride,
+            (box.height, box.width),
+            self._tiles.labels[row],
+            self._maps.probabilities(tile_id),
+            rgb,
+        )
+
+    def _blend(self) -> CamCanvas:
+        height, width = self._image.working_shape
+        bottom = max(height, *(box.bottom for box in self.boxes))
+        right = max(width, *(box.right for box in self.boxes))
+        classes = self._tiles.labels.shape[1]
+        canvas = CamCanvas(Box(0, 0, bottom, right), classes, self._maps.stride)
+        for row, box in enumerate(self.boxes):
+            cam = self._maps.cam(int(self._tiles.ids[row]))
+            canvas.add(cam, box, self._tiles.labels[row])
+        return canvas
+
+
+def _overlap(boxes: list[Box]) -> bool:
+    # Tiles of a grid overlap if any does with its next neighbour in reading order.
+    ordered = sorted(boxes)
+    sideways = any(a.intersect(b).area for a, b in pairwise(ordered))
+    upright = sorted(boxes, key=lambda box: (box.x, box.y))
+    return sideways or any(a.intersect(b).area for a, b in pairwise(upright))
