@@ -24,11 +24,15 @@ SCORED_SPLITS = ("val", "test")
 
 @dataclass(frozen=True, slots=True)
 class LabelledImage:
-    """An image of the folder; ``labels`` has 0 or 1 for each class or tag."""
+    """An image of the folder; ``labels`` has 0 or 1 for each class or tag.
+
+    Images of one ``group`` belong together, for instance to a case; empty: alone.
+    """
 
     name: str
     split: str
     labels: tuple[int, ...]
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,7 @@ class BenchmarkFolder:
                 row["filename"],
                 _split(row),
                 tuple(_number(row, column) for column in columns),
+                row.get("group", ""),
             )
             for row in rows
         )

@@ -1,16 +1,16 @@
 """Methods trained and scored one after the other, under the same conditions."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from segmix_core.benchmark.folder import BenchmarkFolder, LabelledImage
 from segmix_core.benchmark.protocols import MapsOf, Protocol, classes_of
+from segmix_core.benchmark.results import MethodResult
 from segmix_core.benchmark.samples import batch_edge
 from segmix_core.benchmark.scores import Scorer, Scores
 from segmix_core.benchmark.segmenter import FindForeground, learn_masks
@@ -20,47 +20,6 @@ from segmix_core.config import RunConfig
 from segmix_core.stages.train import Preparation, fit_classifier
 from segmix_core.stages.weights import prepare_device
 from segmix_core.training.task import Listener
-
-Scored = Literal["trivial", "maps", "segmenter"]
-
-
-@dataclass(frozen=True, slots=True)
-class MethodResult:
-    """One training and its scores.
-
-    Attributes
-    ----------
-    method
-        Name of the row: a method and the settings that it has of its own.
-    scored
-        Whose answer: the maps of the classifier, or a segmenter that learned from them.
-    threshold
-        Of the maps, chosen on val; None where the protocol has none.
-    reads_train_masks
-        The method is the ceiling, not weak supervision.
-    settings
-        What the row has of its own, value by dotted name.
-    """
-
-    method: str
-    seed: int | None
-    scores: Scores
-    threshold: float | None = None
-    scored: Scored = "maps"
-    reads_train_masks: bool = False
-    settings: Mapping[str, Any] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the result as JSON values."""
-        return {
-            "method": self.method,
-            "settings": dict(self.settings),
-            "scored": self.scored,
-            "reads_train_masks": self.reads_train_masks,
-            "seed": self.seed,
-            "threshold": self.threshold,
-            **self.scores.to_json(),
-        }
 
 
 def score_trivial(folder: BenchmarkFolder) -> Iterator[MethodResult]:

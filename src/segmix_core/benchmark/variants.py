@@ -9,7 +9,8 @@ from segmix_core.benchmark.methods import METHODS, BenchmarkMethod, check_method
 from segmix_core.config import RunConfig
 from segmix_core.errors import ConfigError
 
-_OF_THE_BENCHMARK = ("train.method", "train.seed", "segmenter.seed")
+OF_THE_BENCHMARK = ("train.method", "train.seed", "segmenter.seed")
+"""Settings that rows and ``--seeds`` decide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Variant:
         ConfigError
             If a setting is unknown, out of range, or not the row's to change.
         """
-        fixed = {*_OF_THE_BENCHMARK, *self.recipe.changes}
+        fixed = {*OF_THE_BENCHMARK, *self.recipe.changes}
         for name in self.changes:
             if name in fixed:
                 raise ConfigError(

@@ -1,30 +1,24 @@
 """The command that compares methods on a folder with masks."""
 
-import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
-import numpy.typing as npt
 import typer
-from rich.progress import BarColumn, Progress, TextColumn
 
-from segmix_core import events
+from segmix_core.cli.benchmark_bars import Bars
+from segmix_core.cli.benchmark_tables import show_report
 from segmix_core.cli.options import AnyJson, takes
 from segmix_core.cli.settings import build_config, flag
 from segmix_core.cli.voice import Voice
-from segmix_core.cli.watch import time_left
 from segmix_core.errors import ConfigError
-from segmix_core.files import write_json
 from segmix_core.runs.child import EXIT_CANCELLED, EXIT_COMPLETED
 
 if TYPE_CHECKING:
-    from segmix_core.benchmark.run import MethodResult
-    from segmix_core.config import RunConfig
-
-_METRICS = ("mean_iou", "foreground_iou", "background_iou", "dice", "image_mean_iou")
+    from segmix_core.benchmark.report import Report
+    from segmix_core.benchmark.results import MethodResult
+    from segmix_core.benchmark.training import Training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +57,18 @@ class BenchmarkOptions(AnyJson):
     epochs: Annotated[int | None, flag("train.epochs")] = None
     device: Annotated[str | None, flag("machine.device")] = None
     threads: Annotated[int | None, flag("machine.threads")] = None
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Trainings at a time, each a process.")
+    ] = 1
     json: Annotated[
         Path | None, typer.Option("--json", help="Write all results to this file.")
     ] = None
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Keep the rows in the file; add what is missing."
+        ),
+    ] = False
 
 
 @takes(BenchmarkOptions)
@@ -76,9 +79,32 @@ def benchmark(options: BenchmarkOptions, voice: Voice) -> int:
     never read. Train masks are read by the method "full" alone, which shows how far
     full supervision gets.
     """
+    from segmix_core.benchmark.training import run_trainings
+
+    report, trainings = _prepare(options)
+    code = EXIT_COMPLETED
+    with Bars(voice) as bars:
+        results = run_trainings(
+            trainings, options.jobs, lambda training: bars.begin(training.title)
+        )
+        try:
+            with closing(results):
+                for result in results:
+                    _take(report, result, options.json, voice)
+        except KeyboardInterrupt:
+            code = EXIT_CANCELLED
+    show_report(report, voice)
+    return code
+
+
+def _prepare(options: BenchmarkOptions) -> "tuple[Report, list[Training]]":
+    """Return the table so far, with what learns nothing, and what it lacks."""
     from segmix_core.benchmark.folder import BenchmarkFolder
     from segmix_core.benchmark.protocols import make_protocol
-    from segmix_core.benchmark.run import run_method, score_trivial
+    from segmix_core.benchmark.report import Conditions, Report, read_report
+    from segmix_core.benchmark.run import score_trivial
+    from segmix_core.benchmark.training import plan_trainings, share_threads
+    from segmix_core.benchmark.trivial import TRIVIAL_PREDICTORS
     from segmix_core.benchmark.variants import check_variants
     from segmix_core.cli.variants import parse_variants
 
@@ -94,168 +120,49 @@ def benchmark(options: BenchmarkOptions, voice: Voice) -> int:
     variants = parse_variants(options.methods)
     check_variants(variants, config)
     folder = BenchmarkFolder(options.folder, options.score)
-    protocol = make_protocol(options.protocol, folder)
-    report = _Report(options, config)
-    report.results += score_trivial(folder)
-    with _Bar(voice) as bar:
-        for seed in range(options.seeds):
-            for variant in variants:
-                bar.begin(f"{variant.name}, seed {seed}")
-                seeds = {"train.seed": seed, "segmenter.seed": seed}
-                rows = run_method(
-                    protocol,
-                    variant,
-                    config.replace(seeds),
-                    bar,
-                    segmenter=options.segmenter,
-                )
-                missing = 1 + options.segmenter
-                for row in rows:
-                    report.add(row)
-                    missing -= 1
-                if missing:
-                    report.show(voice)
-                    return EXIT_CANCELLED
-    report.show(voice)
-    return EXIT_COMPLETED
+    conditions = Conditions.of(
+        options.protocol,
+        make_protocol(options.protocol, folder),
+        share_threads(config, options.jobs),
+    )
+    file = _checked_file(options)
+    report = Report(conditions)
+    if file and file.exists():
+        report = read_report(file, conditions)
+    report.expect([*TRIVIAL_PREDICTORS, *(variant.name for variant in variants)])
+    for result in score_trivial(folder):
+        report.add(result)
+    if file:
+        report.write(file)
+    return report, plan_trainings(
+        report, folder, variants, seeds=options.seeds, segmenter=options.segmenter
+    )
 
 
-class _Report:
-    """All results so far, on disk after each of them."""
-
-    def __init__(self, options: BenchmarkOptions, config: "RunConfig") -> None:
-        self._options = options
-        self._config = config
-        self._started = time.time()
-        self.results: list[MethodResult] = []
-
-    def add(self, result: "MethodResult") -> None:
-        """Take in a result, and write everything to the file of ``--json``."""
-        self.results.append(result)
-        if self._options.json is None:
-            return
-        content = {
-            "folder": self._options.folder.name,
-            "protocol": self._options.protocol,
-            "split": self._options.score,
-            "config": self._config.model_dump(mode="json"),
-            "seconds": time.time() - self._started,
-            "results": [entry.to_json() for entry in self.results],
-            "summary": self._summary(),
-        }
-        try:
-            write_json(self._options.json, content)
-        except OSError as error:
-            raise ConfigError(
-                f"to be able to write {self._options.json}",
-                f"'{error.strerror}'",
-                "Give --json a file in a folder that exists and can be written.",
-            ) from error
-
-    def show(self, voice: Voice) -> None:
-        """Print a row a method."""
-        rows = [
-            [
-                _title(entry),
-                entry["scored"],
-                entry["seeds"],
-                *(
-                    _mean_and_sd(entry[metric])
-                    for metric in (*_METRICS, "class_mean_iou")
-                ),
-            ]
-            for entry in self._summary()
-        ]
-        heads = [name.replace("_", " ") for name in (*_METRICS, "class_mean_iou")]
-        voice.table(
-            f"{self._options.folder.name}, {self._options.protocol}, "
-            f"{self._options.score} images",
-            ["method", "scored", "seeds", *heads],
-            rows,
+def _checked_file(options: BenchmarkOptions) -> Path | None:
+    """Return the file of ``--json``, where there may be one only with ``--resume``."""
+    file = options.json
+    if options.resume and file is None:
+        raise ConfigError(
+            "--json FILE with --resume", "none", "Name the file to go on with."
         )
-
-    def _summary(self) -> list[dict[str, Any]]:
-        """Return for each row of the table the values of all its seeds."""
-        grouped: dict[tuple[str, str], list[dict[str, Any]]] = {}
-        for entry in self.results:
-            row = entry.method, entry.scored
-            grouped.setdefault(row, []).append(entry.to_json())
-        return [
-            {
-                "method": method,
-                "scored": scored,
-                "reads_train_masks": entries[0]["reads_train_masks"],
-                "seeds": len(entries),
-                **{
-                    metric: [entry[metric] for entry in entries]
-                    for metric in (*_METRICS, "class_mean_iou")
-                },
-            }
-            for (method, scored), entries in grouped.items()
-        ]
-
-
-def _title(entry: dict[str, Any]) -> str:
-    mark = " (reads train masks)" if entry["reads_train_masks"] else ""
-    return f"{entry['method']}{mark}"
-
-
-def _mean_and_sd(values: list[float | None]) -> str:
-    known = [value for value in values if value is not None]
-    if not known:
-        return "none"
-    mean = f"{np.mean(known):.3f}"
-    return mean if len(known) == 1 else f"{mean} ± {np.std(known, ddof=1):.3f}"
-
-
-class _Bar:
-    """Listens to a training and shows its progress."""
-
-    def __init__(self, voice: Voice) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.completed}/{task.total}"),
-            TextColumn("{task.fields[left]}"),
-            console=voice.console,
+    if file and file.exists() and not options.resume:
+        raise ConfigError(
+            "a new file for --json",
+            f"{file}, which exists",
+            "Go on with it by --resume, delete it, or name another.",
         )
-        self._voice = voice
+    return file
 
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._progress.stop()
-
-    def begin(self, title: str) -> None:
-        """Start the bar of a training."""
-        self._task = self._progress.add_task(title, total=None, left="")
-
-    def emit(self, event: events.Event) -> None:
-        """Show what matters of an event."""
-        match event:
-            case events.StageStarted():
-                self._progress.update(self._task, total=event.total_steps, completed=0)
-            case events.Progress():
-                self._progress.update(
-                    self._task,
-                    completed=event.step,
-                    left=time_left(event.seconds_left),
-                )
-            case events.Warned():
-                self._voice.warn(event.message)
-
-    def should_stop(self) -> bool:
-        """Never: Ctrl-C ends the program, and what is done has been written."""
-        return False
-
-    def save_preview(
-        self, step: int, content: str, **arrays: npt.NDArray[np.generic]
-    ) -> None:
-        """Show nothing."""
+def _take(
+    report: "Report", result: "MethodResult", file: Path | None, voice: Voice
+) -> None:
+    if not report.add(result):
+        voice.warn(
+            f"{result.method}, seed {result.seed}, was trained again for its "
+            f"segmenter, and its {result.scored} came out otherwise than in {file}: "
+            "the machine, the version or the images may have changed."
+        )
+    if file:
+        report.write(file)

@@ -89,6 +89,7 @@ def test_val_is_scored_without_reading_test(dark_discs, tmp_path, segmix):
     content = json.loads(file.read_text(encoding="utf-8"))
     assert content["split"] == "val"
     assert all(len(row["counts"]["tp"]) == 2 for row in content["results"])
+    file.unlink()
     result = segmix(*arguments)
     assert result.exit_code == 2
     assert "test0.png" in result.stderr
@@ -112,6 +113,90 @@ def test_ablations_are_rows(dark_discs, tmp_path, segmix):
     }
     assert ablation["counts"] == segmix_row["counts"]
     assert "pixel_weight=0" in result.stdout
+
+
+def test_a_table_is_made_in_pieces(dark_discs, tmp_path, segmix):
+    file = tmp_path / "results.json"
+    base = (
+        *("benchmark", dark_discs, "--protocol", "p1", "--json", file, *SMALL),
+        *("--set", "segmenter.epochs=1", "--resume"),
+    )
+
+    def rows_after(*more):
+        result = segmix(*base, *more)
+        assert result.exit_code == 0, result.output
+        content = json.loads(file.read_text(encoding="utf-8"))
+        return result, {
+            (row["method"], row["scored"], row["seed"]): row
+            for row in content["results"]
+        }
+
+    _, first = rows_after("--methods", "cam")
+    _, second = rows_after("--methods", "seam,cam", "--seeds", 2)
+    new = [key for key in second if key not in first]
+    # Methods stand in the order in which they came.
+    assert new == [("seam", "maps", 0), ("cam", "maps", 1), ("seam", "maps", 1)]
+    assert first.items() <= second.items()
+    result, third = rows_after("--methods", "cam", "--segmenter")
+    assert third.keys() - second.keys() == {("cam", "segmenter", 0)}
+    assert "trained again" not in result.stderr
+    assert "cam, seed 1" not in result.output
+    result, fourth = rows_after("--methods", "cam", "--segmenter")
+    assert fourth == third
+    assert "cam, seed 0" not in result.output
+
+
+def test_a_retrained_method_with_other_maps_is_noticed(dark_discs, tmp_path, segmix):
+    file = tmp_path / "results.json"
+    base = (
+        *("benchmark", dark_discs, "--protocol", "p1", "--methods", "cam", *SMALL),
+        *("--set", "segmenter.epochs=1", "--json", file),
+    )
+    assert segmix(*base).exit_code == 0
+    content = json.loads(file.read_text(encoding="utf-8"))
+    content["results"][-1]["counts"]["tp"][0] += 1
+    file.write_text(json.dumps(content), encoding="utf-8")
+    result = segmix(*base, "--segmenter", "--resume")
+    assert result.exit_code == 0
+    assert "cam, seed 0, was trained again for its segmenter" in result.stderr
+    again = json.loads(file.read_text(encoding="utf-8"))["results"]
+    assert again[:-1] == content["results"]
+
+
+def test_results_are_never_replaced(dark_discs, tmp_path, segmix):
+    file = tmp_path / "results.json"
+    base = ("benchmark", dark_discs, "--protocol", "p1", "--methods", "cam", *SMALL)
+    assert segmix(*base, "--json", file).exit_code == 0
+    before = file.read_bytes()
+    for more, message in (
+        ((), "Go on with it by --resume"),
+        (("--resume", "--set", "train.width=16"), "the train.width of results.json"),
+        (("--resume", "--score", "val"), "the split of results.json"),
+    ):
+        result = segmix(*base, "--json", file, *more)
+        assert result.exit_code == 2
+        assert message in result.stderr
+    assert file.read_bytes() == before
+    result = segmix(*base, "--resume")
+    assert result.exit_code == 2
+    assert "Name the file to go on with" in result.stderr
+
+
+def test_ctrl_c_shows_what_is_done(dark_discs, tmp_path, segmix, monkeypatch):
+    def interrupt(trainings, processes, listen):
+        yield next(trainings[0].run(listen(trainings[0])))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("segmix_core.benchmark.training.run_trainings", interrupt)
+    file = tmp_path / "results.json"
+    result = segmix(
+        *("benchmark", dark_discs, "--protocol", "p1", "--methods", "cam,seam"),
+        *("--json", file, *SMALL),
+    )
+    assert result.exit_code == 3
+    assert "centred disc" in result.stdout
+    rows = json.loads(file.read_text(encoding="utf-8"))["results"]
+    assert [row["method"] for row in rows if row["seed"] == 0] == ["cam"]
 
 
 def test_segmenters_have_rows_of_their_own(dark_discs, tmp_path, segmix):
