@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import pickle
 import signal
-import sys
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -37,8 +36,8 @@ def run_side_by_side(
 ) -> Generator["MethodResult", None, None]:
     """Run trainings, up to ``processes`` at a time, and yield results as they come.
 
-    Closing the generator ends the processes. They also end when this process does,
-    however it ends.
+    To be called in the main thread. Closing the generator ends the processes. They
+    also end when this process does, however it ends.
 
     Parameters
     ----------
@@ -147,22 +146,20 @@ class _Sender:
 
 @contextmanager
 def _unheard_ctrl_c() -> Iterator[None]:
-    """Let processes that are started inside never hear of Ctrl-C.
+    """Let a process that is started inside never hear of Ctrl-C.
 
-    A terminal sends it to all processes; the parent ends its children in order.
+    A terminal sends it to all processes; the parent ends its children in order. What
+    a process ignores, those that it starts ignore.
     """
-    if sys.platform == "win32":
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, before)
 
 
 def _run(content: bytes, outbox: Connection) -> None:
-    # Where a mask is not inherited, Ctrl-C is heard until here.
+    # For Windows, where that is not inherited.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
