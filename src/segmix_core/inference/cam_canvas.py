@@ -1,5 +1,7 @@
 """CAMs of overlapping tiles, averaged on one grid."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -90,3 +92,20 @@ class CamCanvas:
             int(np.ceil(size / self._stride)) for size in (box.height, box.width)
         )
         return Box(first.y, first.x, height, width)
+
+
+def any_overlap(boxes: Sequence[Box]) -> bool:
+    """Return whether any two boxes share a pixel, wherever they lie."""
+    ordered = sorted(boxes)
+    edges = np.array([(b.y, b.x, b.bottom, b.right) for b in ordered]).reshape(-1, 4)
+    tops, lefts, bottoms, rights = edges.T
+    # Of the boxes further down only those that begin above the end of one can touch it.
+    ends = np.searchsorted(tops, bottoms)
+    for row, end in enumerate(ends):
+        later = slice(row + 1, end)
+        height = np.minimum(bottoms[later], bottoms[row]) - tops[later]
+        width = np.minimum(rights[later], rights[row])
+        width -= np.maximum(lefts[later], lefts[row])
+        if ((height > 0) & (width > 0)).any():
+            return True
+    return False

@@ -1,7 +1,6 @@
 """The maps of a "cams" run, as evidence for the masks of a project's tiles."""
 
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy.typing as npt
 from segmix_core.data.tile_reader import TileReader
 from segmix_core.errors import JobError
 from segmix_core.geometry import Box
-from segmix_core.inference.cam_canvas import CamCanvas
+from segmix_core.inference.cam_canvas import CamCanvas, any_overlap
 from segmix_core.inference.pseudo_masks import make_pseudo_mask
 from segmix_core.inference.pseudo_rules import PseudoMaskRules
 from segmix_core.project.records import ImageRecord, TileTable
@@ -123,6 +122,10 @@ class Evidence:
 class ImageMaps:
     """The maps of an image's tiles, blended where tiles overlap.
 
+    Tiles may lie on a grid or anywhere. Where two overlap both see the mean of their
+    maps, but each makes its mask by its own labels and normalisation, so they may still
+    differ there; whoever writes the masks in the order of the table lets the last win.
+
     Parameters
     ----------
     image
@@ -150,7 +153,7 @@ class ImageMaps:
         self._image, self._tiles, self._maps = image, tiles, maps
         self._reader = reader
         self.boxes = working_boxes(tiles, [image])
-        self._canvas = self._blend() if _overlap(self.boxes) else None
+        self._canvas = self._blend() if any_overlap(self.boxes) else None
 
     def evidence(self, row: int, *, with_pixels: bool) -> Evidence:
         """Return what is known of the tile in ``row`` of the table.
@@ -184,11 +187,3 @@ class ImageMaps:
             cam = self._maps.cam(int(self._tiles.ids[row]))
             canvas.add(cam, box, self._tiles.labels[row])
         return canvas
-
-
-def _overlap(boxes: list[Box]) -> bool:
-    # Tiles of a grid overlap if any does with its next neighbour in reading order.
-    ordered = sorted(boxes)
-    sideways = any(a.intersect(b).area for a, b in pairwise(ordered))
-    upright = sorted(boxes, key=lambda box: (box.x, box.y))
-    return sideways or any(a.intersect(b).area for a, b in pairwise(upright))

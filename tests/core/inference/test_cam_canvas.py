@@ -1,8 +1,12 @@
+from itertools import combinations
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from segmix_core.geometry import Box
-from segmix_core.inference.cam_canvas import CamCanvas
+from segmix_core.inference.cam_canvas import CamCanvas, any_overlap
 
 STRIDE = 8
 
@@ -81,3 +85,22 @@ def test_reading_outside_is_refused():
 def test_stride_must_be_positive():
     with pytest.raises(ValueError, match="stride > 0"):
         CamCanvas(Box(0, 0, 4, 4), 1, 0)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    places=st.lists(
+        st.tuples(*[st.integers(-5, 25)] * 2, *[st.integers(0, 9)] * 2), max_size=6
+    )
+)
+def test_overlap_is_that_of_all_pairs(places):
+    boxes = [Box(*place) for place in places]
+    pairs = combinations(boxes, 2)
+    assert any_overlap(boxes) == any(a.intersect(b).area > 0 for a, b in pairs)
+
+
+def test_free_windows_overlap_without_being_neighbours_in_any_order():
+    window, far = Box(0, 10, 100, 50), Box(90, 50, 20, 20)
+    between = [Box(5, 200, 9, 9), Box(300, 20, 9, 9)]
+    assert any_overlap([window, *between, far])
+    assert not any_overlap([window, *between])

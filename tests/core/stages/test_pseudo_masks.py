@@ -1,10 +1,11 @@
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
 from segmix_core.config import RunConfig
+from segmix_core.data.tile_reader import TileReader
 from segmix_core.errors import JobError, ProjectError, SlideError
 from segmix_core.runs.inputs import find_inputs
 from segmix_core.runs.results import (
@@ -15,6 +16,7 @@ from segmix_core.runs.results import (
     save_tiles,
 )
 from segmix_core.stages.mask_rules import rules_of
+from segmix_core.stages.stored_maps import ImageMaps, StoredMaps
 
 
 @pytest.fixture
@@ -81,6 +83,45 @@ def test_overlapping_tiles_agree(slide, painted):
             covered[y : y + height, x : x + width] = True
     assert (mask[~covered] == 255).all()
     assert (mask[: 192 // 8 - 4][covered[: 192 // 8 - 4]] == 0).all()
+
+
+def test_free_windows_share_the_mean_of_their_maps(slide, painted):
+    # The first and the last overlap; in reading order, and from left to right, others
+    # lie between them.
+    boxes = [(0, 20), (0, 300), (200, 60), (100, 100)]
+    with slide.store() as store:
+        (image,), tiles = store.images(), store.tiles().take(np.arange(4))
+    tiles = replace(
+        tiles,
+        boxes=np.array([(y, x, 128, 128) for y, x in boxes]),
+        labels=np.full((4, 2), -1, np.int8),
+    )
+    maps = StoredMaps(painted)
+    with TileReader([image]) as reader:
+        free = ImageMaps(image, tiles, maps, reader)
+        first, last = (free.evidence(row, with_pixels=False) for row in (0, 3))
+    # Windows of 64 working pixels at (0, 10) and (50, 50), on cells of 8.
+    np.testing.assert_array_equal(first.cam[:, 6:, 5:], last.cam[:, :2, :3])
+    own = [maps.cam(int(tiles.ids[row])) for row in (0, 3)]
+    np.testing.assert_allclose(
+        first.cam[:, 6:, 5:], (own[0][:, 6:, 5:] + own[1][:, :2, :3]) / 2
+    )
+    np.testing.assert_array_equal(first.cam[:, :6], own[0][:, :6])
+
+
+def test_of_overlapping_tiles_with_other_labels_the_last_one_wins(slide, painted):
+    with slide.store() as store:
+        tiles = store.tiles()
+        labels = np.tile(np.array([[1, 0]], np.int8), (len(tiles), 1))
+        labels[-1] = 0, 1
+        store.set_labels(tiles.ids, labels)
+        last = tiles.box(len(tiles) - 1).scaled(0.5)
+    changes = {"pseudo_masks.background": "none"}
+    run = slide.run("pseudo-masks", inputs={"cams": painted}, changes=changes)
+    mask = open_mask(run.path, 1)[:]
+    assert (mask[last.slices] == 2).all()
+    mask[last.slices] = 1
+    assert (mask == 1).all()
 
 
 def test_a_weak_class_keeps_its_levels_and_its_order(slide, painted):
