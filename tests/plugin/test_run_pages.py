@@ -122,6 +122,22 @@ def test_start_launches_with_the_settings_of_the_form(show, jobs, qtbot):
     assert find_layer(jobs.viewer, "shuffled") is not None
 
 
+def test_the_licence_of_a_backbone_stands_below_it(show, jobs):
+    page = show(TrainPage)
+    box = page.box
+    assert box.licence.isHidden()
+    box.form.set_values({"train.backbone": "hf-hub:paige-ai/Virchow2"})
+    assert not box.licence.isHidden()
+    assert "Virchow2: CC BY-NC-ND 4.0" in box.licence.text()
+    field = box.form.widget("train.backbone").native
+    rows = field.parentWidget().layout()
+    below = rows.getWidgetPosition(field)[0] + 1
+    assert rows.getWidgetPosition(box.licence)[0] == below
+    for name in ("", "small"):
+        box.form.set_values({"train.backbone": name})
+        assert box.licence.isHidden()
+
+
 def test_labels_that_cannot_train_are_refused_before_launch(show, jobs, messages):
     page = show(TrainPage)
     page.box.start()

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from segmix_core.cli.licence import tell_licence
 from segmix_core.cli.options import (
     CamOptions,
     ExportOptions,
@@ -93,6 +94,8 @@ def run_stage(order: Order, voice: Voice) -> int:
             "Leave one of them out.",
         )
     folder = _resumed(order) if options.resume else _created(order)
+    if not options.resume:
+        tell_licence(folder.request(), voice)
     if prepare:
         return _prepare(folder, voice)
     pid = launch(folder)

@@ -29,6 +29,10 @@ class Voice:
         """Print a line for a person, never broken by us."""
         self.console.print(text, style=style, markup=False, soft_wrap=True)
 
+    def note(self, text: str) -> None:
+        """Print a line that is no result, on stderr."""
+        self._problems.print(text, style="dim", markup=False, soft_wrap=True)
+
     def warn(self, text: str) -> None:
         """Print a warning."""
         self._problems.print(

@@ -9,9 +9,10 @@ from torch.nn import functional as F
 
 from segmix_core.encoders import SCRATCH
 from segmix_core.models.checkpoint import Checkpoint
-from segmix_core.models.initial_weights import find_weights
+from segmix_core.models.initial_weights import InitialWeights, find_weights
 from segmix_core.models.make_backbone import make_backbone
 from segmix_core.models.pcm import PixelCorrelation
+from segmix_core.models.timm_backbone import published_licence
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ class CamClassifier(nn.Module):
             backbone, width=width, stride=stride, weights=found
         )
         self.backbone.requires_grad_(not freeze)
-        self.origin = found.origin
+        self.origin = _origin(found, backbone)
         self.head = nn.Conv2d(self.backbone.high_channels, num_classes, 1, bias=False)
         nn.init.xavier_uniform_(self.head.weight)
         self.pcm = PixelCorrelation(
@@ -196,6 +197,11 @@ class CamClassifier(nn.Module):
                 f"Expected images of at least {self.stride} pixels, "
                 f"got {tuple(images.shape[-2:])}"
             )
+
+
+def _origin(weights: InitialWeights, backbone: str) -> dict[str, str]:
+    licence = published_licence(backbone) if weights.source != SCRATCH else None
+    return weights.origin | ({"licence": str(licence)} if licence else {})
 
 
 def load_classifier(checkpoint: Checkpoint) -> CamClassifier:

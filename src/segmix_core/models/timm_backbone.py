@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from segmix_core.encoders import IMAGENET_MEAN, IMAGENET_STD
 from segmix_core.errors import ConfigError
+from segmix_core.licences import UNKNOWN, Licence, find_licence
 from segmix_core.models.backbone import Taps
 from segmix_core.models.initial_weights import InitialWeights, fit_weights
 
@@ -110,6 +111,21 @@ def classifier_names(network: nn.Module) -> tuple[str, ...]:
     published: Any = network.pretrained_cfg
     names = published.get("classifier") or ()
     return (names,) if isinstance(names, str) else tuple(names)
+
+
+def published_licence(name: str) -> Licence | None:
+    """Return the licence of published weights, by timm's records where we know none.
+
+    None for a backbone without any.
+    """
+    known = find_licence(name)
+    if known is not UNKNOWN:
+        return known
+    import timm
+
+    published = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
+    text = published.license if published else None
+    return UNKNOWN if text in (None, "unknown") else Licence(text)
 
 
 @contextmanager

@@ -30,6 +30,36 @@ def test_a_stage_runs_to_its_end(project, work, segmix):
     assert request.revision > 0
 
 
+@pytest.mark.parametrize(
+    ("backbone", "licence"),
+    [
+        ("hf-hub:MahmoodLab/UNI", "MahmoodLab/UNI: CC BY-NC-ND 4.0 (non-commercial"),
+        ("resnet18", "resnet18: Apache 2.0."),
+        ("regnety_004", "regnety_004: bsd-3-clause."),
+    ],
+)
+@pytest.mark.parametrize("weights", ["download", "/some/where.safetensors"])
+def test_a_licence_is_told_before_its_weights_are_used(
+    project, work, segmix, backbone, licence, weights
+):
+    work("count")
+    settings = [f"train.backbone={backbone}", f"train.weights={weights}"]
+    result = segmix("train", project, *(w for s in settings for w in ("--set", s)))
+    assert result.exit_code == 0
+    assert licence in result.stderr
+    assert "Licence" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    "settings", [["train.backbone=resnet18"], ["train.weights=/some/where.safetensors"]]
+)
+def test_without_published_weights_no_licence_is_told(project, work, segmix, settings):
+    work("count")
+    result = segmix("train", project, *(w for s in settings for w in ("--set", s)))
+    assert result.exit_code == 0
+    assert "Licence" not in result.stderr
+
+
 def test_json_has_stdout_to_itself(project, work, answer):
     work("count")
     code, said = answer("train", project)
