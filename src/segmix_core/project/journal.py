@@ -133,6 +133,22 @@ def mask_keys(database: sqlite3.Connection) -> list[npt.NDArray[np.int64]]:
     return [_unpack(keys) for (keys,) in rows]
 
 
+def class_steps(
+    database: sqlite3.Connection,
+) -> Iterator[tuple[int, Values, Values]]:
+    """Yield index, old and new content of each change of a class, in order."""
+    entries = database.execute(
+        "SELECT action, target FROM journal WHERE kind = 'class' ORDER BY id"
+    ).fetchall()
+    for action, target in entries:
+        for part in parts_of(database, target):
+            old, new = part.before, part.after
+            yield (
+                int(part.keys[0]),
+                *((new, old) if action == "undo" else (old, new)),
+            )
+
+
 def history(database: sqlite3.Connection, limit: int) -> tuple[Change, ...]:
     """Return the last ``limit`` entries, newest first."""
     rows = database.execute(

@@ -96,6 +96,26 @@ class ProjectReader:
         """Return the classes by index 1..C."""
         return tables.read_classes(self._database)
 
+    def class_names_so_far(self) -> tuple[frozenset[str], ...]:
+        """Return the names that each class, 1..C, has had since it was added.
+
+        By these, what was made for a class is told from what was made for another one
+        that had its index before: renaming keeps a class, undoing its addition does
+        not.
+        """
+        names: dict[int, set[str]] = {}
+        with self._database.reading() as connection:
+            for index, old, new in journal.class_steps(connection):
+                if not len(old) or not len(new):
+                    names[index] = set()
+                names.setdefault(index, set()).update(
+                    str(content[0]) for content in (old, new) if len(content)
+                )
+        return tuple(
+            frozenset({entry.name, *names.get(entry.index, ())})
+            for entry in self.classes()
+        )
+
     def sources(self) -> tuple[Source, ...]:
         """Return the sources in the order they were added."""
         return tables.read_sources(self._database, self.path)

@@ -7,7 +7,7 @@
   in ``tiles.npz``, gives the maps back, on one scale for all classes and tiles. Runs
   of older versions have one scale a tile, (N,): that of its strongest class.
 - ``tiles.npz``: columns about the N tiles, ``tile_ids`` among them. A tile that could
-  not be read has the id -1.
+  not be read has the id -1. ``class_names`` (C,) says what the classes were called.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,6 @@
 """Class activation maps of all tiles, labelled or not."""
 
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,7 +32,7 @@ def compute_cams(job: Job) -> dict[str, Any]:
         samples, edge = samples_of(tiles, images, reader)
         plan = BatchPlan(tile_px=edge, batch_size=settings.batch_size, in_order=True)
         batches = TileBatches(samples, plan, job.writer.emit)
-        maps = _Maps(job.run, tiles.ids, model, edge)
+        maps = _Maps(job, tiles.ids, model, edge)
         steps = batches.steps_per_epoch
         job.writer.emit(
             StageStarted(stage="cams", total_steps=steps, device=str(device))
@@ -66,19 +65,19 @@ class _Maps:
 
     def __init__(
         self,
-        run: Path,
+        job: Job,
         tile_ids: npt.NDArray[np.int64],
         model: CamClassifier,
         edge: int,
     ) -> None:
-        self._run, self._wanted, self._stride = run, tile_ids, model.stride
+        self._run, self._wanted, self._stride = job.run, tile_ids, model.stride
         self._row = 0
         count, classes, cells = (
             len(tile_ids),
             model.num_classes,
             -(-edge // self._stride),
         )
-        self._cams = create_cams(run, count, classes, (cells, cells))
+        self._cams = create_cams(self._run, count, classes, (cells, cells))
         self._waiting: list[npt.NDArray[np.uint8]] = []
         self._written = 0
         self._columns: dict[str, npt.NDArray[Any]] = {
@@ -87,6 +86,7 @@ class _Maps:
             "scales": np.zeros((count, classes), np.float32),
             "valid": np.zeros((count, 2), np.int64),
             "stride": np.asarray(self._stride),
+            "class_names": np.array(job.class_names),
         }
 
     def add(self, batch: Batch, result: CamResult) -> None:

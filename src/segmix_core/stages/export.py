@@ -15,6 +15,7 @@ from segmix_core.geometry import Box
 from segmix_core.project.records import UNTOUCHED, ImageRecord
 from segmix_core.project.store import ProjectStore
 from segmix_core.runs.results import mask_ids, read_mask
+from segmix_core.stages.classes import check_mask_classes
 from segmix_core.stages.job import Job, Stopped
 
 SUFFIXES: dict[Layout, str] = {"ome": ".ome.tif", "generic": ".tif"}
@@ -29,11 +30,13 @@ def export_masks(job: Job) -> dict[str, Any]:
     Raises
     ------
     JobError
-        If the run has no mask of any of the images.
+        If the run has no mask of any of the images, or is of other classes.
     """
     base = job.input_run("predict", "pseudo-masks")
     layout: Layout = job.request.options.get("format", "ome")
     known = mask_ids(base)
+    if known:
+        check_mask_classes(job.store, base)
     images = [image for image in job.images() if image.id in known]
     if not images:
         raise JobError(

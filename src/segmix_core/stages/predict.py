@@ -49,7 +49,8 @@ def predict_slides(job: Job) -> dict[str, Any]:
                 image, tiles.take(rows), reader, path, layout
             )
     prediction.finish()
-    save_tiles(job.run, {"tile_ids": tiles.ids, "doubt": doubts})
+    names = np.array(job.class_names)
+    save_tiles(job.run, {"tile_ids": tiles.ids, "doubt": doubts, "class_names": names})
     return {"files": [str(path) for path in paths]}
 
 

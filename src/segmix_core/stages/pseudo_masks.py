@@ -48,7 +48,8 @@ def make_pseudo_masks(job: Job) -> dict[str, Any]:
                 job.writer.progress(done, len(tiles), image.path.name)
                 if job.writer.should_stop():
                     return {}
-    save_tiles(job.run, {"tile_ids": tiles.ids, "doubt": doubt})
+    names = np.array(job.class_names)
+    save_tiles(job.run, {"tile_ids": tiles.ids, "doubt": doubt, "class_names": names})
     return {"tiles": len(tiles), "mean_doubt": float(doubt.mean()), **fit.results}
 
 

@@ -15,6 +15,7 @@ from segmix_core.inference.pseudo_rules import PseudoMaskRules
 from segmix_core.project.records import ImageRecord, TileTable
 from segmix_core.runs.results import load_tiles, open_cams
 from segmix_core.slides.slide import RgbArray
+from segmix_core.stages.classes import check_classes
 from segmix_core.stages.job import Job, working_boxes
 
 
@@ -46,6 +47,15 @@ class StoredMaps:
                 f"maps of {found}",
                 "The project's classes have changed since; run 'segmix train' and "
                 "'segmix cams' again.",
+            )
+        # Maps of older runs do not say their classes.
+        if "class_names" in self._columns:
+            check_classes(
+                job.store,
+                self._columns["class_names"].tolist(),
+                of="maps",
+                remedy="run 'segmix train' and 'segmix cams' again.",
+                error=JobError,
             )
 
     def image_ids(self, job: Job) -> set[int]:

@@ -15,6 +15,7 @@ from segmix_core.events import Warned
 from segmix_core.models.segmenter import Segmenter
 from segmix_core.project.records import BACKGROUND, TileTable
 from segmix_core.runs.results import load_tiles
+from segmix_core.stages.classes import check_mask_classes
 from segmix_core.stages.job import TRAIN_SPLIT, Job, batch_edge, working_boxes
 from segmix_core.stages.train import Preparation
 from segmix_core.stages.weights import begin_training, launch_fabric, prepare_device
@@ -32,9 +33,10 @@ def train_segmenter(job: Job) -> dict[str, Any]:
     Raises
     ------
     JobError
-        If the masks have no pixel of any class.
+        If the masks have no pixel of any class, or are of other classes.
     """
     base = job.input_run("pseudo-masks")
+    check_mask_classes(job.store, base)
     images = [image for image in job.store.images() if image.split == TRAIN_SPLIT]
     tiles = job.store.tiles()
     tiles = tiles.take(

@@ -15,6 +15,7 @@ from segmix_core.models.checkpoint import (
     load_checkpoint,
 )
 from segmix_core.runs.folder import RunFolder
+from segmix_core.stages.classes import check_classes
 from segmix_core.stages.job import Job
 from segmix_core.training.device import (
     launched_processes,
@@ -56,17 +57,17 @@ def load_input(job: Job, stage: str, kind: str) -> Checkpoint:
     Raises
     ------
     CheckpointError
-        If there are none, or the project has another number of classes now.
+        If there are none, or the project has other classes now.
     """
     folder = RunFolder(job.input_run(stage)).checkpoints_path
     checkpoint = load_checkpoint(folder / LAST, kind=kind)
-    # A renamed class keeps its index, and its weights.
-    if len(checkpoint.class_names) != len(job.class_names):
-        raise CheckpointError(
-            f"weights for {len(job.class_names)} classes",
-            f"weights for {len(checkpoint.class_names)}",
-            "The project's classes have changed since; train again.",
-        )
+    check_classes(
+        job.store,
+        checkpoint.class_names,
+        of="weights",
+        remedy="train again.",
+        error=CheckpointError,
+    )
     return checkpoint
 
 

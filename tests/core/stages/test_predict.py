@@ -123,7 +123,7 @@ def test_windows_that_touch_no_tile_are_skipped():
 def test_weights_for_fewer_classes_are_refused(folder):
     with folder.store() as store:
         store.add_class("third")
-    with pytest.raises(CheckpointError, match="weights for 3 classes"):
+    with pytest.raises(CheckpointError, match="third is new"):
         folder.attempt("predict")
 
 

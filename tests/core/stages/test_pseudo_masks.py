@@ -198,6 +198,18 @@ def test_a_renamed_class_changes_nothing(folder):
     folder.run("pseudo-masks")
 
 
+def test_another_class_with_the_same_index_asks_for_new_maps(folder):
+    base = folder.run("cams").path
+    columns = load_tiles(base)
+    save_tiles(base, {**columns, "class_names": np.array(["plain", "dotted"])})
+    with pytest.raises(JobError, match=r"dotted is now striped\).*segmix cams"):
+        folder.attempt("pseudo-masks")
+    # Maps of older runs do not say their classes.
+    del columns["class_names"]
+    save_tiles(base, columns)
+    folder.run("pseudo-masks")
+
+
 def test_an_added_class_asks_for_new_maps(folder):
     with folder.store() as store:
         store.add_class("third")

@@ -1,0 +1,81 @@
+"""Whether what an earlier run made is of the classes that the project has now."""
+
+from collections.abc import Sequence
+from itertools import zip_longest
+from pathlib import Path
+
+from segmix_core.errors import JobError, SegmixError
+from segmix_core.project.store import ProjectStore
+from segmix_core.runs.results import load_tiles
+
+
+def check_classes(
+    store: ProjectStore,
+    found: Sequence[str],
+    *,
+    of: str,
+    remedy: str,
+    error: type[SegmixError],
+    fewer: bool = False,
+) -> None:
+    """Return if ``found`` are the project's classes, by their names so far.
+
+    Parameters
+    ----------
+    store
+        The project. A renamed class is the same class.
+    found
+        Names at the time of the earlier run, of the classes 1..C.
+    of, remedy, error
+        What was made, what to do instead, and what to raise.
+    fewer
+        Accept that classes were added since.
+
+    Raises
+    ------
+    SegmixError
+        ``error``, naming the classes that differ.
+    """
+    known = store.class_names_so_far()
+    wanted = [entry.name for entry in store.classes()]
+    pairs = zip_longest(found, known, wanted)
+    differing = [
+        _difference(name, now)
+        for name, names, now in pairs
+        if not (name in (names or ()) or (fewer and name is None))
+    ]
+    if differing:
+        raise error(
+            f"{of} of the classes {', '.join(wanted)}",
+            f"{of} of {', '.join(found)}",
+            f"The project's classes have changed since ({', '.join(differing)}); "
+            f"{remedy}",
+        )
+
+
+def _difference(name: str | None, now: str | None) -> str:
+    if name is None:
+        return f"{now} is new"
+    return f"{name} is gone" if now is None else f"{name} is now {now}"
+
+
+def check_mask_classes(store: ProjectStore, run: Path) -> None:
+    """Return if the masks of a run are of classes that the project has.
+
+    Masks of older runs, which do not say their classes, pass.
+
+    Raises
+    ------
+    JobError
+        If they are of others.
+    """
+    names = load_tiles(run).get("class_names")
+    if names is not None:
+        check_classes(
+            store,
+            names.tolist(),
+            of="masks",
+            remedy="make them again.",
+            error=JobError,
+            fewer=True,
+        )
