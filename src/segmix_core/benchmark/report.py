@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self, get_args
 
 from segmix_core.benchmark.folder import BenchmarkFolder
+from segmix_core.benchmark.paired import Difference, paired_differences
 from segmix_core.benchmark.protocols import Protocol, classes_of
 from segmix_core.benchmark.results import MethodResult, Scored
 from segmix_core.benchmark.variants import OF_THE_BENCHMARK
@@ -89,6 +90,8 @@ class Report:
         What an earlier part of the same table found.
     seconds
         How long that took.
+    against
+        Name of the row that differences are taken to.
     """
 
     def __init__(
@@ -97,9 +100,11 @@ class Report:
         methods: Sequence[str] = (),
         rows: Sequence[dict[str, Any]] = (),
         seconds: float = 0.0,
+        against: str | None = None,
     ) -> None:
         self.conditions = conditions
         self.methods = list(methods)
+        self.against = against
         self._rows = {_key(row): row for row in rows}
         self._seconds = seconds
         self._started = time.monotonic()
@@ -143,6 +148,13 @@ class Report:
             for (method, scored), rows in grouped.items()
         ]
 
+    def differences(self) -> list[Difference]:
+        """Return how much better each row is than the one differences are taken to."""
+        if self.against is None:
+            return []
+        groups = self.conditions.images["group"]
+        return paired_differences(self.rows, self.against, groups)
+
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON values."""
         return {
@@ -151,6 +163,8 @@ class Report:
             "seconds": self._seconds + time.monotonic() - self._started,
             "results": self.rows,
             "summary": self.summary(),
+            "against": self.against,
+            "differences": [entry.to_json() for entry in self.differences()],
         }
 
     def write(self, path: Path) -> None:
@@ -193,7 +207,8 @@ def read_report(path: Path, conditions: Conditions) -> Report:
         content = read_json(path)
         stored = _conditions(content)
         report = Report(
-            conditions, content["methods"], content["results"], content["seconds"]
+            conditions,
+            *(content[name] for name in ("methods", "results", "seconds", "against")),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(

@@ -7,11 +7,12 @@ import numpy as np
 from segmix_core.cli.voice import Voice
 
 if TYPE_CHECKING:
+    from segmix_core.benchmark.paired import Difference
     from segmix_core.benchmark.report import Report
 
 
 def show_report(report: "Report", voice: Voice) -> None:
-    """Print a row a method."""
+    """Print a row a method, and the differences to one of them."""
     from segmix_core.benchmark.report import METRICS
 
     shared = report.conditions
@@ -29,6 +30,30 @@ def show_report(report: "Report", voice: Voice) -> None:
         ["method", "scored", "seeds", *(name.replace("_", " ") for name in METRICS)],
         rows,
     )
+    differences = [
+        [
+            entry.method,
+            entry.scored,
+            len(entry.seeds),
+            _signed_mean_and_sd(entry),
+            "none"
+            if entry.interval is None
+            else "{:+.3f} to {:+.3f}".format(*entry.interval),
+            ", ".join(f"{value:+.3f}" for value in entry.by_seed),
+        ]
+        for entry in report.differences()
+    ]
+    if differences:
+        voice.table(
+            f"Mean IoU less that of {report.against}, same seeds",
+            ["method", "scored", "seeds", "difference", "95 % of draws", "by seed"],
+            differences,
+        )
+
+
+def _signed_mean_and_sd(entry: "Difference") -> str:
+    mean = f"{entry.mean:+.3f}"
+    return mean if entry.sd is None else f"{mean} ± {entry.sd:.3f}"
 
 
 def _title(entry: dict[str, Any]) -> str:

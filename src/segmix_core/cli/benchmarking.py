@@ -57,6 +57,10 @@ class BenchmarkOptions(AnyJson):
     epochs: Annotated[int | None, flag("train.epochs")] = None
     device: Annotated[str | None, flag("machine.device")] = None
     threads: Annotated[int | None, flag("machine.threads")] = None
+    against: Annotated[
+        str | None,
+        typer.Option(help="The row that differences are taken to; default: the first."),
+    ] = None
     jobs: Annotated[
         int, typer.Option(min=1, help="Trainings at a time, each a process.")
     ] = 1
@@ -130,6 +134,14 @@ def _prepare(options: BenchmarkOptions) -> "tuple[Report, list[Training]]":
     if file and file.exists():
         report = read_report(file, conditions)
     report.expect([*TRIVIAL_PREDICTORS, *(variant.name for variant in variants)])
+    report.against = options.against or report.against or variants[0].name
+    trained = [name for name in report.methods if name not in TRIVIAL_PREDICTORS]
+    if report.against not in trained:
+        raise ConfigError(
+            f"one of {', '.join(trained)} to take differences to",
+            repr(report.against),
+            "Name one of --methods as --against.",
+        )
     for result in score_trivial(folder):
         report.add(result)
     if file:

@@ -69,6 +69,13 @@ def test_methods_are_compared_and_written(dark_discs, tmp_path, segmix):
     summary = {entry["method"]: entry for entry in content["summary"]}
     assert len(summary["all background"]["mean_iou"]) == 1
     assert summary["cam"]["seeds"] == 2
+    assert content["against"] == "cam"
+    (difference,) = content["differences"]
+    assert (difference["method"], difference["seeds"]) == ("segmix", [0, 1])
+    by_seed = [trained[n + 1]["mean_iou"] - trained[n]["mean_iou"] for n in (0, 2)]
+    assert difference["by_seed"] == by_seed
+    assert "Mean IoU less that of cam, same seeds" in result.stdout
+    assert f"{by_seed[0]:+.3f}, {by_seed[1]:+.3f}" in result.stdout
     assert summary["cam"]["mean_iou"] == [
         trained[0]["mean_iou"],
         trained[2]["mean_iou"],
@@ -122,18 +129,22 @@ def test_a_table_is_made_in_pieces(dark_discs, tmp_path, segmix):
         *("--set", "segmenter.epochs=1", "--resume"),
     )
 
+    def content_of():
+        return json.loads(file.read_text(encoding="utf-8"))
+
     def rows_after(*more):
         result = segmix(*base, *more)
         assert result.exit_code == 0, result.output
-        content = json.loads(file.read_text(encoding="utf-8"))
         return result, {
             (row["method"], row["scored"], row["seed"]): row
-            for row in content["results"]
+            for row in content_of()["results"]
         }
 
-    _, first = rows_after("--methods", "cam")
+    _, first = rows_after("--methods", "cam", "--against", "cam")
     _, second = rows_after("--methods", "seam,cam", "--seeds", 2)
     new = [key for key in second if key not in first]
+    # The row that differences are taken to stays the one of the file.
+    assert {e["method"] for e in content_of()["differences"]} == {"seam"}
     # Methods stand in the order in which they came.
     assert new == [("seam", "maps", 0), ("cam", "maps", 1), ("seam", "maps", 1)]
     assert first.items() <= second.items()
@@ -230,6 +241,8 @@ def test_segmenters_have_rows_of_their_own(dark_discs, tmp_path, segmix):
         (("--protocol", "p7"), "one of the protocols p1, p2"),
         (("--protocol", "p1", "--methods", "magic"), "methods among cam"),
         (("--protocol", "p2"), "a table at"),
+        (("--protocol", "p1", "--against", "seam"), "one of cam, segmix to take"),
+        (("--protocol", "p1", "--against", "centred disc"), "as --against"),
         (("--protocol", "p1", "--score", "train"), "splits val, test to score"),
         (("--protocol", "p1", "--set", "train.epochs=0"), "train.epochs"),
         (("--protocol", "p1", "--methods", "cam,cam:train.width=1"), "train.width"),
