@@ -1,10 +1,11 @@
 # make demo   set up, run the whole loop on the embedded sample, open napari where there is a screen
 # make test   set up, then lint, types, import rules and tests
+# make results   write docs/results.md from the files in docs/results
 
 BIN := .venv/bin
 DEMO := demo
 
-.PHONY: setup demo test lint
+.PHONY: setup demo test lint results
 
 setup:
 	@sh scripts/setup.sh
@@ -19,6 +20,9 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/npe2 validate napari_segmix/napari.yaml
+
+results: setup
+	$(BIN)/python scripts/results.py
 
 test: lint
 	$(BIN)/python -m pytest
