@@ -47,7 +47,7 @@ class PseudoMaskRules:
     min_object_px: int = 64
     min_hole_px: int = 0
     refinement: Refinement = "none"
-    superpixel_px: int = 100
+    superpixel_px: int = 50
     superpixel_share: float = 0.6
     walker_seeds: float = 0.5
     walker_beta: float = 130.0

@@ -27,7 +27,7 @@ OVERLAP_PX = 64
 
 
 def vote_in_superpixels(
-    mask: MaskArray, rgb: RgbArray, *, area_px: int = 100, share: float = 0.6
+    mask: MaskArray, rgb: RgbArray, *, area_px: int = 50, share: float = 0.6
 ) -> MaskArray:
     """Return the mask with each superpixel given to the value most of it has.
 

@@ -64,7 +64,7 @@ class PseudoMaskConfig(Section):
         "surest pixels spread over pixels that look alike.",
     )
     superpixel_px: int = Field(
-        100, ge=16, description="Mean area of a superpixel, in mask pixels."
+        50, ge=16, description="Mean area of a superpixel, in mask pixels."
     )
     superpixel_share: float = Field(
         0.60,
