@@ -92,8 +92,10 @@ def _text(name: str) -> str:
 
 
 def _choices(annotation: Any) -> str:
-    if get_origin(annotation) is Literal:
-        return " | ".join(str(choice) for choice in get_args(annotation))
+    # An optional choice is a union of one with None.
+    for kind in (annotation, *get_args(annotation)):
+        if get_origin(kind) is Literal:
+            return " | ".join(str(choice) for choice in get_args(kind))
     return ""
 
 

@@ -71,7 +71,7 @@ def find_weights(text: str) -> InitialWeights:
     except (OSError, SafetensorError) as error:
         raise ConfigError(
             "a safetensors file of weights",
-            f"{path} ({_first_line(error)})",
+            f"{path} ({_reason(error)})",
             "Correct the path, or choose 'scratch'.",
         ) from error
     return InitialWeights("file", path.name, sha256, tensors)
@@ -157,5 +157,6 @@ def _shape(shape: tuple[int, ...] | None) -> str:
     return "nothing" if shape is None else str(list(shape))
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def _reason(error: Exception) -> str:
+    # The text of an OSError repeats the path.
+    return getattr(error, "strerror", None) or str(error)

@@ -142,7 +142,7 @@ def downloading(name: str) -> Iterator[None]:
     except (OSError, RuntimeError) as error:
         raise ConfigError(
             f"published weights for {name}",
-            (str(error).splitlines() or [type(error).__name__])[0],
+            (str(error).splitlines() or [type(error).__name__])[0].rstrip("."),
             "Check the connection and, for gated weights, your access; or give the "
             "path of a .safetensors file, or choose 'scratch'.",
         ) from error

@@ -107,8 +107,11 @@ def save_trainee(
         for name, tensor in optimizer_tensors(trainee.optimizer, module).items()
     }
     if trainee.averaged is not None:
+        # What is frozen is its own average; a large encoder is stored once.
         training |= {
-            _WEIGHTS + name: tensor for name, tensor in module.state_dict().items()
+            _WEIGHTS + name: tensor
+            for name, tensor in module.state_dict().items()
+            if not torch.equal(tensor, trainee.averaged.tensors[name])
         }
     extra = {
         "terms": dict(terms),
@@ -147,7 +150,7 @@ def load_trainee(
     if trainee.averaged is not None:
         load_weights(module, checkpoint.weights)
         trainee.averaged.load(checkpoint.weights)
-        load_weights(module, _below(tensors, _WEIGHTS))
+        load_weights(module, checkpoint.weights | _below(tensors, _WEIGHTS))
     else:
         load_weights(module, checkpoint.weights)
     load_optimizer_tensors(trainee.optimizer, module, _below(tensors, _OPTIMIZER))

@@ -91,6 +91,7 @@ def test_help_tells_every_setting_with_range_and_description(segmix):
     assert "(1..1000; default 8)" in shown
     assert "(> 0 and <= 1; default 0.002)" in shown
     assert "hold | back | linear" in shown
+    assert "(8 | 16; default empty)" in shown
 
 
 def test_square_brackets_are_no_markup():

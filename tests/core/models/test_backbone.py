@@ -67,7 +67,7 @@ def test_small_has_no_published_weights():
 
 
 @pytest.mark.parametrize("name", ["resnet18", "test_vit", "hf-hub:MahmoodLab/UNI"])
-@pytest.mark.parametrize("error", [OSError("no net\nmore"), RuntimeError("no net")])
+@pytest.mark.parametrize("error", [OSError("no net.\nmore"), RuntimeError("no net")])
 def test_weights_that_cannot_be_had(monkeypatch, name, error):
     create = timm.create_model
 

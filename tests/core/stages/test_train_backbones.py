@@ -69,6 +69,10 @@ def test_a_transformer_with_the_weights_of_a_file(folder, file, freeze):
     assert same == freeze
     moments = [n for n in found.training if n.startswith("optimizer/backbone.")]
     assert bool(moments) != freeze
+    if freeze:
+        # Weights before averaging: frozen ones would be the same again.
+        again = [n for n in found.training if n.startswith("weights/backbone.")]
+        assert again == []
     assert grid_of(folder, run) == ((4, 4), 16)
 
 
@@ -106,12 +110,14 @@ def test_methods_without_patches_take_any_tile(folder):
     assert grid_of(folder, run) == ((5, 5), 14)
 
 
-def test_a_run_goes_on_without_the_file_it_began_with(folder, file):
+@pytest.mark.parametrize("freeze", [False, True])
+def test_a_run_goes_on_without_the_file_it_began_with(folder, file, freeze):
     path = file(timm.create_model("test_vit", num_classes=0))
     changes = {
         "train.epochs": 2,
         "train.backbone": "test_vit",
         "train.weights": str(path),
+        "train.freeze": freeze,
     }
     whole = last(folder.run("train", changes=changes))
     broken = folder.stop("train", after=2, changes=changes).folder
@@ -120,8 +126,8 @@ def test_a_run_goes_on_without_the_file_it_began_with(folder, file):
     assert broken.state() is RunState.COMPLETED
     found = last(broken)
     assert found.extra["initial_weights"] == whole.extra["initial_weights"]
-    for name, tensor in whole.weights.items():
-        assert torch.equal(found.weights[name], tensor), name
+    for name, tensor in (whole.weights | whole.training).items():
+        assert torch.equal((found.weights | found.training)[name], tensor), name
 
 
 def test_a_file_that_is_not_there_ends_the_run_with_a_sentence(folder):
