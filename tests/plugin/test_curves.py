@@ -57,7 +57,7 @@ def test_cut_drops_what_comes_again():
 
 def test_no_two_losses_look_alike(curves):
     names = "loss classification classification_2 er ecr shuffled unshuffled pixel"
-    values = dict.fromkeys([*names.split(), "puzzle", "epoch_loss"], 1.0)
+    values = dict.fromkeys([*names.split(), "puzzle", "epoch_loss", "val_loss"], 1.0)
     curves.add_events([metrics(1, **values)])
     colors = {curves._color(name) for name in values}
     assert len(colors) == len(values)
@@ -70,6 +70,7 @@ def test_no_two_losses_look_alike(curves):
         ("shuffled", "loss"),
         ("threshold", "loss"),
         ("val_f1", "score"),
+        ("val_loss", "loss"),
         ("mean_iou", "score"),
         ("patch_size", "patch_size"),
         ("shuffle_ratio", "shuffle_ratio"),

@@ -44,6 +44,11 @@ class TrainConfig(Section):
     average: bool = Field(
         True, description="Predict with a moving average of the weights of all steps."
     )
+    keep: Literal["last", "best"] = Field(
+        "last",
+        description="Weights that make the maps: of the end, or of the epoch with the "
+        "lowest loss on the tiles of the split val, if there are any.",
+    )
     shuffle_weight: float = Field(
         1.0, ge=0, description="Weight of the loss on shuffled tiles."
     )

@@ -17,7 +17,7 @@ from segmix_core.project.store import ProjectStore
 from segmix_core.runs.request import RunRequest
 from segmix_core.runs.writer import RunWriter
 
-TRAIN_SPLIT = "train"
+TRAIN_SPLIT, VAL_SPLIT = "train", "val"
 
 
 class Stopped(Exception):  # noqa: N818 - it is no error
@@ -81,10 +81,10 @@ def batch_edge(boxes: Sequence[Box]) -> int:
     return -(-longest // TILE_STEP) * TILE_STEP
 
 
-def training_tiles(store: ProjectStore) -> TileTable:
-    """Return the labelled tiles of the training images."""
+def labelled_tiles(store: ProjectStore, split: str = TRAIN_SPLIT) -> TileTable:
+    """Return the labelled tiles of the images of a split."""
     tiles = store.tiles()
-    images = [image.id for image in store.images() if image.split == TRAIN_SPLIT]
+    images = [image.id for image in store.images() if image.split == split]
     is_labelled = (tiles.labels != LabelState.UNKNOWN).any(axis=1)
     return tiles.take(is_labelled & np.isin(tiles.image_ids, images))
 

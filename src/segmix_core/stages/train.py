@@ -1,12 +1,10 @@
 """The CAM classifier, from tile labels."""
 
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from segmix_core.config import CurriculumConfig, RunConfig
@@ -19,17 +17,17 @@ from segmix_core.curriculum.patch_sizes import (
 )
 from segmix_core.data.batch import Batch
 from segmix_core.data.batches import BatchPlan, TileBatches
-from segmix_core.data.samples import SampleSource, TileSamples
+from segmix_core.data.samples import SampleSource
 from segmix_core.data.tile_reader import TileReader
 from segmix_core.encoders import SCRATCH
 from segmix_core.errors import ConfigError
 from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.models.checkpoint import has_checkpoint, read_origin
 from segmix_core.project.readiness import check_trainable
-from segmix_core.project.records import TileTable
 from segmix_core.sections.train import TrainConfig
-from segmix_core.stages.job import Job, samples_of, training_tiles
+from segmix_core.stages.job import Job, labelled_tiles, samples_of
 from segmix_core.stages.methods import METHODS
+from segmix_core.stages.watched_tiles import preview_tiles, val_loss
 from segmix_core.stages.weights import (
     LAST,
     begin_training,
@@ -37,12 +35,10 @@ from segmix_core.stages.weights import (
     prepare_device,
 )
 from segmix_core.training.classifier_task import ClassifierTask
-from segmix_core.training.resume import CheckpointPlan
+from segmix_core.training.resume import BEST, CheckpointPlan
 from segmix_core.training.task import Listener, Task
 from segmix_core.training.trainer import FitResult, FitSettings, fit
-
-PREVIEW_TILES = 16
-"""Tiles whose maps are shown while training."""
+from segmix_core.training.validation import Validate
 
 
 def train_classifier(job: Job) -> dict[str, Any]:
@@ -56,7 +52,7 @@ def train_classifier(job: Job) -> dict[str, Any]:
         If settings contradict the tiles.
     """
     check_trainable(job.store)
-    tiles = training_tiles(job.store)
+    tiles = labelled_tiles(job.store)
     images = job.store.images()
     with TileReader(images) as reader:
         samples, edge = samples_of(tiles, images, reader)
@@ -67,7 +63,8 @@ def train_classifier(job: Job) -> dict[str, Any]:
             ),
             job.config,
             job.writer,
-            preview=_preview(job, tiles, reader, edge),
+            preview=preview_tiles(job, tiles, reader, edge),
+            validate=val_loss(job, reader),
         )
     return {"steps": result.step, "tiles": len(tiles)}
 
@@ -99,6 +96,7 @@ def fit_classifier(
     *,
     preview: Batch | None = None,
     make_task: Callable[[CamClassifier], Task] | None = None,
+    validate: Validate | None = None,
 ) -> tuple[FitResult, CamClassifier]:
     """Train a classifier as the settings say, and return it with its last weights.
 
@@ -115,6 +113,8 @@ def fit_classifier(
     make_task
         Makes what is learned out of the new network; None: the method of the settings.
         Network, steps and order of tiles are the same either way.
+    validate
+        Measures the classifier after each epoch.
 
     Raises
     ------
@@ -162,6 +162,7 @@ def fit_classifier(
             preparation.class_names,
             origin,
         ),
+        validate=validate,
         resume_from=resume_from,
     )
     return result, model
@@ -190,6 +191,7 @@ def _fit_settings(settings: TrainConfig) -> FitSettings:
         weight_decay=settings.weight_decay,
         seed=settings.seed,
         average=settings.average,
+        keep_best=settings.keep == BEST,
     )
 
 
@@ -270,15 +272,3 @@ def _patch_sizes(
     if settings.patch_sizes:
         return check_patch_sizes(settings.patch_sizes, tile_px, tile_px, stride=stride)
     return list_patch_sizes(tile_px, tile_px, stride=stride)
-
-
-def _preview(job: Job, tiles: TileTable, reader: TileReader, edge: int) -> Batch:
-    """Return tiles spread evenly over all, so that every class may be among them."""
-    count = min(len(tiles), PREVIEW_TILES)
-    rows = np.unique(np.linspace(0, len(tiles) - 1, count).round().astype(np.int64))
-    plan = BatchPlan(tile_px=edge, batch_size=len(rows), in_order=True)
-    # The training itself will warn of tiles that cannot be read.
-    samples = TileSamples(tiles.take(rows), reader)
-    loader = TileBatches(samples, plan, lambda event: None)
-    with closing(loader.batches(0)) as batches:
-        return next(batches)

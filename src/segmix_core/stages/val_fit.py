@@ -21,12 +21,11 @@ from segmix_core.project.records import (
     ImageRecord,
     TileTable,
 )
-from segmix_core.stages.job import Job, Stopped
+from segmix_core.stages.job import VAL_SPLIT, Job, Stopped
 from segmix_core.stages.mask_rules import rules_of
 from segmix_core.stages.stored_maps import Evidence, ImageMaps, StoredMaps
 from segmix_core.training.metrics import ConfusionMatrix
 
-VAL_SPLIT = "val"
 SCORES = tuple(percent / 100 for percent in range(5, 61, 5))
 """Background scores that are tried."""
 

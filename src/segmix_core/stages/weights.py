@@ -23,6 +23,7 @@ from segmix_core.training.device import (
     resolve_device,
     set_threads,
 )
+from segmix_core.training.resume import BEST
 from segmix_core.training.task import Listener
 
 if TYPE_CHECKING:
@@ -52,15 +53,21 @@ def launch_fabric(device: torch.device) -> "Fabric":
 
 
 def load_input(job: Job, stage: str, kind: str) -> Checkpoint:
-    """Return the newest weights of the run of ``stage`` that the job reads.
+    """Return the weights of the run of ``stage`` that the job reads.
+
+    Those of the best epoch where the run was to keep them, else the newest.
 
     Raises
     ------
     CheckpointError
         If there are none, or the project has other classes now.
     """
-    folder = RunFolder(job.input_run(stage)).checkpoints_path
-    checkpoint = load_checkpoint(folder / LAST, kind=kind)
+    run = RunFolder(job.input_run(stage))
+    folder = run.checkpoints_path
+    best = folder / BEST
+    wants_best = run.request().config.get(stage, {}).get("keep") == BEST
+    name = BEST if wants_best and has_checkpoint(best) else LAST
+    checkpoint = load_checkpoint(folder / name, kind=kind)
     check_classes(
         job.store,
         checkpoint.class_names,

@@ -22,6 +22,8 @@ from segmix_core.training.optim import (
 )
 from segmix_core.training.task import Task
 
+BEST = "best"
+"""Name of the checkpoint of the best epoch."""
 _WEIGHTS, _OPTIMIZER = "weights/", "optimizer/"
 
 
@@ -32,7 +34,7 @@ class CheckpointPlan:
     Attributes
     ----------
     folder
-        Holds ``last`` and, where scores are measured, ``best``.
+        Holds ``last`` and, where it is wanted, ``best``.
     kind, arguments, class_names
         See :class:`segmix_core.models.checkpoint.Checkpoint`.
     origin

@@ -8,7 +8,7 @@ on from its last checkpoint exactly as if it had not been.
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import nn
 
 from segmix_core.data.batch import Batch
 from segmix_core.events import CheckpointWritten, EndReason
@@ -29,6 +28,7 @@ from segmix_core.training.optim import (
 )
 from segmix_core.training.reporter import Reporter
 from segmix_core.training.resume import (
+    BEST,
     CheckpointPlan,
     Trainee,
     load_trainee,
@@ -36,12 +36,9 @@ from segmix_core.training.resume import (
 )
 from segmix_core.training.stepper import Stepper
 from segmix_core.training.task import Listener, Loader, Task
+from segmix_core.training.validation import Validate
 
-Validate = Callable[[nn.Module], Mapping[str, float]]
-"""Scores of a module on tiles kept apart; "score" decides which epoch is best."""
-
-# Share of the time that checkpoints at the ends of short epochs may take.
-_CHECKPOINT_SHARE = 0.1
+_CHECKPOINT_SHARE = 0.1  # of the time, at the ends of short epochs
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +57,8 @@ class FitSettings:
         Longest gradient that is followed in full.
     average
         Predict with averaged weights instead of the last.
+    keep_best
+        Write ``best`` after an epoch that is better than all before.
     checkpoint_seconds, preview_seconds
         Time between checkpoints, between previews.
     """
@@ -70,6 +69,7 @@ class FitSettings:
     seed: int = 0
     clip_norm: float = 1.0
     average: bool = True
+    keep_best: bool = False
     checkpoint_seconds: float = 30.0
     preview_seconds: float = 10.0
 
@@ -126,7 +126,7 @@ def fit(
         Is told of progress, and asked after every step whether to stop.
     checkpoints
         ``last`` is written every ``checkpoint_seconds``, at ends of epochs and when
-        the training stops; ``best`` after an epoch with the highest score.
+        the training stops; ``best`` where the settings want it.
     validate
         Measures scores after each epoch; without it there is no ``best``.
     resume_from
@@ -273,14 +273,14 @@ class _Fitting:
 
     def _keep_best(self, scores: Mapping[str, float]) -> None:
         trainee = self.trainee
-        score = scores.get("score", math.nan)
+        score = scores.get("score", -scores.get("loss", math.nan))
         best = trainee.best_score
         if math.isnan(score) or (best is not None and score <= best):
             return
         trainee.best_score, trainee.scores = score, dict(scores)
-        if self.fabric.is_global_zero:
+        if self.settings.keep_best and self.fabric.is_global_zero:
             extra = {"scores": dict(scores)}
-            self.checkpoints.save("best", trainee.predicting, trainee.step, extra)
+            self.checkpoints.save(BEST, trainee.predicting, trainee.step, extra)
 
     def _save(self) -> None:
         begun = time.monotonic()

@@ -67,6 +67,7 @@ PREDICTION = {
     "predict.flips": True,
 }
 ELSEWHERE = {
+    "train.keep": "test_train: tiles of val are measured",
     "train.backbone": "test_train_backbones",
     "train.weights": "test_train_backbones",
     "train.freeze": "test_train_backbones",

@@ -10,8 +10,8 @@ from segmix_core.runs.writer import RunWriter
 from segmix_core.stages.job import (
     Job,
     batch_edge,
+    labelled_tiles,
     tiles_of,
-    training_tiles,
     working_boxes,
 )
 
@@ -52,7 +52,7 @@ def test_only_labelled_tiles_of_training_images_train(folder):
         first, second, *_ = store.tiles().ids
         store.set_splits([1], ["test"])
         store.set_labels([second], [[-1, -1]])
-        found = training_tiles(store)
+        found = labelled_tiles(store)
         assert len(found) == len(store.tiles()) - 2
         assert first not in found.ids
         assert second not in found.ids

@@ -1,16 +1,24 @@
 from typing import get_args
 
+import numpy as np
 import pytest
 import torch
 
 from segmix_core.config import RunConfig
 from segmix_core.errors import CheckpointError, ConfigError, ProjectError
-from segmix_core.events import CheckpointWritten, PreviewWritten, StageStarted, Warned
+from segmix_core.events import (
+    CheckpointWritten,
+    Metrics,
+    PreviewWritten,
+    StageStarted,
+    Warned,
+)
 from segmix_core.models.checkpoint import load_checkpoint
 from segmix_core.pipeline import run_stage
 from segmix_core.runs import RunState, follow, launch
 from segmix_core.runs.child import run_child
 from segmix_core.runs.previews import load_preview
+from segmix_core.runs.results import load_tiles
 from segmix_core.sections.train import Method, TrainConfig
 from segmix_core.stages.methods import METHODS
 from segmix_core.stages.train import check_quarters, make_curriculum
@@ -55,6 +63,47 @@ def test_previews_are_of_tiles_spread_over_the_project(slide):
         tiles = store.tiles().ids
     assert len(ids) == 16
     assert {ids[0], ids[-1]} == {tiles[0], tiles[-1]}
+
+
+def val_losses(run):
+    metrics = [e for e in run.events()[0] if isinstance(e, Metrics)]
+    return [(e.step, e.values["val_loss"]) for e in metrics if "val_loss" in e.values]
+
+
+def test_tiles_of_val_are_measured_and_the_best_epoch_makes_the_maps(folder):
+    with folder.store() as store:
+        ids = np.array([image.id for image in store.images()])
+        store.set_splits(ids[-4:], ["val"] * 4)
+        # Labels that are wrong: the more is learnt, the higher the loss on val.
+        tiles = store.tiles()
+        is_val = np.isin(tiles.image_ids, ids[-4:])
+        store.set_labels(tiles.ids[is_val], 1 - tiles.labels[is_val])
+    changes = {"train.epochs": 4, "train.learning_rate": 0.02}
+    runs = {
+        keep: folder.run("train", changes={**changes, "train.keep": keep})
+        for keep in ("last", "best")
+    }
+    measured = val_losses(runs["best"])
+    # Eight tiles of train are one step an epoch.
+    assert [step for step, _ in measured] == [1, 2, 3, 4]
+    assert measured == val_losses(runs["last"])
+    assert runs["best"].ended().results["tiles"] == 8
+    assert not (runs["last"].checkpoints_path / "best").exists()
+    best = load_checkpoint(runs["best"].checkpoints_path / "best")
+    assert best.extra["scores"]["loss"] == min(loss for _, loss in measured)
+    assert best.step < 4
+    found = {
+        keep: load_tiles(folder.run("cams", inputs={"train": run.path}).path)
+        for keep, run in runs.items()
+    }
+    assert (found["best"]["scales"] != found["last"]["scales"]).any()
+
+
+def test_without_tiles_of_val_nothing_is_measured_and_the_last_weights_count(folder):
+    run = folder.run("train", changes={"train.epochs": 1, "train.keep": "best"})
+    assert val_losses(run) == []
+    assert not (run.checkpoints_path / "best").exists()
+    folder.run("cams", inputs={"train": run.path})
 
 
 @pytest.mark.parametrize("method", [m for m in METHODS if m != "segmix"])

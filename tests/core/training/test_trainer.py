@@ -25,6 +25,7 @@ from segmix_core.training.resume import CheckpointPlan
 from segmix_core.training.stepper import is_out_of_memory
 from segmix_core.training.task import PreviewArrays, StepContext, StepResult
 from segmix_core.training.trainer import FitResult, FitSettings, fit
+from segmix_core.training.validation import Validate
 
 
 class Net(nn.Module):
@@ -143,7 +144,7 @@ def train(
     listener: Recorder | None = None,
     *,
     resume: bool = False,
-    validate: trainer.Validate | None = None,
+    validate: Validate | None = None,
     **changes: Any,
 ) -> FitResult:
     settings = FitSettings(**{"epochs": 3, "learning_rate": 0.01, **changes})
@@ -390,7 +391,9 @@ def test_best_epoch_is_kept(tmp_path: Path) -> None:
         return {"score": next(scores), "iou": 0.1}
 
     listener = Recorder()
-    result = train(tmp_path, BrightnessTask(), listener, validate=validate)
+    result = train(
+        tmp_path, BrightnessTask(), listener, validate=validate, keep_best=True
+    )
     assert result.scores == {"score": 0.7, "iou": 0.1}
     best = load_checkpoint(tmp_path / "checkpoints" / "best")
     assert best.step == 10
@@ -410,14 +413,34 @@ def test_best_epoch_is_remembered_when_a_run_goes_on(tmp_path: Path) -> None:
     def lower(module: nn.Module) -> dict[str, float]:
         return {"score": 0.8}
 
-    train(tmp_path, BrightnessTask(), Recorder(stop_after=7), validate=falling)
-    result = train(tmp_path, BrightnessTask(), resume=True, validate=lower)
+    kept = {"keep_best": True}
+    stopped = Recorder(stop_after=7)
+    train(tmp_path, BrightnessTask(), stopped, validate=falling, **kept)
+    result = train(tmp_path, BrightnessTask(), resume=True, validate=lower, **kept)
     assert result.scores == {"score": 0.9}
     assert load_checkpoint(tmp_path / "checkpoints" / "best").step == 5
 
 
+def test_without_a_score_the_lowest_loss_is_best(tmp_path: Path) -> None:
+    losses = iter([0.7, 0.2, 0.4])
+    result = train(
+        tmp_path,
+        BrightnessTask(),
+        validate=lambda module: {"loss": next(losses)},
+        keep_best=True,
+    )
+    assert result.scores == {"loss": 0.2}
+    assert load_checkpoint(tmp_path / "checkpoints" / "best").step == 10
+
+
+def test_the_best_epoch_is_kept_only_where_it_is_wanted(tmp_path: Path) -> None:
+    result = train(tmp_path, BrightnessTask(), validate=lambda module: {"loss": 1.0})
+    assert result.scores == {"loss": 1.0}
+    assert not has_checkpoint(tmp_path / "checkpoints" / "best")
+
+
 def test_without_scores_there_is_no_best(tmp_path: Path) -> None:
-    train(tmp_path, BrightnessTask())
+    train(tmp_path, BrightnessTask(), keep_best=True)
     assert not has_checkpoint(tmp_path / "checkpoints" / "best")
 
 
