@@ -2,13 +2,14 @@
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from segmix_core.errors import JobError, SegmixError
 from segmix_core.runs.child import EXIT_ERROR, lower_priority, run_child
 from segmix_core.runs.folder import RunFolder
+from segmix_core.runs.processes import is_first_process
 from segmix_core.runs.request import RunRequest
 from segmix_core.runs.writer import RunWriter
 
@@ -25,18 +26,6 @@ def main(arguments: Sequence[str]) -> int:
     except SegmixError as error:
         sys.stderr.write(f"{error}\n")
         return EXIT_ERROR
-
-
-def is_first_process(environment: Mapping[str, str]) -> bool:
-    """Whether this process speaks for a run that may be spread over several.
-
-    The variables are those of torchrun, of SLURM and of Lightning's own launcher.
-    """
-    for name in ("RANK", "SLURM_PROCID"):
-        if name in environment:
-            return int(environment[name]) == 0
-    places = (environment.get(name, "0") for name in ("NODE_RANK", "LOCAL_RANK"))
-    return all(int(place) == 0 for place in places)
 
 
 def _folder(arguments: Sequence[str]) -> RunFolder:

@@ -25,7 +25,7 @@ from segmix_core.runs.writer import RunWriter
 from segmix_core.stages.job import Job, Stopped
 
 STAGES: dict[str, str] = {
-    "train": "train:train_classifier",
+    "train": "train_classifier:train_classifier",
     "cams": "cams:compute_cams",
     "pseudo-masks": "pseudo_masks:make_pseudo_masks",
     "train-segmenter": "train_segmenter:train_segmenter",

@@ -38,3 +38,18 @@ def mix_labels(
             unknown = any(value < 0 for value in values)
             mixed[tile, column] = -1 if unknown else np.mean(values)
     return mixed
+
+
+def keep_certain(
+    mixed: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.float32],
+    sources: npt.NDArray[np.int64],
+) -> npt.NDArray[np.float32]:
+    """Forget shares of tiles in which some source has two classes, but for 0 and 1."""
+    kept = mixed.copy()
+    for tile, taken in enumerate(sources):
+        several = any((labels[source] > 0).sum() > 1 for source in taken.ravel())
+        for column, share in enumerate(mixed[tile]):
+            if several and share not in (0, 1):
+                kept[tile, column] = -1
+    return kept

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from segmix_core.benchmark.folder import BenchmarkFolder, LabelledImage
 from segmix_core.config import RunConfig
 from segmix_core.inference.cam_maps import cam_maps
 from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.slides.slide import RgbArray
-from segmix_core.stages.methods import METHODS
 
 MapsOfPixels = Callable[[RgbArray], npt.NDArray[np.float32]]
 """(B, H, W, 3) uint8 RGB -> (B, C, H, W) maps >= 0."""
@@ -21,9 +21,6 @@ MapsOfPixels = Callable[[RgbArray], npt.NDArray[np.float32]]
 def class_maps(model: CamClassifier, config: RunConfig) -> MapsOfPixels:
     """Return a function that asks the network for its class activation maps."""
     device = next(model.parameters()).device
-    # Only methods that trained the PCM have one worth asking.
-    has_pcm = METHODS[config.train.method].seam
-    refine = config.cams.refine if has_pcm else 0.0
 
     def maps_of(pixels: RgbArray) -> npt.NDArray[np.float32]:
         images = as_batch(pixels, device)
@@ -32,12 +29,23 @@ def class_maps(model: CamClassifier, config: RunConfig) -> MapsOfPixels:
             images,
             scales=config.cams.scales,
             flips=config.cams.flips,
-            refine=refine,
+            refine=config.cams.refine,
         ).cam
         height, width = images.shape[-2:]
         rows, cols = (cells * model.stride for cells in maps.shape[-2:])
         large = F.interpolate(maps, (rows, cols), mode="bilinear", align_corners=False)
         return np.asarray(large[..., :height, :width].cpu().numpy())
+
+    return maps_of
+
+
+def whole_images(
+    folder: BenchmarkFolder, maps: MapsOfPixels
+) -> Callable[[LabelledImage], npt.NDArray[np.float32]]:
+    """Return a function that asks for the maps (C, H, W) of an image of a folder."""
+
+    def maps_of(image: LabelledImage) -> npt.NDArray[np.float32]:
+        return np.asarray(maps(folder.read_image(image.name)[None])[0])
 
     return maps_of
 

@@ -1,17 +1,25 @@
 """Masks of the train images that a method makes, for a segmenter to learn from."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
-from itertools import groupby, islice
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from segmix_core.benchmark.maps import MapsOfPixels
+from segmix_core.benchmark.maps import MapsOfPixels, class_maps, whole_images
 from segmix_core.benchmark.protocols import Protocol
+from segmix_core.benchmark.samples import MaskedSamples
+from segmix_core.config import RunConfig
+from segmix_core.data.samples import SampleSource
 from segmix_core.inference.pseudo_masks import make_pseudo_mask
 from segmix_core.inference.pseudo_rules import PseudoMaskRules
+from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.sections.pseudo_masks import PseudoMaskConfig
+from segmix_core.stages.weights import prepare_device
+from segmix_core.training.task import Listener
+
+# Windows of an image stand together in the table.
+_KEPT_IMAGES = 64
 
 
 def pseudo_masks(
@@ -50,22 +58,38 @@ def pseudo_masks(
         walker_beta=settings.walker_beta,
     )
     samples = protocol.training_samples()
-    rows = range(len(samples.tiles))
+
+    # Windows are seen with what is around them, as they are when an image is scored.
+    @lru_cache(maxsize=_KEPT_IMAGES)
+    def image_maps(name: str, row: int) -> npt.NDArray[np.float32]:
+        return np.asarray(maps_of(samples.whole_image(row)[1][None])[0])
+
+    first_rows: dict[str, int] = {}
     masks = []
-    for _, group in groupby(rows, lambda row: samples.read(row).image.shape):
-        for some in _batched(group):
-            images = np.stack([samples.read(row).image for row in some])
-            labels = samples.tiles.labels[some]
-            tiles = zip(maps_of(images), labels, images, strict=True)
-            masks += [_mask(*tile, rules) for tile in tiles]
+    for row, labels in enumerate(samples.tiles.labels):
+        name, _ = samples.whole_image(row)
+        maps = image_maps(name, first_rows.setdefault(name, row))
+        pixels = samples.read(row).image
+        masks.append(_mask(samples.cut(row, maps), labels, pixels, rules))
     return masks
 
 
-def _batched(rows: Iterable[int], size: int = 32) -> Iterator[list[int]]:
-    """Yield the rows in lists of ``size``, the last maybe shorter."""
-    rest = iter(rows)
-    while some := list(islice(rest, size)):
-        yield some
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """Makes the masks of train for the next network of a self-training."""
+
+    protocol: Protocol
+    config: RunConfig
+
+    def __call__(self, model: CamClassifier, listener: Listener) -> SampleSource:
+        """Return the tiles with the masks that the model makes of them."""
+        protocol = self.protocol
+        device = prepare_device(self.config.machine)
+        maps = class_maps(model.eval().to(device), self.config)
+        threshold = protocol.fit_threshold(whole_images(protocol.folder, maps))
+        masks = pseudo_masks(protocol, maps, threshold, self.config.pseudo_masks)
+        samples = protocol.training_samples()
+        return MaskedSamples(samples, masks, protocol.decided_columns())
 
 
 def _mask(

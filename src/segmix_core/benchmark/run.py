@@ -5,21 +5,24 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
-import numpy.typing as npt
-
 from segmix_core.benchmark.folder import BenchmarkFolder, LabelledImage
+from segmix_core.benchmark.maps import whole_images
+from segmix_core.benchmark.methods import BenchmarkMethod
 from segmix_core.benchmark.protocols import MapsOf, Protocol, classes_of
+from segmix_core.benchmark.pseudo import Teacher
 from segmix_core.benchmark.results import MethodResult
-from segmix_core.benchmark.samples import batch_edge
+from segmix_core.benchmark.samples import FolderSamples, MaskedSamples, batch_edge
 from segmix_core.benchmark.scores import Scorer, Scores
 from segmix_core.benchmark.segmenter import FindForeground, learn_masks
 from segmix_core.benchmark.trivial import TRIVIAL_PREDICTORS
 from segmix_core.benchmark.variants import Variant
 from segmix_core.config import RunConfig
+from segmix_core.models.cam_classifier import CamClassifier
+from segmix_core.stages.self_training import Teach, fit_rounds
 from segmix_core.stages.train import Preparation, fit_classifier
 from segmix_core.stages.weights import prepare_device
 from segmix_core.training.task import Listener
+from segmix_core.training.trainer import FitResult
 
 
 def score_trivial(folder: BenchmarkFolder) -> Iterator[MethodResult]:
@@ -60,20 +63,18 @@ def run_method(
     recipe, config = variant.recipe, variant.apply(config)
     samples, folder = recipe.samples(protocol), protocol.folder
     with TemporaryDirectory() as checkpoints:
-        result, model = fit_classifier(
+        result, model = _train(
+            recipe,
             samples,
             Preparation(batch_edge(samples), protocol.label_names, Path(checkpoints)),
             config,
             listener,
-            make_task=recipe.make_task,
+            Teacher(protocol, config),
         )
     if result.reason != "completed":
         return
     maps = recipe.maps(model.eval().to(prepare_device(config.machine)), config)
-
-    def maps_of(image: LabelledImage) -> npt.NDArray[np.float32]:
-        return np.asarray(maps(folder.read_image(image.name)[None])[0])
-
+    maps_of = whole_images(folder, maps)
     threshold = protocol.fit_threshold(maps_of)
     scores = score(protocol, maps_of, threshold or 0.0)
     found = MethodResult(
@@ -92,6 +93,21 @@ def run_method(
     if predict is not None:
         scores = score_predictor(folder, predict)
         yield replace(found, scores=scores, scored="segmenter")
+
+
+def _train(
+    recipe: BenchmarkMethod,
+    samples: FolderSamples | MaskedSamples,
+    preparation: Preparation,
+    config: RunConfig,
+    listener: Listener,
+    teach: Teach,
+) -> tuple[FitResult, CamClassifier]:
+    if recipe.make_task is None:
+        return fit_rounds(samples, preparation, config, listener, teach)
+    return fit_classifier(
+        samples, preparation, config, listener, make_task=recipe.make_task
+    )
 
 
 def score(protocol: Protocol, maps_of: MapsOf, threshold: float) -> Scores:

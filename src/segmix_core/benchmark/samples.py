@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from segmix_core.data.samples import MaskArray, Sample
 from segmix_core.project.records import IGNORE_INDEX, TileTable
 
 _EDGE_STEP = 16
+T = TypeVar("T", bound=np.generic)
 
 
 class FolderSamples:
@@ -42,6 +44,15 @@ class FolderSamples:
         image: npt.NDArray[np.uint8] = self._read(self._names[row])
         box = self._boxes[row]
         return Sample(image if box is None else image[box.slices])
+
+    def whole_image(self, row: int) -> tuple[str, npt.NDArray[np.uint8]]:
+        """Return name and pixels (H, W, 3) of the image that a tile is a part of."""
+        return self._names[row], self._read(self._names[row])
+
+    def cut(self, row: int, maps: npt.NDArray[T]) -> npt.NDArray[T]:
+        """Return what of maps (C, H, W) of the whole image is a tile's."""
+        box = self._boxes[row]
+        return maps if box is None else maps[(slice(None), *box.slices)]
 
     @property
     def longest_edge(self) -> int:

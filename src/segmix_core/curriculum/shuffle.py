@@ -26,7 +26,8 @@ class Shuffled:
         (B, C, H, W), of the type that went in.
     labels
         (B, K), float: the share of the tile's area that has each class, in [0, 1]; -1
-        where a patch comes from a tile in which the class is unknown.
+        where a patch comes from a tile in which the class is unknown, or where the area
+        is not certain and only certain labels were asked for.
     present
         (B, K), bool: some patch comes from a tile with the class.
     origins
@@ -45,6 +46,7 @@ def shuffle_batch(
     level: ShuffleLevel,
     scope: ShuffleScope = PAIRS,
     *,
+    only_certain: bool = False,
     generator: torch.Generator | None = None,
 ) -> Shuffled:
     """Exchange patches between the tiles of each group, position by position.
@@ -64,6 +66,10 @@ def shuffle_batch(
         patches a tile could not take part in a tenth otherwise.
     scope
         Groups, and where patches may move.
+    only_certain
+        A tile of two classes has patches that show one of them alone, so its label says
+        little of the area in a shuffled tile. Then a label is kept only where the class
+        is in all sources, in none, or no source has a second class; others are -1.
     generator
         Source of randomness, on any device.
 
@@ -90,6 +96,8 @@ def shuffle_batch(
     )
     origins = Origins(*(part.to(images.device) for part in origins))
     soft, present = _mix_labels(labels, origins.sources)
+    if only_certain:
+        soft = soft.masked_fill(~_is_certain(soft, labels, origins.sources), -1)
     return Shuffled(_gather_patches(images, origins), soft, present, origins)
 
 
@@ -176,3 +184,11 @@ def _mix_labels(labels: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
     # Sums of shares may exceed one by rounding, which the loss would not accept.
     soft = positive.clamp(max=1).masked_fill(unknown, -1)
     return soft, positive > 0
+
+
+def _is_certain(soft: Tensor, labels: Tensor, sources: Tensor) -> Tensor:
+    """Return (B, K) bool: labels of whole tiles say what share has the class."""
+    has_one = (labels > 0).sum(dim=1) <= 1
+    all_have_one = has_one[sources.flatten(1)].all(dim=1, keepdim=True)
+    # Shares are sums of 1 / patches, and may miss one by rounding.
+    return (soft == 0) | (soft > 1 - 1e-4) | all_have_one

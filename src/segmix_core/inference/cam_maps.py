@@ -49,8 +49,8 @@ def cam_maps(
         Show all eight symmetries of the square instead of the plain tile.
     refine
         0..1: share of the map refined by the pixel correlation module (SEAM, sec. 3.3)
-        in ``cam``; the rest is the raw map. Refining averages over similar pixels, so
-        both are on the same scale.
+        in ``cam``, if the model has one; the rest is the raw map. Refining averages
+        over similar pixels, so both are on the same scale.
 
     Returns
     -------
@@ -63,14 +63,14 @@ def cam_maps(
         If there are no scales or one is not positive, if ``refine`` is not in 0..1, or
         if the images are smaller than the model's stride.
     """
-    _check(images, scales, refine, model.stride)
-    images = _pad_to_multiple(images, model.stride)
+    _check(images, scales, refine, model.size_multiple)
+    images = _pad_to_multiple(images, model.size_multiple)
     grid = (images.shape[-2] // model.stride, images.shape[-1] // model.stride)
     cams, probabilities = [], []
     views = views_of(flips)
     with asking(model):
         for scale in scales:
-            scaled = _rescale(images, scale, model.stride)
+            scaled = _rescale(images, scale, model.size_multiple)
             for view in views:
                 cam, probability = _ask(model, view.apply(scaled), refine)
                 cams.append(_resize(view.undo(cam), grid))
@@ -81,7 +81,7 @@ def cam_maps(
 def _ask(model: CamClassifier, images: Tensor, refine: float) -> tuple[Tensor, Tensor]:
     output = model(images)
     cam = F.relu(output.cam.float())
-    if refine > 0:
+    if refine > 0 and model.pcm is not None:
         # The module is linear in its seed: unlike in training, classes need not compete
         # for a pixel here, and absent ones can still be dropped afterwards.
         refined = model.refine(cam, images, output)
@@ -89,17 +89,18 @@ def _ask(model: CamClassifier, images: Tensor, refine: float) -> tuple[Tensor, T
     return cam, torch.sigmoid(output.logits.float())
 
 
-def _pad_to_multiple(images: Tensor, stride: int) -> Tensor:
+def _pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
     # The model would do so itself, but for turned views on the wrong side.
-    bottom, right = -images.shape[-2] % stride, -images.shape[-1] % stride
+    bottom, right = -images.shape[-2] % multiple, -images.shape[-1] % multiple
     if not bottom and not right:
         return images
     return F.pad(images, (0, right, 0, bottom), mode="reflect")
 
 
-def _rescale(images: Tensor, scale: float, stride: int) -> Tensor:
+def _rescale(images: Tensor, scale: float, multiple: int) -> Tensor:
     height, width = (
-        max(stride, round(scale * edge / stride) * stride) for edge in images.shape[-2:]
+        max(multiple, round(scale * edge / multiple) * multiple)
+        for edge in images.shape[-2:]
     )
     return _resize(images, (height, width))
 
@@ -116,13 +117,13 @@ def _mean(tensors: list[Tensor]) -> Tensor:
     return torch.stack(tensors).mean(dim=0)
 
 
-def _check(images: Tensor, scales: Sequence[float], refine: float, stride: int) -> None:
+def _check(images: Tensor, scales: Sequence[float], refine: float, least: int) -> None:
     if not scales or min(scales) <= 0:
         raise ValueError(f"Expected scales > 0, got {tuple(scales)}")
     if not 0 <= refine <= 1:
         raise ValueError(f"Expected refine in 0..1, got {refine}")
-    if min(images.shape[-2:]) < stride:
+    if min(images.shape[-2:]) < least:
         raise ValueError(
-            f"Expected images of at least {stride} pixels, "
+            f"Expected images of at least {least} pixels, "
             f"got {tuple(images.shape[-2:])}"
         )

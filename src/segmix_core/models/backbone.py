@@ -30,6 +30,7 @@ class SmallBackbone(nn.Module):
     """
 
     stride = 8
+    low_stride = 4
     mean = IMAGENET_MEAN
     std = IMAGENET_STD
 

@@ -1,7 +1,7 @@
 """The network that learns from tile labels and shows where it looks."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,10 @@ from segmix_core.models.checkpoint import Checkpoint
 from segmix_core.models.initial_weights import InitialWeights, find_weights
 from segmix_core.models.make_backbone import make_backbone
 from segmix_core.models.pcm import PixelCorrelation
+from segmix_core.models.tap_fusion import TapFusion
 from segmix_core.models.timm_backbone import published_licence
+
+Pooling = Literal["mean", "top"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +25,12 @@ class ClassifierOutput:
     Attributes
     ----------
     logits
-        (B, C): the spatial mean of ``cam``.
+        (B, C): what ``cam`` says of the whole tile; see ``pooling``.
     cam
-        (B, C, h, w): raw scores, with ``h = ceil(H / stride)``.
+        (B, C, h, w): raw scores; h is H / ``stride``, H being continued to a multiple
+        of ``size_multiple``.
     low, high
-        (B, ?, ?, ?) and (B, ?, h, w): features for :meth:`CamClassifier.refine`.
+        (B, ?, ?, ?) each: features for :meth:`CamClassifier.refine`.
     """
 
     logits: Tensor
@@ -35,8 +39,12 @@ class ClassifierOutput:
     high: Tensor
 
 
+POOLED_SHARE = 0.1
+"""Of the cells, those whose mean answers for a tile under ``pooling="top"``."""
+
+
 class CamClassifier(nn.Module):
-    """Classes of a tile, as the mean of one map per class.
+    """Classes of a tile, from one map per class.
 
     Parameters
     ----------
@@ -50,6 +58,14 @@ class CamClassifier(nn.Module):
         Pixels a cell of the maps; None: 8 where the backbone can, else what it has.
     weights
         Of the backbone: "scratch", "download", or the path of a ``.safetensors`` file.
+    pcm
+        Have a pixel correlation module, for :meth:`refine`.
+    fusion
+        Make the maps from both taps of the backbone, on the finer grid of the first.
+    pooling
+        What of a map answers for the tile: "mean", as a CAM does, or "top", the mean
+        of its strongest tenth. The second is for maps learned from masks, where a cell
+        says no more than whether it shows the class.
     freeze
         Keep the backbone as it was loaded: no gradient, always in evaluation mode.
     has_background
@@ -76,7 +92,7 @@ class CamClassifier(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the arguments of a checkpoint, all by name
         self,
         *,
         num_classes: int,
@@ -84,6 +100,9 @@ class CamClassifier(nn.Module):
         width: int = 32,
         stride: int | None = None,
         weights: str = SCRATCH,
+        pcm: bool = True,
+        fusion: bool = False,
+        pooling: Pooling = "mean",
         freeze: bool = False,
         has_background: bool = False,
         frozen_norm: bool | None = None,
@@ -97,22 +116,28 @@ class CamClassifier(nn.Module):
         )
         self.backbone.requires_grad_(not freeze)
         self.origin = _origin(found, backbone)
-        self.head = nn.Conv2d(self.backbone.high_channels, num_classes, 1, bias=False)
+        low, high = self.backbone.low_channels, self.backbone.high_channels
+        self.fusion = TapFusion(low, high) if fusion else None
+        features = self.fusion.channels if self.fusion else high
+        self.head = nn.Conv2d(features, num_classes, 1, bias=False)
         nn.init.xavier_uniform_(self.head.weight)
-        self.pcm = PixelCorrelation(
-            self.backbone.low_channels, self.backbone.high_channels
-        )
+        self.pcm = PixelCorrelation(low, high) if pcm else None
+        self.pooling = pooling
         self.num_classes = num_classes
         self.has_background = has_background
         self.freeze = freeze
         self.frozen_norm = weights != SCRATCH if frozen_norm is None else frozen_norm
-        self.stride = self.backbone.stride
+        self.size_multiple = self.backbone.stride
+        self.stride = self.backbone.low_stride if fusion else self.backbone.stride
         # A checkpoint brings its own weights: rebuilding needs none.
         self.arguments: dict[str, int | str | bool] = {
             "num_classes": num_classes,
             "backbone": backbone,
             "width": width,
-            "stride": self.stride,
+            "stride": self.backbone.stride,
+            "pcm": pcm,
+            "fusion": fusion,
+            "pooling": pooling,
             "freeze": freeze,
             "has_background": has_background,
             "frozen_norm": self.frozen_norm,
@@ -138,8 +163,8 @@ class CamClassifier(nn.Module):
         Parameters
         ----------
         images
-            (B, 3, H, W), RGB in [0, 1]; H and W at least one stride. Sizes that are no
-            multiples of the stride are continued by reflection, right and below.
+            (B, 3, H, W), RGB in [0, 1]; H and W at least ``size_multiple``. Sizes that
+            are no multiples of it are continued by reflection, right and below.
 
         Raises
         ------
@@ -148,8 +173,9 @@ class CamClassifier(nn.Module):
         """
         self._check(images)
         taps = self.backbone(self._prepare(images))
-        cam = self.head(taps.high)
-        return ClassifierOutput(cam.mean(dim=(2, 3)), cam, taps.low, taps.high)
+        features = self.fusion(*taps) if self.fusion else taps.high
+        cam = self.head(features)
+        return ClassifierOutput(self._pool(cam), cam, taps.low, taps.high)
 
     def refine(self, seed: Tensor, images: Tensor, output: ClassifierOutput) -> Tensor:
         """Spread a seed along similar pixels (SEAM's pixel correlation module).
@@ -170,19 +196,37 @@ class CamClassifier(nn.Module):
         -------
         Tensor
             (B, K, h, w): every pixel a weighted mean of its channel of the seed.
+
+        Raises
+        ------
+        ValueError
+            If the seed has another size, or the network has no such module.
         """
+        if self.pcm is None:
+            raise ValueError("Expected a network with a pixel correlation module")
         if seed.shape[-2:] != output.cam.shape[-2:]:
             raise ValueError(
                 f"Expected a seed of {tuple(output.cam.shape[-2:])} pixels, "
                 f"got {tuple(seed.shape[-2:])}"
             )
-        return self.pcm(  # type: ignore[no-any-return]
-            seed.detach(), self._prepare(images), output.low, output.high
+        # Correlations are of the last features: a finer seed meets them on their grid.
+        height, width = output.high.shape[-2:]
+        coarse = F.adaptive_avg_pool2d(seed.detach(), (height, width))
+        refined = self.pcm(coarse, self._prepare(images), output.low, output.high)
+        return F.interpolate(
+            refined, seed.shape[-2:], mode="bilinear", align_corners=False
         )
+
+    def _pool(self, cam: Tensor) -> Tensor:
+        if self.pooling == "mean":
+            return cam.mean(dim=(2, 3))
+        cells = cam.flatten(2)
+        count = max(1, round(POOLED_SHARE * cells.shape[2]))
+        return cells.topk(count, dim=2).values.mean(dim=2)
 
     def _prepare(self, images: Tensor) -> Tensor:
         height, width = images.shape[-2:]
-        right, bottom = -width % self.stride, -height % self.stride
+        right, bottom = -width % self.size_multiple, -height % self.size_multiple
         if right or bottom:
             images = F.pad(images, (0, right, 0, bottom), mode="reflect")
         return (images - self.mean) / self.std
@@ -192,9 +236,9 @@ class CamClassifier(nn.Module):
             raise ValueError(
                 f"Expected images of shape (B, 3, H, W), got {tuple(images.shape)}"
             )
-        if min(images.shape[-2:]) < self.stride:
+        if min(images.shape[-2:]) < self.size_multiple:
             raise ValueError(
-                f"Expected images of at least {self.stride} pixels, "
+                f"Expected images of at least {self.size_multiple} pixels, "
                 f"got {tuple(images.shape[-2:])}"
             )
 

@@ -137,6 +137,28 @@ def save_checkpoint(
     _remove_others(folder, {entry["name"] for entry in files.values()})
 
 
+def copy_checkpoint(source: Path, target: Path, step: int) -> None:
+    """Let ``target`` predict as ``source`` does, as of ``step``; it cannot go on.
+
+    Raises
+    ------
+    CheckpointError
+        If ``source`` is broken.
+    OSError
+        From the file system; the former checkpoint in ``target`` is still whole.
+    """
+    found = load_checkpoint(source)
+    save_checkpoint(
+        target,
+        module=found.weights,
+        arguments=found.arguments,
+        kind=found.kind,
+        class_names=found.class_names,
+        step=step,
+        extra=found.extra,
+    )
+
+
 def load_checkpoint(
     folder: Path,
     *,

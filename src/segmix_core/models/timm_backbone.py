@@ -44,13 +44,15 @@ class TimmBackbone(nn.Module):
         import timm
 
         super().__init__()
-        self.stride, channels, self.network = _create_network(name, stride)
+        self.stride, self.network = _create_network(name, stride)
         if weights.source == "download":
             with downloading(name):
                 self.network = _create(name, self.stride, pretrained=True)
         elif weights.source == "file":
             self.network = _load(name, self.stride, weights)
-        self.low_channels, self.high_channels = channels
+        maps = self.network.feature_info
+        self.low_channels, self.high_channels = maps.channels()[-2:]
+        self.low_stride: int = maps.reduction()[-2]
         published = timm.get_pretrained_cfg(name)
         self.mean = published.mean if published else IMAGENET_MEAN
         self.std = published.std if published else IMAGENET_STD
@@ -61,9 +63,7 @@ class TimmBackbone(nn.Module):
         return Taps(low, high)
 
 
-def _create_network(
-    name: str, stride: int | None
-) -> tuple[int, tuple[int, int], nn.Module]:
+def _create_network(name: str, stride: int | None) -> tuple[int, Any]:
     possible: Sequence[int] = _STRIDES if stride is None else (stride,)
     for wanted in possible:
         try:
@@ -72,7 +72,7 @@ def _create_network(
             continue
         channels = network.feature_info.channels()
         if network.feature_info.reduction()[-1] == wanted and len(channels) >= 2:
-            return wanted, (channels[-2], channels[-1]), network
+            return wanted, network
     raise ConfigError(
         "a backbone that gives feature maps of stride "
         f"{' or '.join(map(str, possible))}",

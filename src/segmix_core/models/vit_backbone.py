@@ -64,6 +64,7 @@ class VitBackbone(nn.Module):
                 self.network = _create(encoder, pretrained=True)
         elif weights.source == "file":
             self._load(name, weights)
+        self.low_stride = self.stride
         self.mean, self.std = encoder.mean, encoder.std
         self.low_channels = self.high_channels = int(blocks[-1]["num_chs"])
         self._taken = [len(blocks) // 2 - 1, len(blocks) - 1]

@@ -70,6 +70,17 @@ class TrainConfig(Section):
         description="SegMix+: weight of patches of tiles with one label being that "
         "class everywhere; 0 where tiles have background.",
     )
+    fusion: bool = Field(
+        True,
+        description="SegMix+: finer maps, from early and late features together.",
+    )
+    rounds: int = Field(
+        1,
+        ge=0,
+        le=5,
+        description="SegMix+: times that a fresh network learns from the masks of the "
+        "one before; all share the epochs.",
+    )
     puzzle_weight: float = Field(
         4.0,
         gt=0,
@@ -99,6 +110,12 @@ class TrainConfig(Section):
             )
         # The run is a process of its own, with another working directory.
         return str(Path(weights).expanduser().absolute())
+
+    @model_validator(mode="after")
+    def _rounds_have_epochs(self) -> Self:
+        if self.method == "segmix-plus" and self.rounds >= self.epochs:
+            raise ValueError("segmix-plus needs more epochs than rounds")
+        return self
 
     @model_validator(mode="after")
     def _frozen_is_loaded(self) -> Self:

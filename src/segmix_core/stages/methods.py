@@ -1,6 +1,6 @@
 """What each method of the classifier consists of."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from segmix_core.sections.train import Method, TrainConfig
 from segmix_core.training.loss_weights import LossWeights
@@ -19,7 +19,7 @@ class MethodParts:
     is_fixed
         Shuffle at one level throughout, whatever the strategy of the settings.
     plus
-        The additions of SegMix+ to the shuffled tiles.
+        The additions of SegMix+.
     puzzle
         Quarters of tiles, as Puzzle-CAM.
     """
@@ -41,6 +41,14 @@ class MethodParts:
             puzzle=settings.puzzle_weight if self.puzzle else 0.0,
         )
 
+    def fusion(self, settings: TrainConfig) -> bool:
+        """Say whether maps come from both taps of the backbone."""
+        return self.plus and settings.fusion
+
+    def rounds(self, settings: TrainConfig) -> int:
+        """Return how many networks learn from masks, after the one of the labels."""
+        return settings.rounds if self.plus else 0
+
 
 METHODS: dict[Method, MethodParts] = {
     "cam": MethodParts(),
@@ -50,3 +58,22 @@ METHODS: dict[Method, MethodParts] = {
     "segmix-plus": MethodParts(seam=True, shuffle=True, plus=True),
     "puzzle-cam": MethodParts(puzzle=True),
 }
+
+
+def parts_of(settings: TrainConfig) -> MethodParts:
+    """Return the parts of the chosen method that have a weight.
+
+    SegMix+ can do without what SegMix has, to see what each is worth: without weights
+    for ER and ECR there is no second view, without any for shuffled tiles there are
+    none. In the other methods, which are published ones, a weight of 0 changes no more
+    than the loss.
+    """
+    parts = METHODS[settings.method]
+    if not parts.plus:
+        return parts
+    weights = parts.weights(settings)
+    return replace(
+        parts,
+        seam=max(weights.er, weights.ecr) > 0,
+        shuffle=max(weights.shuffle, weights.unshuffle, weights.pixel) > 0,
+    )

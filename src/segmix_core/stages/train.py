@@ -1,9 +1,8 @@
-"""The CAM classifier, from tile labels."""
+"""A CAM classifier fitted to tiles, as the settings say."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -18,16 +17,12 @@ from segmix_core.curriculum.patch_sizes import (
 from segmix_core.data.batch import Batch
 from segmix_core.data.batches import BatchPlan, TileBatches
 from segmix_core.data.samples import SampleSource
-from segmix_core.data.tile_reader import TileReader
 from segmix_core.encoders import SCRATCH
 from segmix_core.errors import ConfigError
-from segmix_core.models.cam_classifier import CamClassifier
+from segmix_core.models.cam_classifier import CamClassifier, Pooling
 from segmix_core.models.checkpoint import has_checkpoint, read_origin
-from segmix_core.project.readiness import check_trainable
 from segmix_core.sections.train import TrainConfig
-from segmix_core.stages.job import Job, labelled_tiles, samples_of
-from segmix_core.stages.methods import METHODS
-from segmix_core.stages.watched_tiles import preview_tiles, val_loss
+from segmix_core.stages.methods import parts_of
 from segmix_core.stages.weights import (
     LAST,
     begin_training,
@@ -39,34 +34,6 @@ from segmix_core.training.resume import BEST, CheckpointPlan
 from segmix_core.training.task import Listener, Task
 from segmix_core.training.trainer import FitResult, FitSettings, fit
 from segmix_core.training.validation import Validate
-
-
-def train_classifier(job: Job) -> dict[str, Any]:
-    """Train on the labelled tiles; resume if the run has a checkpoint already.
-
-    Raises
-    ------
-    ProjectError
-        If the labels cannot train a classifier.
-    ConfigError
-        If settings contradict the tiles.
-    """
-    check_trainable(job.store)
-    tiles = labelled_tiles(job.store)
-    images = job.store.images()
-    with TileReader(images) as reader:
-        samples, edge = samples_of(tiles, images, reader)
-        result, _ = fit_classifier(
-            samples,
-            Preparation(
-                edge, tuple(job.class_names), job.writer.folder.checkpoints_path
-            ),
-            job.config,
-            job.writer,
-            preview=preview_tiles(job, tiles, reader, edge),
-            validate=val_loss(job, reader),
-        )
-    return {"steps": result.step, "tiles": len(tiles)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +48,14 @@ class Preparation:
         Of the label columns.
     checkpoints
         Folder of the checkpoints.
+    pooling
+        See :class:`segmix_core.models.cam_classifier.CamClassifier`.
     """
 
     tile_px: int
     class_names: tuple[str, ...]
     checkpoints: Path
+    pooling: Pooling = "mean"
 
 
 def fit_classifier(
@@ -125,7 +95,7 @@ def fit_classifier(
     device = prepare_device(config.machine)
     last = preparation.checkpoints / LAST
     resumed = has_checkpoint(last)
-    model = _make_model(settings, len(preparation.class_names), resumed)
+    model = _make_model(settings, preparation, resumed)
     origin = read_origin(last) if resumed else model.origin
     fabric = launch_fabric(device)
     plan = BatchPlan(
@@ -169,14 +139,19 @@ def fit_classifier(
 
 
 def _make_model(
-    settings: TrainConfig, num_classes: int, resumed: bool
+    settings: TrainConfig, preparation: Preparation, resumed: bool
 ) -> CamClassifier:
     torch.manual_seed(settings.seed)
+    parts = parts_of(settings)
     return CamClassifier(
-        num_classes=num_classes,
+        num_classes=len(preparation.class_names),
         backbone=settings.backbone,
         width=settings.width,
         stride=settings.stride,
+        # Masks do not train it.
+        pcm=parts.seam and preparation.pooling == "mean",
+        fusion=parts.fusion(settings),
+        pooling=preparation.pooling,
         # A run that goes on has weights of its own; the file may be gone by then.
         weights=SCRATCH if resumed else settings.weights,
         freeze=settings.freeze,
@@ -202,12 +177,14 @@ def _make_task(
     steps_per_epoch: int,
     preview: Batch | None,
 ) -> ClassifierTask:
-    parts = METHODS[config.train.method]
+    parts = parts_of(config.train)
     if parts.puzzle:
-        check_quarters(tile_px, model.stride)
+        check_quarters(tile_px, model.size_multiple)
     return ClassifierTask(
         model,
-        controller=make_curriculum(config, tile_px, model.stride, steps_per_epoch),
+        controller=make_curriculum(
+            config, tile_px, model.size_multiple, steps_per_epoch
+        ),
         use_seam=parts.seam,
         weights=parts.weights(config.train),
         scope=ShuffleScope(
@@ -215,6 +192,7 @@ def _make_task(
             config.curriculum.in_place,
             config.curriculum.exact,
         ),
+        only_certain=config.curriculum.labels == "certain",
         preview_tiles=preview,
     )
 
@@ -229,7 +207,7 @@ def make_curriculum(
     ConfigError
         If the patch sizes do not divide the tile.
     """
-    settings, parts = config.curriculum, METHODS[config.train.method]
+    settings, parts = config.curriculum, parts_of(config.train)
     if not parts.shuffle:
         return None
     return make_controller(

@@ -62,8 +62,8 @@ class ClassifierTask:
         Learn from a second view.
     weights
         Of the loss terms.
-    scope
-        Tiles that exchange patches, and where these may go.
+    scope, only_certain
+        As in :func:`segmix_core.curriculum.shuffle.shuffle_batch`.
     preview_tiles
         Tiles whose maps :meth:`epoch_end` shows, on any device.
     augment
@@ -78,6 +78,7 @@ class ClassifierTask:
         use_seam: bool,
         weights: LossWeights | None = None,
         scope: ShuffleScope = PAIRS,
+        only_certain: bool = False,
         preview_tiles: Batch | None = None,
         augment: bool = True,
     ) -> None:
@@ -88,6 +89,7 @@ class ClassifierTask:
         self.use_seam = use_seam
         self.weights = weights or LossWeights()
         self.scope = scope
+        self.only_certain = only_certain
         self.preview_tiles = preview_tiles
         self.augment = augment
 
@@ -192,8 +194,9 @@ class ClassifierTask:
     ) -> dict[str, Tensor]:
         turns = draw_turns(len(images), square=_is_square(images), generator=generator)
         height, width = images.shape[-2:]
-        scale = second_scale(height, width, self.module.stride)
-        view = rescale(turn(images, turns), scale, self.module.stride)
+        multiple = self.module.size_multiple
+        scale = second_scale(height, width, multiple)
+        view = rescale(turn(images, turns), scale, multiple)
         with keep_statistics(self.module):
             second: ClassifierOutput = self.module(view)
         present = labels > 0
@@ -228,7 +231,14 @@ class ClassifierTask:
         level: ShuffleLevel,
         generator: torch.Generator,
     ) -> Shuffled:
-        return shuffle_batch(images, labels, level, self.scope, generator=generator)
+        return shuffle_batch(
+            images,
+            labels,
+            level,
+            self.scope,
+            only_certain=self.only_certain,
+            generator=generator,
+        )
 
     def _puzzle_terms(
         self, images: Tensor, output: ClassifierOutput, labels: Tensor

@@ -322,3 +322,41 @@ def test_shuffle_on_the_gpu_equals_the_cpu():
         )
         assert torch.equal(here.images, there.images.cpu())
         assert torch.equal(here.labels, there.labels.cpu())
+
+
+@pytest.mark.parametrize("ratio", [0.25, 0.75, 1.0])
+@pytest.mark.parametrize("seed", range(4))
+def test_certain_labels_are_kept_one_by_one(seed, ratio):
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.rand(8, 3, 12, 12, generator=generator)
+    labels = torch.randint(-1, 2, (8, 3), generator=generator).float()
+    level = ShuffleLevel(4, ratio)
+    draws = torch.Generator().manual_seed(seed)
+    plain = shuffle_batch(images, labels, level, generator=draws.clone_state())
+    kept = shuffle_batch(
+        images, labels, level, only_certain=True, generator=draws.clone_state()
+    )
+    assert torch.equal(plain.images, kept.images)
+    expected = reference.keep_certain(
+        reference.mix_labels(labels.numpy(), plain.origins.sources.numpy()),
+        labels.numpy(),
+        plain.origins.sources.numpy(),
+    )
+    torch.testing.assert_close(kept.labels, torch.from_numpy(expected))
+
+
+def test_labels_of_one_class_are_all_certain():
+    labels = torch.eye(2)[[0, 1, 1, 0]]
+    images, level = torch.rand(4, 3, 12, 12), ShuffleLevel(4, 0.5)
+    area, certain = (
+        shuffle_batch(
+            images,
+            labels,
+            level,
+            only_certain=choice,
+            generator=torch.Generator().manual_seed(0),
+        ).labels
+        for choice in (False, True)
+    )
+    assert torch.equal(area, certain)
+    assert ((area > 0) & (area < 1)).any()

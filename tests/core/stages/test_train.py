@@ -108,8 +108,8 @@ def test_without_tiles_of_val_nothing_is_measured_and_the_last_weights_count(fol
 
 @pytest.mark.parametrize("method", [m for m in METHODS if m != "segmix"])
 def test_every_method_trains(folder, method):
-    changes = {"train.method": method, "train.epochs": 1}
-    assert folder.run("train", changes=changes).ended().results["steps"] == 2
+    changes = {"train.method": method, "train.epochs": 2}
+    assert folder.run("train", changes=changes).ended().results["steps"] == 4
 
 
 def test_stopped_and_resumed_in_a_process_is_the_unbroken_run(folder):

@@ -13,7 +13,7 @@ from segmix_core.models.checkpoint import load_checkpoint
 from segmix_core.runs import RunState
 from segmix_core.runs.results import load_tiles, open_cams, open_mask
 
-SHORT = {"train.epochs": 1}
+SHORT = {"train.epochs": 2}
 
 
 def last(run):

@@ -1,0 +1,205 @@
+"""Self-training: a fresh network learns from the masks that the last one makes.
+
+Our own part of SegMix+. Maps of the first network, cut down to the classes that a tile
+is labelled with, are masks with errors; a network that begins anew learns what most of
+them agree on before it learns their errors (noisy students, Xie et al., arXiv
+1911.04252). All networks together take the epochs that the settings give to one.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from segmix_core.config import RunConfig
+from segmix_core.data.batch import Batch
+from segmix_core.data.samples import SampleSource
+from segmix_core.events import (
+    CheckpointWritten,
+    CurriculumDecided,
+    Event,
+    Metrics,
+    Progress,
+    StageStarted,
+)
+from segmix_core.models.cam_classifier import CamClassifier, load_classifier
+from segmix_core.models.checkpoint import (
+    copy_checkpoint,
+    has_checkpoint,
+    load_checkpoint,
+)
+from segmix_core.runs.processes import is_first_process
+from segmix_core.stages.methods import parts_of
+from segmix_core.stages.train import Preparation, fit_classifier
+from segmix_core.stages.weights import LAST
+from segmix_core.training.resume import BEST
+from segmix_core.training.supervised_task import SupervisedTask
+from segmix_core.training.task import Listener
+from segmix_core.training.trainer import FitResult
+from segmix_core.training.validation import Validate
+
+Teach = Callable[[CamClassifier, Listener], SampleSource]
+"""Network, listener -> the tiles with masks that it makes of them.
+
+The labels of those tiles are 1 where the mask tells of a class, present or not.
+"""
+
+
+def fit_rounds(
+    samples: SampleSource,
+    preparation: Preparation,
+    config: RunConfig,
+    listener: Listener,
+    teach: Teach,
+    *,
+    preview: Batch | None = None,
+    validate: Validate | None = None,
+) -> tuple[FitResult, CamClassifier]:
+    """Train as the method says, with as many rounds of self-training as it has.
+
+    The first network has its checkpoints in the folder of ``preparation``, the others
+    below it. When all are done the last network's is there: whoever stops the run
+    before uses the first network, and not one that has hardly begun.
+
+    Parameters
+    ----------
+    samples, preparation, config, listener, preview, validate
+        As for :func:`segmix_core.stages.train.fit_classifier`; the last two are for the
+        network that learns from labels.
+    teach
+        Makes the masks for the next network.
+
+    Raises
+    ------
+    ConfigError
+        If settings contradict the tiles or the machine.
+    """
+    rounds = parts_of(config.train).rounds(config.train)
+    if rounds == 0:
+        return fit_classifier(
+            samples, preparation, config, listener, preview=preview, validate=validate
+        )
+    steps = -(-len(samples.tiles) // config.train.batch_size)
+    total = config.train.epochs * steps
+    last = preparation.checkpoints / LAST
+    if has_checkpoint(last) and load_checkpoint(last).step == total:
+        model = load_classifier(load_checkpoint(last))
+        return FitResult("completed", total, total), model
+    first_epoch = 0
+    for number, epochs in enumerate(share_epochs(config.train.epochs, rounds + 1)):
+        part = _Part(listener, first_epoch, steps, total)
+        own = config.replace({"train.epochs": epochs, "train.rounds": 0})
+        if number == 0:
+            result, model = fit_classifier(
+                samples, preparation, own, part, preview=preview, validate=validate
+            )
+        else:
+            result, model = fit_classifier(
+                teach(_chosen(preparation, number - 1) or model, part),
+                _below(preparation, number),
+                own,
+                part,
+                make_task=SupervisedTask,
+            )
+        done = first_epoch * steps + result.step
+        if result.reason != "completed":
+            return replace(result, step=done, total_steps=total), model
+        first_epoch += epochs
+    if is_first_process(os.environ):
+        _keep(_below(preparation, rounds).checkpoints / LAST, preparation, total)
+    return replace(result, step=total, total_steps=total), model
+
+
+def share_epochs(epochs: int, networks: int) -> tuple[int, ...]:
+    """Return the epochs of each network: equal, the first takes what is left over.
+
+    Examples
+    --------
+    >>> share_epochs(8, 3)
+    (4, 2, 2)
+    """
+    each, rest = divmod(epochs, networks)
+    return (each + rest, *(each for _ in range(networks - 1)))
+
+
+def _chosen(preparation: Preparation, number: int) -> CamClassifier | None:
+    """Return network ``number`` as of its best epoch, if the run keeps that."""
+    best = preparation.checkpoints / BEST
+    if number > 0 or not has_checkpoint(best):
+        return None
+    return load_classifier(load_checkpoint(best))
+
+
+def _keep(source: Path, preparation: Preparation, step: int) -> None:
+    """Let the stages after this one use the last network."""
+    for name in (BEST, LAST):
+        target = preparation.checkpoints / name
+        if has_checkpoint(target):
+            copy_checkpoint(source, target, step)
+
+
+def _below(preparation: Preparation, number: int) -> Preparation:
+    folder = preparation.checkpoints / f"round-{number}"
+    # A map learned from a mask says where a class is, and its mean only how large.
+    return replace(preparation, checkpoints=folder, pooling="top")
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Tells a listener of one network's training as a part of the whole."""
+
+    listener: Listener
+    first_epoch: int
+    steps_per_epoch: int
+    total_steps: int
+
+    def emit(self, event: Event) -> None:
+        match event:
+            case StageStarted():
+                self._announce(event)
+            case Progress():
+                self.listener.emit(self._within(event))
+            case Metrics():
+                self.listener.emit(
+                    replace(
+                        event,
+                        step=self._first_step + event.step,
+                        epoch=self.first_epoch + event.epoch,
+                    )
+                )
+            case CheckpointWritten() | CurriculumDecided():
+                self.listener.emit(replace(event, step=self._first_step + event.step))
+            case _:
+                self.listener.emit(event)
+
+    def should_stop(self) -> bool:
+        return self.listener.should_stop()
+
+    def save_preview(
+        self, step: int, content: str, **arrays: npt.NDArray[np.generic]
+    ) -> None:
+        self.listener.save_preview(self._first_step + step, content, **arrays)
+
+    @property
+    def _first_step(self) -> int:
+        return self.first_epoch * self.steps_per_epoch
+
+    def _announce(self, event: StageStarted) -> None:
+        # One stage, one start; a later network is only told of where it goes on.
+        if self._first_step == 0 or event.resumed_at > 0:
+            self.listener.emit(
+                replace(
+                    event,
+                    total_steps=self.total_steps,
+                    resumed_at=self._first_step + event.resumed_at,
+                )
+            )
+
+    def _within(self, event: Progress) -> Progress:
+        step, left = self._first_step + event.step, event.seconds_left
+        if left is not None and event.step < event.total:
+            left *= (self.total_steps - step) / (event.total - event.step)
+        return replace(event, step=step, total=self.total_steps, seconds_left=left)

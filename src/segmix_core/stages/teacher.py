@@ -1,0 +1,142 @@
+"""Masks of the training tiles, as the network that was trained last sees them."""
+
+import zlib
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from segmix_core.data.batch import Batch
+from segmix_core.data.batches import BatchPlan, TileBatches
+from segmix_core.data.samples import MaskSamples, SampleSource, TileSamples
+from segmix_core.data.tile_reader import TileReader
+from segmix_core.events import Progress
+from segmix_core.geometry import Box
+from segmix_core.inference.cam_maps import cam_maps
+from segmix_core.inference.pseudo_masks import make_pseudo_mask
+from segmix_core.models.cam_classifier import CamClassifier
+from segmix_core.project.records import IGNORE_INDEX, LabelState, TileTable
+from segmix_core.stages.job import Job, Stopped
+from segmix_core.stages.mask_rules import rules_of
+from segmix_core.stages.weights import prepare_device
+from segmix_core.training.task import Listener
+
+MaskArray = npt.NDArray[np.uint8]
+
+
+class PackedMasks:
+    """Masks in memory, compressed: those of 100,000 tiles take less than a slide."""
+
+    def __init__(self) -> None:
+        self._packed: dict[tuple[int, Box], bytes] = {}
+
+    def add(self, image_id: int, box: Box, mask: MaskArray) -> None:
+        """Keep the mask (h, w) of a box on the working grid of an image."""
+        self._packed[image_id, box] = zlib.compress(mask.tobytes(), level=1)
+
+    def __call__(self, image_id: int, box: Box) -> MaskArray:
+        """Return the mask (h, w) of a box that was added."""
+        content = zlib.decompress(self._packed[image_id, box])
+        return np.frombuffer(content, np.uint8).reshape(box.height, box.width)
+
+
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """Makes masks of labelled tiles by the rules of pseudo masks, for the next network.
+
+    What a person has corrected in a tile overrules its mask, and weighs more.
+
+    Attributes
+    ----------
+    job
+        With the settings of CAMs and pseudo masks.
+    tiles, reader
+        Which tiles, and their pixels.
+    edge
+        Of a batch's images.
+    """
+
+    job: Job
+    tiles: TileTable
+    reader: TileReader
+    edge: int
+
+    def __call__(self, model: CamClassifier, listener: Listener) -> SampleSource:
+        """Return the tiles with the masks that the model makes of them.
+
+        Raises
+        ------
+        Stopped
+            If the user asks to stop.
+        """
+        model = model.to(prepare_device(self.job.config.machine))
+        masks = PackedMasks()
+        count, done = len(self.tiles), 0
+        for batch in self._batches(listener):
+            for mask in self._masks(model, batch, done):
+                masks.add(int(self.tiles.image_ids[done]), self._box(done), mask)
+                done += 1
+            listener.emit(
+                Progress(step=0, total=1, message=f"masks of tile {done} of {count}")
+            )
+            if listener.should_stop():
+                raise Stopped
+        known = (self.tiles.labels != LabelState.UNKNOWN).astype(np.int8)
+        return MaskSamples(
+            replace(self.tiles, labels=known),
+            self.reader,
+            masks,
+            self.job.store.corrections,
+            corrected_weight=self.job.config.segmenter.corrected_weight,
+        )
+
+    def _batches(self, listener: Listener) -> Iterator[Batch]:
+        plan = BatchPlan(
+            tile_px=self.edge,
+            batch_size=self.job.config.cams.batch_size,
+            in_order=True,
+        )
+        samples = TileSamples(self.tiles, self.reader)
+        with closing(TileBatches(samples, plan, listener.emit).batches(0)) as batches:
+            yield from batches
+
+    def _box(self, row: int) -> Box:
+        image_id = int(self.tiles.image_ids[row])
+        return self.reader.working_box(image_id, self.tiles.box(row))
+
+    def _masks(
+        self, model: CamClassifier, batch: Batch, first: int
+    ) -> Iterator[MaskArray]:
+        """Yield the masks of the rows from ``first`` on that a batch has."""
+        settings = self.job.config.cams
+        device = next(model.parameters()).device
+        found = cam_maps(
+            model,
+            batch.images.to(device),
+            scales=settings.scales,
+            flips=settings.flips,
+            refine=settings.refine,
+        )
+        pixels = (255 * batch.images).round().to(torch.uint8).permute(0, 2, 3, 1)
+        cams, sure = found.cam.cpu().numpy(), found.probabilities.cpu().numpy()
+        for index, tile_id in enumerate(batch.tile_ids.tolist()):
+            row = first + index
+            box = self._box(row)
+            if tile_id != self.tiles.ids[row]:
+                # It could not be read, and another tile has taken its place.
+                yield np.full((box.height, box.width), IGNORE_INDEX, np.uint8)
+                continue
+            image = self.reader.image(int(self.tiles.image_ids[row]))
+            mask, _ = make_pseudo_mask(
+                cams[index],
+                (box.height, box.width),
+                self.tiles.labels[row],
+                sure[index],
+                pixels[index, : box.height, : box.width].numpy(),
+                rules=rules_of(self.job.config.pseudo_masks, image.working_mpp),
+                stride=model.stride,
+            )
+            yield mask

@@ -1,0 +1,40 @@
+"""The stage "train": a CAM classifier, from tile labels."""
+
+from typing import Any
+
+from segmix_core.data.tile_reader import TileReader
+from segmix_core.project.readiness import check_trainable
+from segmix_core.stages.job import Job, labelled_tiles, samples_of
+from segmix_core.stages.self_training import fit_rounds
+from segmix_core.stages.teacher import Teacher
+from segmix_core.stages.train import Preparation
+from segmix_core.stages.watched_tiles import preview_tiles, val_loss
+
+
+def train_classifier(job: Job) -> dict[str, Any]:
+    """Train on the labelled tiles; resume if the run has a checkpoint already.
+
+    Raises
+    ------
+    ProjectError
+        If the labels cannot train a classifier.
+    ConfigError
+        If settings contradict the tiles.
+    """
+    check_trainable(job.store)
+    tiles = labelled_tiles(job.store)
+    images = job.store.images()
+    with TileReader(images) as reader:
+        samples, edge = samples_of(tiles, images, reader)
+        result, _ = fit_rounds(
+            samples,
+            Preparation(
+                edge, tuple(job.class_names), job.writer.folder.checkpoints_path
+            ),
+            job.config,
+            job.writer,
+            Teacher(job, tiles, reader, edge),
+            preview=preview_tiles(job, tiles, reader, edge),
+            validate=val_loss(job, reader),
+        )
+    return {"steps": result.step, "tiles": len(tiles)}

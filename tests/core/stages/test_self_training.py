@@ -1,0 +1,193 @@
+import numpy as np
+import pytest
+import torch
+
+from segmix_core.config import RunConfig
+from segmix_core.data.tile_reader import TileReader
+from segmix_core.errors import ConfigError
+from segmix_core.events import (
+    CheckpointWritten,
+    CurriculumDecided,
+    Metrics,
+    Progress,
+    StageStarted,
+)
+from segmix_core.geometry import Box
+from segmix_core.models.cam_classifier import CamClassifier
+from segmix_core.models.checkpoint import load_checkpoint
+from segmix_core.runs import RunState
+from segmix_core.stages.job import Job, Stopped, samples_of, labelled_tiles
+from segmix_core.stages.self_training import share_epochs
+from segmix_core.stages.teacher import PackedMasks, Teacher
+
+PLUS = {"train.method": "segmix-plus", "train.epochs": 4}
+"""Two networks of 4 steps each."""
+
+
+def last(folder):
+    return load_checkpoint(folder.checkpoints_path / "last", kind="classifier")
+
+
+def test_epochs_are_shared():
+    assert share_epochs(8, 2) == (4, 4)
+    assert share_epochs(8, 3) == (4, 2, 2)
+    assert share_epochs(3, 3) == (1, 1, 1)
+    assert share_epochs(5, 1) == (5,)
+
+
+def test_every_network_needs_an_epoch():
+    with pytest.raises(ConfigError, match="more epochs than rounds"):
+        RunConfig().replace({**PLUS, "train.epochs": 2, "train.rounds": 2})
+
+
+def test_the_last_network_is_used_and_the_first_kept(folder):
+    run = folder.run("train", changes=PLUS)
+    assert run.ended().results == {"steps": 8, "tiles": 12}
+    assert last(run).step == 8
+    assert last(run).arguments["pooling"] == "top"
+    own = load_checkpoint(run.checkpoints_path / "round-1" / "last")
+    assert own.step == 4
+    for name, tensor in last(run).weights.items():
+        assert torch.equal(tensor, own.weights[name]), name
+    # Stages after it work with it.
+    cams = folder.run("cams")
+    assert cams.ended().results["tiles"] > 0
+
+
+def test_both_trainings_are_one_to_who_follows_them(folder):
+    run = folder.run("train", changes=PLUS)
+    events, _ = run.events()
+    started = [e for e in events if isinstance(e, StageStarted)]
+    assert [(e.total_steps, e.resumed_at) for e in started] == [(8, 0)]
+    progress = [e for e in events if isinstance(e, Progress)]
+    assert {e.total for e in progress} == {8}
+    steps = [e.step for e in progress]
+    assert steps == sorted(steps)
+    assert steps[-1] == 8
+    assert any("masks of tile 12 of 12" in e.message for e in progress)
+    metrics = [e for e in events if isinstance(e, Metrics)]
+    assert {e.epoch for e in metrics} == {0, 1, 2, 3}
+    assert "map" in metrics[-2].values
+    assert max(e.step for e in events if isinstance(e, CheckpointWritten)) == 8
+    assert all(e.step < 4 for e in events if isinstance(e, CurriculumDecided))
+
+
+@pytest.mark.parametrize("after", [2, 6])
+def test_stopped_and_resumed_is_the_unbroken_run(folder, after):
+    whole = folder.run("train", changes=PLUS)
+    writer = folder.stop("train", after=after, changes=PLUS)
+    broken = writer.folder
+    assert broken.state() is RunState.CANCELLED
+    # Whoever stops in the second half uses the network of the first.
+    assert last(broken).arguments["pooling"] == "mean"
+    folder.resume(broken)
+    found = last(broken)
+    assert found.step == 8
+    for name, tensor in last(whole).weights.items():
+        assert torch.equal(tensor, found.weights[name]), name
+
+
+def test_a_run_that_is_done_is_not_done_again(folder):
+    run = folder.run("train", changes=PLUS)
+    before = last(run).weights
+    run.request_stop()
+    folder.resume(run)
+    assert all(torch.equal(before[n], t) for n, t in last(run).weights.items())
+
+
+def test_no_round_is_the_first_network_alone(folder):
+    run = folder.run("train", changes=PLUS | {"train.rounds": 0})
+    assert last(run).arguments["pooling"] == "mean"
+    assert last(run).arguments["fusion"]
+    assert not (run.checkpoints_path / "round-1").exists()
+
+
+def test_the_best_epoch_teaches_and_the_last_network_is_used(folder):
+    with folder.store() as store:
+        ids = [image.id for image in store.images()[-3:]]
+        store.set_splits(ids, ["val"] * 3)
+    run = folder.run("train", changes=PLUS | {"train.keep": "best"})
+    events, _ = run.events()
+    measured = [e for e in events if isinstance(e, Metrics) and "val_loss" in e.values]
+    # The loss of labels is that of the network that learns from labels.
+    assert {e.epoch for e in measured} == {0, 1}
+    best = load_checkpoint(run.checkpoints_path / "best")
+    assert best.arguments["pooling"] == "top"
+    assert folder.run("cams").ended().results["tiles"] > 0
+
+
+class Quiet:
+    def __init__(self, stops: bool = False) -> None:
+        self.events, self._stops = [], stops
+
+    def emit(self, event):
+        self.events.append(event)
+
+    def should_stop(self):
+        return self._stops
+
+    def save_preview(self, step, content, **arrays):
+        raise AssertionError
+
+
+def teach(workshop, listener, changes=None):
+    settings = {"pseudo_masks.background": "none", "pseudo_masks.margin": 0.0}
+    folder = workshop.folder("train", changes=settings | (changes or {}))
+    with workshop.store() as store:
+        job = Job(store, RunConfig.parse(folder.request().config), None, None)
+        tiles, images = labelled_tiles(store), store.images()
+        torch.manual_seed(0)
+        model = CamClassifier(num_classes=2, width=8).eval()
+        with TileReader(images) as reader:
+            _, edge = samples_of(tiles, images, reader)
+            source = Teacher(job, tiles, reader, edge)(model, listener)
+            yield from (
+                (row, tiles, source.tiles, source.read(row)) for row in range(12)
+            )
+
+
+def test_masks_hold_only_what_a_tile_is_labelled_with(folder):
+    with folder.store() as store:
+        ids = store.tiles().ids
+        store.set_labels(ids[:1], [[-1, 1]])
+    for row, tiles, taught, sample in teach(folder, Quiet()):
+        labels = tiles.labels[row]
+        classes = set(np.unique(sample.mask)) - {255}
+        absent = {column + 1 for column, label in enumerate(labels) if label == 0}
+        assert not classes & absent
+        if (labels == 1).sum() == 1 and (labels >= 0).all():
+            assert classes == {1 + labels.argmax()}
+        # Of a class that is unknown in the tile the mask tells nothing.
+        assert (taught.labels[row] == (labels != -1)).all()
+
+
+def test_corrections_overrule_the_teacher(folder):
+    with folder.store() as store:
+        tiles = store.tiles()
+        image_id = int(tiles.image_ids[0])
+        store.correct_mask(image_id, Box(0, 0, 8, 8), np.full((8, 8), 2, np.uint8))
+    weights = set()
+    for row, tiles, _, sample in teach(folder, Quiet()):
+        if int(tiles.image_ids[row]) == image_id:
+            assert (sample.mask[:8, :8] == 2).all()
+            weights = set(np.unique(sample.weight[:8, :8]))
+    assert weights == {4.0}
+
+
+def test_the_teacher_stops_when_asked(folder):
+    with pytest.raises(Stopped):
+        next(teach(folder, Quiet(stops=True)))
+
+
+def test_packed_masks_are_the_masks():
+    masks = PackedMasks()
+    rng = np.random.default_rng(0)
+    known = {
+        (image_id, Box(y, 0, 5, 7)): rng.integers(0, 256, (5, 7)).astype(np.uint8)
+        for image_id in (1, 2)
+        for y in (0, 5)
+    }
+    for (image_id, box), mask in known.items():
+        masks.add(image_id, box, mask)
+    for (image_id, box), mask in known.items():
+        np.testing.assert_array_equal(masks(image_id, box), mask)
