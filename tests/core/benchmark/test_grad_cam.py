@@ -4,7 +4,6 @@ import torch
 from torch.nn import functional as F
 
 from segmix_core.benchmark.grad_cam import gradient_maps
-from segmix_core.benchmark.maps import class_maps
 from segmix_core.config import RunConfig
 from segmix_core.models.cam_classifier import CamClassifier
 
@@ -53,14 +52,3 @@ def test_a_frozen_backbone_can_be_asked_as_well(model, pixels):
     free = gradient_maps(model, PLAIN)(pixels)
     model.backbone.requires_grad_(False)
     np.testing.assert_array_equal(gradient_maps(model, PLAIN)(pixels), free)
-
-
-def test_only_methods_with_a_pcm_are_asked_for_it(model, pixels):
-    refined = PLAIN.replace({"cams.refine": 1.0})
-    maps = {
-        method: class_maps(model, refined.replace({"train.method": method}))(pixels)
-        for method in ("cam", "puzzle-cam", "seam", "segmix-plus")
-    }
-    np.testing.assert_array_equal(maps["cam"], maps["puzzle-cam"])
-    np.testing.assert_array_equal(maps["seam"], maps["segmix-plus"])
-    assert (maps["cam"] != maps["seam"]).any()

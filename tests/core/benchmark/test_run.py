@@ -14,7 +14,7 @@ from segmix_core.events import Metrics, StageStarted
 
 CONFIG = RunConfig().replace(
     {
-        "train.epochs": 1,
+        "train.epochs": 2,
         "train.batch_size": 6,
         "train.width": 8,
         "segmenter.epochs": 1,

@@ -96,16 +96,17 @@ def test_pseudo_masks_of_p2_follow_the_tags_of_the_window(benchmark_path):
     )
     protocol = make_protocol("p2", folder)
     made = pseudo_masks(protocol, ramp, None, RULES)
-    pixels = np.zeros((1, 16, 16, 3), np.uint8)
+    pixels = np.zeros((1, 32, 32, 3), np.uint8)
     for item, mask in zip(protocol.training_items(), made, strict=True):
         if sum(item.labels) == 1:
             assert set(mask.flat) == {item.labels.index(1) + 1}
         else:
-            expected = ramp(pixels)[0].argmax(axis=0) + 1
+            # The image is asked, so that a window is seen with what is around it.
+            expected = ramp(pixels)[0].argmax(axis=0)[item.box.slices] + 1
             np.testing.assert_array_equal(mask, expected)
 
 
-def test_images_of_several_sizes_are_asked_in_order(benchmark_path):
+def test_an_image_is_asked_once_for_all_its_windows(benchmark_path):
     protocol = protocol_of(benchmark_path, "p2")
     windows = vars(protocol.folder)["windows"] = tuple(
         replace(window, box=Box(0, 0, 4 + number // 3 % 2, 8), labels=(1, 1))
@@ -114,13 +115,13 @@ def test_images_of_several_sizes_are_asked_in_order(benchmark_path):
     asked = []
 
     def maps_of(pixels):
-        asked.append(pixels.shape[:2])
+        asked.append(pixels.shape[:3])
         return ramp(pixels)
 
     made = pseudo_masks(protocol, maps_of, None, RULES)
     train = [window for window in windows if window.split == "train"]
     assert [mask.shape for mask in made] == [(w.box.height, 8) for w in train]
-    assert asked[:2] == [(3, 4), (3, 5)]
+    assert asked == [(1, 32, 32)] * len({window.name for window in train})
 
 
 def test_margin_and_smallest_object_are_those_of_the_settings(benchmark_path):

@@ -16,7 +16,7 @@ from segmix_core.geometry import Box
 from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.models.checkpoint import load_checkpoint
 from segmix_core.runs import RunState
-from segmix_core.stages.job import Job, Stopped, samples_of, labelled_tiles
+from segmix_core.stages.job import Job, Stopped, labelled_tiles, samples_of
 from segmix_core.stages.self_training import share_epochs
 from segmix_core.stages.teacher import PackedMasks, Teacher
 

@@ -20,7 +20,7 @@ from segmix_core.runs.child import run_child
 from segmix_core.runs.previews import load_preview
 from segmix_core.runs.results import load_tiles
 from segmix_core.sections.train import Method, TrainConfig
-from segmix_core.stages.methods import METHODS
+from segmix_core.stages.methods import METHODS, parts_of
 from segmix_core.stages.train import check_quarters, make_curriculum
 
 
@@ -226,3 +226,35 @@ def test_an_odd_tile_is_left_out_of_the_shuffle(folder):
     assert set(sources[:2].flat) == {0, 1}
     alone = [tile for tile in range(3) if (sources[tile] == tile).all()]
     assert alone == [2]
+
+
+@pytest.mark.parametrize(
+    ("method", "changes", "expected"),
+    [
+        ("cam", {}, False),
+        ("puzzle-cam", {}, False),
+        ("seam", {}, True),
+        ("segmix", {"train.er_weight": 0.0, "train.ecr_weight": 0.0}, True),
+        ("segmix-plus", {"train.rounds": 0}, True),
+        (
+            "segmix-plus",
+            {"train.rounds": 0, "train.er_weight": 0.0, "train.ecr_weight": 0.0},
+            False,
+        ),
+        # Masks do not train it.
+        ("segmix-plus", {"train.rounds": 1}, False),
+    ],
+)
+def test_a_network_has_the_pcm_that_was_trained(folder, method, changes, expected):
+    run = folder.run("train", changes={"train.method": method, **changes})
+    found = load_checkpoint(run.checkpoints_path / "last")
+    assert found.arguments["pcm"] is expected
+    assert any(name.startswith("pcm.") for name in found.weights) is expected
+
+
+def test_parts_of_segmix_without_weight_are_left_out():
+    none = dict.fromkeys(("unshuffle_weight", "pixel_weight", "shuffle_weight"), 0.0)
+    plus = TrainConfig(method="segmix-plus", **none)
+    assert (parts_of(plus).seam, parts_of(plus).shuffle) == (True, False)
+    # Published methods keep their parts.
+    assert parts_of(TrainConfig(method="segmix", **none)).shuffle
