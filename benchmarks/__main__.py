@@ -1,6 +1,6 @@
 """Measure everything, print it and write docs/performance.md.
 
-    python -m benchmarks [shuffle | cams | pcm | step ...]
+    python -m benchmarks [shuffle | cams | pcm | step | modes ...]
 
 With names only those parts are measured; the report keeps its other parts.
 """
@@ -17,7 +17,7 @@ import torch
 if TYPE_CHECKING:
     from benchmarks.comparison import Table
 
-PARTS = ("shuffle", "cams", "pcm", "step")
+PARTS = ("shuffle", "cams", "pcm", "step", "modes")
 REPORT = Path(__file__).parents[1] / "docs" / "performance.md"
 
 

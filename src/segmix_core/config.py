@@ -172,6 +172,11 @@ class MachineConfig(Section):
     """Where a run computes."""
 
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps.")
+    precision: Literal["auto", "float32", "bf16"] = Field(
+        "auto",
+        description="Numbers of a training. auto: bf16 on CUDA devices that have it, "
+        "else float32; bf16 is faster on many newer processors, too.",
+    )
     threads: int = Field(
         0, ge=0, description="CPU threads; 0: one less than there are cores."
     )

@@ -97,7 +97,7 @@ def fit_classifier(
     resumed = has_checkpoint(last)
     model = _make_model(settings, preparation, resumed)
     origin = read_origin(last) if resumed else model.origin
-    fabric = launch_fabric(device)
+    fabric = launch_fabric(config.machine, device)
     plan = BatchPlan(
         tile_px=preparation.tile_px,
         batch_size=settings.batch_size,

@@ -113,7 +113,7 @@ def fit_segmenter(
     settings = config.segmenter
     device = prepare_device(config.machine)
     task = _make_task(settings, len(preparation.class_names), pixels)
-    fabric = launch_fabric(device)
+    fabric = launch_fabric(config.machine, device)
     plan = BatchPlan(
         tile_px=preparation.tile_px,
         batch_size=settings.batch_size,

@@ -21,6 +21,7 @@ from segmix_core.training.device import (
     launched_processes,
     make_fabric,
     resolve_device,
+    resolve_precision,
     set_threads,
 )
 from segmix_core.training.resume import BEST
@@ -46,10 +47,17 @@ def prepare_device(settings: MachineConfig) -> torch.device:
     return resolve_device(settings.device)
 
 
-def launch_fabric(device: torch.device) -> "Fabric":
-    """Return the Fabric of this process, one of several if torchrun started it."""
+def launch_fabric(settings: MachineConfig, device: torch.device) -> "Fabric":
+    """Return the Fabric of this process, one of several if torchrun started it.
+
+    Raises
+    ------
+    ConfigError
+        If the device has no such precision.
+    """
     processes, nodes = launched_processes(os.environ)
-    return make_fabric(device, processes=processes, nodes=nodes)
+    precision = resolve_precision(settings.precision, device)
+    return make_fabric(device, precision=precision, processes=processes, nodes=nodes)
 
 
 def load_input(job: Job, stage: str, kind: str) -> Checkpoint:

@@ -83,6 +83,7 @@ ELSEWHERE = {
     "segmenter.average": "test_train_segmenter",
     "predict.batch_size": "test_slide_prediction",
     "machine.device": "test_training_device",
+    "machine.precision": "test_training_device, test_train",
     "machine.threads": "test_training_device",
 }
 

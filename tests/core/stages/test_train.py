@@ -22,6 +22,7 @@ from segmix_core.runs.results import load_tiles
 from segmix_core.sections.train import Method, TrainConfig
 from segmix_core.stages.methods import METHODS, parts_of
 from segmix_core.stages.train import check_quarters, make_curriculum
+from segmix_core.training.device import has_bf16
 
 
 def tensors(folder):
@@ -258,3 +259,20 @@ def test_parts_of_segmix_without_weight_are_left_out():
     assert (parts_of(plus).seam, parts_of(plus).shuffle) == (True, False)
     # Published methods keep their parts.
     assert parts_of(TrainConfig(method="segmix", **none)).shuffle
+
+
+@pytest.mark.skipif(
+    not has_bf16(torch.device("cpu")), reason="needs a processor with bf16"
+)
+def test_bf16_learns_nearly_the_same(folder):
+    runs = [
+        folder.run("train", changes={"train.epochs": 1, "machine.precision": name})
+        for name in ("float32", "bf16")
+    ]
+    exact, rough = (
+        load_checkpoint(run.checkpoints_path / "last").weights["head.weight"]
+        for run in runs
+    )
+    assert exact.dtype == rough.dtype == torch.float32
+    assert not torch.equal(exact, rough)
+    torch.testing.assert_close(exact, rough, atol=0.02, rtol=0)
