@@ -97,6 +97,12 @@ class CamConfig(Section):
     refine: float = Field(
         0.25, ge=0, le=1, description="Share of the PCM-refined map in the CAM."
     )
+    context_px: int = Field(
+        32,
+        ge=0,
+        le=1024,
+        description="Pixels around a tile of a larger image that are seen with it.",
+    )
     batch_size: int = Field(32, ge=1, description="Tiles at a time.")
 
     @model_validator(mode="after")

@@ -51,6 +51,13 @@ class Box:
         """Return the box shifted by whole pixels."""
         return Box(self.y + dy, self.x + dx, self.height, self.width)
 
+    def grown(self, margin: int) -> "Box":
+        """Return the box with ``margin`` more pixels on all sides."""
+        more = 2 * margin
+        return Box(
+            self.y - margin, self.x - margin, self.height + more, self.width + more
+        )
+
     def scaled(self, factor: float) -> "Box":
         """Return the box on a grid with ``factor`` times as many pixels an edge.
 

@@ -71,6 +71,26 @@ class TileSamples:
         return Sample(self._reader.read_pixels(image_id, self.tiles.box(row)))
 
 
+class SurroundedSamples:
+    """Tiles with their labels, and ``margin`` working pixels around each."""
+
+    def __init__(self, tiles: TileTable, reader: TileReader, margin: int) -> None:
+        self.tiles = tiles
+        self._reader = reader
+        self._margin = margin
+
+    def read(self, row: int) -> Sample:
+        """Return the tile in ``row`` of the table with what is around it.
+
+        Raises
+        ------
+        SlideError
+            If its file cannot be read.
+        """
+        image_id, box = int(self.tiles.image_ids[row]), self.tiles.box(row)
+        return Sample(self._reader.read_around(image_id, box, self._margin))
+
+
 class MaskSamples:
     """Tiles with a mask: pseudo masks, and what people have corrected in them.
 

@@ -137,11 +137,49 @@ class TileReader:
                 self._bytes_left -= pixels.nbytes
             return pixels
 
-    def _decode(self, record: ImageRecord, box: Box) -> RgbArray:
+    def read_around(self, image_id: int, box: Box, margin: int) -> RgbArray:
+        """Return a tile with what is around it; nothing is kept.
+
+        Parameters
+        ----------
+        image_id, box
+            Where, in level-0 pixels.
+        margin
+            Working pixels on all sides; beyond the image they continue by reflection.
+
+        Returns
+        -------
+        RgbArray
+            (h + 2 margin, w + 2 margin, 3) uint8.
+
+        Raises
+        ------
+        SlideError
+            Naming the file, if it cannot be read.
+        """
+        record = self.image(image_id)
+        tile = self.working_box(image_id, box)
+        wanted = tile.grown(margin)
+        inside = wanted.intersect(Box(0, 0, *record.working_shape))
+        whole = Box(0, 0, record.height, record.width)
+        with self._lock:
+            pixels = self._decode(
+                record,
+                inside.scaled(record.downsample).intersect(whole),
+                (inside.height, inside.width),
+            )
+        before = (inside.y - wanted.y, inside.x - wanted.x)
+        after = (wanted.bottom - inside.bottom, wanted.right - inside.right)
+        extra = [*zip(before, after, strict=True), (0, 0)]
+        return np.pad(pixels, extra, mode="reflect")
+
+    def _decode(
+        self, record: ImageRecord, box: Box, shape: tuple[int, int] | None = None
+    ) -> RgbArray:
         working = self.working_box(record.id, box)
         try:
             pixels = read_region(
-                self._open(record), box, (working.height, working.width)
+                self._open(record), box, shape or (working.height, working.width)
             )
         except SlideError as error:
             if str(record.path) in str(error):

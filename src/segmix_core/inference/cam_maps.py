@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import EllipsisType
 
 import torch
 from torch import Tensor
@@ -34,6 +35,7 @@ def cam_maps(
     scales: Sequence[float] = (1.0,),
     flips: bool = False,
     refine: float = 0.0,
+    margin: int = 0,
 ) -> CamResult:
     """Return maps and probabilities, averaged over scales and views.
 
@@ -51,6 +53,10 @@ def cam_maps(
         0..1: share of the map refined by the pixel correlation module (SEAM, sec. 3.3)
         in ``cam``, if the model has one; the rest is the raw map. Refining averages
         over similar pixels, so both are on the same scale.
+    margin
+        Pixels around each tile that the images show, a multiple of the model's
+        ``size_multiple``: the network sees them, maps and probabilities are of the tile
+        alone.
 
     Returns
     -------
@@ -60,10 +66,12 @@ def cam_maps(
     Raises
     ------
     ValueError
-        If there are no scales or one is not positive, if ``refine`` is not in 0..1, or
-        if the images are smaller than the model's stride.
+        If there are no scales or one is not positive, if ``refine`` is not in 0..1, if
+        the images are smaller than the model's stride, or if the margin is no multiple
+        or leaves no tile.
     """
     _check(images, scales, refine, model.size_multiple)
+    part = _tile_cells(images, margin, model)
     images = _pad_to_multiple(images, model.size_multiple)
     grid = (images.shape[-2] // model.stride, images.shape[-1] // model.stride)
     cams, probabilities = [], []
@@ -72,21 +80,44 @@ def cam_maps(
         for scale in scales:
             scaled = _rescale(images, scale, model.size_multiple)
             for view in views:
-                cam, probability = _ask(model, view.apply(scaled), refine)
-                cams.append(_resize(view.undo(cam), grid))
-                probabilities.append(probability)
+                raw, cam, logits = _ask(model, view.apply(scaled), refine)
+                cams.append(_resize(view.undo(cam), grid)[part])
+                if margin > 0:
+                    logits = model.pool(_resize(view.undo(raw), grid)[part])
+                probabilities.append(torch.sigmoid(logits))
         return CamResult(_mean(cams), _mean(probabilities))
 
 
-def _ask(model: CamClassifier, images: Tensor, refine: float) -> tuple[Tensor, Tensor]:
+def _ask(
+    model: CamClassifier, images: Tensor, refine: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return raw maps, what is shown of them, and logits."""
     output = model(images)
-    cam = F.relu(output.cam.float())
+    raw = output.cam.float()
+    cam = F.relu(raw)
     if refine > 0 and model.pcm is not None:
         # The module is linear in its seed: unlike in training, classes need not compete
         # for a pixel here, and absent ones can still be dropped afterwards.
         refined = model.refine(cam, images, output)
         cam = (1 - refine) * cam + refine * refined
-    return cam, torch.sigmoid(output.logits.float())
+    return raw, cam, output.logits.float()
+
+
+def _tile_cells(
+    images: Tensor, margin: int, model: CamClassifier
+) -> tuple[EllipsisType, slice, slice]:
+    """Return where in a map the tile is."""
+    inner = [edge - 2 * margin for edge in images.shape[-2:]]
+    if margin % model.size_multiple or min(inner) < 1 or margin < 0:
+        raise ValueError(
+            f"Expected a margin that is a multiple of {model.size_multiple} and less "
+            f"than half of {tuple(images.shape[-2:])}, got {margin}"
+        )
+    first = margin // model.stride
+    if margin == 0:
+        return ..., slice(None), slice(None)
+    rows, cols = (slice(first, first - (-edge // model.stride)) for edge in inner)
+    return ..., rows, cols
 
 
 def _pad_to_multiple(images: Tensor, multiple: int) -> Tensor:

@@ -175,7 +175,7 @@ class CamClassifier(nn.Module):
         taps = self.backbone(self._prepare(images))
         features = self.fusion(*taps) if self.fusion else taps.high
         cam = self.head(features)
-        return ClassifierOutput(self._pool(cam), cam, taps.low, taps.high)
+        return ClassifierOutput(self.pool(cam), cam, taps.low, taps.high)
 
     def refine(self, seed: Tensor, images: Tensor, output: ClassifierOutput) -> Tensor:
         """Spread a seed along similar pixels (SEAM's pixel correlation module).
@@ -217,7 +217,8 @@ class CamClassifier(nn.Module):
             refined, seed.shape[-2:], mode="bilinear", align_corners=False
         )
 
-    def _pool(self, cam: Tensor) -> Tensor:
+    def pool(self, cam: Tensor) -> Tensor:
+        """Return what raw maps (B, C, h, w) say of their tiles, (B, C) logits."""
         if self.pooling == "mean":
             return cam.mean(dim=(2, 3))
         cells = cam.flatten(2)

@@ -8,14 +8,14 @@ import numpy.typing as npt
 import torch
 
 from segmix_core.data.batch import Batch
-from segmix_core.data.batches import BatchPlan, TileBatches
 from segmix_core.data.tile_reader import TileReader
 from segmix_core.events import StageStarted
-from segmix_core.inference.cam_maps import CamResult, cam_maps
+from segmix_core.inference.cam_maps import CamResult
 from segmix_core.models.cam_classifier import CamClassifier, load_classifier
 from segmix_core.models.fusion import fold_norms
 from segmix_core.runs.results import create_cams, save_tiles
-from segmix_core.stages.job import Job, samples_of, tiles_of
+from segmix_core.stages.asked_tiles import ask_tiles, count_batches
+from segmix_core.stages.job import Job, batch_edge, tiles_of, working_boxes
 from segmix_core.stages.weights import load_input, prepare_device
 
 _NO_TILE = -1
@@ -28,24 +28,16 @@ def compute_cams(job: Job) -> dict[str, Any]:
     model = _load_classifier(job, device)
     images = job.images()
     tiles = tiles_of(job.store, images)
+    edge = batch_edge(working_boxes(tiles, images))
+    steps = count_batches(tiles, settings)
     with TileReader(images, cache_bytes=0) as reader:
-        samples, edge = samples_of(tiles, images, reader)
-        plan = BatchPlan(tile_px=edge, batch_size=settings.batch_size, in_order=True)
-        batches = TileBatches(samples, plan, job.writer.emit)
         maps = _Maps(job, tiles.ids, model, edge)
-        steps = batches.steps_per_epoch
         job.writer.emit(
             StageStarted(stage="cams", total_steps=steps, device=str(device))
         )
-        with closing(batches.batches(0)) as running:
-            for step, batch in enumerate(running, start=1):
-                result = cam_maps(
-                    model,
-                    batch.images.to(device),
-                    scales=settings.scales,
-                    flips=settings.flips,
-                    refine=settings.refine,
-                )
+        asked = ask_tiles(model, tiles, reader, edge, settings, job.writer.emit)
+        with closing(asked) as running:
+            for step, (batch, result) in enumerate(running, start=1):
                 maps.add(batch, result)
                 job.writer.progress(step, steps)
                 if job.writer.should_stop():

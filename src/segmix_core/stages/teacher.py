@@ -10,15 +10,15 @@ import numpy.typing as npt
 import torch
 
 from segmix_core.data.batch import Batch
-from segmix_core.data.batches import BatchPlan, TileBatches
-from segmix_core.data.samples import MaskSamples, SampleSource, TileSamples
+from segmix_core.data.samples import MaskSamples, SampleSource
 from segmix_core.data.tile_reader import TileReader
 from segmix_core.events import Progress
 from segmix_core.geometry import Box
-from segmix_core.inference.cam_maps import cam_maps
+from segmix_core.inference.cam_maps import CamResult
 from segmix_core.inference.pseudo_masks import make_pseudo_mask
 from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.project.records import IGNORE_INDEX, LabelState, TileTable
+from segmix_core.stages.asked_tiles import ask_tiles
 from segmix_core.stages.job import Job, Stopped
 from segmix_core.stages.mask_rules import rules_of
 from segmix_core.stages.weights import prepare_device
@@ -75,15 +75,26 @@ class Teacher:
         model = model.to(prepare_device(self.job.config.machine))
         masks = PackedMasks()
         count, done = len(self.tiles), 0
-        for batch in self._batches(listener):
-            for mask in self._masks(model, batch, done):
-                masks.add(int(self.tiles.image_ids[done]), self._box(done), mask)
-                done += 1
-            listener.emit(
-                Progress(step=0, total=1, message=f"masks of tile {done} of {count}")
-            )
-            if listener.should_stop():
-                raise Stopped
+        asked = ask_tiles(
+            model,
+            self.tiles,
+            self.reader,
+            self.edge,
+            self.job.config.cams,
+            listener.emit,
+        )
+        with closing(asked) as running:
+            for batch, found in running:
+                for mask in self._masks(batch, found, model.stride, done):
+                    masks.add(int(self.tiles.image_ids[done]), self._box(done), mask)
+                    done += 1
+                listener.emit(
+                    Progress(
+                        step=0, total=1, message=f"masks of tile {done} of {count}"
+                    )
+                )
+                if listener.should_stop():
+                    raise Stopped
         known = (self.tiles.labels != LabelState.UNKNOWN).astype(np.int8)
         return MaskSamples(
             replace(self.tiles, labels=known),
@@ -93,33 +104,14 @@ class Teacher:
             corrected_weight=self.job.config.segmenter.corrected_weight,
         )
 
-    def _batches(self, listener: Listener) -> Iterator[Batch]:
-        plan = BatchPlan(
-            tile_px=self.edge,
-            batch_size=self.job.config.cams.batch_size,
-            in_order=True,
-        )
-        samples = TileSamples(self.tiles, self.reader)
-        with closing(TileBatches(samples, plan, listener.emit).batches(0)) as batches:
-            yield from batches
-
     def _box(self, row: int) -> Box:
         image_id = int(self.tiles.image_ids[row])
         return self.reader.working_box(image_id, self.tiles.box(row))
 
     def _masks(
-        self, model: CamClassifier, batch: Batch, first: int
+        self, batch: Batch, found: CamResult, stride: int, first: int
     ) -> Iterator[MaskArray]:
         """Yield the masks of the rows from ``first`` on that a batch has."""
-        settings = self.job.config.cams
-        device = next(model.parameters()).device
-        found = cam_maps(
-            model,
-            batch.images.to(device),
-            scales=settings.scales,
-            flips=settings.flips,
-            refine=settings.refine,
-        )
         pixels = (255 * batch.images).round().to(torch.uint8).permute(0, 2, 3, 1)
         cams, sure = found.cam.cpu().numpy(), found.probabilities.cpu().numpy()
         for index, tile_id in enumerate(batch.tile_ids.tolist()):
@@ -137,6 +129,6 @@ class Teacher:
                 sure[index],
                 pixels[index, : box.height, : box.width].numpy(),
                 rules=rules_of(self.job.config.pseudo_masks, image.working_mpp),
-                stride=model.stride,
+                stride=stride,
             )
             yield mask

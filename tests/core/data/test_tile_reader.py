@@ -144,3 +144,22 @@ def test_wrong_use() -> None:
         TileReader([], cache_bytes=-1)
     with pytest.raises(ValueError, match="known image, got id 3"):
         TileReader([]).read_pixels(3, Box(0, 0, 1, 1))
+
+
+@pytest.mark.parametrize("downsample", [1.0, 2.0])
+@pytest.mark.parametrize("start", [(0, 0), (16, 32), (32, 64)])
+def test_a_tile_is_read_with_what_is_around_it(
+    add_image: AddImage, downsample: float, start: tuple[int, int]
+) -> None:
+    record = add_image(1, (64, 96), downsample=downsample)
+    with TileReader([record]) as reader:
+        whole, _ = reader.read(1, Box(0, 0, 64, 96), 96)
+        height, width = record.working_shape
+        whole = whole[:height, :width]
+        box = Box(*start, 32, 32)
+        inner = reader.working_box(1, box)
+        around = reader.read_around(1, box, 6)
+    beyond = np.pad(whole, [(6, 6), (6, 6), (0, 0)], mode="reflect")
+    expected = beyond[inner.y :, inner.x :][: inner.height + 12, : inner.width + 12]
+    assert around.dtype == np.uint8
+    np.testing.assert_allclose(around.astype(int), expected, atol=1)

@@ -4,6 +4,7 @@ import torch
 from torch.nn import functional as F
 
 from segmix_core.inference.cam_maps import cam_maps
+from segmix_core.inference.views import views_of
 from segmix_core.models.cam_classifier import CamClassifier
 
 
@@ -131,3 +132,29 @@ def test_cuda_agrees_with_the_cpu(images):
     expected = cam_maps(model, images, **options)
     result = cam_maps(model.cuda(), images.cuda(), **options)
     torch.testing.assert_close(result.cam.cpu(), expected.cam, atol=2e-3, rtol=2e-2)
+
+
+@pytest.mark.parametrize("fusion", [False, True])
+@pytest.mark.parametrize("flips", [False, True])
+def test_a_margin_is_seen_but_has_no_map(fusion, flips):
+    torch.manual_seed(0)
+    model = CamClassifier(num_classes=2, width=8, fusion=fusion).eval()
+    images = torch.rand(2, 3, 64, 72) if not flips else torch.rand(2, 3, 64, 64)
+    whole = cam_maps(model, images, flips=flips)
+    found = cam_maps(model, images, flips=flips, margin=16)
+    first = 16 // model.stride
+    torch.testing.assert_close(found.cam, whole.cam[..., first:-first, first:-first])
+    logits = []
+    with torch.no_grad():
+        for view in views_of(flips):
+            raw = view.undo(model(view.apply(images)).cam)
+            inner = raw[..., first:-first, first:-first]
+            logits.append(inner.mean(dim=(2, 3)).sigmoid())
+    torch.testing.assert_close(found.probabilities, torch.stack(logits).mean(dim=0))
+
+
+@pytest.mark.parametrize("margin", [4, 32, -8])
+def test_margins_that_do_not_fit(margin):
+    model = CamClassifier(num_classes=2, width=8).eval()
+    with pytest.raises(ValueError, match="Expected a margin that is a multiple of 8"):
+        cam_maps(model, torch.rand(1, 3, 64, 64), margin=margin)

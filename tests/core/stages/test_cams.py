@@ -167,3 +167,21 @@ def test_bytes_and_scales_give_the_map_back():
     assert scales[1, 0] == 0
     # Which class is how much stronger is kept for scaling them together.
     np.testing.assert_allclose(back.max(axis=(2, 3)), cams.max(axis=(2, 3)), rtol=1e-6)
+
+
+def test_tiles_of_a_slide_are_seen_with_what_is_around_them(slide):
+    plain, seen = (
+        slide.run("cams", changes={"cams.context_px": context}) for context in (0, 20)
+    )
+    assert open_cams(plain.path).shape == open_cams(seen.path).shape
+    before, after = load_tiles(plain.path), load_tiles(seen.path)
+    assert before["valid"].tolist() == after["valid"].tolist()
+    assert (open_cams(plain.path)[:] != open_cams(seen.path)[:]).any()
+    assert (before["probabilities"] != after["probabilities"]).any()
+
+
+def test_tiles_that_are_whole_images_have_nothing_around_them(folder):
+    plain, seen = (
+        folder.run("cams", changes={"cams.context_px": context}) for context in (0, 32)
+    )
+    assert (open_cams(plain.path)[:] == open_cams(seen.path)[:]).all()

@@ -78,6 +78,7 @@ ELSEWHERE = {
     "cams.scales": "test_cams",
     "cams.flips": "test_cams",
     "cams.refine": "test_cams",
+    "cams.context_px": "test_cams",
     "cams.batch_size": "test_cams: a stop ends within a step",
     "segmenter.pretrained": "test_segmenter",
     "segmenter.average": "test_train_segmenter",
