@@ -39,7 +39,7 @@ _METHOD_HINTS = {
     "puzzle-cam": "CAM whose maps agree between a tile and its quarters seen apart.",
     "fixed-shuffle": "SEAM that also learns from shuffled tiles, always equally hard.",
     "segmix": "SEAM that also learns from shuffled tiles, harder as the loss falls.",
-    "segmix-plus": "SegMix with finer maps; a second network learns from its masks.",
+    "segmix-plus": "Shuffled tiles and finer maps; a second network learns from them.",
 }
 # All methods in one row would be wider than a dock.
 _METHOD_COLUMNS = 3

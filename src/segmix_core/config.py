@@ -56,10 +56,11 @@ class CurriculumConfig(Section):
         True, description="Patches keep their position and change only their tile."
     )
     exact: bool = Field(True, description="Every taking-part patch moves.")
-    labels: Literal["area", "certain"] = Field(
-        "area",
+    labels: Literal["auto", "area", "certain"] = Field(
+        "auto",
         description="Labels of shuffled tiles. area: shares of the area; certain: only "
-        "where tiles of several classes leave no doubt about a share.",
+        "where tiles of several classes leave no doubt about a share; auto: certain in "
+        "SegMix+, area in published methods.",
     )
     warmup: float = Field(
         0.10, ge=0, le=0.9, description="Share of the steps before feedback starts."

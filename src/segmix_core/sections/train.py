@@ -59,16 +59,19 @@ class TrainConfig(Section):
         1.0, ge=0, description="Weight of cross regularisation (SEAM ECR)."
     )
     unshuffle_weight: float = Field(
-        1.0,
+        0.0,
         ge=0,
         description="SegMix+: weight of maps of shuffled tiles agreeing with the "
         "tiles their patches come from.",
     )
     pixel_weight: float = Field(
-        0.5,
+        0.0,
         ge=0,
         description="SegMix+: weight of patches of tiles with one label being that "
         "class everywhere; 0 where tiles have background.",
+    )
+    second_view: bool = Field(
+        False, description="SegMix+: learn from a second view, too, as SEAM does."
     )
     fusion: bool = Field(
         True,

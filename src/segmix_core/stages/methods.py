@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from segmix_core.config import RunConfig
 from segmix_core.sections.train import Method, TrainConfig
 from segmix_core.training.loss_weights import LossWeights
 
@@ -61,12 +62,11 @@ METHODS: dict[Method, MethodParts] = {
 
 
 def parts_of(settings: TrainConfig) -> MethodParts:
-    """Return the parts of the chosen method that have a weight.
+    """Return the parts of the chosen method.
 
-    SegMix+ can do without what SegMix has, to see what each is worth: without weights
-    for ER and ECR there is no second view, without any for shuffled tiles there are
-    none. In the other methods, which are published ones, a weight of 0 changes no more
-    than the loss.
+    What SegMix+ takes over from SegMix can be left out, to see what it is worth: the
+    second view by its switch, shuffled tiles by having no weight for them. Published
+    methods keep their parts.
     """
     parts = METHODS[settings.method]
     if not parts.plus:
@@ -74,6 +74,14 @@ def parts_of(settings: TrainConfig) -> MethodParts:
     weights = parts.weights(settings)
     return replace(
         parts,
-        seam=max(weights.er, weights.ecr) > 0,
+        seam=settings.second_view,
         shuffle=max(weights.shuffle, weights.unshuffle, weights.pixel) > 0,
     )
+
+
+def only_certain(config: RunConfig) -> bool:
+    """Say whether shuffled tiles have only labels that are certain."""
+    choice = config.curriculum.labels
+    if choice == "auto":
+        return METHODS[config.train.method].plus
+    return choice == "certain"

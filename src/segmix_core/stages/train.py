@@ -22,7 +22,7 @@ from segmix_core.errors import ConfigError
 from segmix_core.models.cam_classifier import CamClassifier, Pooling
 from segmix_core.models.checkpoint import has_checkpoint, read_origin
 from segmix_core.sections.train import TrainConfig
-from segmix_core.stages.methods import parts_of
+from segmix_core.stages.methods import only_certain, parts_of
 from segmix_core.stages.weights import (
     LAST,
     begin_training,
@@ -192,7 +192,7 @@ def _make_task(
             config.curriculum.in_place,
             config.curriculum.exact,
         ),
-        only_certain=config.curriculum.labels == "certain",
+        only_certain=only_certain(config),
         preview_tiles=preview,
     )
 

@@ -105,9 +105,9 @@ def test_val_is_scored_without_reading_test(dark_discs, tmp_path, segmix):
 def test_ablations_are_rows(dark_discs, tmp_path, segmix):
     file = tmp_path / "results.json"
     # Without our own parts it is SegMix.
-    own = {"fusion": False, "rounds": 0, "unshuffle_weight": 0, "pixel_weight": 0}
-    row = "segmix-plus:train.fusion=false+train.rounds=0"
-    row += "+train.unshuffle_weight=0+train.pixel_weight=0"
+    own = {"train.fusion": False, "train.rounds": 0, "train.second_view": True}
+    row = "segmix-plus:train.fusion=false+train.rounds=0+train.second_view=true"
+    row += "+curriculum.labels=area"
     result = segmix(
         *("benchmark", dark_discs, "--protocol", "p1", "--methods", f"segmix,{row}"),
         *("--json", file, *SMALL),
@@ -117,9 +117,9 @@ def test_ablations_are_rows(dark_discs, tmp_path, segmix):
     segmix_row, ablation = content["results"][-2:]
     assert (segmix_row["method"], segmix_row["settings"]) == ("segmix", {})
     assert ablation["method"] == content["summary"][-1]["method"] == row
-    assert ablation["settings"] == {f"train.{name}": own[name] for name in own}
+    assert ablation["settings"] == own | {"curriculum.labels": "area"}
     assert ablation["counts"] == segmix_row["counts"]
-    assert "pixel_weight=0" in result.stdout
+    assert "labels=area" in result.stdout
 
 
 def test_a_table_is_made_in_pieces(dark_discs, tmp_path, segmix):

@@ -19,6 +19,8 @@ NEVER = {"curriculum.threshold": 1e-6}
 LINEAR = {"curriculum.strategy": "linear"}
 FIXED = {"train.method": "fixed-shuffle"}
 PLUS = {"train.method": "segmix-plus"}
+# Masks of tiles with one label are the same whatever the first network learned.
+FIRST = PLUS | {"train.rounds": 0}
 PUZZLE = {"train.method": "puzzle-cam"}
 
 TRAINING = {
@@ -32,8 +34,9 @@ TRAINING = {
     "train.shuffle_weight": ({}, 0.1),
     "train.er_weight": ({}, 5.0),
     "train.ecr_weight": ({}, 0.1),
-    "train.unshuffle_weight": (PLUS, 9.0),
-    "train.pixel_weight": (PLUS, 9.0),
+    "train.unshuffle_weight": (FIRST, 9.0),
+    "train.pixel_weight": (FIRST, 9.0),
+    "train.second_view": (FIRST, True),
     "train.fusion": (PLUS, False),
     "train.rounds": (PLUS, 0),
     "train.puzzle_weight": (PUZZLE, 0.1),
@@ -47,7 +50,6 @@ TRAINING = {
     "curriculum.group_size": ({}, 3),
     "curriculum.in_place": ({}, False),
     "curriculum.exact": (FIXED, False),
-    "curriculum.labels": ({}, "certain"),
     "curriculum.warmup": ({}, 0.0),
     "curriculum.threshold": (NEVER, 100.0),
     "curriculum.patience": (NEVER | {"train.epochs": 12}, 1),
@@ -75,6 +77,7 @@ ELSEWHERE = {
     "train.weights": "test_train_backbones",
     "train.freeze": "test_train_backbones",
     "train.stride": "test_train_backbones",
+    "curriculum.labels": "test_shuffle, test_train",
     "cams.scales": "test_cams",
     "cams.flips": "test_cams",
     "cams.refine": "test_cams",

@@ -20,7 +20,7 @@ from segmix_core.runs.child import run_child
 from segmix_core.runs.previews import load_preview
 from segmix_core.runs.results import load_tiles
 from segmix_core.sections.train import Method, TrainConfig
-from segmix_core.stages.methods import METHODS, parts_of
+from segmix_core.stages.methods import METHODS, only_certain, parts_of
 from segmix_core.stages.train import check_quarters, make_curriculum
 from segmix_core.training.device import has_bf16
 
@@ -236,14 +236,10 @@ def test_an_odd_tile_is_left_out_of_the_shuffle(folder):
         ("puzzle-cam", {}, False),
         ("seam", {}, True),
         ("segmix", {"train.er_weight": 0.0, "train.ecr_weight": 0.0}, True),
-        ("segmix-plus", {"train.rounds": 0}, True),
-        (
-            "segmix-plus",
-            {"train.rounds": 0, "train.er_weight": 0.0, "train.ecr_weight": 0.0},
-            False,
-        ),
+        ("segmix-plus", {"train.rounds": 0, "train.second_view": True}, True),
+        ("segmix-plus", {"train.rounds": 0}, False),
         # Masks do not train it.
-        ("segmix-plus", {"train.rounds": 1}, False),
+        ("segmix-plus", {"train.rounds": 1, "train.second_view": True}, False),
     ],
 )
 def test_a_network_has_the_pcm_that_was_trained(folder, method, changes, expected):
@@ -253,12 +249,27 @@ def test_a_network_has_the_pcm_that_was_trained(folder, method, changes, expecte
     assert any(name.startswith("pcm.") for name in found.weights) is expected
 
 
-def test_parts_of_segmix_without_weight_are_left_out():
-    none = dict.fromkeys(("unshuffle_weight", "pixel_weight", "shuffle_weight"), 0.0)
-    plus = TrainConfig(method="segmix-plus", **none)
-    assert (parts_of(plus).seam, parts_of(plus).shuffle) == (True, False)
+def test_parts_of_segmix_can_be_left_out_of_segmix_plus():
+    plus = parts_of(TrainConfig(method="segmix-plus", shuffle_weight=0.0))
+    assert (plus.seam, plus.shuffle) == (False, False)
+    plus = parts_of(TrainConfig(method="segmix-plus", second_view=True))
+    assert (plus.seam, plus.shuffle) == (True, True)
     # Published methods keep their parts.
-    assert parts_of(TrainConfig(method="segmix", **none)).shuffle
+    assert parts_of(TrainConfig(method="segmix", shuffle_weight=0.0)).shuffle
+
+
+@pytest.mark.parametrize(
+    ("method", "labels", "expected"),
+    [
+        ("segmix", "auto", False),
+        ("segmix-plus", "auto", True),
+        ("segmix", "certain", True),
+        ("segmix-plus", "area", False),
+    ],
+)
+def test_labels_of_shuffled_tiles(method, labels, expected):
+    changes = {"train.method": method, "curriculum.labels": labels}
+    assert only_certain(RunConfig().replace(changes)) is expected
 
 
 @pytest.mark.skipif(
