@@ -200,6 +200,19 @@ class RunConfig(Section):
     predict: PredictConfig = PredictConfig()
     machine: MachineConfig = MachineConfig()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _read_older_plus(cls, content: Any) -> Any:
+        train = content.get("train") if isinstance(content, dict) else None
+        if not (isinstance(train, dict) and "pretrained" in train):
+            return content
+        if train.get("method") != "segmix-plus":
+            return content
+        # Only runs of 0.1 have the switch "pretrained"; this was SegMix+ then.
+        train = {"fusion": False, "rounds": 0, "second_view": True, **train}
+        curriculum = {"labels": "area", **content.get("curriculum", {})}
+        return {**content, "train": train, "curriculum": curriculum}
+
     @classmethod
     def parse(cls, content: dict[str, Any]) -> "RunConfig":
         """Build from JSON content.
@@ -234,9 +247,9 @@ class RunConfig(Section):
 def _as_config_error(error: ValidationError) -> ConfigError:
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"]) or "settings"
-    if first["type"] == "value_error":
-        # Only whole sections have checks of their own: their input is every setting.
-        message = first["msg"].removeprefix("Value error, ")
+    message = first["msg"].removeprefix("Value error, ")
+    # The input of a check of a whole section is every setting.
+    if first["type"] == "value_error" and isinstance(first["input"], dict):
         return ConfigError(
             f"settings of {name} that agree",
             f"a contradiction: {message}",
@@ -244,6 +257,6 @@ def _as_config_error(error: ValidationError) -> ConfigError:
         )
     return ConfigError(
         f"a valid value for {name}",
-        f"{first.get('input')!r} ({first['msg']})",
+        f"{first.get('input')!r} ({message})",
         "Correct it; 'segmix train --help' lists the settings and ranges.",
     )

@@ -18,6 +18,17 @@ def test_settings_of_older_runs_are_read(pretrained, weights):
     assert RunConfig.parse(config.model_dump()) == config
 
 
+def test_segmix_plus_of_older_runs_goes_on_as_it_began():
+    older = {"method": "segmix-plus", "pretrained": False, "epochs": 1}
+    config = RunConfig.parse({"train": older})
+    train = config.train
+    assert (train.fusion, train.rounds, train.second_view) == (False, 0, True)
+    assert config.curriculum.labels == "area"
+    newer = RunConfig.parse({"train": {"method": "segmix-plus"}})
+    assert newer == RunConfig().replace({"train.method": "segmix-plus"})
+    assert (newer.train.fusion, newer.train.rounds) == (True, 1)
+
+
 def test_a_file_of_weights_is_found_from_everywhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = TrainConfig(weights="uni.safetensors")
@@ -29,8 +40,10 @@ def test_a_file_of_weights_is_found_from_everywhere(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("weights", ["downlod", "uni.pth", "", None])
 def test_weights_that_are_neither_word_nor_file(weights):
-    with pytest.raises(ConfigError, match=r"train\.weights"):
+    with pytest.raises(ConfigError) as caught:
         RunConfig.parse({"train": {"weights": weights}})
+    assert caught.value.expected == "a valid value for train.weights"
+    assert caught.value.got.startswith(f"{weights!r} (Input should be ")
 
 
 def test_only_what_was_loaded_can_be_frozen():

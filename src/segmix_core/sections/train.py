@@ -109,7 +109,8 @@ class TrainConfig(Section):
             return weights
         if not weights.endswith(".safetensors"):
             raise ValueError(
-                f"'{SCRATCH}', '{DOWNLOAD}' or the path of a .safetensors file"
+                f"Input should be '{SCRATCH}', '{DOWNLOAD}' or the path of a "
+                ".safetensors file"
             )
         # The run is a process of its own, with another working directory.
         return str(Path(weights).expanduser().absolute())
