@@ -90,7 +90,8 @@ def fit_rounds(
         return FitResult("completed", total, total), model
     first_epoch = 0
     for number, epochs in enumerate(share_epochs(config.train.epochs, rounds + 1)):
-        part = _Part(listener, first_epoch, steps, total)
+        place = f"{preparation.checkpoints.name}/" if number else ""
+        part = _Part(listener, first_epoch, steps, total, place)
         own = config.replace({"train.epochs": epochs, "train.rounds": 0})
         if number == 0:
             result, model = fit_classifier(
@@ -149,12 +150,16 @@ def _below(preparation: Preparation, number: int) -> Preparation:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Tells a listener of one network's training as a part of the whole."""
+    """Tells a listener of one network's training as a part of the whole.
+
+    ``place`` stands before the paths of its checkpoints.
+    """
 
     listener: Listener
     first_epoch: int
     steps_per_epoch: int
     total_steps: int
+    place: str
 
     def emit(self, event: Event) -> None:
         match event:
@@ -170,7 +175,11 @@ class _Part:
                         epoch=self.first_epoch + event.epoch,
                     )
                 )
-            case CheckpointWritten() | CurriculumDecided():
+            case CheckpointWritten():
+                path = f"{self.place}{event.path}"
+                step = self._first_step + event.step
+                self.listener.emit(replace(event, step=step, path=path))
+            case CurriculumDecided():
                 self.listener.emit(replace(event, step=self._first_step + event.step))
             case _:
                 self.listener.emit(event)

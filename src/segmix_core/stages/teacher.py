@@ -21,7 +21,7 @@ from segmix_core.project.records import IGNORE_INDEX, LabelState, TileTable
 from segmix_core.stages.asked_tiles import ask_tiles
 from segmix_core.stages.job import Job, Stopped
 from segmix_core.stages.mask_rules import rules_of
-from segmix_core.stages.weights import prepare_device
+from segmix_core.stages.weights import launch_fabric, prepare_device
 from segmix_core.training.task import Listener
 
 MaskArray = npt.NDArray[np.uint8]
@@ -72,7 +72,9 @@ class Teacher:
         Stopped
             If the user asks to stop.
         """
-        model = model.to(prepare_device(self.job.config.machine))
+        machine = self.job.config.machine
+        device = prepare_device(machine)
+        model, fabric = model.to(device), launch_fabric(machine, device)
         masks = PackedMasks()
         count, done = len(self.tiles), 0
         asked = ask_tiles(
@@ -93,7 +95,8 @@ class Teacher:
                         step=0, total=1, message=f"masks of tile {done} of {count}"
                     )
                 )
-                if listener.should_stop():
+                # All processes have to agree: the others would wait for one that ends.
+                if fabric.broadcast(listener.should_stop()):
                     raise Stopped
         known = (self.tiles.labels != LabelState.UNKNOWN).astype(np.int8)
         return MaskSamples(
@@ -122,8 +125,10 @@ class Teacher:
                 yield np.full((box.height, box.width), IGNORE_INDEX, np.uint8)
                 continue
             image = self.reader.image(int(self.tiles.image_ids[row]))
+            # What was continued beyond a small tile is not a part of it.
+            high, wide = (-(-edge // stride) for edge in (box.height, box.width))
             mask, _ = make_pseudo_mask(
-                cams[index],
+                cams[index, :, :high, :wide],
                 (box.height, box.width),
                 self.tiles.labels[row],
                 sure[index],

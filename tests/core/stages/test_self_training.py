@@ -1,9 +1,11 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from segmix_core.config import RunConfig
-from segmix_core.data.tile_reader import TileReader
+from segmix_core.data.tile_reader import TileReader, pad_tile
 from segmix_core.errors import ConfigError
 from segmix_core.events import (
     CheckpointWritten,
@@ -13,9 +15,13 @@ from segmix_core.events import (
     StageStarted,
 )
 from segmix_core.geometry import Box
+from segmix_core.inference.cam_maps import cam_maps
+from segmix_core.inference.pseudo_masks import make_pseudo_mask
+from segmix_core.inference.pseudo_rules import PseudoMaskRules
 from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.models.checkpoint import load_checkpoint
 from segmix_core.runs import RunState
+from segmix_core.stages import teacher
 from segmix_core.stages.job import Job, Stopped, labelled_tiles, samples_of
 from segmix_core.stages.self_training import share_epochs
 from segmix_core.stages.teacher import PackedMasks, Teacher
@@ -68,7 +74,11 @@ def test_both_trainings_are_one_to_who_follows_them(folder):
     metrics = [e for e in events if isinstance(e, Metrics)]
     assert {e.epoch for e in metrics} == {0, 1, 2, 3}
     assert "map" in metrics[-2].values
-    assert max(e.step for e in events if isinstance(e, CheckpointWritten)) == 8
+    written = [e for e in events if isinstance(e, CheckpointWritten)]
+    assert max(e.step for e in written) == 8
+    places = {e.path for e in written}
+    assert places == {"checkpoints/last", "checkpoints/round-1/last"}
+    assert all((run.path / place).is_dir() for place in places)
     assert all(e.step < 4 for e in events if isinstance(e, CurriculumDecided))
 
 
@@ -177,6 +187,43 @@ def test_corrections_overrule_the_teacher(folder):
 def test_the_teacher_stops_when_asked(folder):
     with pytest.raises(Stopped):
         next(teach(folder, Quiet(stops=True)))
+
+
+def test_all_processes_stop_with_the_first(folder, monkeypatch):
+    # The first of several has not been asked yet, and will train with this one.
+    first = SimpleNamespace(broadcast=lambda asked: False)
+    monkeypatch.setattr(teacher, "launch_fabric", lambda machine, device: first)
+    assert len(list(teach(folder, Quiet(stops=True)))) == 12
+
+
+def test_what_continues_a_small_tile_has_no_part_in_its_mask(folder):
+    rules = {"background": "score", "background_score": 0.7, "margin": 0.0}
+    changes = {f"pseudo_masks.{name}": value for name, value in rules.items()}
+    taught = list(teach(folder, Quiet(), changes))
+    torch.manual_seed(0)
+    model = CamClassifier(num_classes=2, width=8).eval()
+    differing = 0
+    for row, tiles, _, sample in taught:
+        height, width = shape = sample.image.shape[:2]
+        whole = pad_tile(sample.image, 64)[None].copy()
+        images = torch.from_numpy(whole).permute(0, 3, 1, 2).float() / 255
+        cam = cam_maps(model, images, refine=0.25).cam[0].numpy()
+        tile = cam[:, : -(-height // 8), : -(-width // 8)]
+        mask, continued = (
+            make_pseudo_mask(
+                maps,
+                shape,
+                tiles.labels[row],
+                np.zeros(2, np.float32),
+                rules=PseudoMaskRules(**rules, min_object_px=0),
+                stride=8,
+            )[0]
+            for maps in (tile, cam)
+        )
+        # Networks round otherwise in a batch.
+        assert (sample.mask == mask).mean() > 0.99
+        differing += (sample.mask == continued).mean() < 0.97
+    assert differing > 0
 
 
 def test_packed_masks_are_the_masks():
