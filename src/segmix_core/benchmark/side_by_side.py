@@ -105,8 +105,8 @@ class _Child:
             raise JobError(
                 f"the training of {self._title} to end",
                 f"exit code {self._process.exitcode} of its process",
-                "Its error stands above. Rows that were done are in the file of "
-                "--json; --resume goes on from there.",
+                "Its error stands above. With --json FILE, rows that were done are in "
+                "that file, and --resume goes on from there.",
             ) from None
         if kind == "event":
             self._listener.emit(content)

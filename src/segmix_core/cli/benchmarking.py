@@ -87,17 +87,19 @@ def benchmark(options: BenchmarkOptions, voice: Voice) -> int:
 
     report, trainings = _prepare(options)
     code = EXIT_COMPLETED
-    with Bars(voice) as bars:
-        results = run_trainings(
-            trainings, options.jobs, lambda training: bars.begin(training.title)
-        )
-        try:
+    try:
+        with Bars(voice) as bars:
+            results = run_trainings(
+                trainings, options.jobs, lambda training: bars.begin(training.title)
+            )
             with closing(results):
                 for result in results:
                     _take(report, result, options.json, voice)
-        except KeyboardInterrupt:
-            code = EXIT_CANCELLED
-    show_report(report, voice)
+    except KeyboardInterrupt:
+        code = EXIT_CANCELLED
+    finally:
+        # Rows took hours: an error in a later one must not hide them.
+        show_report(report, voice)
     return code
 
 
@@ -143,7 +145,13 @@ def _prepare(options: BenchmarkOptions) -> "tuple[Report, list[Training]]":
             "Name one of --methods as --against.",
         )
     for result in score_trivial(folder):
-        report.add(result)
+        # They are exact, so the same images give the same counts.
+        if not report.add(result) and file:
+            raise ConfigError(
+                f"the images and masks that {file.name} was made of",
+                f"others, on which '{result.method}' has other counts",
+                "Restore them, or name a new file.",
+            )
     if file:
         report.write(file)
     return report, plan_trainings(

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segmix_core.errors import JobError
+
 SMALL = [
     *("--epochs", 1, "--device", "cpu", "--threads", 1),
     *("--set", "train.width=8", "--set", "train.batch_size=4"),
@@ -187,16 +189,26 @@ def test_results_are_never_replaced(dark_discs, tmp_path, segmix):
         result = segmix(*base, "--json", file, *more)
         assert result.exit_code == 2
         assert message in result.stderr
+    Image.fromarray(np.ones((32, 32), np.uint8)).save(dark_discs / "masks/test0.png")
+    result = segmix(*base, "--json", file, "--resume")
+    assert result.exit_code == 2
+    assert "'all foreground' has other counts" in result.stderr
     assert file.read_bytes() == before
     result = segmix(*base, "--resume")
     assert result.exit_code == 2
     assert "Name the file to go on with" in result.stderr
 
 
-def test_ctrl_c_shows_what_is_done(dark_discs, tmp_path, segmix, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(KeyboardInterrupt(), 3), (JobError("memory", "none", "Buy some."), 2)],
+)
+def test_what_ends_a_table_shows_what_is_done(
+    dark_discs, tmp_path, segmix, monkeypatch, error, code
+):
     def interrupt(trainings, processes, listen):
         yield next(trainings[0].run(listen(trainings[0])))
-        raise KeyboardInterrupt
+        raise error
 
     monkeypatch.setattr("segmix_core.benchmark.training.run_trainings", interrupt)
     file = tmp_path / "results.json"
@@ -204,7 +216,7 @@ def test_ctrl_c_shows_what_is_done(dark_discs, tmp_path, segmix, monkeypatch):
         *("benchmark", dark_discs, "--protocol", "p1", "--methods", "cam,seam"),
         *("--json", file, *SMALL),
     )
-    assert result.exit_code == 3
+    assert result.exit_code == code
     assert "centred disc" in result.stdout
     rows = json.loads(file.read_text(encoding="utf-8"))["results"]
     assert [row["method"] for row in rows if row["seed"] == 0] == ["cam"]
