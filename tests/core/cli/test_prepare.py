@@ -9,8 +9,8 @@ from segmix_core.runs import RunFolder, RunState, RunStatus
 from segmix_core.runs.status import START_SECONDS
 from segmix_core.runs.writer import write_status
 
-TINY = ["--epochs", "1", "--batch-size", "4", "--device", "cpu", "--threads", "1"]
-TINY += ["--set", "train.width=8", "--method", "fixed-shuffle"]
+TINY = ["--epochs", "2", "--batch-size", "4", "--device", "cpu", "--threads", "1"]
+TINY += ["--set", "train.width=8", "--method", "segmix-plus"]
 
 
 def test_a_prepared_run_waits_for_its_commands(project, segmix, answer, finished):
@@ -72,4 +72,6 @@ def test_the_printed_torchrun_command_trains_in_two_processes(project, answer):
     assert last.extra["terms"]["processes"] == 2
     told = [event.kind for event in folder.events()[0]]
     assert told.count("started") == told.count("ended") == 1
-    assert told.count("checkpoint") == 1
+    # Each of both networks has one; the second is what the first process keeps.
+    assert told.count("checkpoint") == 2
+    assert (last.step, last.arguments["pooling"]) == (2, "top")
