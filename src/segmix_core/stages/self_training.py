@@ -9,6 +9,7 @@ them agree on before it learns their errors (noisy students, Xie et al., arXiv
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -67,7 +68,7 @@ def fit_rounds(
     Parameters
     ----------
     samples, preparation, config, listener, preview, validate
-        As for :func:`segmix_core.stages.train.fit_classifier`; the last two are for the
+        As for :func:`segmix_core.stages.train.fit_classifier`; the last is for the
         network that learns from labels.
     teach
         Makes the masks for the next network.
@@ -103,7 +104,7 @@ def fit_rounds(
                 _below(preparation, number),
                 own,
                 part,
-                make_task=SupervisedTask,
+                make_task=partial(SupervisedTask, preview_tiles=preview),
             )
         done = first_epoch * steps + result.step
         if result.reason != "completed":

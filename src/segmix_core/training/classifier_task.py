@@ -11,8 +11,9 @@ from segmix_core.curriculum.level import PAIRS, ShuffleLevel, ShuffleScope
 from segmix_core.curriculum.shuffle import Shuffled, shuffle_batch
 from segmix_core.data.batch import Batch
 from segmix_core.models.backbone import keep_statistics
-from segmix_core.models.cam import keep_present_classes, make_seed, normalize_cam
+from segmix_core.models.cam import make_seed
 from segmix_core.models.cam_classifier import CamClassifier, ClassifierOutput
+from segmix_core.training.cam_preview import preview_cams
 from segmix_core.training.loss_weights import LossWeights, ramp
 from segmix_core.training.losses import (
     classification_loss,
@@ -142,26 +143,8 @@ class ClassifierTask:
         return StepResult(loss, {**detached, **curves}, news, previews)
 
     def epoch_end(self, epoch: int, step: int) -> Mapping[str, PreviewArrays]:
-        """Return the maps of the preview tiles as "cam", if there are any.
-
-        ``cams`` is (B, C, h, w) uint8: 255 is the strongest score of the tile; classes
-        known to be absent are 0. ``tile_ids`` is (B,) int64.
-        """
-        tiles = self.preview_tiles
-        if tiles is None:
-            return {}
-        device = next(self.module.parameters()).device
-        was_training = self.module.training
-        self.module.eval()
-        try:
-            with torch.no_grad():
-                cam = self.module(tiles.images.to(device)).cam.float().cpu()
-        finally:
-            self.module.train(was_training)
-        shown = keep_present_classes(cam, tiles.labels.cpu() != 0)
-        cams = (255 * normalize_cam(shown, joint=True)).round().to(torch.uint8)
-        ids = tiles.tile_ids.cpu().numpy()
-        return {"cam": {"cams": cams.numpy(), "tile_ids": ids}}
+        """Return the maps of the preview tiles; see :func:`preview_cams`."""
+        return preview_cams(self.module, self.preview_tiles)
 
     def state(self) -> dict[str, Any]:
         """Return the state of the curriculum."""

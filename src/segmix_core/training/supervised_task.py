@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from segmix_core.data.batch import Batch
 from segmix_core.models.cam_classifier import CamClassifier, ClassifierOutput
 from segmix_core.project.records import IGNORE_INDEX
+from segmix_core.training.cam_preview import preview_cams
 from segmix_core.training.task import PreviewArrays, StepContext, StepResult
 from segmix_core.training.views import draw_turns, jitter_colors, turn
 
@@ -25,13 +26,22 @@ class SupervisedTask:
         To train.
     augment
         Turn tiles and change their colours.
+    preview_tiles
+        Tiles whose maps :meth:`epoch_end` shows, on any device.
     """
 
     min_batch = 1
 
-    def __init__(self, module: CamClassifier, *, augment: bool = True) -> None:
+    def __init__(
+        self,
+        module: CamClassifier,
+        *,
+        augment: bool = True,
+        preview_tiles: Batch | None = None,
+    ) -> None:
         self.module = module
         self.augment = augment
+        self.preview_tiles = preview_tiles
 
     def training_step(self, batch: Batch, context: StepContext) -> StepResult:
         """Return the loss of a batch with masks.
@@ -59,8 +69,8 @@ class SupervisedTask:
         return StepResult(loss, {"map": loss.detach()})
 
     def epoch_end(self, epoch: int, step: int) -> Mapping[str, PreviewArrays]:
-        """Return nothing: the ceiling has no previews."""
-        return {}
+        """Return the maps of the preview tiles; see :func:`preview_cams`."""
+        return preview_cams(self.module, self.preview_tiles)
 
     def state(self) -> dict[str, Any]:
         """Return nothing: all there is to remember is in the module."""

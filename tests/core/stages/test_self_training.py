@@ -11,6 +11,7 @@ from segmix_core.events import (
     CheckpointWritten,
     CurriculumDecided,
     Metrics,
+    PreviewWritten,
     Progress,
     StageStarted,
 )
@@ -80,6 +81,9 @@ def test_both_trainings_are_one_to_who_follows_them(folder):
     assert places == {"checkpoints/last", "checkpoints/round-1/last"}
     assert all((run.path / place).is_dir() for place in places)
     assert all(e.step < 4 for e in events if isinstance(e, CurriculumDecided))
+    shown = [e for e in events if isinstance(e, PreviewWritten) and e.content == "cam"]
+    # Two epochs of two steps each, of both networks.
+    assert [e.step for e in shown if e.step > 0] == [2, 4, 6, 8]
 
 
 @pytest.mark.parametrize("after", [2, 6])

@@ -1,0 +1,41 @@
+"""Maps of some tiles, shown while a classifier is trained."""
+
+from collections.abc import Mapping
+
+import torch
+
+from segmix_core.data.batch import Batch
+from segmix_core.models.cam import keep_present_classes, normalize_cam
+from segmix_core.models.cam_classifier import CamClassifier
+from segmix_core.training.task import PreviewArrays
+
+
+def preview_cams(
+    module: CamClassifier, tiles: Batch | None
+) -> Mapping[str, PreviewArrays]:
+    """Return the maps of tiles as "cam", if there are any tiles.
+
+    ``cams`` is (B, C, h, w) uint8: 255 is the strongest score of the tile; classes
+    known to be absent are 0. ``tile_ids`` is (B,) int64.
+
+    Parameters
+    ----------
+    module
+        Who is asked; its mode (training or not) is restored.
+    tiles
+        On any device.
+    """
+    if tiles is None:
+        return {}
+    device = next(module.parameters()).device
+    was_training = module.training
+    module.eval()
+    try:
+        with torch.no_grad():
+            cam = module(tiles.images.to(device)).cam.float().cpu()
+    finally:
+        module.train(was_training)
+    shown = keep_present_classes(cam, tiles.labels.cpu() != 0)
+    cams = (255 * normalize_cam(shown, joint=True)).round().to(torch.uint8)
+    ids = tiles.tile_ids.cpu().numpy()
+    return {"cam": {"cams": cams.numpy(), "tile_ids": ids}}
