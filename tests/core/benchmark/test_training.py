@@ -145,6 +145,11 @@ def test_a_process_that_dies_is_named(benchmark_path):
         list(run_trainings(trainings, 2, lambda training: Listener([], kill)))
 
 
+def obey_interrupts():
+    """Undo what a shell does to jobs in the background: it has them ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 @pytest.mark.parametrize("name", ["SIGINT", "SIGKILL"])
 def test_no_process_is_left_behind(benchmark_path, tmp_path, name):
@@ -160,6 +165,7 @@ def test_no_process_is_left_behind(benchmark_path, tmp_path, name):
         stderr=subprocess.PIPE,
         encoding="utf-8",
         start_new_session=True,
+        preexec_fn=obey_interrupts,
     )
     leader = psutil.Process(program.pid)
     deadline = time.monotonic() + 120
