@@ -37,8 +37,8 @@ def tables() -> list[Table]:
         f"{device.type}. `segmix train` computes with channels last everywhere, in "
         "bf16 on CUDA devices that have it, on processors that have it where "
         "`machine.precision` is bf16, else in float32, and does not compile: "
-        "`torch.compile` needs a C++ compiler, which many desktops lack, and gains next "
-        "to nothing beyond channels last."
+        "`torch.compile` needs a C++ compiler, which many desktops lack, and gains "
+        "next to nothing beyond channels last."
     )
     header = ("backbone", "batch", "computed with", "ms", "times as fast")
     return [Table("Ways to compute", text, header, rows)]
