@@ -16,17 +16,10 @@ from statistics import mean, stdev
 from typing import Any
 
 from segmix_core.benchmark.paired import paired_differences
+from segmix_core.benchmark.report import METRICS
 from segmix_core.errors import ProjectError, SegmixError
 
 FOLDER = Path(__file__).parents[1] / "docs" / "results"
-METRICS = (
-    "mean_iou",
-    "foreground_iou",
-    "background_iou",
-    "dice",
-    "image_mean_iou",
-    "class_mean_iou",
-)
 FLOOR, CEILING = "cam", "full"
 
 
