@@ -56,11 +56,12 @@ class CurriculumConfig(Section):
         True, description="Patches keep their position and change only their tile."
     )
     exact: bool = Field(True, description="Every taking-part patch moves.")
-    labels: Literal["auto", "area", "certain"] = Field(
+    labels: Literal["auto", "area", "certain", "present"] = Field(
         "auto",
         description="Labels of shuffled tiles. area: shares of the area; certain: only "
-        "where tiles of several classes leave no doubt about a share; auto: certain in "
-        "SegMix+, area in published methods.",
+        "where tiles of several classes leave no doubt about a share; present: whether "
+        "the class is there, where that is sure. auto: area in published methods; in "
+        "SegMix+ present, or certain where train.pooled_share is 1.",
     )
     warmup: float = Field(
         0.10, ge=0, le=0.9, description="Share of the steps before feedback starts."
@@ -209,7 +210,8 @@ class RunConfig(Section):
         if train.get("method") != "segmix-plus":
             return content
         # Only runs of 0.1 have the switch "pretrained"; this was SegMix+ then.
-        train = {"fusion": False, "rounds": 0, "second_view": True, **train}
+        older = {"fusion": False, "rounds": 0, "second_view": True, "pooled_share": 1.0}
+        train = {**older, **train}
         curriculum = {"labels": "area", **content.get("curriculum", {})}
         return {**content, "train": train, "curriculum": curriculum}
 

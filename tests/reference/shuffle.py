@@ -53,3 +53,25 @@ def keep_certain(
             if several and share not in (0, 1):
                 kept[tile, column] = -1
     return kept
+
+
+def tell_presence(
+    labels: npt.NDArray[np.float32],
+    sources: npt.NDArray[np.int64],
+    least_share: float,
+) -> npt.NDArray[np.float32]:
+    """Go through the patches: 1 is sure to be there, 0 is sure not to be, -1 open."""
+    told = np.full(labels.shape, -1, np.float32)
+    for tile, taken in enumerate(sources):
+        for column in range(labels.shape[1]):
+            alone = [0] * labels.shape[1]
+            alone[column] = 1
+            patches = [list(labels[source]) for source in taken.ravel()]
+            sure = sum(patch == alone for patch in patches)
+            if all(patch[column] == 0 for patch in patches):
+                told[tile, column] = 0
+            elif (sure and sure >= round(least_share * len(patches), 6)) or all(
+                patch[column] == 1 for patch in patches
+            ):
+                told[tile, column] = 1
+    return told

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from segmix_core.curriculum.level import PAIRS, ShuffleLevel, ShuffleScope
+from segmix_core.curriculum.mixed_labels import AREA, LabelRule, mix_labels
 from segmix_core.curriculum.origins import Origins, draw_origins, invert
 
 
@@ -25,9 +26,8 @@ class Shuffled:
     images
         (B, C, H, W), of the type that went in.
     labels
-        (B, K), float: the share of the tile's area that has each class, in [0, 1]; -1
-        where a patch comes from a tile in which the class is unknown, or where the area
-        is not certain and only certain labels were asked for.
+        (B, K), float, in [0, 1], or -1 where open; see
+        :func:`segmix_core.curriculum.mixed_labels.mix_labels`.
     present
         (B, K), bool: some patch comes from a tile with the class.
     origins
@@ -46,7 +46,7 @@ def shuffle_batch(
     level: ShuffleLevel,
     scope: ShuffleScope = PAIRS,
     *,
-    only_certain: bool = False,
+    label_rule: LabelRule = AREA,
     generator: torch.Generator | None = None,
 ) -> Shuffled:
     """Exchange patches between the tiles of each group, position by position.
@@ -66,10 +66,8 @@ def shuffle_batch(
         patches a tile could not take part in a tenth otherwise.
     scope
         Groups, and where patches may move.
-    only_certain
-        A tile of two classes has patches that show one of them alone, so its label says
-        little of the area in a shuffled tile. Then a label is kept only where the class
-        is in all sources, in none, or no source has a second class; others are -1.
+    label_rule
+        What the labels of shuffled tiles say.
     generator
         Source of randomness, on any device.
 
@@ -95,10 +93,8 @@ def shuffle_batch(
         generator,
     )
     origins = Origins(*(part.to(images.device) for part in origins))
-    soft, present = _mix_labels(labels, origins.sources)
-    if only_certain:
-        soft = soft.masked_fill(~_is_certain(soft, labels, origins.sources), -1)
-    return Shuffled(_gather_patches(images, origins), soft, present, origins)
+    mixed, present = mix_labels(labels, origins.sources, label_rule)
+    return Shuffled(_gather_patches(images, origins), mixed, present, origins)
 
 
 def unshuffle(images: Tensor, origins: Origins) -> Tensor:
@@ -171,24 +167,3 @@ def _gather_patches(images: Tensor, origins: Origins) -> Tensor:
     moved = layers.reshape(-1, length).index_select(0, runs.view(-1))
     moved = moved.view(layers.shape)
     return moved[:, 0].permute(0, 3, 1, 2) if channels_last else moved
-
-
-def _mix_labels(labels: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
-    count = len(labels)
-    flat = sources.flatten(1)
-    area = torch.zeros(count, count, dtype=torch.float32, device=flat.device)
-    area.scatter_add_(1, flat, torch.full(flat.shape, 1.0, device=flat.device))
-    area /= flat.shape[1]  # (B, B): share of tile b that comes from tile s
-    positive = area @ (labels > 0).to(area)
-    unknown = area @ (labels < 0).to(area) > 0
-    # Sums of shares may exceed one by rounding, which the loss would not accept.
-    soft = positive.clamp(max=1).masked_fill(unknown, -1)
-    return soft, positive > 0
-
-
-def _is_certain(soft: Tensor, labels: Tensor, sources: Tensor) -> Tensor:
-    """Return (B, K) bool: labels of whole tiles say what share has the class."""
-    has_one = (labels > 0).sum(dim=1) <= 1
-    all_have_one = has_one[sources.flatten(1)].all(dim=1, keepdim=True)
-    # Shares are sums of 1 / patches, and may miss one by rounding.
-    return (soft == 0) | (soft > 1 - 1e-4) | all_have_one

@@ -94,7 +94,7 @@ def _ask(
     """Return raw maps, what is shown of them, and logits."""
     output = model(images)
     raw = output.cam.float()
-    cam = F.relu(raw)
+    cam = model.show(raw)
     if refine > 0 and model.pcm is not None:
         # The module is linear in its seed: unlike in training, classes need not compete
         # for a pixel here, and absent ones can still be dropped afterwards.

@@ -1,7 +1,7 @@
 """The network that learns from tile labels and shows where it looks."""
 
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +15,6 @@ from segmix_core.models.pcm import PixelCorrelation
 from segmix_core.models.tap_fusion import TapFusion
 from segmix_core.models.timm_backbone import published_licence
 
-Pooling = Literal["mean", "top"]
-
 
 @dataclass(frozen=True, slots=True)
 class ClassifierOutput:
@@ -25,7 +23,7 @@ class ClassifierOutput:
     Attributes
     ----------
     logits
-        (B, C): what ``cam`` says of the whole tile; see ``pooling``.
+        (B, C): what ``cam`` says of the whole tile; see ``pooled_share``.
     cam
         (B, C, h, w): raw scores; h is H / ``stride``, H being continued to a multiple
         of ``size_multiple``.
@@ -37,10 +35,6 @@ class ClassifierOutput:
     cam: Tensor
     low: Tensor
     high: Tensor
-
-
-POOLED_SHARE = 0.1
-"""Of the cells, those whose mean answers for a tile under ``pooling="top"``."""
 
 
 class CamClassifier(nn.Module):
@@ -62,10 +56,11 @@ class CamClassifier(nn.Module):
         Have a pixel correlation module, for :meth:`refine`.
     fusion
         Make the maps from both taps of the backbone, on the finer grid of the first.
-    pooling
-        What of a map answers for the tile: "mean", as a CAM does, or "top", the mean
-        of its strongest tenth. The second is for maps learned from masks, where a cell
-        says no more than whether it shows the class.
+    pooled_share
+        Of the cells of a map, the share of the strongest whose mean answers for the
+        tile. 1, all of them, makes a CAM. Below it a cell says no more than whether it
+        shows the class: for labels that are given where a class is anywhere in a tile
+        (multiple instance learning, top-k pooling), and for maps learned from masks.
     freeze
         Keep the backbone as it was loaded: no gradient, always in evaluation mode.
     has_background
@@ -102,7 +97,7 @@ class CamClassifier(nn.Module):
         weights: str = SCRATCH,
         pcm: bool = True,
         fusion: bool = False,
-        pooling: Pooling = "mean",
+        pooled_share: float = 1.0,
         freeze: bool = False,
         has_background: bool = False,
         frozen_norm: bool | None = None,
@@ -110,6 +105,8 @@ class CamClassifier(nn.Module):
         super().__init__()
         if num_classes < 1:
             raise ValueError(f"Expected at least one class, got {num_classes}")
+        if not 0 < pooled_share <= 1:
+            raise ValueError(f"Expected a share above 0, to 1, got {pooled_share}")
         found = find_weights(weights)
         self.backbone = make_backbone(
             backbone, width=width, stride=stride, weights=found
@@ -122,7 +119,7 @@ class CamClassifier(nn.Module):
         self.head = nn.Conv2d(features, num_classes, 1, bias=False)
         nn.init.xavier_uniform_(self.head.weight)
         self.pcm = PixelCorrelation(low, high) if pcm else None
-        self.pooling = pooling
+        self.pooled_share = pooled_share
         self.num_classes = num_classes
         self.has_background = has_background
         self.freeze = freeze
@@ -130,14 +127,14 @@ class CamClassifier(nn.Module):
         self.size_multiple = self.backbone.stride
         self.stride = self.backbone.low_stride if fusion else self.backbone.stride
         # A checkpoint brings its own weights: rebuilding needs none.
-        self.arguments: dict[str, int | str | bool] = {
+        self.arguments: dict[str, float | str | bool] = {
             "num_classes": num_classes,
             "backbone": backbone,
             "width": width,
             "stride": self.backbone.stride,
             "pcm": pcm,
             "fusion": fusion,
-            "pooling": pooling,
+            "pooled_share": pooled_share,
             "freeze": freeze,
             "has_background": has_background,
             "frozen_norm": self.frozen_norm,
@@ -219,11 +216,20 @@ class CamClassifier(nn.Module):
 
     def pool(self, cam: Tensor) -> Tensor:
         """Return what raw maps (B, C, h, w) say of their tiles, (B, C) logits."""
-        if self.pooling == "mean":
+        if self.pooled_share == 1:
             return cam.mean(dim=(2, 3))
         cells = cam.flatten(2)
-        count = max(1, round(POOLED_SHARE * cells.shape[2]))
+        count = max(1, round(self.pooled_share * cells.shape[2]))
         return cells.topk(count, dim=2).values.mean(dim=2)
+
+    def show(self, cam: Tensor) -> Tensor:
+        """Return raw maps (B, C, h, w) as they are shown and compared, >= 0.
+
+        The positive part of a CAM, whose mean alone has a meaning. Where single cells
+        answer, each is a logit: its probability, which keeps the order of classes that
+        are all unlikely.
+        """
+        return F.relu(cam) if self.pooled_share == 1 else cam.sigmoid()
 
     def _prepare(self, images: Tensor) -> Tensor:
         height, width = images.shape[-2:]
@@ -260,6 +266,8 @@ def load_classifier(checkpoint: Checkpoint) -> CamClassifier:
     arguments = dict(checkpoint.arguments)
     # Checkpoints of before "weights" always have it, and always False.
     arguments.pop("pretrained", None)
+    if arguments.pop("pooling", None) == "top":
+        arguments["pooled_share"] = 0.1
     model = CamClassifier(**arguments)
     checkpoint.load_into(model)
     return model.eval()

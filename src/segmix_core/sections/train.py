@@ -77,6 +77,13 @@ class TrainConfig(Section):
         True,
         description="SegMix+: finer maps, from early and late features together.",
     )
+    pooled_share: float = Field(
+        0.1,
+        gt=0,
+        le=1,
+        description="SegMix+: share of a map, its strongest cells, whose mean answers "
+        "for the tile: about as much of a tile as a label means at least. 1: all.",
+    )
     rounds: int = Field(
         1,
         ge=0,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from segmix_core.config import RunConfig
+from segmix_core.curriculum.mixed_labels import LabelRule
 from segmix_core.sections.train import Method, TrainConfig
 from segmix_core.training.loss_weights import LossWeights
 
@@ -46,6 +47,10 @@ class MethodParts:
         """Say whether maps come from both taps of the backbone."""
         return self.plus and settings.fusion
 
+    def pooled_share(self, settings: TrainConfig) -> float:
+        """Return the share of a map that answers for a tile."""
+        return settings.pooled_share if self.plus else 1.0
+
     def rounds(self, settings: TrainConfig) -> int:
         """Return how many networks learn from masks, after the one of the labels."""
         return settings.rounds if self.plus else 0
@@ -79,9 +84,15 @@ def parts_of(settings: TrainConfig) -> MethodParts:
     )
 
 
-def only_certain(config: RunConfig) -> bool:
-    """Say whether shuffled tiles have only labels that are certain."""
-    choice = config.curriculum.labels
-    if choice == "auto":
-        return METHODS[config.train.method].plus
-    return choice == "certain"
+def label_rule(config: RunConfig) -> LabelRule:
+    """Return what the labels of shuffled tiles say."""
+    kind, share = config.curriculum.labels, config.train.pooled_share
+    parts = METHODS[config.train.method]
+    if kind != "auto":
+        return LabelRule(kind, share)
+    if not parts.plus:
+        return LabelRule("area")
+    # A share of the area is no answer to what the strongest cells say.
+    return LabelRule(
+        "present" if parts.pooled_share(config.train) < 1 else "certain", share
+    )

@@ -145,8 +145,7 @@ def _keep(source: Path, preparation: Preparation, step: int) -> None:
 
 def _below(preparation: Preparation, number: int) -> Preparation:
     folder = preparation.checkpoints / f"round-{number}"
-    # A map learned from a mask says where a class is, and its mean only how large.
-    return replace(preparation, checkpoints=folder, pooling="top")
+    return replace(preparation, checkpoints=folder, learns_masks=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,10 @@ from segmix_core.data.batches import BatchPlan, TileBatches
 from segmix_core.data.samples import SampleSource
 from segmix_core.encoders import SCRATCH
 from segmix_core.errors import ConfigError
-from segmix_core.models.cam_classifier import CamClassifier, Pooling
+from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.models.checkpoint import has_checkpoint, read_origin
 from segmix_core.sections.train import TrainConfig
-from segmix_core.stages.methods import only_certain, parts_of
+from segmix_core.stages.methods import label_rule, parts_of
 from segmix_core.stages.weights import (
     LAST,
     begin_training,
@@ -34,6 +34,9 @@ from segmix_core.training.resume import BEST, CheckpointPlan
 from segmix_core.training.task import Listener, Task
 from segmix_core.training.trainer import FitResult, FitSettings, fit
 from segmix_core.training.validation import Validate
+
+# A map learned from a mask says where a class is, and its mean only how large.
+_SHARE_OF_MASKS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +51,14 @@ class Preparation:
         Of the label columns.
     checkpoints
         Folder of the checkpoints.
-    pooling
-        See :class:`segmix_core.models.cam_classifier.CamClassifier`.
+    learns_masks
+        The network's maps are to learn from masks, not from the labels of tiles.
     """
 
     tile_px: int
     class_names: tuple[str, ...]
     checkpoints: Path
-    pooling: Pooling = "mean"
+    learns_masks: bool = False
 
 
 def fit_classifier(
@@ -149,9 +152,11 @@ def _make_model(
         width=settings.width,
         stride=settings.stride,
         # Masks do not train it.
-        pcm=parts.seam and preparation.pooling == "mean",
+        pcm=parts.seam and not preparation.learns_masks,
         fusion=parts.fusion(settings),
-        pooling=preparation.pooling,
+        pooled_share=_SHARE_OF_MASKS
+        if preparation.learns_masks
+        else parts.pooled_share(settings),
         # A run that goes on has weights of its own; the file may be gone by then.
         weights=SCRATCH if resumed else settings.weights,
         freeze=settings.freeze,
@@ -192,7 +197,7 @@ def _make_task(
             config.curriculum.in_place,
             config.curriculum.exact,
         ),
-        only_certain=only_certain(config),
+        label_rule=label_rule(config),
         preview_tiles=preview,
     )
 

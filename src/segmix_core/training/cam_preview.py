@@ -32,7 +32,7 @@ def preview_cams(
     module.eval()
     try:
         with torch.no_grad():
-            cam = module(tiles.images.to(device)).cam.float().cpu()
+            cam = module.show(module(tiles.images.to(device)).cam.float()).cpu()
     finally:
         module.train(was_training)
     shown = keep_present_classes(cam, tiles.labels.cpu() != 0)

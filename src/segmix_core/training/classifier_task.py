@@ -8,6 +8,7 @@ from torch import Tensor
 
 from segmix_core.curriculum.feedback import CurriculumController
 from segmix_core.curriculum.level import PAIRS, ShuffleLevel, ShuffleScope
+from segmix_core.curriculum.mixed_labels import AREA, LabelRule
 from segmix_core.curriculum.shuffle import Shuffled, shuffle_batch
 from segmix_core.data.batch import Batch
 from segmix_core.models.backbone import keep_statistics
@@ -63,7 +64,7 @@ class ClassifierTask:
         Learn from a second view.
     weights
         Of the loss terms.
-    scope, only_certain
+    scope, label_rule
         As in :func:`segmix_core.curriculum.shuffle.shuffle_batch`.
     preview_tiles
         Tiles whose maps :meth:`epoch_end` shows, on any device.
@@ -79,7 +80,7 @@ class ClassifierTask:
         use_seam: bool,
         weights: LossWeights | None = None,
         scope: ShuffleScope = PAIRS,
-        only_certain: bool = False,
+        label_rule: LabelRule = AREA,
         preview_tiles: Batch | None = None,
         augment: bool = True,
     ) -> None:
@@ -90,7 +91,7 @@ class ClassifierTask:
         self.use_seam = use_seam
         self.weights = weights or LossWeights()
         self.scope = scope
-        self.only_certain = only_certain
+        self.label_rule = label_rule
         self.preview_tiles = preview_tiles
         self.augment = augment
 
@@ -219,7 +220,7 @@ class ClassifierTask:
             labels,
             level,
             self.scope,
-            only_certain=self.only_certain,
+            label_rule=self.label_rule,
             generator=generator,
         )
 

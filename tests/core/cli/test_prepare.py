@@ -74,4 +74,4 @@ def test_the_printed_torchrun_command_trains_in_two_processes(project, answer):
     assert told.count("started") == told.count("ended") == 1
     # Each of both networks has one; the second is what the first process keeps.
     assert told.count("checkpoint") == 2
-    assert (last.step, last.arguments["pooling"]) == (2, "top")
+    assert (last.step, last.arguments["pooled_share"]) == (2, 0.1)

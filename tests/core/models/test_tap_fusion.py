@@ -67,7 +67,7 @@ def test_other_backbones_are_fused_on_the_grid_they_have(backbone):
 
 
 def test_the_strongest_tenth_answers_for_a_tile(fused):
-    model = CamClassifier(num_classes=3, width=8, pooling="top").eval()
+    model = CamClassifier(num_classes=3, width=8, pooled_share=0.1).eval()
     with torch.no_grad():
         output = model(torch.rand(2, 3, 64, 64))
     for tile in range(2):
@@ -77,8 +77,39 @@ def test_the_strongest_tenth_answers_for_a_tile(fused):
             assert output.logits[tile, column] == pytest.approx(sum(cells[:6]) / 6)
 
 
-def test_arguments_rebuild_fusion_and_pooling(tmp_path):
-    model = CamClassifier(num_classes=2, width=8, fusion=True, pooling="top").eval()
+def test_cells_that_answer_alone_are_shown_as_probabilities():
+    raw = torch.tensor([-2.0, 0.0, 3.0]).view(1, 1, 1, 3)
+    cam = CamClassifier(num_classes=1, width=8).show(raw)
+    assert cam.flatten().tolist() == [0, 0, 3]
+    shown = CamClassifier(num_classes=1, width=8, pooled_share=0.5).show(raw)
+    assert shown.flatten().tolist() == pytest.approx([0.1192, 0.5, 0.9526], abs=1e-4)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.1])
+def test_a_share_of_the_cells_answers(share):
+    with pytest.raises(ValueError, match="share above 0, to 1"):
+        CamClassifier(num_classes=1, pooled_share=share)
+
+
+def test_checkpoints_with_the_older_name_of_pooling_are_read(tmp_path):
+    model = CamClassifier(num_classes=2, width=8, pooled_share=0.1)
+    for name, share in (("top", 0.1), ("mean", 1.0)):
+        arguments = {n: v for n, v in model.arguments.items() if n != "pooled_share"}
+        save_checkpoint(
+            tmp_path / name,
+            module=model,
+            arguments=arguments | {"pooling": name},
+            kind="classifier",
+            class_names=("a", "b"),
+            step=1,
+            extra={"scores": {}},
+        )
+        again = load_classifier(load_checkpoint(tmp_path / name))
+        assert again.pooled_share == share
+
+
+def test_arguments_rebuild_fusion_and_pooled_share(tmp_path):
+    model = CamClassifier(num_classes=2, width=8, fusion=True, pooled_share=0.1).eval()
     arguments = json.loads(json.dumps(model.arguments))
     save_checkpoint(
         tmp_path / "one",

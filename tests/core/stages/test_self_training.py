@@ -27,8 +27,12 @@ from segmix_core.stages.job import Job, Stopped, labelled_tiles, samples_of
 from segmix_core.stages.self_training import share_epochs
 from segmix_core.stages.teacher import PackedMasks, Teacher
 
-PLUS = {"train.method": "segmix-plus", "train.epochs": 4}
-"""Two networks of 4 steps each."""
+PLUS = {
+    "train.method": "segmix-plus",
+    "train.epochs": 4,
+    "train.pooled_share": 0.5,
+}
+"""Two networks of 4 steps each; the second always has the share of masks, 0.1."""
 
 
 def last(folder):
@@ -51,7 +55,7 @@ def test_the_last_network_is_used_and_the_first_kept(folder):
     run = folder.run("train", changes=PLUS)
     assert run.ended().results == {"steps": 8, "tiles": 12}
     assert last(run).step == 8
-    assert last(run).arguments["pooling"] == "top"
+    assert last(run).arguments["pooled_share"] == 0.1
     own = load_checkpoint(run.checkpoints_path / "round-1" / "last")
     assert own.step == 4
     for name, tensor in last(run).weights.items():
@@ -93,7 +97,7 @@ def test_stopped_and_resumed_is_the_unbroken_run(folder, after):
     broken = writer.folder
     assert broken.state() is RunState.CANCELLED
     # Whoever stops in the second half uses the network of the first.
-    assert last(broken).arguments["pooling"] == "mean"
+    assert last(broken).arguments["pooled_share"] == 0.5
     folder.resume(broken)
     found = last(broken)
     assert found.step == 8
@@ -111,7 +115,7 @@ def test_a_run_that_is_done_is_not_done_again(folder):
 
 def test_no_round_is_the_first_network_alone(folder):
     run = folder.run("train", changes=PLUS | {"train.rounds": 0})
-    assert last(run).arguments["pooling"] == "mean"
+    assert last(run).arguments["pooled_share"] == 0.5
     assert last(run).arguments["fusion"]
     assert not (run.checkpoints_path / "round-1").exists()
 
@@ -126,7 +130,7 @@ def test_the_best_epoch_teaches_and_the_last_network_is_used(folder):
     # The loss of labels is that of the network that learns from labels.
     assert {e.epoch for e in measured} == {0, 1}
     best = load_checkpoint(run.checkpoints_path / "best")
-    assert best.arguments["pooling"] == "top"
+    assert best.arguments["pooled_share"] == 0.1
     assert folder.run("cams").ended().results["tiles"] > 0
 
 

@@ -20,7 +20,7 @@ from segmix_core.runs.child import run_child
 from segmix_core.runs.previews import load_preview
 from segmix_core.runs.results import load_tiles
 from segmix_core.sections.train import Method, TrainConfig
-from segmix_core.stages.methods import METHODS, only_certain, parts_of
+from segmix_core.stages.methods import METHODS, label_rule, parts_of
 from segmix_core.stages.train import check_quarters, make_curriculum
 from segmix_core.training.device import has_bf16
 
@@ -259,17 +259,30 @@ def test_parts_of_segmix_can_be_left_out_of_segmix_plus():
 
 
 @pytest.mark.parametrize(
-    ("method", "labels", "expected"),
+    ("method", "labels", "share", "expected"),
     [
-        ("segmix", "auto", False),
-        ("segmix-plus", "auto", True),
-        ("segmix", "certain", True),
-        ("segmix-plus", "area", False),
+        ("segmix", "auto", 0.2, "area"),
+        ("segmix-plus", "auto", 0.2, "present"),
+        ("segmix-plus", "auto", 1.0, "certain"),
+        ("segmix", "certain", 0.2, "certain"),
+        ("segmix", "present", 0.2, "present"),
+        ("segmix-plus", "area", 0.2, "area"),
     ],
 )
-def test_labels_of_shuffled_tiles(method, labels, expected):
+def test_labels_of_shuffled_tiles(method, labels, share, expected):
     changes = {"train.method": method, "curriculum.labels": labels}
-    assert only_certain(RunConfig().replace(changes)) is expected
+    rule = label_rule(RunConfig().replace(changes | {"train.pooled_share": share}))
+    assert rule.kind == expected
+    if expected == "present":
+        assert rule.least_share == share
+
+
+def test_only_segmix_plus_pools_less_than_all():
+    shares = {
+        name: parts.pooled_share(TrainConfig(pooled_share=0.3))
+        for name, parts in METHODS.items()
+    }
+    assert shares == dict.fromkeys(METHODS, 1.0) | {"segmix-plus": 0.3}
 
 
 @pytest.mark.skipif(
