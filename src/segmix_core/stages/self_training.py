@@ -90,7 +90,7 @@ def fit_rounds(
         model = load_classifier(load_checkpoint(last))
         return FitResult("completed", total, total), model
     first_epoch = 0
-    for number, epochs in enumerate(share_epochs(config.train.epochs, rounds + 1)):
+    for number, epochs in enumerate(share_epochs(config.train.epochs, rounds)):
         place = f"{preparation.checkpoints.name}/" if number else ""
         part = _Part(listener, first_epoch, steps, total, place)
         own = config.replace({"train.epochs": epochs, "train.rounds": 0})
@@ -115,16 +115,18 @@ def fit_rounds(
     return replace(result, step=total, total_steps=total), model
 
 
-def share_epochs(epochs: int, networks: int) -> tuple[int, ...]:
-    """Return the epochs of each network: equal, the first takes what is left over.
+def share_epochs(epochs: int, rounds: int) -> tuple[int, ...]:
+    """Return the epochs of each network: the first has twice those of a later one.
+
+    Masks tell every pixel, labels a tile. What is left over is the first one's, too.
 
     Examples
     --------
-    >>> share_epochs(8, 3)
-    (4, 2, 2)
+    >>> share_epochs(24, 1), share_epochs(10, 2)
+    ((16, 8), (6, 2, 2))
     """
-    each, rest = divmod(epochs, networks)
-    return (each + rest, *(each for _ in range(networks - 1)))
+    each = max(1, epochs // (rounds + 2))
+    return (epochs - rounds * each, *(each for _ in range(rounds)))
 
 
 def _chosen(preparation: Preparation, number: int) -> CamClassifier | None:
