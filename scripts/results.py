@@ -140,10 +140,12 @@ def conditions(content: dict[str, Any]) -> str:
     settings = content["config"]["train"]
     images = content.get("images")
     count = f"{len(images['name'])} " if images else ""
+    precision = content["config"].get("machine", {}).get("precision")
+    numbers = ", numbers bf16" if precision == "bf16" else ""
     return (
         f"Scores of {count}{content.get('split', 'test')} images. "
         f"{settings['epochs']} epochs, batch {settings['batch_size']}, "
-        f"backbone {settings['backbone']}."
+        f"backbone {settings['backbone']}{numbers}."
     )
 
 
@@ -174,9 +176,13 @@ def differences(content: dict[str, Any]) -> list[str]:
     trained = [entry["method"] for entry in results if entry["seed"] is not None]
     against = content.get("against") or next(iter(trained), "")
     groups = content["images"]["group"] if "images" in content else None
+    names = {
+        (entry["method"], entry.get("scored", "maps")): row_name(entry)
+        for entry in results
+    }
     rows = [
         [
-            row_name({"method": entry.method, "scored": entry.scored}),
+            names[entry.method, entry.scored],
             signed(entry.by_seed),
             ends(entry.interval),
             ", ".join(f"{value:+.3f}" for value in entry.by_seed),

@@ -115,6 +115,7 @@ def test_segmenters_differences_and_the_closed_distance_are_told(results, folder
     # 0.05 of 0.20.
     assert "| segmix | 2 | 25 % |" in text
     assert "| full | 2 |" not in text
+    assert "| full, segmenter (reads train masks) | +0.200" in text
     assert "| cam | 0 | 0.700 | none |" in text
     assert "How settings were chosen" not in text
 
@@ -140,7 +141,10 @@ def test_choices_have_a_question_and_a_winner(results, folder):
     text = results.document(folder)
     assert "## How settings were chosen" in text
     assert "### How much ER?\n\nWhy.\n" in text
-    assert "Scores of 2 val images." in text
+    assert "Scores of 2 val images. 8 epochs, batch 16, backbone small." in text
+    content["config"] = CONFIG | {"machine": {"precision": "bf16"}}
+    file.write_text(json.dumps(content), encoding="utf-8")
+    assert "backbone small, numbers bf16." in results.document(folder)
     assert "[er.json](results/choices/er.json)" in text
     bold = [line.split("|")[1].strip() for line in text.splitlines() if "**" in line]
     assert bold == [f"**{row}**", "**cam, segmenter**"]
