@@ -182,8 +182,8 @@ class MachineConfig(Section):
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps.")
     precision: Literal["auto", "float32", "bf16"] = Field(
         "auto",
-        description="Numbers of a training. auto: bf16 on CUDA devices that have it, "
-        "else float32; bf16 is faster on many newer processors, too.",
+        description="Numbers that networks compute in. auto: bf16 where there are "
+        "instructions for it, but float32 for training on a processor.",
     )
     threads: int = Field(
         0, ge=0, description="CPU threads; 0: one less than there are cores."

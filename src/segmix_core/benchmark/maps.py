@@ -12,6 +12,7 @@ from segmix_core.benchmark.folder import BenchmarkFolder, LabelledImage
 from segmix_core.config import RunConfig
 from segmix_core.inference.cam_maps import cam_maps
 from segmix_core.models.cam_classifier import CamClassifier
+from segmix_core.models.precision import resolve_precision
 from segmix_core.slides.slide import RgbArray
 
 MapsOfPixels = Callable[[RgbArray], npt.NDArray[np.float32]]
@@ -21,6 +22,7 @@ MapsOfPixels = Callable[[RgbArray], npt.NDArray[np.float32]]
 def class_maps(model: CamClassifier, config: RunConfig) -> MapsOfPixels:
     """Return a function that asks the network for its class activation maps."""
     device = next(model.parameters()).device
+    precision = resolve_precision(config.machine.precision, device)
 
     def maps_of(pixels: RgbArray) -> npt.NDArray[np.float32]:
         images = as_batch(pixels, device)
@@ -30,6 +32,7 @@ def class_maps(model: CamClassifier, config: RunConfig) -> MapsOfPixels:
             scales=config.cams.scales,
             flips=config.cams.flips,
             refine=config.cams.refine,
+            precision=precision,
         ).cam
         height, width = images.shape[-2:]
         rows, cols = (cells * model.stride for cells in maps.shape[-2:])

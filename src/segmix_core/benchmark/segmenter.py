@@ -13,6 +13,7 @@ from segmix_core.config import RunConfig
 from segmix_core.data.samples import MaskArray
 from segmix_core.errors import JobError
 from segmix_core.inference.slide_prediction import predict_probabilities
+from segmix_core.models.precision import resolve_precision
 from segmix_core.models.segmenter import Segmenter
 from segmix_core.slides.slide import RgbArray
 from segmix_core.stages.train import Preparation
@@ -74,12 +75,17 @@ def learn_masks(
 
 def _finder(segmenter: Segmenter, config: RunConfig) -> FindForeground:
     device = prepare_device(config.machine)
+    precision = resolve_precision(config.machine.precision, device)
     segmenter = segmenter.eval().to(device)
     classes = np.array(segmenter.class_indices)
 
     def find(pixels: RgbArray) -> npt.NDArray[np.bool_]:
         (probabilities,) = predict_probabilities(
-            segmenter, pixels[None], flips=config.predict.flips, device=device
+            segmenter,
+            pixels[None],
+            flips=config.predict.flips,
+            device=device,
+            precision=precision,
         )
         return np.asarray(classes[probabilities.argmax(axis=0)] == _FOREGROUND)
 

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from segmix_core.inference.views import asking, views_of
 from segmix_core.models.cam_classifier import CamClassifier
+from segmix_core.models.precision import Precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ def cam_maps(
     flips: bool = False,
     refine: float = 0.0,
     margin: int = 0,
+    precision: Precision = "float32",
 ) -> CamResult:
     """Return maps and probabilities, averaged over scales and views.
 
@@ -57,6 +59,8 @@ def cam_maps(
         Pixels around each tile that the images show, a multiple of the model's
         ``size_multiple``: the network sees them, maps and probabilities are of the tile
         alone.
+    precision
+        Numbers that the network computes in; the result is float32 either way.
 
     Returns
     -------
@@ -76,7 +80,7 @@ def cam_maps(
     grid = (images.shape[-2] // model.stride, images.shape[-1] // model.stride)
     cams, probabilities = [], []
     views = views_of(flips)
-    with asking(model):
+    with asking(model, precision):
         for scale in scales:
             scaled = _rescale(images, scale, model.size_multiple)
             for view in views:

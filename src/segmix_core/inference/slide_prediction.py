@@ -12,6 +12,7 @@ from segmix_core.geometry import Box
 from segmix_core.inference.blending import ByteArray, FloatArray, RowBlender
 from segmix_core.inference.views import asking, views_of
 from segmix_core.inference.windows import fading_weights, window_rows
+from segmix_core.models.precision import Precision
 from segmix_core.project.records import BACKGROUND, IGNORE_INDEX
 
 ReadRegion = Callable[[Box], npt.NDArray[np.uint8]]
@@ -62,6 +63,7 @@ def predict_image(  # noqa: PLR0913 - every one is a choice of the caller
     flips: bool = False,
     batch_size: int = 4,
     device: torch.device | str = "cpu",
+    precision: Precision = "float32",
     skip: Callable[[Box], bool] | None = None,
 ) -> Iterator[PredictedBand]:
     """Yield the label map of an image in bands of rows, top to bottom.
@@ -91,8 +93,8 @@ def predict_image(  # noqa: PLR0913 - every one is a choice of the caller
         Average over the eight symmetries of the square.
     batch_size
         Windows at a time, >= 1.
-    device
-        Where the segmenter is.
+    device, precision
+        Where the segmenter is, and the numbers it computes in.
     skip
         Says that a window has no tissue: it is not read and takes no part in blending.
 
@@ -118,7 +120,7 @@ def predict_image(  # noqa: PLR0913 - every one is a choice of the caller
             batch = row[start : start + batch_size]
             asked = [window for window in batch if not (skip and skip(window))]
             tissue = [_read_checked(read, window) for window in asked]
-            results = _weighted(segmenter, tissue, weights, flips, device)
+            results = _weighted(segmenter, tissue, weights, flips, device, precision)
             sums = dict(zip(asked, results, strict=True))
             for window in batch:
                 blender.add(window, sums.get(window))
@@ -131,12 +133,13 @@ def _weighted(
     weights: FloatArray,
     flips: bool,
     device: torch.device | str,
+    precision: Precision,
 ) -> Iterator[FloatArray]:
     """Yield (K + 1, h, w) for each window: weighted probabilities, then the weight."""
     if not tissue:
         return
     probabilities = predict_probabilities(
-        segmenter, np.stack(tissue), flips=flips, device=device
+        segmenter, np.stack(tissue), flips=flips, device=device, precision=precision
     )
     for window in probabilities:
         yield np.concatenate([window * weights, weights[None]])
@@ -148,6 +151,7 @@ def predict_probabilities(
     *,
     flips: bool = False,
     device: torch.device | str = "cpu",
+    precision: Precision = "float32",
 ) -> npt.NDArray[np.float32]:
     """Return the class probabilities of images of one size.
 
@@ -159,8 +163,8 @@ def predict_probabilities(
         (B, H, W, 3) uint8 RGB, of any size.
     flips
         Average over the eight symmetries of the square.
-    device
-        Where the segmenter is.
+    device, precision
+        Where the segmenter is, and the numbers it computes in.
 
     Returns
     -------
@@ -173,7 +177,7 @@ def predict_probabilities(
     padded = np.pad(images, ((0, 0), (0, bottom), (0, right), (0, 0)), mode="reflect")
     views = views_of(flips)
     # Any segmenter is a module; the protocol names only what it adds to one.
-    with asking(cast("nn.Module", segmenter)):
+    with asking(cast("nn.Module", segmenter), precision):
         pixels = torch.from_numpy(padded).to(device).permute(0, 3, 1, 2).float() / 255
         # A sum, not eight maps at once: memory is what predict_image says.
         total = torch.zeros((), device=device)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from segmix_core.models.precision import Precision
+
 
 @dataclass(frozen=True, slots=True)
 class View:
@@ -36,15 +38,17 @@ def views_of(flips: bool) -> tuple[View, ...]:
 
 
 @contextmanager
-def asking(module: nn.Module) -> Iterator[None]:
+def asking(module: nn.Module, precision: Precision = "float32") -> Iterator[None]:
     """Switch to evaluation without gradients, and back to what was before.
 
     Never around a ``yield``: the mode would be that of the caller, too.
     """
     was_training = module.training
     module.eval()
+    device = next(module.parameters()).device.type
+    numbers = torch.autocast(device, torch.bfloat16, enabled=precision == "bf16")
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), numbers:
             yield
     finally:
         module.train(was_training)

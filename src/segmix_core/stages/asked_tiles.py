@@ -14,6 +14,7 @@ from segmix_core.data.tile_reader import TileReader
 from segmix_core.events import Event
 from segmix_core.inference.cam_maps import CamResult, cam_maps
 from segmix_core.models.cam_classifier import CamClassifier
+from segmix_core.models.precision import Precision
 from segmix_core.project.records import TileTable
 
 
@@ -24,6 +25,7 @@ def ask_tiles(
     edge: int,
     settings: CamConfig,
     emit: Callable[[Event], None],
+    precision: Precision = "float32",
 ) -> Generator[tuple[Batch, CamResult], None, None]:
     """Yield batches of tiles with their maps; close the generator, or use it up.
 
@@ -42,6 +44,8 @@ def ask_tiles(
         How to ask.
     emit
         Takes warnings.
+    precision
+        Numbers that the network computes in.
     """
     device = next(model.parameters()).device
     margin = _margin(model, tiles, reader, settings.context_px)
@@ -60,6 +64,7 @@ def ask_tiles(
                 flips=settings.flips,
                 refine=settings.refine,
                 margin=margin,
+                precision=precision,
             )
             yield _without(batch, margin), found
 

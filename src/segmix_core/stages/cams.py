@@ -13,6 +13,7 @@ from segmix_core.events import StageStarted
 from segmix_core.inference.cam_maps import CamResult
 from segmix_core.models.cam_classifier import CamClassifier, load_classifier
 from segmix_core.models.fusion import fold_norms
+from segmix_core.models.precision import resolve_precision
 from segmix_core.runs.results import create_cams, save_tiles
 from segmix_core.stages.asked_tiles import ask_tiles, count_batches
 from segmix_core.stages.job import Job, batch_edge, tiles_of, working_boxes
@@ -25,6 +26,7 @@ def compute_cams(job: Job) -> dict[str, Any]:
     """Store a map per class of every tile, and the class probabilities."""
     settings = job.config.cams
     device = prepare_device(job.config.machine)
+    precision = resolve_precision(job.config.machine.precision, device)
     model = _load_classifier(job, device)
     images = job.images()
     tiles = tiles_of(job.store, images)
@@ -35,7 +37,9 @@ def compute_cams(job: Job) -> dict[str, Any]:
         job.writer.emit(
             StageStarted(stage="cams", total_steps=steps, device=str(device))
         )
-        asked = ask_tiles(model, tiles, reader, edge, settings, job.writer.emit)
+        asked = ask_tiles(
+            model, tiles, reader, edge, settings, job.writer.emit, precision
+        )
         with closing(asked) as running:
             for step, (batch, result) in enumerate(running, start=1):
                 maps.add(batch, result)

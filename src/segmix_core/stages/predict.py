@@ -16,6 +16,7 @@ from segmix_core.geometry import Box
 from segmix_core.inference.slide_prediction import predict_image
 from segmix_core.inference.tile_doubts import TileDoubts
 from segmix_core.inference.windows import count_windows
+from segmix_core.models.precision import resolve_precision
 from segmix_core.models.segmenter import load_segmenter
 from segmix_core.project.records import ImageRecord, TileTable
 from segmix_core.runs.results import create_mask, save_tiles
@@ -60,7 +61,9 @@ class _Prediction:
     def __init__(self, job: Job, images: list[ImageRecord]) -> None:
         self._job = job
         self._settings = job.config.predict
-        self._device = prepare_device(job.config.machine)
+        machine = job.config.machine
+        self._device = prepare_device(machine)
+        self._precision = resolve_precision(machine.precision, self._device)
         checkpoint = load_input(job, "train-segmenter", "segmenter")
         self._segmenter = load_segmenter(checkpoint).to(self._device)
         self._total = sum(
@@ -123,6 +126,7 @@ class _Prediction:
             flips=settings.flips,
             batch_size=settings.batch_size,
             device=self._device,
+            precision=self._precision,
             skip=self._counting(image, _outside(boxes)),
         ):
             mask[band.box.slices] = band.labels

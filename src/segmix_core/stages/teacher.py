@@ -17,6 +17,7 @@ from segmix_core.geometry import Box
 from segmix_core.inference.cam_maps import CamResult
 from segmix_core.inference.pseudo_masks import make_pseudo_mask
 from segmix_core.models.cam_classifier import CamClassifier
+from segmix_core.models.precision import resolve_precision
 from segmix_core.project.records import IGNORE_INDEX, LabelState, TileTable
 from segmix_core.stages.asked_tiles import ask_tiles
 from segmix_core.stages.job import Job, Stopped
@@ -84,6 +85,7 @@ class Teacher:
             self.edge,
             self.job.config.cams,
             listener.emit,
+            resolve_precision(machine.precision, device),
         )
         with closing(asked) as running:
             for batch, found in running:

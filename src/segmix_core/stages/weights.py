@@ -14,6 +14,7 @@ from segmix_core.models.checkpoint import (
     has_checkpoint,
     load_checkpoint,
 )
+from segmix_core.models.precision import resolve_precision
 from segmix_core.runs.folder import RunFolder
 from segmix_core.stages.classes import check_classes
 from segmix_core.stages.job import Job
@@ -21,7 +22,6 @@ from segmix_core.training.device import (
     launched_processes,
     make_fabric,
     resolve_device,
-    resolve_precision,
     set_threads,
 )
 from segmix_core.training.resume import BEST
@@ -56,7 +56,7 @@ def launch_fabric(settings: MachineConfig, device: torch.device) -> "Fabric":
         If the device has no such precision.
     """
     processes, nodes = launched_processes(os.environ)
-    precision = resolve_precision(settings.precision, device)
+    precision = resolve_precision(settings.precision, device, trains=True)
     return make_fabric(device, precision=precision, processes=processes, nodes=nodes)
 
 

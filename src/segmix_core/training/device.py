@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
 from segmix_core.errors import ConfigError
+from segmix_core.models.precision import Precision
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -98,52 +99,10 @@ def launched_processes(environment: Mapping[str, str]) -> tuple[int, int]:
     return each, int(environment.get("WORLD_SIZE", "1")) // each
 
 
-def resolve_precision(name: str, device: torch.device) -> Literal["float32", "bf16"]:
-    """Return the numbers a setting means; "auto" takes bf16 on CUDA alone.
-
-    On a CPU bf16 is a choice: where the processor has instructions for it a step takes
-    little more than half the time (``python -m benchmarks modes``), elsewhere it would
-    be emulated, which is slower than float32.
-
-    Parameters
-    ----------
-    name
-        auto, float32 or bf16.
-    device
-        From :func:`resolve_device`.
-
-    Raises
-    ------
-    ConfigError
-        If bf16 is asked for where there are no instructions for it.
-    """
-    if name == "float32" or (name == "auto" and device.type != "cuda"):
-        return "float32"
-    if has_bf16(device):
-        return "bf16"
-    if name == "auto":
-        return "float32"
-    raise ConfigError(
-        "a device that computes in bf16",
-        f"{device}, which does not",
-        "Choose the precision auto or float32.",
-    )
-
-
-def has_bf16(device: torch.device) -> bool:
-    """Say whether a device has instructions for bf16."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if device.type == "cpu":
-        able = torch.cpu.get_capabilities()
-        return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
-    return False
-
-
 def make_fabric(
     device: torch.device,
     *,
-    precision: Literal["float32", "bf16"] = "float32",
+    precision: Precision = "float32",
     processes: int = 1,
     nodes: int = 1,
 ) -> "Fabric":
@@ -154,8 +113,9 @@ def make_fabric(
     device
         From :func:`resolve_device`.
     precision
-        From :func:`resolve_precision`. With bf16, convolutions and products of matrices
-        compute in bf16; weights, sums and losses stay in float32.
+        From :func:`segmix_core.models.precision.resolve_precision`. With bf16,
+        convolutions and products of matrices compute in bf16; weights, sums and losses
+        stay in float32.
     processes
         Training processes a node; more than one under torchrun or SLURM, each of
         which calls this function.

@@ -15,6 +15,7 @@ CONFIG = RunConfig().replace(
         "segmenter.epochs": 1,
         "machine.device": "cpu",
         "machine.threads": 1,
+        "machine.precision": "float32",
     }
 )
 TURNED = CONFIG.replace({"predict.flips": True})

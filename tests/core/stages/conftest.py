@@ -35,6 +35,8 @@ TINY = {
     "predict.overlap_px": 16,
     "machine.device": "cpu",
     "machine.threads": 1,
+    # The same on every machine, whatever its processor has instructions for.
+    "machine.precision": "float32",
 }
 CHAIN = ("train", "cams", "pseudo-masks", "train-segmenter", "predict", "export")
 CLASSES = ("plain", "striped")

@@ -14,6 +14,7 @@ from segmix_core.events import (
     Warned,
 )
 from segmix_core.models.checkpoint import load_checkpoint
+from segmix_core.models.precision import has_bf16
 from segmix_core.pipeline import run_stage
 from segmix_core.runs import RunState, follow, launch
 from segmix_core.runs.child import run_child
@@ -22,7 +23,6 @@ from segmix_core.runs.results import load_tiles
 from segmix_core.sections.train import Method, TrainConfig
 from segmix_core.stages.methods import METHODS, label_rule, parts_of
 from segmix_core.stages.train import check_quarters, make_curriculum
-from segmix_core.training.device import has_bf16
 
 
 def tensors(folder):

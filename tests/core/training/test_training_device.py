@@ -10,7 +10,6 @@ from segmix_core.training.device import (
     make_equal,
     make_fabric,
     resolve_device,
-    resolve_precision,
     set_threads,
 )
 
@@ -78,29 +77,6 @@ def test_fabric_computes_in_bf16_where_it_is_told_to() -> None:
     fabric = make_fabric(torch.device("cpu"), precision="bf16")
     with fabric.autocast():
         assert nn.Linear(2, 2)(torch.ones(1, 2)).dtype == torch.bfloat16
-
-
-CPU, GPU, METAL = (torch.device(name) for name in ("cpu", "cuda", "mps"))
-
-
-@pytest.mark.parametrize("has_it", [True, False])
-def test_precision(monkeypatch: pytest.MonkeyPatch, has_it: bool) -> None:
-    able = {"avx512_bf16": has_it}
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
-    monkeypatch.setattr(
-        torch.cuda, "is_bf16_supported", lambda including_emulation=True: has_it
-    )
-    for device in (CPU, GPU, METAL):
-        assert resolve_precision("float32", device) == "float32"
-    assert resolve_precision("auto", CPU) == "float32"
-    assert resolve_precision("auto", METAL) == "float32"
-    assert resolve_precision("auto", GPU) == ("bf16" if has_it else "float32")
-    if has_it:
-        assert resolve_precision("bf16", CPU) == "bf16"
-        return
-    for device in (CPU, GPU, METAL):
-        with pytest.raises(ConfigError, match="computes in bf16, but got"):
-            resolve_precision("bf16", device)
 
 
 def test_one_process_is_equal_to_itself() -> None:
