@@ -34,9 +34,9 @@ def tables() -> list[Table]:
             ]
     text = (
         "Forward and backward pass of the classifier, PCM left out, from scratch, on "
-        f"{device.type}. `segmix train` computes with channels last everywhere, in "
-        "bf16 on CUDA devices that have it, on processors that have it where "
-        "`machine.precision` is bf16, else in float32, and does not compile: "
+        f"{device.type}. All stages compute with channels last everywhere, in bf16 "
+        "where there are instructions for it, else in float32; `segmix train` on a "
+        "processor in float32 unless `machine.precision` is bf16. Nothing is compiled: "
         "`torch.compile` needs a C++ compiler, which many desktops lack, and gains "
         "next to nothing beyond channels last."
     )

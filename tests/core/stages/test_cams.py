@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
 import timm
+import torch
 import zarr
 
 from segmix_core.errors import CheckpointError
 from segmix_core.events import Warned
+from segmix_core.models.precision import has_bf16
 from segmix_core.runs.inputs import find_inputs
 from segmix_core.runs.results import load_tiles, mask_ids, open_cams, open_mask
 from segmix_core.stages.cams import quantise, without_padding
@@ -62,6 +64,16 @@ def test_scales_flips_and_refinement_change_maps(folder):
     ):
         run = folder.run("cams", changes=change)
         assert (open_cams(run.path)[:] != plain).any()
+
+
+@pytest.mark.skipif(
+    not has_bf16(torch.device("cpu")), reason="needs a processor with bf16"
+)
+def test_maps_are_made_in_bf16_where_there_is_no_reason_against(folder):
+    exact = open_cams(only_run(folder, "cams"))[:].astype(int)
+    run = folder.run("cams", changes={"machine.precision": "auto"})
+    differences = np.abs(open_cams(run.path)[:] - exact)
+    assert 0 < differences.mean() < 2
 
 
 def test_maps_are_the_same_in_chunks_that_batches_do_not_fill(folder, monkeypatch):

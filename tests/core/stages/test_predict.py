@@ -11,6 +11,7 @@ from segmix_core.export.label_tiff import sidecar_path
 from segmix_core.geometry import Box
 from segmix_core.inference.windows import count_windows
 from segmix_core.models.checkpoint import load_checkpoint
+from segmix_core.models.precision import has_bf16
 from segmix_core.models.segmenter import load_segmenter
 from segmix_core.runs import find_latest
 from segmix_core.runs.results import load_tiles, mask_ids, open_mask
@@ -69,6 +70,17 @@ def test_windows_are_the_slow_twins(slide):
         logits = segmenter(torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255)
     best = np.array(segmenter.class_indices)[logits[0].argmax(0).numpy()]
     assert (open_mask(run.path, 1)[:] == best).mean() > 0.999
+
+
+@pytest.mark.skipif(
+    not has_bf16(torch.device("cpu")), reason="needs a processor with bf16"
+)
+def test_predictions_in_bf16_are_nearly_the_same(slide):
+    exact, rough = (
+        open_mask(slide.run("predict", changes={"machine.precision": name}).path, 1)[:]
+        for name in ("float32", "auto")
+    )
+    assert 0.99 < (exact == rough).mean() < 1
 
 
 def test_small_images_keep_their_size(finished_folder):
