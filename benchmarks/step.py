@@ -19,8 +19,9 @@ from segmix_core.models.backbone import keep_statistics
 from segmix_core.models.cam_classifier import CamClassifier, ClassifierOutput
 from segmix_core.training.classifier_task import ClassifierTask
 from segmix_core.training.device import make_fabric
+from segmix_core.training.fit_settings import FitSettings
 from segmix_core.training.resume import CheckpointPlan
-from segmix_core.training.trainer import FitSettings, fit
+from segmix_core.training.trainer import fit
 from segmix_core.training.views import rescale, second_scale
 
 CLASSES, TURNS = 4, 9

@@ -21,8 +21,8 @@ from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.stages.self_training import Teach, fit_rounds
 from segmix_core.stages.train import Preparation, fit_classifier
 from segmix_core.stages.weights import prepare_device
+from segmix_core.training.fit_settings import FitResult
 from segmix_core.training.task import Listener
-from segmix_core.training.trainer import FitResult
 
 
 def score_trivial(folder: BenchmarkFolder) -> Iterator[MethodResult]:

@@ -36,10 +36,10 @@ from segmix_core.runs.processes import is_first_process
 from segmix_core.stages.methods import parts_of
 from segmix_core.stages.train import Preparation, fit_classifier
 from segmix_core.stages.weights import LAST
+from segmix_core.training.fit_settings import FitResult
 from segmix_core.training.resume import BEST
 from segmix_core.training.supervised_task import SupervisedTask
 from segmix_core.training.task import Listener
-from segmix_core.training.trainer import FitResult
 from segmix_core.training.validation import Validate
 
 Teach = Callable[[CamClassifier, Listener], SampleSource]

@@ -30,9 +30,10 @@ from segmix_core.stages.weights import (
     prepare_device,
 )
 from segmix_core.training.classifier_task import ClassifierTask
+from segmix_core.training.fit_settings import FitResult, FitSettings
 from segmix_core.training.resume import BEST, CheckpointPlan
 from segmix_core.training.task import Listener, Task
-from segmix_core.training.trainer import FitResult, FitSettings, fit
+from segmix_core.training.trainer import fit
 from segmix_core.training.validation import Validate
 
 # A map learned from a mask says where a class is, and its mean only how large.

@@ -19,12 +19,13 @@ from segmix_core.stages.classes import check_mask_classes
 from segmix_core.stages.job import TRAIN_SPLIT, Job, batch_edge, working_boxes
 from segmix_core.stages.train import Preparation
 from segmix_core.stages.weights import begin_training, launch_fabric, prepare_device
+from segmix_core.training.fit_settings import FitResult, FitSettings
 from segmix_core.training.noisy_labels import PixelLoss
 from segmix_core.training.pixel_losses import inverse_root_weights
 from segmix_core.training.resume import CheckpointPlan
 from segmix_core.training.segmenter_task import SegmenterTask
 from segmix_core.training.task import Listener
-from segmix_core.training.trainer import FitResult, FitSettings, fit
+from segmix_core.training.trainer import fit
 
 
 def train_segmenter(job: Job) -> dict[str, Any]:

@@ -70,7 +70,13 @@ class CheckpointPlan:
 
 @dataclass(slots=True)
 class Trainee:
-    """Everything that changes while training."""
+    """Everything that changes while training.
+
+    Attributes
+    ----------
+    unmeasured
+        Epoch that was done when the run stopped, but not measured to the end.
+    """
 
     task: Task
     optimizer: torch.optim.Optimizer
@@ -79,6 +85,7 @@ class Trainee:
     pieces: int = 1
     best_score: float | None = None
     scores: dict[str, float] = field(default_factory=dict)
+    unmeasured: int | None = None
 
     @property
     def predicting(self) -> Mapping[str, Tensor]:
@@ -121,6 +128,7 @@ def save_trainee(
         "pieces": trainee.pieces,
         "best_score": trainee.best_score,
         "scores": trainee.scores,
+        "unmeasured": trainee.unmeasured,
     }
     plan.save("last", trainee.predicting, trainee.step, extra, training)
 
@@ -161,6 +169,8 @@ def load_trainee(
     trainee.pieces = checkpoint.extra["pieces"]
     trainee.best_score = checkpoint.extra["best_score"]
     trainee.scores = checkpoint.extra["scores"]
+    # Checkpoints of before it was kept do not have it.
+    trainee.unmeasured = checkpoint.extra.get("unmeasured")
 
 
 def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

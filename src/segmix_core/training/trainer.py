@@ -8,18 +8,19 @@ on from its last checkpoint exactly as if it had not been.
 
 import math
 import time
-from collections.abc import Mapping
-from contextlib import closing, nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 
 from segmix_core.data.batch import Batch
 from segmix_core.events import CheckpointWritten, EndReason
 from segmix_core.training.device import make_equal
+from segmix_core.training.fit_settings import FitResult, FitSettings
 from segmix_core.training.optim import (
     AveragedWeights,
     make_optimizer,
@@ -39,66 +40,6 @@ from segmix_core.training.task import Listener, Loader, Task
 from segmix_core.training.validation import Validate
 
 _CHECKPOINT_SHARE = 0.1  # of the time, at the ends of short epochs
-
-
-@dataclass(frozen=True, slots=True)
-class FitSettings:
-    """How to train.
-
-    Attributes
-    ----------
-    epochs
-        Passes over the tiles.
-    learning_rate, weight_decay
-        Peak of the one-cycle schedule; of AdamW.
-    seed
-        Of everything random in a step.
-    clip_norm
-        Longest gradient that is followed in full.
-    average
-        Predict with averaged weights instead of the last.
-    keep_best
-        Write ``best`` after an epoch that is better than all before.
-    checkpoint_seconds, preview_seconds
-        Time between checkpoints, between previews.
-    """
-
-    epochs: int
-    learning_rate: float
-    weight_decay: float = 0.01
-    seed: int = 0
-    clip_norm: float = 1.0
-    average: bool = True
-    keep_best: bool = False
-    checkpoint_seconds: float = 30.0
-    preview_seconds: float = 10.0
-
-    def __post_init__(self) -> None:
-        if self.epochs < 1 or self.learning_rate <= 0 or self.clip_norm <= 0:
-            raise ValueError(
-                "Expected epochs >= 1, a learning rate > 0 and a norm > 0, got "
-                f"{self.epochs}, {self.learning_rate}, {self.clip_norm}"
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class FitResult:
-    """How a training ended.
-
-    Attributes
-    ----------
-    reason
-        "completed" or "cancelled".
-    step, total_steps
-        Optimizer steps done, and planned.
-    scores
-        Of the best epoch; empty where none were measured.
-    """
-
-    reason: EndReason
-    step: int
-    total_steps: int
-    scores: Mapping[str, float] = field(default_factory=dict)
 
 
 def fit(
@@ -208,6 +149,8 @@ class _Fitting:
             pieces=trainee.pieces,
         )
         self.saved_at, self.save_seconds = time.monotonic(), 0.0
+        if trainee.unmeasured is not None and validate is not None:
+            self._measure(trainee.unmeasured, validate)
         while trainee.step < self.total_steps:
             epoch, first = divmod(trainee.step, per_epoch)
             trainee.task.module.train()
@@ -255,21 +198,34 @@ class _Fitting:
 
     def _end_epoch(self, epoch: int, validate: Validate | None) -> None:
         trainee = self.trainee
-        module, averaged = trainee.task.module, trainee.averaged
-        scores: Mapping[str, float] = {}
-        module.eval()
-        with averaged.applied(module) if averaged else nullcontext():
+        with self._predicting():
             previews = trainee.task.epoch_end(epoch, trainee.step)
             self.reporter.save_previews(trainee.step, previews)
-            if validate is not None:
-                scores = validate(module)
-        module.train()
-        self.reporter.epoch_ended(trainee.step, epoch, scores)
-        self._keep_best(scores)
+        self._measure(epoch, validate)
         waited = time.monotonic() - self.saved_at
         last = trainee.step == self.total_steps
         if last or waited * _CHECKPOINT_SHARE >= self.save_seconds:
             self._save()
+
+    def _measure(self, epoch: int, validate: Validate | None) -> None:
+        trainee = self.trainee
+        scores: Mapping[str, float] = {}
+        if validate is not None:
+            with self._predicting() as module:
+                scores = validate(module)
+            # No scores: asked to stop meanwhile. It is measured when the run goes on.
+            trainee.unmeasured = None if scores else epoch
+        self.reporter.epoch_ended(trainee.step, epoch, scores)
+        self._keep_best(scores)
+
+    @contextmanager
+    def _predicting(self) -> Iterator[nn.Module]:
+        """Give the module as it predicts, and back as it trains."""
+        module, averaged = self.trainee.task.module, self.trainee.averaged
+        module.eval()
+        with averaged.applied(module) if averaged else nullcontext():
+            yield module
+        module.train()
 
     def _keep_best(self, scores: Mapping[str, float]) -> None:
         trainee = self.trainee

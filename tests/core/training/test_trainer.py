@@ -21,10 +21,11 @@ from segmix_core.events import (
 from segmix_core.models.checkpoint import has_checkpoint, load_checkpoint
 from segmix_core.training import trainer
 from segmix_core.training.device import make_fabric
+from segmix_core.training.fit_settings import FitResult, FitSettings
 from segmix_core.training.resume import CheckpointPlan
 from segmix_core.training.stepper import is_out_of_memory
 from segmix_core.training.task import PreviewArrays, StepContext, StepResult
-from segmix_core.training.trainer import FitResult, FitSettings, fit
+from segmix_core.training.trainer import fit
 from segmix_core.training.validation import Validate
 
 
@@ -419,6 +420,29 @@ def test_best_epoch_is_remembered_when_a_run_goes_on(tmp_path: Path) -> None:
     result = train(tmp_path, BrightnessTask(), resume=True, validate=lower, **kept)
     assert result.scores == {"score": 0.9}
     assert load_checkpoint(tmp_path / "checkpoints" / "best").step == 5
+
+
+def test_an_epoch_is_measured_when_the_run_goes_on(tmp_path: Path) -> None:
+    asked: list[dict[str, torch.Tensor]] = []
+
+    def answer(module: nn.Module) -> dict[str, float]:
+        asked.append({name: t.clone() for name, t in module.state_dict().items()})
+        # The second epoch is being measured when the user asks to stop.
+        return {} if len(asked) == 2 else {"score": 1 / len(asked)}
+
+    stopped, later = Recorder(stop_after=10), Recorder()
+    kept = {"keep_best": True}
+    train(tmp_path, BrightnessTask(), stopped, validate=answer, **kept)
+    assert len(asked) == 2
+    train(tmp_path, BrightnessTask(), later, resume=True, validate=answer, **kept)
+    assert len(asked) == 4
+    assert all(torch.equal(asked[1][name], t) for name, t in asked[2].items())
+    shown = {
+        m.epoch: m.values["val_score"]
+        for m in later.of(Metrics)
+        if "val_score" in m.values
+    }
+    assert shown == {1: 1 / 3, 2: 1 / 4}
 
 
 def test_without_a_score_the_lowest_loss_is_best(tmp_path: Path) -> None:

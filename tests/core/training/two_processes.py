@@ -12,9 +12,10 @@ from torch import nn
 from segmix_core.data.batch import Batch
 from segmix_core.events import Event
 from segmix_core.training.device import make_fabric
+from segmix_core.training.fit_settings import FitSettings
 from segmix_core.training.resume import CheckpointPlan
 from segmix_core.training.task import PreviewArrays, StepContext, StepResult
-from segmix_core.training.trainer import FitSettings, fit
+from segmix_core.training.trainer import fit
 
 
 class MeanTask:
