@@ -16,6 +16,7 @@ from segmix_core.errors import SegmixError
 from segmix_core.events import EndReason
 from segmix_core.runs.folder import RunFolder
 from segmix_core.runs.request import RunRequest
+from segmix_core.runs.status import RunState
 from segmix_core.runs.writer import RunWriter, disk_error
 
 EXIT_COMPLETED = 0
@@ -54,6 +55,9 @@ def run_child(folder: RunFolder, run_stage: RunStage, *, silent: bool = False) -
         at work in it.
     """
     request = folder.request()
+    if not silent and folder.state() is RunState.CANCELLED:
+        # Started again by hand: the request to stop was heard in its former life.
+        folder.take_back_stop()
     with RunWriter(folder, silent=silent) as writer, _stopping_on_signals(writer):
         code, reason, message, results = _attempt(run_stage, request, writer)
         writer.end(reason, message, results)

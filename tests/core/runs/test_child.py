@@ -68,6 +68,22 @@ def test_the_program_runs_the_stage_it_is_told(folder, monkeypatch):
     assert "Label some tiles." in folder.ended().message
 
 
+def test_a_stopped_run_that_is_started_by_hand_goes_on(folder):
+    heard = []
+
+    def stage(request, writer):
+        heard.append(writer.should_stop())
+        return {}
+
+    # Asked before it was ever started: that is still to be heard.
+    folder.request_stop()
+    assert run_child(folder, stage) == 3
+    assert folder.state() is RunState.CANCELLED
+    assert run_child(folder, stage) == 0
+    assert heard == [True, False]
+    assert folder.state() is RunState.COMPLETED
+
+
 def test_helper_processes_stay_silent(folder, monkeypatch):
     monkeypatch.setattr(program, "_run_stage", lambda request, writer: {})
     monkeypatch.setattr(program, "lower_priority", lambda: None)
