@@ -121,12 +121,17 @@ class SegmenterConfig(Section):
         "unet", description="Decoder of segmentation-models-pytorch."
     )
     encoder: str = Field(
-        "tu-mobilenetv3_small_100",
+        "tu-resnet18",
         description="An encoder of segmentation-models-pytorch; tu-NAME: of timm.",
+    )
+    depth: Literal[3, 4, 5] = Field(
+        3,
+        description="Halvings of the size in the encoder: 3 for textures and small "
+        "tiles, up to 5 for what only a wide view shows.",
     )
     pretrained: bool = Field(False, description="Let the library download weights.")
     epochs: int = Field(8, ge=1, le=1000, description="Passes over the tiles.")
-    batch_size: int = Field(8, ge=2, le=1024, description="Tiles in a step.")
+    batch_size: int = Field(16, ge=2, le=1024, description="Tiles in a step.")
     learning_rate: float = Field(1e-3, gt=0, le=1, description="Peak learning rate.")
     loss: Literal["ce", "oeem", "gce", "sce", "bootstrapped"] = Field(
         "ce",
@@ -150,6 +155,16 @@ class SegmenterConfig(Section):
         True, description="Predict with a moving average of the weights of all steps."
     )
     seed: int = Field(0, ge=0, description="Seed of everything random.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_older(cls, content: Any) -> Any:
+        # Settings of a run are complete: without a depth they are of before it was one.
+        complete = {"decoder", "encoder", "epochs", "corrected_weight", "seed"}
+        if isinstance(content, dict) and complete <= content.keys():
+            older = 5 if content["decoder"] == "fpn" else 4
+            return {"depth": older, **content}
+        return content
 
     @model_validator(mode="after")
     def _loss_takes_smoothing(self) -> Self:

@@ -30,6 +30,17 @@ def test_segmix_plus_of_older_runs_goes_on_as_it_began():
     assert (newer.train.fusion, newer.train.rounds) == (True, 1)
 
 
+@pytest.mark.parametrize(("decoder", "depth"), [("unet", 4), ("fpn", 5)])
+def test_segmenters_of_older_runs_keep_their_depth(decoder, depth):
+    stored = RunConfig().model_dump(mode="json")
+    stored["segmenter"]["decoder"] = decoder
+    del stored["segmenter"]["depth"]
+    assert RunConfig.parse(stored).segmenter.depth == depth
+    # Files of a user say what they change.
+    few = {"segmenter": {"decoder": decoder, "seed": 1}}
+    assert RunConfig.parse(few).segmenter.depth == 3
+
+
 def test_a_file_of_weights_is_found_from_everywhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = TrainConfig(weights="uni.safetensors")

@@ -10,13 +10,14 @@ from torch.nn import functional as F
 from segmix_core.errors import ConfigError
 from segmix_core.models.checkpoint import Checkpoint
 
-_DEPTH = 4
-_UNET_CHANNELS = (96, 48, 24, 16)
-"""Of the decoder, deep to shallow. The library's (256, 128, 64, 32, 16) at depth 5
-trains at 60 % of the speed, most of it spent on the two finest levels."""
+_UNET_CHANNELS = (160, 96, 48, 24, 16)
+"""Of the decoder, deep to shallow, of which a depth takes the last. The library's (256,
+128, 64, 32, 16) train at 60 % of the speed, most of it spent on the finest levels."""
 
-DEFAULT_ENCODER = "tu-mobilenetv3_small_100"
-"""As good as resnet18 where measured, at twice its speed and a tenth of its size."""
+DEFAULT_ENCODER = "tu-resnet18"
+"""From scratch it learns tissue sooner than encoders that separate channels and space:
+see "How the segmenter was chosen" in docs/results.md."""
+DEPTHS = (3, 4, 5)
 DECODERS = ("unet", "fpn", "deeplabv3plus")
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -34,6 +35,9 @@ class Segmenter(nn.Module):
         One of :data:`DECODERS`.
     encoder
         A name of segmentation-models-pytorch, or "tu-" and a name of timm.
+    depth
+        One of :data:`DEPTHS`: how often the encoder halves the size. Fewer are faster,
+        and better for textures; more see farther.
     pretrained
         Download ImageNet weights for the encoder.
 
@@ -62,6 +66,7 @@ class Segmenter(nn.Module):
         has_background: bool = False,
         decoder: str = "unet",
         encoder: str = DEFAULT_ENCODER,
+        depth: int = 3,
         pretrained: bool = False,
     ) -> None:
         super().__init__()
@@ -74,11 +79,14 @@ class Segmenter(nn.Module):
             "has_background": has_background,
             "decoder": decoder,
             "encoder": encoder,
+            "depth": depth,
         }
         self.network: nn.Module = _build(
-            decoder, encoder, pretrained, len(self.class_indices)
+            decoder, encoder, depth, pretrained, len(self.class_indices)
         )
-        self.size_multiple = 32 if decoder == "fpn" else 2**_DEPTH
+        if not pretrained:
+            _open_branches(self.network)
+        self.size_multiple = 2**depth
         self.register_buffer("mean", _as_image(_MEAN), persistent=False)
         self.register_buffer("std", _as_image(_STD), persistent=False)
 
@@ -134,7 +142,10 @@ def load_segmenter(checkpoint: Checkpoint) -> Segmenter:
     CheckpointError
         If the weights do not fit.
     """
-    segmenter = Segmenter(**checkpoint.arguments)
+    arguments = dict(checkpoint.arguments)
+    # Checkpoints of before it could be chosen.
+    arguments.setdefault("depth", 5 if arguments["decoder"] == "fpn" else 4)
+    segmenter = Segmenter(**arguments)
     checkpoint.load_into(segmenter)
     return segmenter.eval()
 
@@ -143,20 +154,37 @@ def _as_image(values: tuple[float, float, float]) -> Tensor:
     return torch.tensor(values).view(1, 3, 1, 1)
 
 
-def _build(decoder: str, encoder: str, pretrained: bool, classes: int) -> nn.Module:
+def _open_branches(network: nn.Module) -> None:
+    """Let residual branches take part from the first step.
+
+    Some encoders begin them with a factor of zero, which is made for long trainings:
+    in short ones from scratch the network stays behind.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d) and not module.weight.any():
+            nn.init.ones_(module.weight)
+
+
+def _build(
+    decoder: str, encoder: str, depth: int, pretrained: bool, classes: int
+) -> nn.Module:
+    if depth not in DEPTHS:
+        raise ConfigError(
+            f"a depth of {', '.join(map(str, DEPTHS))}",
+            str(depth),
+            "Correct segmenter.depth.",
+        )
     common = {
         "encoder_name": encoder,
+        "encoder_depth": depth,
         "encoder_weights": "imagenet" if pretrained else None,
         "classes": classes,
     }
     makers = {
-        "unet": lambda: smp.Unet(
-            encoder_depth=_DEPTH, decoder_channels=_UNET_CHANNELS, **common
-        ),
-        "fpn": lambda: smp.FPN(**common),
-        "deeplabv3plus": lambda: smp.DeepLabV3Plus(
-            encoder_depth=_DEPTH, decoder_channels=128, **common
-        ),
+        "unet": lambda: smp.Unet(decoder_channels=_UNET_CHANNELS[-depth:], **common),
+        # Its finest level is three halvings above the deepest.
+        "fpn": lambda: smp.FPN(upsampling=2 ** (depth - 3), **common),
+        "deeplabv3plus": lambda: smp.DeepLabV3Plus(decoder_channels=128, **common),
     }
     if decoder not in makers:
         raise ConfigError(

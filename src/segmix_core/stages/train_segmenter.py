@@ -162,6 +162,7 @@ def _make_task(
         has_background=bool(pixels[BACKGROUND]),
         decoder=settings.decoder,
         encoder=settings.encoder,
+        depth=settings.depth,
         pretrained=settings.pretrained,
     )
     weights = inverse_root_weights(pixels[list(segmenter.class_indices)])

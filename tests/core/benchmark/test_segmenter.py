@@ -38,7 +38,7 @@ class Listener:
 def segmenter():
     torch.manual_seed(0)
     module = Segmenter(
-        num_classes=1, has_background=True, encoder=CONFIG.segmenter.encoder
+        num_classes=1, has_background=True, encoder=CONFIG.segmenter.encoder, depth=4
     )
     with torch.no_grad():
         for parameter in module.parameters():

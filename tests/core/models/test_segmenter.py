@@ -8,6 +8,8 @@ from segmix_core.models import segmenter as module_under_test
 from segmix_core.models.checkpoint import Checkpoint
 from segmix_core.models.segmenter import (
     DECODERS,
+    DEFAULT_ENCODER,
+    DEPTHS,
     Segmenter,
     load_segmenter,
     pad_to_multiple,
@@ -16,9 +18,16 @@ from segmix_core.models.segmenter import (
 SMALL = "tu-mobilenetv3_small_050"
 
 
+@pytest.mark.parametrize("depth", DEPTHS)
+@pytest.mark.parametrize("encoder", [DEFAULT_ENCODER, SMALL])
 @pytest.mark.parametrize("decoder", DECODERS)
-def test_logits_have_the_size_of_the_image(decoder: str) -> None:
-    segmenter = Segmenter(num_classes=3, decoder=decoder, encoder=SMALL).eval()
+def test_logits_have_the_size_of_the_image(
+    decoder: str, encoder: str, depth: int
+) -> None:
+    segmenter = Segmenter(
+        num_classes=3, decoder=decoder, encoder=encoder, depth=depth
+    ).eval()
+    assert segmenter.size_multiple == 2**depth
     edge = 2 * segmenter.size_multiple
     with torch.inference_mode():
         logits = segmenter(torch.rand(2, 3, edge, 2 * edge))
@@ -69,10 +78,10 @@ def test_images_are_normalised_inside() -> None:
 def test_odd_sizes_are_refused_and_can_be_padded() -> None:
     segmenter = Segmenter(num_classes=1, encoder=SMALL).eval()
     images = torch.rand(1, 3, 40, 33)
-    with pytest.raises(ValueError, match=r"16 divides, got \(40, 33\)"):
+    with pytest.raises(ValueError, match=r"8 divides, got \(40, 33\)"):
         segmenter(images)
     padded = pad_to_multiple(images, segmenter.size_multiple)
-    assert segmenter(padded).shape[-2:] == (48, 48)
+    assert segmenter(padded).shape[-2:] == (40, 40)
 
 
 def test_padding_reflects() -> None:
@@ -89,6 +98,29 @@ def test_padding_reflects() -> None:
     assert (pad_to_multiple(torch.ones(1, 3, 1, 5), 8) == 1).all()
 
 
+@pytest.mark.parametrize(("decoder", "depth"), [("unet", 4), ("fpn", 5)])
+def test_checkpoints_of_before_the_depth_could_be_chosen(
+    decoder: str, depth: int
+) -> None:
+    segmenter = Segmenter(num_classes=1, decoder=decoder, encoder=SMALL, depth=depth)
+    arguments = {n: v for n, v in segmenter.arguments.items() if n != "depth"}
+    older = Checkpoint("segmenter", arguments, ("a",), 0, {}, segmenter.state_dict())
+    assert load_segmenter(older).size_multiple == 2**depth
+
+
+@pytest.mark.parametrize("encoder", [DEFAULT_ENCODER, "resnet18"])
+def test_no_branch_begins_at_zero(encoder: str) -> None:
+    network = Segmenter(num_classes=1, encoder=encoder, depth=5).network
+    norms = [m for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert len(norms) > 20
+    assert all(norm.weight.all() for norm in norms)
+
+
+def test_unknown_depth() -> None:
+    with pytest.raises(ConfigError, match=r"depth of 3, 4, 5, but got 2"):
+        Segmenter(num_classes=2, depth=2)
+
+
 def test_unknown_decoder() -> None:
     with pytest.raises(ConfigError, match=r"unet, fpn, deeplabv3plus, but got 'psp'"):
         Segmenter(num_classes=2, decoder="psp")
@@ -96,7 +128,7 @@ def test_unknown_decoder() -> None:
 
 @pytest.mark.parametrize("encoder", ["resnet17", "tu-nonsense"])
 def test_unknown_encoder(encoder: str) -> None:
-    with pytest.raises(ConfigError, match=f"'{encoder}'.*Use tu-mobilenetv3"):
+    with pytest.raises(ConfigError, match=f"'{encoder}'.*Use tu-resnet18"):
         Segmenter(num_classes=2, encoder=encoder)
 
 

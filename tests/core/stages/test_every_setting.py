@@ -58,6 +58,7 @@ TRAINING = {
 SEGMENTER = {
     "segmenter.decoder": "fpn",
     "segmenter.encoder": "tu-mobilenetv3_small_075",
+    "segmenter.depth": 4,
     "segmenter.epochs": 2,
     "segmenter.batch_size": 4,
     "segmenter.learning_rate": 1e-4,
