@@ -117,7 +117,8 @@ def test_a_stop_while_the_segmenter_trains_keeps_the_maps(benchmark_path):
             stages = [e.stage for e in self.events if isinstance(e, StageStarted)]
             return "train-segmenter" in stages
 
-    (row,) = run(benchmark_path, "p1", "cam", StopLate(), segmenter=True)
+    config = CONFIG.replace({"segmenter.batch_size": 2})
+    (row,) = run(benchmark_path, "p1", "cam", StopLate(), segmenter=True, config=config)
     assert row.scored == "maps"
 
 

@@ -107,9 +107,14 @@ def test_val_is_scored_without_reading_test(dark_discs, tmp_path, segmix):
 def test_ablations_are_rows(dark_discs, tmp_path, segmix):
     file = tmp_path / "results.json"
     # Without our own parts it is SegMix.
-    own = {"train.fusion": False, "train.rounds": 0, "train.second_view": True}
+    own = {
+        "train.fusion": False,
+        "train.rounds": 0,
+        "train.second_view": True,
+        "train.pooled_share": 1,
+    }
     row = "segmix-plus:train.fusion=false+train.rounds=0+train.second_view=true"
-    row += "+curriculum.labels=area"
+    row += "+train.pooled_share=1+curriculum.labels=area"
     result = segmix(
         *("benchmark", dark_discs, "--protocol", "p1", "--methods", f"segmix,{row}"),
         *("--json", file, *SMALL),
