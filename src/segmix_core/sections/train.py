@@ -37,7 +37,13 @@ class TrainConfig(Section):
     width: int = Field(
         32, ge=8, le=256, description="Channels of the small backbone's first layer."
     )
-    epochs: int = Field(8, ge=1, le=1000, description="Passes over the tiles.")
+    epochs: int = Field(
+        8,
+        ge=1,
+        le=1000,
+        description="Passes over the tiles. Where few are labelled, SegMix+ wants 24 "
+        "and more; plain CAMs are best after about 8.",
+    )
     batch_size: int = Field(16, ge=2, le=1024, description="Tiles in a step.")
     learning_rate: float = Field(2e-3, gt=0, le=1, description="Peak learning rate.")
     weight_decay: float = Field(1e-2, ge=0, le=1, description="AdamW weight decay.")
