@@ -266,6 +266,7 @@ def load_classifier(checkpoint: Checkpoint) -> CamClassifier:
     arguments = dict(checkpoint.arguments)
     # Checkpoints of before "weights" always have it, and always False.
     arguments.pop("pretrained", None)
+    # Checkpoints of before "pooled_share": the word meant a tenth.
     if arguments.pop("pooling", None) == "top":
         arguments["pooled_share"] = 0.1
     model = CamClassifier(**arguments)

@@ -41,8 +41,8 @@ class TrainConfig(Section):
         8,
         ge=1,
         le=1000,
-        description="Passes over the tiles. Where few are labelled, SegMix+ wants 24 "
-        "and more; plain CAMs are best after about 8.",
+        description="Passes over the tiles. Where few are labelled, SegMix+ wants "
+        "about 24, plain CAMs about 8.",
     )
     batch_size: int = Field(16, ge=2, le=1024, description="Tiles in a step.")
     learning_rate: float = Field(2e-3, gt=0, le=1, description="Peak learning rate.")
