@@ -1,6 +1,8 @@
 """Small images, a session, and an executor that does not wait."""
 
+import gc
 import os
+import sys
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ from napari.components import ViewerModel
 from PIL import Image
 
 from napari_segmix.session import Session
+from segmix_core.runs import launch
+from tests.plugin.runs_of_pages import STAGES, wait
 
 os.environ["NAPARI_ENSURE_PLUGIN_MAIN_THREAD"] = "1"
 
@@ -135,3 +139,29 @@ def messages(session: Session) -> list[tuple[str, str]]:
     said: list[tuple[str, str]] = []
     session.message.connect(lambda text, level: said.append((text, level)))
     return said
+
+
+@pytest.fixture
+def jobs(slide_session, qtbot):
+    """The session of a slide; jobs are the small stages of the tests."""
+    control = slide_session.runs
+    control._launcher = lambda folder: launch(
+        folder, command=[sys.executable, str(STAGES), str(folder.path)]
+    )
+    yield slide_session
+    control.kill()
+    control.detach()
+    wait(qtbot, lambda: not control.is_following)
+    # Widgets in reference cycles must not be collected by a thread of a later test.
+    gc.collect()
+
+
+@pytest.fixture
+def show(qtbot, jobs):
+    def make(kind):
+        page = kind(jobs)
+        qtbot.addWidget(page)
+        page.show()
+        return page
+
+    return make

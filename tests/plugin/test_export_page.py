@@ -1,0 +1,65 @@
+"""The page Export."""
+
+import numpy as np
+import tifffile
+
+from napari_segmix.layers.keys import find_layer
+from napari_segmix.widgets.export_page import ExportPage
+from segmix_core.runs import RunFolder
+from tests.plugin.runs_of_pages import finished, wait
+
+
+def test_export_needs_masks(show, jobs):
+    page = show(ExportPage)
+    assert not page.export_button.isEnabled()
+    finished(jobs, "pseudo-masks")
+    assert page.export_button.isEnabled()
+
+
+def test_what_covers_the_masks_is_hidden_while_exporting(show, jobs):
+    finished(jobs, "pseudo-masks")
+    page = show(ExportPage)
+    assert not find_layer(jobs.viewer, "tiles").visible
+    assert find_layer(jobs.viewer, "mask").visible
+    page.hide()
+    assert find_layer(jobs.viewer, "tiles").visible
+
+
+def test_new_masks_are_exported_unless_others_were_chosen(show, jobs):
+    finished(jobs, "pseudo-masks")
+    page = show(ExportPage)
+    finished(jobs, "predict")
+    assert page.base.currentText().startswith("Prediction")
+    page.base.setCurrentIndex(1)
+    page.base.activated.emit(1)
+    finished(jobs, "predict")
+    assert page.base.count() == 3
+    assert page.base.currentText().startswith("Pseudo masks")
+
+
+def test_export_is_a_run_of_the_chosen_masks(show, jobs, qtbot, slide_file):
+    masks = finished(jobs, "pseudo-masks")
+    jobs.intake.add([slide_file.rename(slide_file.with_name("second.tif"))])
+    page = show(ExportPage)
+    page.format.value = "generic"
+    page.only_shown.setChecked(True)
+    ended = []
+    jobs.runs.ended.connect(ended.append)
+    page.export_button.click()
+    wait(qtbot, lambda: ended)
+    request = RunFolder(ended[0].path).request()
+    assert request.inputs == {"pseudo-masks": masks.path}
+    shown = [image.id for image in jobs.store.images(jobs.active_source.id)]
+    assert request.options == {"format": "generic", "image_ids": shown}
+
+
+def test_exported_files_are_listed_and_shown(show, jobs):
+    exports = jobs.store.exports_path
+    exports.mkdir()
+    tifffile.imwrite(exports / "slide.ome.tif", np.ones((128, 160), np.uint8))
+    page = show(ExportPage)
+    item = page.files.topLevelItem(0)
+    assert item.text(0) == "slide.ome.tif"
+    page.files.setCurrentItem(item)
+    page.show_button.click()
+    assert find_layer(jobs.viewer, "mask").name == "slide.ome.tif"

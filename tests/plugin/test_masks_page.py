@@ -1,0 +1,80 @@
+"""The page Masks."""
+
+from napari_segmix.layers.keys import find_layer
+from napari_segmix.widgets.masks_page import MasksPage
+from tests.plugin.runs_of_pages import finished, wait
+
+
+def test_masks_page_leads_from_stage_to_stage(show, jobs):
+    page = show(MasksPage)
+    assert "Train the classifier" in page.making.readiness.text()
+    assert page.review.isHidden()
+    finished(jobs, "train")
+    assert page.making.start_button.isEnabled()
+    assert not page.segmenter.start_button.isEnabled()
+    finished(jobs, "pseudo-masks")
+    assert page.segmenter.start_button.isEnabled()
+    finished(jobs, "train-segmenter")
+    assert page.prediction.start_button.isEnabled()
+
+
+def test_making_masks_is_a_chain_of_two_runs(show, jobs, qtbot):
+    finished(jobs, "train")
+    page = show(MasksPage)
+    page.making.start()
+    wait(qtbot, lambda: jobs.runs.latest("pseudo-masks") is not None)
+    wait(qtbot, lambda: not jobs.runs.is_following)
+    stages = [info.stage for info in jobs.runs.runs()]
+    assert stages == ["pseudo-masks", "cams", "train"]
+
+
+def test_review_from_the_page(show, jobs, qtbot):
+    finished(jobs, "pseudo-masks")
+    page = show(MasksPage)
+    review = page.review
+    assert find_layer(jobs.viewer, "mask") is not None
+    assert review.tree.topLevelItemCount() == 16
+    assert review.palette_box.isHidden()
+    review.next_button.click()
+    assert not review.palette_box.isHidden()
+    palette = review.palette_box
+    palette._group.button(2).click()
+    assert jobs.masks.correction.brush == 2
+    palette.accept_button.click()
+    wait(qtbot, lambda: "1 accepted, 0 corrected of 16" in review.progress.format())
+    jobs.masks.correction.paint_with(255)
+    assert palette._group.checkedId() == 255
+    jobs.add_class("fat")
+    assert palette._group.button(4).text() == "4  fat"
+    palette.close_button.click()
+    assert review.palette_box.isHidden()
+    review.tree.itemClicked.emit(review.tree.topLevelItem(3), 0)
+    assert jobs.masks.correction.is_open
+    review.overlay.setChecked(False)
+    assert not find_layer(jobs.viewer, "mask").visible
+    page.hide()
+    assert find_layer(jobs.viewer, "tiles").visible
+
+
+def test_base_is_chosen_in_the_box(show, jobs):
+    finished(jobs, "pseudo-masks")
+    finished(jobs, "predict")
+    page = show(MasksPage)
+    assert page.review.base.count() == 2
+    assert page.review.base.currentText().startswith("Prediction")
+    page.review.base.setCurrentIndex(1)
+    page.review.base.activated.emit(1)
+    assert jobs.masks.base.stage == "pseudo-masks"
+
+
+def test_the_licence_of_an_encoder_stands_below_it(show, jobs):
+    page = show(MasksPage)
+    form, note = page.segmenter.form, page.segmenter_licence
+    assert note.isHidden()
+    form.set_values({"segmenter.pretrained": True})
+    assert note.text() == ("Licence of the published weights of resnet18: Apache 2.0.")
+    assert not note.isHidden()
+    form.set_values({"segmenter.encoder": "resnet34"})
+    assert "smp-hub/resnet34.imagenet: unknown" in note.text()
+    form.set_values({"segmenter.pretrained": False})
+    assert note.isHidden()

@@ -1,0 +1,108 @@
+"""The run bar and the list of runs."""
+
+from qtpy.QtGui import QGuiApplication
+
+from napari_segmix.run_info import Job
+from napari_segmix.widgets.run_bar import RunBar
+from napari_segmix.widgets.run_list import RunList
+from segmix_core.config import RunConfig
+from tests.plugin.runs_of_pages import LEFT, finished, label_all, wait
+
+
+def test_bar_shows_progress_and_stops(jobs, qtbot, messages):
+    bar = RunBar(jobs)
+    qtbot.addWidget(bar)
+    assert bar.isHidden()
+    jobs.runs.start(Job("train", RunConfig(), {}, {"behaviour": "wait"}))
+    wait(qtbot, lambda: bar.bar.value() == 3)
+    assert not bar.isHidden()
+    assert bar.bar.maximum() == 6
+    qtbot.mouseClick(bar.stop_button, LEFT)
+    assert not bar.stop_button.isEnabled()
+    wait(qtbot, lambda: bar.isHidden())
+    assert any("stopped. Resume it" in text for text, _ in messages)
+    assert ("The batch was halved.", "warning") in messages
+    assert any(
+        text.startswith("pseudo_masks.gate of gland: 0.4, chosen on 9 tiles of val")
+        for text, _ in messages
+    )
+
+
+def test_a_deaf_run_can_be_killed(show, jobs, qtbot, messages):
+    bar = show(RunBar)
+    jobs.runs._patience = 0.05
+    jobs.runs.start(Job("train", RunConfig(), {}, {"behaviour": "deaf"}))
+    wait(qtbot, lambda: bar.bar.value() == 3)
+    qtbot.mouseClick(bar.stop_button, LEFT)
+    wait(qtbot, lambda: bar.stop_button.text() == "Kill")
+    qtbot.mouseClick(bar.stop_button, LEFT)
+    wait(qtbot, lambda: bar.isHidden())
+    assert not jobs.runs.is_running
+
+
+def test_failures_are_told_with_their_remedy(show, jobs, qtbot, messages):
+    bar = show(RunBar)
+    jobs.runs.start(Job("train", RunConfig(), {}, {"behaviour": "fail"}))
+    wait(qtbot, lambda: any("smaller batch size" in text for text, _ in messages))
+    assert bar.isHidden()
+
+
+def test_a_death_is_told_with_what_to_do(show, jobs, qtbot, messages):
+    bar = show(RunBar)
+    jobs.runs.start(Job("train", RunConfig(), {}, {"behaviour": "die"}))
+    wait(qtbot, lambda: any("Resume it on" in text for text, _ in messages))
+    assert not any("step 3" in text for text, _ in messages)
+    assert bar.isHidden()
+
+
+def test_old_ends_are_no_news(show, jobs, messages, qtbot):
+    bar = show(RunBar)
+    folder = finished(jobs, "train", reason="failed", message="Old trouble.")
+    jobs.runs.watch(folder.path)
+    wait(qtbot, lambda: not jobs.runs.is_following)
+    assert not any("Old trouble" in text for text, _ in messages)
+    assert bar.isHidden()
+
+
+def test_list_has_the_newest_first_and_explains_failures(show, jobs):
+    runs = show(RunList)
+    assert runs.tree.isHidden()
+    finished(jobs, "train", reason="failed", message="No memory. Use a smaller batch.")
+    failed = jobs.runs.runs()[0].path
+    finished(jobs, "cams")
+    assert runs.tree.topLevelItem(0).text(0) == "Compute CAMs"
+    runs.select(failed)
+    assert runs.message == "No memory. Use a smaller batch."
+    assert "last line" in runs._log.toPlainText()
+    assert not runs.resume_button.isHidden()
+    runs.report_button.click()
+    assert "No memory." in QGuiApplication.clipboard().text()
+
+
+def test_outdated_runs_are_marked(show, jobs, qtbot):
+    runs = show(RunList)
+    finished(jobs, "train")
+    assert runs.message == ""
+    label_all(jobs)
+    wait(qtbot, lambda: "changed since" in runs.message)
+
+
+def test_resume_and_settings_of_the_list(show, jobs, qtbot, messages):
+    runs = show(RunList)
+    jobs.runs.start(Job("train", RunConfig(), {}, {"behaviour": "die"}))
+    wait(qtbot, lambda: not jobs.runs.is_following)
+    assert "ended without a word" in runs.message
+    with qtbot.waitSignal(runs.settings_wanted) as caught:
+        runs.settings_button.click()
+    assert caught.args[0]["train"]["epochs"] == 8
+    jobs.runs.start(Job("train", RunConfig(), {}, {"behaviour": "wait"}))
+    wait(qtbot, lambda: jobs.runs.current.step == 3)
+    jobs.runs.stop()
+    wait(qtbot, lambda: not jobs.runs.is_following)
+    runs.select(jobs.runs.current.path)
+    runs.resume_button.click()
+    wait(qtbot, lambda: not jobs.runs.is_following)
+    assert jobs.runs.current.state == "completed"
+    assert runs.resume_button.isHidden()
+    runs.show_button.click()
+    wait(qtbot, lambda: not jobs.runs.is_following)

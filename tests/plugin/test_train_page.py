@@ -1,0 +1,108 @@
+"""The page Train."""
+
+from napari_segmix.layers.keys import find_layer
+from napari_segmix.widgets.train_page import TrainPage
+from segmix_core.config import RunConfig
+from segmix_core.runs import RunFolder
+from tests.plugin.runs_of_pages import LEFT, finished, label_all, wait
+
+
+def test_training_waits_for_labels(show, jobs):
+    page = show(TrainPage)
+    assert not page.box.start_button.isEnabled()
+    assert "Label some tiles" in page.box.readiness.text()
+    label_all(jobs)
+    assert page.box.start_button.isEnabled()
+    assert "16 of 16 tiles are labelled." in page.box.readiness.text()
+
+
+def test_without_project_the_page_says_where_to_begin(show, jobs):
+    page = show(TrainPage)
+    jobs.close_project()
+    assert "Open a project on the Data page." in page.box.readiness.text()
+    assert not page.box.start_button.isEnabled()
+
+
+def test_start_launches_with_the_settings_of_the_form(show, jobs, qtbot):
+    label_all(jobs)
+    page = show(TrainPage)
+    page.box.method.value = "seam"
+    page.box.form.set_values({"train.epochs": 3})
+    ended = []
+    jobs.runs.ended.connect(ended.append)
+    qtbot.mouseClick(page.box.start_button, LEFT)
+    assert not page.box.start_button.isEnabled()
+    wait(qtbot, lambda: ended)
+    request = RunFolder(ended[0].path).request()
+    assert request.stage == "train"
+    assert request.config["train"]["method"] == "seam"
+    assert request.config["train"]["epochs"] == 3
+    assert request.revision == jobs.store.revision
+    assert page.box.start_button.isEnabled()
+    assert page.curves.series("loss").points()[0].tolist() == [1, 2, 3, 4, 5, 6]
+    assert find_layer(jobs.viewer, "shuffled") is not None
+
+
+def test_the_licence_of_a_backbone_stands_below_it(show, jobs):
+    page = show(TrainPage)
+    box = page.box
+    assert box.licence.isHidden()
+    box.form.set_values({"train.backbone": "hf-hub:paige-ai/Virchow2"})
+    assert not box.licence.isHidden()
+    assert "Virchow2: CC BY-NC-ND 4.0" in box.licence.text()
+    field = box.form.widget("train.backbone").native
+    rows = field.parentWidget().layout()
+    below = rows.getWidgetPosition(field)[0] + 1
+    assert rows.getWidgetPosition(box.licence)[0] == below
+    for name in ("", "small"):
+        box.form.set_values({"train.backbone": name})
+        assert box.licence.isHidden()
+
+
+def test_labels_that_cannot_train_are_refused_before_launch(show, jobs, messages):
+    page = show(TrainPage)
+    page.box.start()
+    assert jobs.runs.runs() == ()
+    assert messages[-1] == (
+        "Expected labelled tiles, but got none. Label some tiles of every class first.",
+        "error",
+    )
+
+
+def test_wrong_settings_cannot_be_started(show, jobs):
+    label_all(jobs)
+    page = show(TrainPage)
+    page.box.form.set_values({"train.learning_rate": "0"})
+    assert not page.box.start_button.isEnabled()
+
+
+def test_last_settings_are_in_the_form(jobs, qtbot):
+    config = RunConfig().replace({"train.method": "cam", "train.epochs": 77})
+    finished(jobs, "train", config=config)
+    page = TrainPage(jobs)
+    qtbot.addWidget(page)
+    assert page.box.method.value == "cam"
+    assert page.box.form.config().train.epochs == 77
+    page.runs.settings_wanted.emit(RunConfig().model_dump(mode="json"))
+    assert page.box.method.value == "segmix"
+
+
+def test_settings_of_another_version_are_told(show, jobs, messages):
+    page = show(TrainPage)
+    page.runs.settings_wanted.emit({"train": {"speed": 3}})
+    assert "train.speed" in messages[-1][0]
+
+
+def test_a_new_page_shows_the_history_of_the_run(jobs, qtbot):
+    folder = finished(jobs, "train")
+    jobs.runs.watch(folder.path)
+    wait(qtbot, lambda: not jobs.runs.is_following)
+    page = TrainPage(jobs)
+    qtbot.addWidget(page)
+    wait(qtbot, lambda: page.curves.series("loss") is not None)
+
+
+def test_outlines_are_switched(show, jobs):
+    page = show(TrainPage)
+    page.outline.setChecked(True)
+    assert jobs.pictures.outlines_moved_patches
