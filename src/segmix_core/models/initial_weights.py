@@ -9,7 +9,7 @@ from typing import Literal
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from segmix_core.encoders import DOWNLOAD, SCRATCH
 from segmix_core.errors import ConfigError
@@ -131,6 +131,22 @@ def fit_weights(
             "Choose the file of this network, or the network of this file.",
         )
     return found
+
+
+def open_branches(network: nn.Module) -> None:
+    """Let the residual branches of a network from scratch take part at once.
+
+    Libraries begin many of them with a factor of zero, which is made for long trainings
+    (Goyal et al., arXiv 1706.02677, sec. 5.1): in short ones the network stays behind.
+
+    Parameters
+    ----------
+    network
+        Not loaded with any weights: what is zero there has been learned.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d) and not module.weight.any():
+            nn.init.ones_(module.weight)
 
 
 def _best_prefix(names: Iterable[str], wanted: Mapping[str, object]) -> str:

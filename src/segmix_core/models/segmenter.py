@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from segmix_core.errors import ConfigError
 from segmix_core.models.checkpoint import Checkpoint
+from segmix_core.models.initial_weights import open_branches
 
 _UNET_CHANNELS = (160, 96, 48, 24, 16)
 """Of the decoder, deep to shallow, of which a depth takes the last. The library's (256,
@@ -85,7 +86,7 @@ class Segmenter(nn.Module):
             decoder, encoder, depth, pretrained, len(self.class_indices)
         )
         if not pretrained:
-            _open_branches(self.network)
+            open_branches(self.network)
         self.size_multiple = 2**depth
         self.register_buffer("mean", _as_image(_MEAN), persistent=False)
         self.register_buffer("std", _as_image(_STD), persistent=False)
@@ -152,17 +153,6 @@ def load_segmenter(checkpoint: Checkpoint) -> Segmenter:
 
 def _as_image(values: tuple[float, float, float]) -> Tensor:
     return torch.tensor(values).view(1, 3, 1, 1)
-
-
-def _open_branches(network: nn.Module) -> None:
-    """Let residual branches take part from the first step.
-
-    Some encoders begin them with a factor of zero, which is made for long trainings:
-    in short ones from scratch the network stays behind.
-    """
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d) and not module.weight.any():
-            nn.init.ones_(module.weight)
 
 
 def _build(

@@ -10,7 +10,11 @@ from segmix_core.encoders import IMAGENET_MEAN, IMAGENET_STD
 from segmix_core.errors import ConfigError
 from segmix_core.licences import UNKNOWN, Licence, find_licence
 from segmix_core.models.backbone import Taps
-from segmix_core.models.initial_weights import InitialWeights, fit_weights
+from segmix_core.models.initial_weights import (
+    InitialWeights,
+    fit_weights,
+    open_branches,
+)
 
 _STRIDES = (8, 16)
 # timm answers unfit networks with whatever their constructor stumbles over.
@@ -45,7 +49,9 @@ class TimmBackbone(nn.Module):
 
         super().__init__()
         self.stride, self.network = _create_network(name, stride)
-        if weights.source == "download":
+        if weights.source == "scratch":
+            open_branches(self.network)
+        elif weights.source == "download":
             with downloading(name):
                 self.network = _create(name, self.stride, pretrained=True)
         elif weights.source == "file":

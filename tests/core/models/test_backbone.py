@@ -29,6 +29,13 @@ def test_timm_taps_have_the_stride_that_is_asked_for(name, stride):
     assert taps.low.shape[1] == network.low_channels
 
 
+def test_from_scratch_no_branch_begins_at_zero():
+    network = make_backbone("resnet18")
+    norms = [m for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert len(norms) > 10
+    assert all(norm.weight.all() for norm in norms)
+
+
 def test_a_network_without_stride_eight_has_sixteen(monkeypatch):
     create = timm.create_model
 
