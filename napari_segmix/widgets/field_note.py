@@ -1,8 +1,12 @@
 """A sentence below a field of a form."""
 
+from collections.abc import Callable
+
 from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
 
+from napari_segmix.widgets.config_form import ConfigForm
 from napari_segmix.widgets.page import hint
+from segmix_core.licences import find_licence, licence_note
 
 
 def note_below(field: QWidget) -> QLabel:
@@ -12,4 +16,27 @@ def note_below(field: QWidget) -> QLabel:
     note = hint()
     rows.insertRow(row + 1, note)
     note.hide()
+    return note
+
+
+def licence_below(form: ConfigForm, field: str, network: Callable[[], str]) -> QLabel:
+    """Return a label below a field with the licence of a network's weights.
+
+    Parameters
+    ----------
+    form, field
+        The form, and the dotted name of the field.
+    network
+        Whose published weights the form asks for; empty: none. Asked at each change.
+    """
+    note = note_below(form.widget(field).native)
+
+    def show() -> None:
+        name = network()
+        text = licence_note(name, find_licence(name)) if name else ""
+        note.setText(text)
+        note.setVisible(bool(text))
+
+    form.changed.connect(show)
+    show()
     return note

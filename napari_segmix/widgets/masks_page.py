@@ -6,11 +6,13 @@ from qtpy.QtWidgets import QWidget
 from superqt import QCollapsible
 
 from napari_segmix.widgets.config_form import ConfigForm
+from napari_segmix.widgets.field_note import licence_below
 from napari_segmix.widgets.page import Page, collapsible, heading, rule
 from napari_segmix.widgets.review_box import ReviewBox
 from napari_segmix.widgets.run_texts import moment_text
 from napari_segmix.widgets.stage_box import StageBox
 from segmix_core.errors import JobError
+from segmix_core.licences import weights_of_encoder
 
 if TYPE_CHECKING:
     from qtpy.QtGui import QHideEvent, QShowEvent
@@ -42,6 +44,9 @@ class MasksPage(Page):
                 ("segmenter.epochs", "segmenter.decoder", "segmenter.encoder"),
             ),
             self._has_masks,
+        )
+        self.segmenter_licence = licence_below(
+            self.segmenter.form, "segmenter.encoder", self._pretrained
         )
         self.prediction = StageBox(
             session,
@@ -86,6 +91,12 @@ class MasksPage(Page):
 
     def _has_masks(self) -> str:
         return self._need("pseudo-masks", "Make pseudo masks first.")
+
+    def _pretrained(self) -> str:
+        form = self.segmenter.form
+        if not form.widget("segmenter.pretrained").value:
+            return ""
+        return weights_of_encoder(str(form.widget("segmenter.encoder").value).strip())
 
     def _has_segmenter(self) -> str:
         return self._need("train-segmenter", "Train the segmenter first.")

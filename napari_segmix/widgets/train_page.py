@@ -9,13 +9,12 @@ from napari_segmix.widgets.choice_row import ChoiceRow
 from napari_segmix.widgets.config_form import ConfigForm
 from napari_segmix.widgets.curves import Curves
 from napari_segmix.widgets.device_badge import DeviceBadge
-from napari_segmix.widgets.field_note import note_below
+from napari_segmix.widgets.field_note import licence_below
 from napari_segmix.widgets.page import SPACING, Page, heading, hint, rule
 from napari_segmix.widgets.run_list import RunList
 from napari_segmix.widgets.run_texts import moment_text, stage_title
 from napari_segmix.widgets.stage_box import StageBox
 from segmix_core.config import RunConfig
-from segmix_core.licences import find_licence, licence_note
 from segmix_core.sections.train import Method
 
 if TYPE_CHECKING:
@@ -71,9 +70,7 @@ class TrainBox(StageBox):
         self.column.insertWidget(2, self._method_hint)
         self.method.chosen.connect(self._show_hint)
         self._show_hint()
-        self.licence = note_below(form.widget(_BACKBONE).native)
-        form.changed.connect(self._show_licence)
-        self._show_licence()
+        self.licence = licence_below(form, _BACKBONE, self._backbone)
 
     def extra_settings(self) -> "Mapping[str, Any]":
         """See :meth:`StageBox.extra_settings`."""
@@ -90,11 +87,8 @@ class TrainBox(StageBox):
         counts = self.session.label_counts
         return f"{counts.labelled} of {counts.total} tiles are labelled."
 
-    def _show_licence(self) -> None:
-        name = str(self.form.widget(_BACKBONE).value).strip()
-        note = licence_note(name, find_licence(name)) if name else ""
-        self.licence.setText(note)
-        self.licence.setVisible(bool(note))
+    def _backbone(self) -> str:
+        return str(self.form.widget(_BACKBONE).value).strip()
 
     def _show_hint(self, _method: str = "") -> None:
         self._method_hint.setText(_METHOD_HINTS.get(self.method.value or "", ""))

@@ -1,4 +1,4 @@
-"""Under which licence the published weights of a backbone are.
+"""Under which licence the published weights of a backbone or encoder are.
 
 Loads no torch: the dock and the command line tell it before any use. It says what the
 publishers' pages said when this was written; theirs is the word that counts.
@@ -67,6 +67,23 @@ def find_licence(backbone: str) -> Licence | None:
     if encoder is not None:
         return _ENCODERS[encoder.repository]
     return KNOWN.get(backbone, UNKNOWN)
+
+
+def weights_of_encoder(encoder: str) -> str:
+    """Return what the published weights of a segmenter's encoder are known by.
+
+    Parameters
+    ----------
+    encoder
+        A name of segmentation-models-pytorch, or "tu-" and a name of timm.
+
+    Examples
+    --------
+    >>> weights_of_encoder("tu-resnet18"), weights_of_encoder("resnet18")
+    ('resnet18', 'smp-hub/resnet18.imagenet')
+    """
+    name = encoder.removeprefix("tu-")
+    return name if name != encoder else f"smp-hub/{encoder}.imagenet"
 
 
 def licence_note(backbone: str, licence: Licence | None) -> str:
