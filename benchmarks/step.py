@@ -24,7 +24,7 @@ from segmix_core.training.resume import CheckpointPlan
 from segmix_core.training.trainer import fit
 from segmix_core.training.views import rescale, second_scale
 
-CLASSES, TURNS = 4, 9
+CLASSES, TURNS = 4, 25
 NOT_COUNTED = 2
 """First steps, which warm caches and make a preview."""
 BATCHES = ((16, 96), (8, 224))
