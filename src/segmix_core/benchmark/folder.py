@@ -17,6 +17,7 @@ from PIL import Image, UnidentifiedImageError
 
 from segmix_core.errors import ConfigError, ProjectError
 from segmix_core.geometry import Box
+from segmix_core.slides.stain import normalise_stain
 
 SPLITS = ("train", "val", "test")
 SCORED_SPLITS = ("val", "test")
@@ -149,6 +150,10 @@ class BenchmarkFolder:
     def read_image(self, name: str) -> npt.NDArray[np.uint8]:
         """Return the pixels, (H, W, 3) uint8 RGB."""
         return read_pixels(self.path / "images" / name, "RGB")
+
+    def read_normalised_image(self, name: str) -> npt.NDArray[np.uint8]:
+        """Return the same in the colours that all images get."""
+        return normalise_stain(self.read_image(name))
 
     def read_mask(self, image: LabelledImage) -> npt.NDArray[np.uint8]:
         """Return the mask of a val or scored image, (H, W) uint8 of class ids.

@@ -14,17 +14,23 @@ from segmix_core.inference.cam_maps import cam_maps
 from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.models.precision import resolve_precision
 from segmix_core.slides.slide import RgbArray
+from segmix_core.slides.stain import normalise_stain
 
 MapsOfPixels = Callable[[RgbArray], npt.NDArray[np.float32]]
 """(B, H, W, 3) uint8 RGB -> (B, C, H, W) maps >= 0."""
 
 
 def class_maps(model: CamClassifier, config: RunConfig) -> MapsOfPixels:
-    """Return a function that asks the network for its class activation maps."""
+    """Return a function that asks the network for its class activation maps.
+
+    It is for whole images, of which each has its own stain.
+    """
     device = next(model.parameters()).device
     precision = resolve_precision(config.machine.precision, device)
 
     def maps_of(pixels: RgbArray) -> npt.NDArray[np.float32]:
+        if model.normalised_stain:
+            pixels = np.stack([normalise_stain(image) for image in pixels])
         images = as_batch(pixels, device)
         maps = cam_maps(
             model,

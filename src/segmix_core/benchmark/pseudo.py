@@ -88,8 +88,10 @@ class Teacher:
         maps = class_maps(model.eval().to(device), self.config)
         threshold = protocol.fit_threshold(whole_images(protocol.folder, maps))
         masks = pseudo_masks(protocol, maps, threshold, self.config.pseudo_masks)
-        samples = protocol.training_samples()
-        return MaskedSamples(samples, masks, protocol.decided_columns())
+        samples = MaskedSamples(
+            protocol.training_samples(), masks, protocol.decided_columns()
+        )
+        return samples.with_normalised_stain() if model.normalised_stain else samples
 
 
 def _mask(

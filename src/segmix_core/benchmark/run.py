@@ -18,6 +18,7 @@ from segmix_core.benchmark.trivial import TRIVIAL_PREDICTORS
 from segmix_core.benchmark.variants import Variant
 from segmix_core.config import RunConfig
 from segmix_core.models.cam_classifier import CamClassifier
+from segmix_core.stages.methods import parts_of
 from segmix_core.stages.self_training import Teach, fit_rounds
 from segmix_core.stages.train import Preparation, fit_classifier
 from segmix_core.stages.weights import prepare_device
@@ -62,6 +63,8 @@ def run_method(
     """
     recipe, config = variant.recipe, variant.apply(config)
     samples, folder = recipe.samples(protocol), protocol.folder
+    if parts_of(config.train).stain_normalisation(config.train):
+        samples = samples.with_normalised_stain()
     with TemporaryDirectory() as checkpoints:
         result, model = _train(
             recipe,

@@ -25,19 +25,30 @@ class FolderSamples:
         Where the images are.
     items
         Whole images, or windows of them.
+    normalise_stain
+        In the colours that all images get (:mod:`segmix_core.slides.stain`).
     """
 
     def __init__(
         self,
         folder: BenchmarkFolder,
         items: Sequence[LabelledImage] | Sequence[LabelledWindow],
+        *,
+        normalise_stain: bool = False,
     ) -> None:
+        self._folder, self._items = folder, items
         self._names = [item.name for item in items]
         self._boxes = [
             item.box if isinstance(item, LabelledWindow) else None for item in items
         ]
-        self._read = lru_cache(maxsize=None)(folder.read_image)
+        self._read = lru_cache(maxsize=None)(
+            folder.read_normalised_image if normalise_stain else folder.read_image
+        )
         self.tiles = _table([item.labels for item in items])
+
+    def with_normalised_stain(self) -> "FolderSamples":
+        """Return the same tiles, in the colours that all images get."""
+        return FolderSamples(self._folder, self._items, normalise_stain=True)
 
     def read(self, row: int) -> Sample:
         """Return the pixels of a tile; never a mask."""
@@ -85,13 +96,18 @@ class MaskedSamples:
             raise ValueError(
                 f"Expected {len(samples.tiles)} masks, one a tile, got {len(masks)}"
             )
-        self._samples, self._masks = samples, masks
+        self._samples, self._masks, self._labels = samples, masks, labels
         self.tiles = samples.tiles
         if labels is not None:
             shape = (len(masks), len(labels))
             self.tiles = replace(
                 samples.tiles, labels=np.broadcast_to(np.array(labels, np.int8), shape)
             )
+
+    def with_normalised_stain(self) -> "MaskedSamples":
+        """Return the same tiles and masks, in the colours that all images get."""
+        samples = self._samples.with_normalised_stain()
+        return MaskedSamples(samples, self._masks, self._labels)
 
     def read(self, row: int) -> Sample:
         """Return the pixels and the mask of a tile; every known pixel weighs 1."""

@@ -9,6 +9,7 @@ from typing import Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from segmix_core.data.image_stains import ImageStains
 from segmix_core.errors import SlideError
 from segmix_core.geometry import Box
 from segmix_core.project.records import ImageRecord
@@ -35,6 +36,8 @@ class TileReader:
         Memory for decoded tiles; 0 keeps none.
     max_open
         Files open at the same time.
+    normalise_stain
+        Give all images the same colours; see :mod:`segmix_core.slides.stain`.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class TileReader:
         *,
         cache_bytes: int = 1 << 30,
         max_open: int = 8,
+        normalise_stain: bool = False,
     ) -> None:
         if cache_bytes < 0 or max_open < 1:
             raise ValueError(
@@ -53,6 +57,7 @@ class TileReader:
         self._max_open = max_open
         self._tiles: dict[tuple[int, Box], RgbArray] = {}
         self._slides: OrderedDict[int, Slide] = OrderedDict()
+        self._stains = ImageStains() if normalise_stain else None
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -178,9 +183,10 @@ class TileReader:
     ) -> RgbArray:
         working = self.working_box(record.id, box)
         try:
-            pixels = read_region(
-                self._open(record), box, shape or (working.height, working.width)
-            )
+            slide = self._open(record)
+            pixels = read_region(slide, box, shape or (working.height, working.width))
+            if self._stains is not None:
+                pixels = self._stains.normalise(record, slide, box, pixels)
         except SlideError as error:
             if str(record.path) in str(error):
                 raise

@@ -61,6 +61,9 @@ class CamClassifier(nn.Module):
         tile. 1, all of them, makes a CAM. Below it a cell says no more than whether it
         shows the class: for labels that are given where a class is anywhere in a tile
         (multiple instance learning, top-k pooling), and for maps learned from masks.
+    normalised_stain
+        Its images have normalised stains (:mod:`segmix_core.slides.stain`): the network
+        does not do it, because a tile does not tell the stain of its image.
     freeze
         Keep the backbone as it was loaded: no gradient, always in evaluation mode.
     has_background
@@ -98,6 +101,7 @@ class CamClassifier(nn.Module):
         pcm: bool = True,
         fusion: bool = False,
         pooled_share: float = 1.0,
+        normalised_stain: bool = False,
         freeze: bool = False,
         has_background: bool = False,
         frozen_norm: bool | None = None,
@@ -121,6 +125,7 @@ class CamClassifier(nn.Module):
         self.pcm = PixelCorrelation(low, high) if pcm else None
         self.pooled_share = pooled_share
         self.num_classes = num_classes
+        self.normalised_stain = normalised_stain
         self.has_background = has_background
         self.freeze = freeze
         self.frozen_norm = weights != SCRATCH if frozen_norm is None else frozen_norm
@@ -135,6 +140,7 @@ class CamClassifier(nn.Module):
             "pcm": pcm,
             "fusion": fusion,
             "pooled_share": pooled_share,
+            "normalised_stain": normalised_stain,
             "freeze": freeze,
             "has_background": has_background,
             "frozen_norm": self.frozen_norm,

@@ -83,6 +83,11 @@ class TrainConfig(Section):
         True,
         description="SegMix+: finer maps, from early and late features together.",
     )
+    stain_normalisation: bool = Field(
+        True,
+        description="SegMix+: give all images the same colours, so that stains teach "
+        "nothing.",
+    )
     pooled_share: float = Field(
         0.1,
         gt=0,

@@ -51,6 +51,10 @@ class MethodParts:
         """Return the share of a map that answers for a tile."""
         return settings.pooled_share if self.plus else 1.0
 
+    def stain_normalisation(self, settings: TrainConfig) -> bool:
+        """Say whether all images get the same colours."""
+        return self.plus and settings.stain_normalisation
+
     def rounds(self, settings: TrainConfig) -> int:
         """Return how many networks learn from masks, after the one of the labels."""
         return settings.rounds if self.plus else 0

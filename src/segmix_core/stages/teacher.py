@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from segmix_core.data.batch import Batch
 from segmix_core.data.samples import MaskSamples, SampleSource
@@ -55,7 +54,9 @@ class Teacher:
     job
         With the settings of CAMs and pseudo masks.
     tiles, reader
-        Which tiles, and their pixels.
+        Which tiles, and their pixels as the networks see them.
+    raw
+        Reads the pixels as they are: what glass is, and where edges are, they tell.
     edge
         Of a batch's images.
     """
@@ -63,6 +64,7 @@ class Teacher:
     job: Job
     tiles: TileTable
     reader: TileReader
+    raw: TileReader
     edge: int
 
     def __call__(self, model: CamClassifier, listener: Listener) -> SampleSource:
@@ -117,7 +119,6 @@ class Teacher:
         self, batch: Batch, found: CamResult, stride: int, first: int
     ) -> Iterator[MaskArray]:
         """Yield the masks of the rows from ``first`` on that a batch has."""
-        pixels = (255 * batch.images).round().to(torch.uint8).permute(0, 2, 3, 1)
         cams, sure = found.cam.cpu().numpy(), found.probabilities.cpu().numpy()
         for index, tile_id in enumerate(batch.tile_ids.tolist()):
             row = first + index
@@ -126,7 +127,8 @@ class Teacher:
                 # It could not be read, and another tile has taken its place.
                 yield np.full((box.height, box.width), IGNORE_INDEX, np.uint8)
                 continue
-            image = self.reader.image(int(self.tiles.image_ids[row]))
+            image_id = int(self.tiles.image_ids[row])
+            image = self.raw.image(image_id)
             # What was continued beyond a small tile is not a part of it.
             high, wide = (-(-edge // stride) for edge in (box.height, box.width))
             mask, _ = make_pseudo_mask(
@@ -134,7 +136,7 @@ class Teacher:
                 (box.height, box.width),
                 self.tiles.labels[row],
                 sure[index],
-                pixels[index, : box.height, : box.width].numpy(),
+                self.raw.read_pixels(image_id, self.tiles.box(row)),
                 rules=rules_of(self.job.config.pseudo_masks, image.working_mpp),
                 stride=stride,
             )

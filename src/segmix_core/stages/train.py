@@ -158,6 +158,7 @@ def _make_model(
         pooled_share=_SHARE_OF_MASKS
         if preparation.learns_masks
         else parts.pooled_share(settings),
+        normalised_stain=parts.stain_normalisation(settings),
         # A run that goes on has weights of its own; the file may be gone by then.
         weights=SCRATCH if resumed else settings.weights,
         freeze=settings.freeze,

@@ -5,6 +5,7 @@ from typing import Any
 from segmix_core.data.tile_reader import TileReader
 from segmix_core.project.readiness import check_trainable
 from segmix_core.stages.job import Job, labelled_tiles, samples_of
+from segmix_core.stages.methods import parts_of
 from segmix_core.stages.self_training import fit_rounds
 from segmix_core.stages.teacher import Teacher
 from segmix_core.stages.train import Preparation
@@ -24,7 +25,12 @@ def train_classifier(job: Job) -> dict[str, Any]:
     check_trainable(job.store)
     tiles = labelled_tiles(job.store)
     images = job.store.images()
-    with TileReader(images) as reader:
+    settings = job.config.train
+    normalise = parts_of(settings).stain_normalisation(settings)
+    with (
+        TileReader(images, normalise_stain=normalise) as reader,
+        TileReader(images, cache_bytes=0) as raw,
+    ):
         samples, edge = samples_of(tiles, images, reader)
         result, _ = fit_rounds(
             samples,
@@ -33,7 +39,7 @@ def train_classifier(job: Job) -> dict[str, Any]:
             ),
             job.config,
             job.writer,
-            Teacher(job, tiles, reader, edge),
+            Teacher(job, tiles, reader, raw, edge),
             preview=preview_tiles(job, tiles, reader, edge),
             validate=val_loss(job, reader),
         )

@@ -79,6 +79,7 @@ ELSEWHERE = {
     "train.weights": "test_train_backbones",
     "train.freeze": "test_train_backbones",
     "train.stride": "test_train_backbones",
+    "train.stain_normalisation": "test_stain_normalisation",
     "curriculum.labels": "test_mixed_labels, test_train",
     "cams.scales": "test_cams",
     "cams.flips": "test_cams",

@@ -159,7 +159,7 @@ def teach(workshop, listener, changes=None):
         model = CamClassifier(num_classes=2, width=8).eval()
         with TileReader(images) as reader:
             _, edge = samples_of(tiles, images, reader)
-            source = Teacher(job, tiles, reader, edge)(model, listener)
+            source = Teacher(job, tiles, reader, reader, edge)(model, listener)
             yield from (
                 (row, tiles, source.tiles, source.read(row)) for row in range(12)
             )

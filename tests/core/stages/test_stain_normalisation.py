@@ -1,0 +1,72 @@
+"""Which stages show their networks images with normalised stains."""
+
+import numpy as np
+import pytest
+
+from segmix_core.data.tile_reader import TileReader
+from segmix_core.models.checkpoint import load_checkpoint
+from segmix_core.runs.results import open_cams
+from segmix_core.sections.train import TrainConfig
+from segmix_core.slides import stain
+from segmix_core.stages import teacher
+from segmix_core.stages.methods import parts_of
+
+PLUS = {"train.method": "segmix-plus", "train.rounds": 0}
+AS_THEY_ARE = PLUS | {"train.stain_normalisation": False}
+
+
+@pytest.fixture(autouse=True)
+def _small_images_have_stains(monkeypatch):
+    monkeypatch.setattr(stain, "_LEAST_PX", 100)
+
+
+def learnt(workshop, changes):
+    run = workshop.run("train", changes=changes)
+    return run, load_checkpoint(run.checkpoints_path / "last")
+
+
+@pytest.mark.parametrize("kind", ["slide", "folder"])
+def test_networks_learn_from_other_colours(kind, request):
+    workshop = request.getfixturevalue(kind)
+    _, one = learnt(workshop, PLUS)
+    _, other = learnt(workshop, AS_THEY_ARE)
+    assert one.arguments["normalised_stain"]
+    assert not other.arguments["normalised_stain"]
+    weights = one.weights.items()
+    assert any((value != other.weights[name]).any() for name, value in weights)
+
+
+def test_published_methods_see_images_as_they_are():
+    on = {
+        method: parts_of(TrainConfig(method=method)).stain_normalisation(TrainConfig())
+        for method in ("cam", "seam", "puzzle-cam", "fixed-shuffle", "segmix")
+    }
+    assert not any(on.values())
+
+
+def test_maps_are_of_what_the_network_has_learnt_from(slide, monkeypatch):
+    trained, _ = learnt(slide, PLUS)
+    normalised = open_cams(slide.run("cams", inputs={"train": trained.path}).path)[:]
+    monkeypatch.setattr(stain, "_LEAST_PX", 10**9)
+    raw = open_cams(slide.run("cams", inputs={"train": trained.path}).path)[:]
+    assert (normalised != raw).any()
+
+
+def test_glass_and_edges_are_looked_for_in_the_image_itself(slide, monkeypatch):
+    seen = []
+    make = teacher.make_pseudo_mask
+
+    def watch(cam, shape, labels, sure, rgb, **options):
+        seen.append(rgb)
+        return make(cam, shape, labels, sure, rgb, **options)
+
+    monkeypatch.setattr(teacher, "make_pseudo_mask", watch)
+    slide.run("train", changes=PLUS | {"train.rounds": 1})
+    with slide.store() as store:
+        tiles, images = store.tiles(), store.images()
+    with TileReader(images) as reader:
+        for rgb, row in zip(
+            seen, np.flatnonzero((tiles.labels >= 0).any(axis=1)), strict=True
+        ):
+            expected = reader.read_pixels(int(tiles.image_ids[row]), tiles.box(row))
+            np.testing.assert_array_equal(rgb, expected)
