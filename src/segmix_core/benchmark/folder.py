@@ -17,7 +17,7 @@ from PIL import Image, UnidentifiedImageError
 
 from segmix_core.errors import ConfigError, ProjectError
 from segmix_core.geometry import Box
-from segmix_core.slides.stain import normalise_stain
+from segmix_core.slides.group_stains import GroupStains
 
 SPLITS = ("train", "val", "test")
 SCORED_SPLITS = ("val", "test")
@@ -153,7 +153,12 @@ class BenchmarkFolder:
 
     def read_normalised_image(self, name: str) -> npt.NDArray[np.uint8]:
         """Return the same in the colours that all images get."""
-        return normalise_stain(self.read_image(name))
+        return self._stains.of(name)(self.read_image(name))
+
+    @cached_property
+    def _stains(self) -> GroupStains[str]:
+        groups = {image.name: image.group or image.name for image in self.images}
+        return GroupStains(groups, self.read_image)
 
     def read_mask(self, image: LabelledImage) -> npt.NDArray[np.uint8]:
         """Return the mask of a val or scored image, (H, W) uint8 of class ids.

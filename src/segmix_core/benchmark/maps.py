@@ -14,23 +14,19 @@ from segmix_core.inference.cam_maps import cam_maps
 from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.models.precision import resolve_precision
 from segmix_core.slides.slide import RgbArray
-from segmix_core.slides.stain import normalise_stain
 
 MapsOfPixels = Callable[[RgbArray], npt.NDArray[np.float32]]
 """(B, H, W, 3) uint8 RGB -> (B, C, H, W) maps >= 0."""
+MapsOfName = Callable[[str], npt.NDArray[np.float32]]
+"""Name of an image of the folder -> (C, H, W) maps >= 0."""
 
 
 def class_maps(model: CamClassifier, config: RunConfig) -> MapsOfPixels:
-    """Return a function that asks the network for its class activation maps.
-
-    It is for whole images, of which each has its own stain.
-    """
+    """Return a function that asks the network for its class activation maps."""
     device = next(model.parameters()).device
     precision = resolve_precision(config.machine.precision, device)
 
     def maps_of(pixels: RgbArray) -> npt.NDArray[np.float32]:
-        if model.normalised_stain:
-            pixels = np.stack([normalise_stain(image) for image in pixels])
         images = as_batch(pixels, device)
         maps = cam_maps(
             model,
@@ -49,14 +45,30 @@ def class_maps(model: CamClassifier, config: RunConfig) -> MapsOfPixels:
 
 
 def whole_images(
-    folder: BenchmarkFolder, maps: MapsOfPixels
-) -> Callable[[LabelledImage], npt.NDArray[np.float32]]:
-    """Return a function that asks for the maps (C, H, W) of an image of a folder."""
+    folder: BenchmarkFolder, maps: MapsOfPixels, *, normalised_stain: bool
+) -> MapsOfName:
+    """Return a function that asks for the maps of an image of a folder.
 
-    def maps_of(image: LabelledImage) -> npt.NDArray[np.float32]:
-        return np.asarray(maps(folder.read_image(image.name)[None])[0])
+    Parameters
+    ----------
+    folder, maps
+        Where images are, and what is asked about their pixels.
+    normalised_stain
+        It is asked about images in the colours that all images get.
+    """
+    read = folder.read_normalised_image if normalised_stain else folder.read_image
+
+    def maps_of(name: str) -> npt.NDArray[np.float32]:
+        return np.asarray(maps(read(name)[None])[0])
 
     return maps_of
+
+
+def of_images(
+    maps: MapsOfName,
+) -> Callable[[LabelledImage], npt.NDArray[np.float32]]:
+    """Return the same function, of images instead of their names."""
+    return lambda image: maps(image.name)
 
 
 def as_batch(pixels: RgbArray, device: torch.device) -> Tensor:

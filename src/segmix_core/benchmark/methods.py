@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from segmix_core.benchmark.ceiling import supervised_samples, true_masks
 from segmix_core.benchmark.grad_cam import gradient_maps, load_package
-from segmix_core.benchmark.maps import MapsOfPixels, class_maps
+from segmix_core.benchmark.maps import MapsOfName, MapsOfPixels, class_maps
 from segmix_core.benchmark.protocols import Protocol
 from segmix_core.benchmark.pseudo import pseudo_masks
 from segmix_core.benchmark.samples import FolderSamples, MaskedSamples
@@ -20,7 +20,7 @@ from segmix_core.training.supervised_task import SupervisedTask
 from segmix_core.training.task import Task
 
 MakeMasks = Callable[
-    [Protocol, MapsOfPixels, float | None, PseudoMaskConfig], list[MaskArray]
+    [Protocol, MapsOfName, float | None, PseudoMaskConfig], list[MaskArray]
 ]
 """Protocol, maps, threshold and settings -> mask of each item to learn from."""
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from segmix_core.benchmark.maps import MapsOfPixels, class_maps, whole_images
+from segmix_core.benchmark.maps import MapsOfName, class_maps, of_images, whole_images
 from segmix_core.benchmark.protocols import Protocol
 from segmix_core.benchmark.samples import MaskedSamples
 from segmix_core.config import RunConfig
@@ -24,7 +24,7 @@ _KEPT_IMAGES = 64
 
 def pseudo_masks(
     protocol: Protocol,
-    maps_of: MapsOfPixels,
+    maps_of: MapsOfName,
     threshold: float | None,
     settings: PseudoMaskConfig,
 ) -> list[npt.NDArray[np.uint8]]:
@@ -38,7 +38,7 @@ def pseudo_masks(
     protocol
         Whose items, and which rules.
     maps_of
-        Maps of the method.
+        Maps of the method, by the name of the image.
     threshold
         As chosen on val; None where the protocol has none.
     settings
@@ -60,15 +60,10 @@ def pseudo_masks(
     samples = protocol.training_samples()
 
     # Windows are seen with what is around them, as they are when an image is scored.
-    @lru_cache(maxsize=_KEPT_IMAGES)
-    def image_maps(name: str, row: int) -> npt.NDArray[np.float32]:
-        return np.asarray(maps_of(samples.whole_image(row)[1][None])[0])
-
-    first_rows: dict[str, int] = {}
+    image_maps = lru_cache(maxsize=_KEPT_IMAGES)(maps_of)
     masks = []
     for row, labels in enumerate(samples.tiles.labels):
-        name, _ = samples.whole_image(row)
-        maps = image_maps(name, first_rows.setdefault(name, row))
+        maps = image_maps(samples.image_name(row))
         pixels = samples.read(row).image
         masks.append(_mask(samples.cut(row, maps), labels, pixels, rules))
     return masks
@@ -85,8 +80,13 @@ class Teacher:
         """Return the tiles with the masks that the model makes of them."""
         protocol = self.protocol
         device = prepare_device(self.config.machine)
-        maps = class_maps(model.eval().to(device), self.config)
-        threshold = protocol.fit_threshold(whole_images(protocol.folder, maps))
+        model = model.eval().to(device)
+        maps = whole_images(
+            protocol.folder,
+            class_maps(model, self.config),
+            normalised_stain=model.normalised_stain,
+        )
+        threshold = protocol.fit_threshold(of_images(maps))
         masks = pseudo_masks(protocol, maps, threshold, self.config.pseudo_masks)
         samples = MaskedSamples(
             protocol.training_samples(), masks, protocol.decided_columns()

@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from segmix_core.benchmark.folder import BenchmarkFolder, LabelledImage
-from segmix_core.benchmark.maps import whole_images
+from segmix_core.benchmark.maps import of_images, whole_images
 from segmix_core.benchmark.methods import BenchmarkMethod
 from segmix_core.benchmark.protocols import MapsOf, Protocol, classes_of
 from segmix_core.benchmark.pseudo import Teacher
@@ -76,8 +76,11 @@ def run_method(
         )
     if result.reason != "completed":
         return
-    maps = recipe.maps(model.eval().to(prepare_device(config.machine)), config)
-    maps_of = whole_images(folder, maps)
+    model = model.eval().to(prepare_device(config.machine))
+    maps = whole_images(
+        folder, recipe.maps(model, config), normalised_stain=model.normalised_stain
+    )
+    maps_of = of_images(maps)
     threshold = protocol.fit_threshold(maps_of)
     scores = score(protocol, maps_of, threshold or 0.0)
     found = MethodResult(

@@ -56,9 +56,9 @@ class FolderSamples:
         box = self._boxes[row]
         return Sample(image if box is None else image[box.slices])
 
-    def whole_image(self, row: int) -> tuple[str, npt.NDArray[np.uint8]]:
-        """Return name and pixels (H, W, 3) of the image that a tile is a part of."""
-        return self._names[row], self._read(self._names[row])
+    def image_name(self, row: int) -> str:
+        """Return the name of the image that a tile is a part of."""
+        return self._names[row]
 
     def cut(self, row: int, maps: npt.NDArray[T]) -> npt.NDArray[T]:
         """Return what of maps (C, H, W) of the whole image is a tile's."""

@@ -9,13 +9,14 @@ from typing import Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from segmix_core.data.image_stains import ImageStains
 from segmix_core.errors import SlideError
 from segmix_core.geometry import Box
 from segmix_core.project.records import ImageRecord
+from segmix_core.slides.group_stains import GroupStains
 from segmix_core.slides.open_slide import open_slide
 from segmix_core.slides.region import read_region
 from segmix_core.slides.slide import RgbArray, Slide
+from segmix_core.slides.tissue_sample import sample_tissue
 
 T = TypeVar("T", bound=np.generic)
 
@@ -37,7 +38,8 @@ class TileReader:
     max_open
         Files open at the same time.
     normalise_stain
-        Give all images the same colours; see :mod:`segmix_core.slides.stain`.
+        Give all groups of images the same colours; see
+        :mod:`segmix_core.slides.stain`.
     """
 
     def __init__(
@@ -57,7 +59,10 @@ class TileReader:
         self._max_open = max_open
         self._tiles: dict[tuple[int, Box], RgbArray] = {}
         self._slides: OrderedDict[int, Slide] = OrderedDict()
-        self._stains = ImageStains() if normalise_stain else None
+        self._stains: GroupStains[int] | None = None
+        if normalise_stain:
+            groups = {image.id: image.group for image in images}
+            self._stains = GroupStains(groups, self._look)
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -183,10 +188,11 @@ class TileReader:
     ) -> RgbArray:
         working = self.working_box(record.id, box)
         try:
-            slide = self._open(record)
-            pixels = read_region(slide, box, shape or (working.height, working.width))
+            pixels = read_region(
+                self._open(record), box, shape or (working.height, working.width)
+            )
             if self._stains is not None:
-                pixels = self._stains.normalise(record, slide, box, pixels)
+                pixels = self._stains.of(record.id)(pixels)
         except SlideError as error:
             if str(record.path) in str(error):
                 raise
@@ -200,6 +206,10 @@ class TileReader:
                 "Check that its disk or network share is connected.",
             ) from error
         return np.ascontiguousarray(pixels)
+
+    def _look(self, image_id: int) -> RgbArray:
+        record = self.image(image_id)
+        return sample_tissue(self._open(record), record.downsample)
 
     def _open(self, record: ImageRecord) -> Slide:
         if record.id in self._slides:

@@ -1,4 +1,4 @@
-"""Stain normalisation: the colours of every image get the same mean and spread.
+"""Stain normalisation: the colours of all slides get the same mean and spread.
 
 Fixation, thickness of the section, dyes and scanner colour a whole slide. Labels often
 go with slides, and a network then learns the colour instead of the tissue. As in
@@ -7,6 +7,7 @@ standard deviation are moved, of what is not glass; but in RGB, which was as goo
 CIELAB for images with one label, better for tiles, and is a table of 256 values.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +17,8 @@ from segmix_core.slides.slide import RgbArray
 
 _GLASS = 215
 """A pixel whose darkest channel is not darker shows glass."""
-_MEASURED_PX = 1 << 16
-"""Pixels that are enough to measure a stain."""
-_LEAST_PX = 20_000
-"""An image with less tissue keeps its colours: a cell or a corner is not a stain, and
-its size would change the colours of what is around it."""
+_LOOKED_AT_PX = 1 << 14
+"""Pixels of an image that are enough to know its colours."""
 _LEAST_DEVIATION = 8.0
 """An image of one colour has only noise to spread."""
 
@@ -36,33 +34,61 @@ class Stain:
 
 
 REFERENCE = Stain((140.0, 95.0, 170.0), (55.0, 55.0, 40.0))
-"""What all images get: haematoxylin and eosin, neither pale nor dark."""
+"""What all slides get: haematoxylin and eosin, neither pale nor dark."""
 
 
-def measure_stain(pixels: RgbArray) -> Stain | None:
-    """Return the stain of an image; None for less tissue than 20,000 pixels.
+@dataclass(frozen=True, slots=True)
+class TissueColors:
+    """Pixels of tissue of an image.
+
+    Attributes
+    ----------
+    pixels
+        (n, 3) uint8, some of them.
+    count
+        How many there are.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    count: int
+
+
+def find_tissue_colors(image: RgbArray) -> TissueColors:
+    """Return the colours of what is not glass.
 
     Parameters
     ----------
-    pixels
-        (H, W, 3), 0..255. Of large images every n-th row and column is looked at.
+    image
+        (H, W, 3). Of large images every n-th row and column is looked at.
     """
-    step = max(1, round((pixels.shape[0] * pixels.shape[1] / _MEASURED_PX) ** 0.5))
-    seen = pixels[::step, ::step].reshape(-1, 3)
-    tissue = seen[seen.min(axis=1) < _GLASS].astype(np.float64)
-    if step**2 * len(tissue) < _LEAST_PX:
-        return None
-    deviation = np.maximum(tissue.std(axis=0), _LEAST_DEVIATION)
-    return Stain(_triple(tissue.mean(axis=0)), _triple(deviation))
+    step = max(1, round((image.shape[0] * image.shape[1] / _LOOKED_AT_PX) ** 0.5))
+    seen = image[::step, ::step].reshape(-1, 3)
+    pixels = seen[seen.min(axis=1) < _GLASS]
+    return TissueColors(pixels, step**2 * len(pixels))
+
+
+def measure_stain(images: Sequence[TissueColors]) -> Stain:
+    """Return the stain that images have in common.
+
+    Raises
+    ------
+    ValueError
+        If there is no pixel of tissue.
+    """
+    pixels = np.concatenate([image.pixels for image in images]).astype(np.float64)
+    if len(pixels) == 0:
+        raise ValueError("Expected pixels of tissue, got none")
+    deviation = np.maximum(pixels.std(axis=0), _LEAST_DEVIATION)
+    return Stain(_triple(pixels.mean(axis=0)), _triple(deviation))
 
 
 class StainNormaliser:
-    """Gives pixels of one image the colours of :data:`REFERENCE`.
+    """Gives pixels the colours of :data:`REFERENCE`.
 
     Parameters
     ----------
     stain
-        Of the image; None: its pixels stay as they are.
+        What they have; None: they stay as they are.
     """
 
     def __init__(self, stain: Stain | None) -> None:
@@ -76,11 +102,6 @@ class StainNormaliser:
         for channel, table in enumerate(self._tables):
             new[..., channel] = table[pixels[..., channel]]
         return new
-
-
-def normalise_stain(pixels: RgbArray) -> RgbArray:
-    """Return a whole image (H, W, 3) with the colours of :data:`REFERENCE`."""
-    return StainNormaliser(measure_stain(pixels))(pixels)
 
 
 def _tables(stain: Stain) -> npt.NDArray[np.uint8]:

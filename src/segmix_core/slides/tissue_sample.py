@@ -11,13 +11,13 @@ from segmix_core.slides.tissue import tissue_fraction
 _SMALL_PX = 1 << 20
 """Images of at most so many pixels are read as a whole."""
 _PLACE_PX = 128
-_PLACES = 24
+_PLACES = 48
 _TISSUE = 0.5
 """Share of a place that has to be tissue, if there are such places."""
 
 
 def sample_tissue(slide: Slide, downsample: float) -> RgbArray:
-    """Return pixels of a slide, from up to 24 places with tissue.
+    """Return pixels of a slide, from up to 48 places with tissue.
 
     Parameters
     ----------

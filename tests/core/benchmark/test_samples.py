@@ -1,15 +1,14 @@
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from segmix_core.benchmark.folder import BenchmarkFolder
-from segmix_core.benchmark.maps import class_maps
+from segmix_core.benchmark.maps import of_images, whole_images
 from segmix_core.benchmark.samples import FolderSamples, MaskedSamples
-from segmix_core.config import RunConfig
-from segmix_core.models.cam_classifier import CamClassifier
-from segmix_core.slides import stain
+from segmix_core.slides import group_stains
+from segmix_core.slides.stain import StainNormaliser, find_tissue_colors, measure_stain
 
 
 def test_whole_images_are_tiles(benchmark_path):
@@ -49,13 +48,20 @@ def test_no_tiles_no_edge(benchmark_path):
         _ = FolderSamples(BenchmarkFolder(benchmark_path), []).longest_edge
 
 
-def test_windows_have_the_stain_of_their_image(benchmark_path, monkeypatch):
-    monkeypatch.setattr(stain, "_LEAST_PX", 100)
+@pytest.fixture
+def small_stains(monkeypatch):
+    """Images as small as these have a stain of their own."""
+    monkeypatch.setattr(group_stains, "_LEAST_PX", 10)
+    monkeypatch.setattr(group_stains, "_ONE_IMAGE_PX", 10)
+
+
+@pytest.mark.usefixtures("small_stains")
+def test_windows_have_the_stain_of_their_image(benchmark_path):
     folder = BenchmarkFolder(benchmark_path)
     windows = [window for window in folder.windows if window.split == "train"]
     raw = FolderSamples(folder, windows)
     samples = raw.with_normalised_stain()
-    image = stain.normalise_stain(folder.read_image(windows[1].name))
+    image = folder.read_normalised_image(windows[1].name)
     np.testing.assert_array_equal(samples.read(1).image, image[16:32, 8:24])
     assert (samples.read(1).image != raw.read(1).image).any()
     masks = [np.full((16, 16), row, np.uint8) for row in range(len(windows))]
@@ -65,17 +71,33 @@ def test_windows_have_the_stain_of_their_image(benchmark_path, monkeypatch):
     assert masked.tiles.labels.tolist() == [[1, 0]] * len(windows)
 
 
-def test_a_network_is_asked_about_the_colours_it_knows(monkeypatch):
-    monkeypatch.setattr(stain, "_LEAST_PX", 100)
-    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
-    config = RunConfig().replace({"machine.precision": "float32"})
+@pytest.mark.usefixtures("small_stains")
+def test_images_of_a_group_are_normalised_together(benchmark_path):
+    folder = BenchmarkFolder(benchmark_path)
+    vars(folder)["images"] = tuple(
+        replace(image, group="ab"[number % 2])
+        for number, image in enumerate(folder.images)
+    )
+    first = folder.images[0]
+    images = [folder.read_image(image.name) for image in folder.images[::2]]
+    stain = measure_stain([find_tissue_colors(image) for image in images])
+    expected = StainNormaliser(stain)(folder.read_image(first.name))
+    np.testing.assert_array_equal(folder.read_normalised_image(first.name), expected)
 
-    def ask(pixels, *, normalised):
-        torch.manual_seed(0)
-        model = CamClassifier(num_classes=2, width=8, normalised_stain=normalised)
-        return class_maps(model.eval(), config)(pixels)
 
-    same = np.stack([stain.normalise_stain(image) for image in images])
-    found = ask(images, normalised=True)
-    np.testing.assert_array_equal(found, ask(same, normalised=False))
-    assert (found != ask(images, normalised=False)).any()
+@pytest.mark.usefixtures("small_stains")
+@pytest.mark.parametrize("normalised", [True, False])
+def test_a_network_is_asked_about_the_colours_it_knows(benchmark_path, normalised):
+    folder = BenchmarkFolder(benchmark_path)
+    asked = []
+
+    def maps(pixels):
+        asked.append(pixels)
+        return np.zeros((1, 2, *pixels.shape[1:3]), np.float32)
+
+    image = folder.images[2]
+    found = of_images(whole_images(folder, maps, normalised_stain=normalised))(image)
+    assert found.shape == (2, 32, 32)
+    read = folder.read_normalised_image if normalised else folder.read_image
+    np.testing.assert_array_equal(asked[0][0], read(image.name))
+    assert (asked[0][0] == folder.read_image(image.name)).all() != normalised

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segmix_core.data import image_stains, tile_reader
+from segmix_core.data import tile_reader
 from segmix_core.data.tile_reader import TileReader, pad_tile
 from segmix_core.errors import SlideError
 from segmix_core.geometry import Box
 from segmix_core.project.records import ImageRecord
-from segmix_core.slides.stain import normalise_stain
+from segmix_core.slides.stain import StainNormaliser, find_tissue_colors, measure_stain
 
 AddImage = Callable[..., ImageRecord]
 
@@ -166,33 +166,14 @@ def test_a_tile_is_read_with_what_is_around_it(
     np.testing.assert_allclose(around.astype(int), expected, atol=1)
 
 
-@pytest.mark.parametrize("is_whole", [True, False])
-def test_all_tiles_of_an_image_share_its_stain(
-    add_image: AddImage, is_whole: bool
-) -> None:
-    record = add_image(1, (160, 200))
-    expected = normalise_stain(pixels_of(record))
-    with TileReader([record], normalise_stain=True) as reader:
-        if is_whole:
-            whole = reader.read_pixels(1, Box(0, 0, 160, 200))
-            assert np.array_equal(whole, expected)
+def test_tiles_are_normalised_by_the_group_of_their_image(add_image: AddImage) -> None:
+    records = [replace(add_image(i, (160, 200)), group="case") for i in (1, 2)]
+    images = [pixels_of(record) for record in records]
+    stain = measure_stain([find_tissue_colors(image) for image in images])
+    expected = StainNormaliser(stain)(images[0])
+    with TileReader(records, normalise_stain=True) as reader:
         tile = reader.read_pixels(1, Box(8, 16, 32, 32))
         around = reader.read_around(1, Box(8, 16, 32, 32), 4)
     assert np.array_equal(tile, expected[8:40, 16:48])
     assert np.array_equal(around, expected[4:44, 12:52])
-
-
-def test_a_stain_is_measured_once_an_image(
-    add_image: AddImage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    measured = []
-    measure = image_stains.measure_stain
-    monkeypatch.setattr(
-        image_stains, "measure_stain", lambda p: measured.append(p) or measure(p)
-    )
-    records = [add_image(1), add_image(2)]
-    with TileReader(records, normalise_stain=True) as reader:
-        for _ in range(3):
-            for record in records:
-                reader.read_around(record.id, Box(0, 0, 16, 16), 2)
-    assert len(measured) == 2
+    assert not np.array_equal(tile, images[0][8:40, 16:48])

@@ -5,40 +5,55 @@ from segmix_core.slides.stain import (
     REFERENCE,
     Stain,
     StainNormaliser,
+    TissueColors,
+    find_tissue_colors,
     measure_stain,
-    normalise_stain,
 )
 
-EDGE = 200
 
-
-def tissue(rng, mean=(150, 110, 160), deviation=(20, 15, 10), shape=(EDGE, EDGE)):
+def tissue(rng, mean=(150, 110, 160), deviation=(20, 15, 10), shape=(120, 120)):
     pixels = rng.normal(mean, deviation, (*shape, 3))
     return pixels.clip(0, 255).astype(np.uint8)
 
 
-def test_a_stain_is_mean_and_deviation_of_tissue(rng):
-    image = tissue(rng)
-    expected = image.reshape(-1, 3)
-    image = np.concatenate([image, np.full((100, EDGE, 3), 240, np.uint8)])
-    stain = measure_stain(image)
-    np.testing.assert_allclose(stain.mean, expected.mean(axis=0), atol=0.01)
-    np.testing.assert_allclose(stain.deviation, expected.std(axis=0), atol=0.01)
+def test_glass_has_no_part_in_the_colours(rng):
+    image = tissue(rng, shape=(60, 120))
+    glass = np.full((60, 120, 3), (255, 215, 230), np.uint8)
+    found = find_tissue_colors(np.concatenate([glass, image]))
+    assert found.count == image.shape[0] * image.shape[1]
+    np.testing.assert_array_equal(found.pixels, image.reshape(-1, 3))
 
 
 def test_of_large_images_a_part_is_looked_at(rng):
     image = tissue(rng, shape=(1000, 900))
-    stain = measure_stain(image)
-    np.testing.assert_allclose(stain.mean, image.mean(axis=(0, 1)), atol=0.5)
-    assert stain == measure_stain(image[::4, ::4].repeat(4, 0).repeat(4, 1))
+    found = find_tissue_colors(image)
+    assert len(found.pixels) < 20_000
+    assert found.count == pytest.approx(1000 * 900, rel=0.02)
+    np.testing.assert_allclose(found.pixels.mean(0), image.mean((0, 1)), atol=0.5)
 
 
-def test_all_images_get_the_same_colours(rng):
+def test_a_stain_is_mean_and_deviation_of_all_pixels(rng):
+    images = [tissue(rng, (100 + 20 * i, 90, 150), shape=(20, 30)) for i in range(3)]
+    pixels = np.concatenate([image.reshape(-1, 3) for image in images])
+    stain = measure_stain([find_tissue_colors(image) for image in images])
+    np.testing.assert_allclose(stain.mean, pixels.mean(axis=0))
+    np.testing.assert_allclose(stain.deviation, pixels.std(axis=0))
+
+
+def test_without_tissue_there_is_no_stain():
+    nothing = TissueColors(np.zeros((0, 3), np.uint8), 0)
+    with pytest.raises(ValueError, match="pixels of tissue, got none"):
+        measure_stain([nothing, nothing])
+
+
+def test_all_stains_become_the_same(rng):
     for mean, deviation in [
         ((150, 110, 160), (20, 15, 10)),
         ((180, 150, 190), (9, 12, 9)),
     ]:
-        found = normalise_stain(tissue(rng, mean, deviation)).reshape(-1, 3)
+        image = tissue(rng, mean, deviation)
+        normalise = StainNormaliser(measure_stain([find_tissue_colors(image)]))
+        found = normalise(image).reshape(-1, 3)
         # What leaves 0..255 is cut off, so not all of the spread is there.
         np.testing.assert_allclose(found.mean(axis=0), REFERENCE.mean, atol=3)
         np.testing.assert_allclose(found.std(axis=0), REFERENCE.deviation, rtol=0.1)
@@ -55,17 +70,13 @@ def test_each_value_is_moved_and_spread(rng):
         assert moved[y, x, channel] == pytest.approx(min(max(value, 0), 255), abs=0.51)
 
 
-def test_a_single_object_is_no_stain(rng):
-    image = np.full((EDGE, EDGE, 3), 240, np.uint8)
-    image[:140, :140] = tissue(rng, shape=(140, 140))
-    assert measure_stain(image) is None
-    np.testing.assert_array_equal(normalise_stain(image), image)
-    image[:150, :150] = tissue(rng, shape=(150, 150))
-    assert measure_stain(image) is not None
+def test_without_a_stain_pixels_stay(rng):
+    image = tissue(rng)
+    assert StainNormaliser(None)(image) is image
 
 
 def test_one_colour_has_no_noise_to_spread():
-    image = np.full((EDGE, EDGE, 3), 120, np.uint8)
+    image = np.full((50, 50, 3), 120, np.uint8)
     image[::2] = 121
-    found = normalise_stain(image)
-    assert np.ptp(found.astype(int), axis=(0, 1)).max() <= 8
+    normalise = StainNormaliser(measure_stain([find_tissue_colors(image)]))
+    assert np.ptp(normalise(image).astype(int), axis=(0, 1)).max() <= 8

@@ -27,7 +27,7 @@ def test_of_a_slide_places_with_tissue_are_taken(tmp_path):
     image = np.tile(GLASS, (2048, 2560, 1))
     image[256:1280, 512:1280] = PINK
     found = sample(tmp_path, image)
-    assert found.shape == (128, 24 * 128, 3)
+    assert found.shape == (128, 48 * 128, 3)
     assert (found == PINK).all(axis=2).mean() > 0.9
 
 

@@ -7,7 +7,7 @@ from segmix_core.data.tile_reader import TileReader
 from segmix_core.models.checkpoint import load_checkpoint
 from segmix_core.runs.results import open_cams
 from segmix_core.sections.train import TrainConfig
-from segmix_core.slides import stain
+from segmix_core.slides import group_stains
 from segmix_core.stages import teacher
 from segmix_core.stages.methods import parts_of
 
@@ -17,7 +17,8 @@ AS_THEY_ARE = PLUS | {"train.stain_normalisation": False}
 
 @pytest.fixture(autouse=True)
 def _small_images_have_stains(monkeypatch):
-    monkeypatch.setattr(stain, "_LEAST_PX", 100)
+    monkeypatch.setattr(group_stains, "_LEAST_PX", 100)
+    monkeypatch.setattr(group_stains, "_ONE_IMAGE_PX", 100)
 
 
 def learnt(workshop, changes):
@@ -47,7 +48,8 @@ def test_published_methods_see_images_as_they_are():
 def test_maps_are_of_what_the_network_has_learnt_from(slide, monkeypatch):
     trained, _ = learnt(slide, PLUS)
     normalised = open_cams(slide.run("cams", inputs={"train": trained.path}).path)[:]
-    monkeypatch.setattr(stain, "_LEAST_PX", 10**9)
+    monkeypatch.setattr(group_stains, "_LEAST_PX", 10**9)
+    monkeypatch.setattr(group_stains, "_ONE_IMAGE_PX", 10**9)
     raw = open_cams(slide.run("cams", inputs={"train": trained.path}).path)[:]
     assert (normalised != raw).any()
 

@@ -1,0 +1,88 @@
+"""Which images have their stain in common, and which is it."""
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Generic, TypeVar
+
+from segmix_core.slides.slide import RgbArray
+from segmix_core.slides.stain import (
+    Stain,
+    StainNormaliser,
+    TissueColors,
+    find_tissue_colors,
+    measure_stain,
+)
+
+_OF_A_GROUP, _OF_ALL = 16, 64
+"""Images that are looked at, at most."""
+_ONE_IMAGE_PX = 300_000
+"""Tissue that tells the stain of a single image, in pixels. The colours of less, of a
+tile or a cell, are what it shows: normalising them would hide it."""
+_LEAST_PX = 20_000
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+class GroupStains(Generic[Key]):
+    """A normaliser for each group of images: a slide, or a case.
+
+    A group is measured when its first image is asked for. Where a group is a single
+    small image, nothing tells its stain from what it shows, and it is taken to have
+    what all images have in common.
+
+    Parameters
+    ----------
+    groups
+        Group of each image, by the image's key.
+    look
+        Returns pixels (H, W, 3) of an image by its key: all of it, or places with
+        tissue, at the resolution that tiles are read at.
+    """
+
+    def __init__(
+        self, groups: Mapping[Key, str], look: Callable[[Key], RgbArray]
+    ) -> None:
+        self._groups, self._look = groups, look
+        self._members: dict[str, list[Key]] = {}
+        for key, group in groups.items():
+            self._members.setdefault(group, []).append(key)
+        self._known: dict[str, StainNormaliser] = {}
+        self._common: StainNormaliser | None = None
+
+    def of(self, key: Key) -> StainNormaliser:
+        """Return what normalises an image.
+
+        Raises
+        ------
+        SlideError
+            If an image cannot be read that is looked at for it.
+        """
+        group = self._groups[key]
+        if group not in self._known:
+            stain = self._measure(self._members[group])
+            self._known[group] = StainNormaliser(stain) if stain else self._of_all()
+        return self._known[group]
+
+    def _measure(self, members: Sequence[Key]) -> Stain | None:
+        found = self._colors(_spread(members, _OF_A_GROUP))
+        least = _LEAST_PX if len(members) > 1 else _ONE_IMAGE_PX
+        return measure_stain(found) if _count(found) >= least else None
+
+    def _of_all(self) -> StainNormaliser:
+        if self._common is None:
+            found = self._colors(_spread(list(self._groups), _OF_ALL))
+            enough = _count(found) >= _LEAST_PX
+            self._common = StainNormaliser(measure_stain(found) if enough else None)
+        return self._common
+
+    def _colors(self, keys: Sequence[Key]) -> list[TissueColors]:
+        return [find_tissue_colors(self._look(key)) for key in keys]
+
+
+def _count(images: Sequence[TissueColors]) -> int:
+    return sum(image.count for image in images)
+
+
+def _spread(keys: Sequence[Key], most: int) -> list[Key]:
+    """Return at most so many keys, evenly spread."""
+    count = min(most, len(keys))
+    return [keys[index * len(keys) // count] for index in range(count)]

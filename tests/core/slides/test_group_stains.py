@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+
+from segmix_core.slides import group_stains
+from segmix_core.slides.group_stains import GroupStains
+from segmix_core.slides.stain import (
+    StainNormaliser,
+    find_tissue_colors,
+    measure_stain,
+)
+
+
+def tissue(mean, edge=224, seed=0):
+    pixels = np.random.default_rng(seed).normal(mean, 20, (edge, edge, 3))
+    return pixels.clip(0, 214).astype(np.uint8)
+
+
+def normalised(image, *, by):
+    return StainNormaliser(measure_stain([find_tissue_colors(i) for i in by]))(image)
+
+
+def stains(images, groups):
+    """Stains of images by name; and the names, in the order they are looked at."""
+    looked = []
+
+    def look(name):
+        looked.append(name)
+        return images[name]
+
+    return GroupStains(groups, look), looked
+
+
+def test_images_of_a_group_have_a_stain_in_common():
+    images = {name: tissue(80 + 10 * i, seed=i) for i, name in enumerate("abcd")}
+    found, looked = stains(images, {"a": "x", "b": "y", "c": "x", "d": "y"})
+    for _ in range(2):
+        for name, group in [("a", "ac"), ("c", "ac"), ("d", "bd")]:
+            expected = normalised(images[name], by=[images[n] for n in group])
+            np.testing.assert_array_equal(found.of(name)(images[name]), expected)
+    assert looked == list("acbd")
+
+
+def test_a_slide_has_a_stain_of_its_own():
+    images = {1: tissue(90, edge=560), 2: tissue(140, edge=560)}
+    found, looked = stains(images, {1: "one", 2: "two"})
+    expected = normalised(images[1], by=[images[1]])
+    np.testing.assert_array_equal(found.of(1)(images[1]), expected)
+    assert looked == [1]
+
+
+def test_a_single_tile_has_the_stain_of_all():
+    images = {i: tissue(80 + 20 * i, seed=i) for i in range(4)}
+    found, looked = stains(images, {i: f"tile {i}" for i in images})
+    for index, image in images.items():
+        expected = normalised(image, by=list(images.values()))
+        np.testing.assert_array_equal(found.of(index)(image), expected)
+    assert looked == [0, 0, 1, 2, 3, 1, 2, 3]
+
+
+def test_next_to_no_tissue_keeps_its_colours():
+    image = np.full((560, 560, 3), 240, np.uint8)
+    image[:90, :90] = tissue(90, edge=90)
+    found, _ = stains({1: image, 2: image}, {1: "a", 2: "b"})
+    np.testing.assert_array_equal(found.of(1)(image), image)
+
+
+def test_groups_without_tissue_have_the_stain_of_all():
+    blank = np.full((224, 224, 3), 240, np.uint8)
+    images = {1: blank, 2: blank, 3: tissue(90), 4: tissue(100)}
+    found, _ = stains(images, {1: "a", 2: "a", 3: "b", 4: "b"})
+    expected = normalised(images[1], by=list(images.values()))
+    np.testing.assert_array_equal(found.of(1)(images[1]), expected)
+
+
+@pytest.mark.parametrize(("count", "looks"), [(5, 5), (16, 16), (200, 16)])
+def test_of_many_images_some_are_looked_at(count, looks):
+    image = tissue(90)
+    found, looked = stains(
+        dict.fromkeys(range(count), image), dict.fromkeys(range(count), "g")
+    )
+    found.of(0)
+    assert len(set(looked)) == looks
+    assert looked[0] == 0
+    assert looked[-1] >= count - count / 16 - 1
+
+
+def test_of_all_images_some_are_looked_at(monkeypatch):
+    monkeypatch.setattr(group_stains, "_OF_ALL", 8)
+    image = tissue(90)
+    found, looked = stains(
+        dict.fromkeys(range(100), image), {i: str(i) for i in range(100)}
+    )
+    found.of(50)
+    assert looked == [50, 0, 12, 25, 37, 50, 62, 75, 87]
