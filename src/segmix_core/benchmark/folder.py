@@ -7,8 +7,11 @@ size, has_<tag>...``).
 """
 
 import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -149,7 +152,10 @@ class BenchmarkFolder:
 
     def read_image(self, name: str) -> npt.NDArray[np.uint8]:
         """Return the pixels, (H, W, 3) uint8 RGB."""
-        return read_pixels(self.path / "images" / name, "RGB")
+        return read_pixels(self._path_of(name), "RGB")
+
+    def _path_of(self, name: str) -> Path:
+        return self.path / "images" / name
 
     def read_normalised_image(self, name: str) -> npt.NDArray[np.uint8]:
         """Return the same in the colours that all images get."""
@@ -158,7 +164,8 @@ class BenchmarkFolder:
     @cached_property
     def _stains(self) -> GroupStains[str]:
         groups = {image.name: image.group or image.name for image in self.images}
-        return GroupStains(groups, self.read_image)
+        areas = {name: prod(read_size(self._path_of(name))) for name in groups}
+        return GroupStains(groups, areas, self.read_image)
 
     def read_mask(self, image: LabelledImage) -> npt.NDArray[np.uint8]:
         """Return the mask of a val or scored image, (H, W) uint8 of class ids.
@@ -185,9 +192,27 @@ def read_pixels(path: Path, mode: str | None = None) -> npt.NDArray[np.uint8]:
     ProjectError
         If it is missing or damaged.
     """
+    with _opened(path) as image:
+        return np.asarray(image.convert(mode) if mode else image)
+
+
+def read_size(path: Path) -> tuple[int, int]:
+    """Return width and height of an image file, without reading its pixels.
+
+    Raises
+    ------
+    ProjectError
+        If it is missing or damaged.
+    """
+    with _opened(path) as image:
+        return image.size
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
     try:
         with Image.open(path) as image:
-            return np.asarray(image.convert(mode) if mode else image)
+            yield image
     except (OSError, SyntaxError, UnidentifiedImageError) as error:
         raise ProjectError(
             f"an image at {path}", str(error), "Restore the file or drop its row."

@@ -62,7 +62,9 @@ class TileReader:
         self._stains: GroupStains[int] | None = None
         if normalise_stain:
             groups = {image.id: image.group for image in images}
-            self._stains = GroupStains(groups, self._look)
+            shapes = {image.id: image.working_shape for image in images}
+            areas = {key: height * width for key, (height, width) in shapes.items()}
+            self._stains = GroupStains(groups, areas, self._look)
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:

@@ -27,7 +27,8 @@ def stains(images, groups):
         looked.append(name)
         return images[name]
 
-    return GroupStains(groups, look), looked
+    areas = {name: image.shape[0] * image.shape[1] for name, image in images.items()}
+    return GroupStains(groups, areas, look), looked
 
 
 def test_images_of_a_group_have_a_stain_in_common():
@@ -50,11 +51,19 @@ def test_a_slide_has_a_stain_of_its_own():
 
 def test_a_single_tile_has_the_stain_of_all():
     images = {i: tissue(80 + 20 * i, seed=i) for i in range(4)}
+    found, looked = stains(images, {0: "case", 1: "case", 2: "tile", 3: "other"})
+    for index in (2, 3):
+        expected = normalised(images[index], by=list(images.values()))
+        np.testing.assert_array_equal(found.of(index)(images[index]), expected)
+    assert looked == [0, 1, 2, 3]
+
+
+def test_tiles_without_slide_or_case_keep_their_colours():
+    images = {i: tissue(80 + 20 * i, seed=i) for i in range(4)}
     found, looked = stains(images, {i: f"tile {i}" for i in images})
     for index, image in images.items():
-        expected = normalised(image, by=list(images.values()))
-        np.testing.assert_array_equal(found.of(index)(image), expected)
-    assert looked == [0, 0, 1, 2, 3, 1, 2, 3]
+        assert found.of(index)(image) is image
+    assert looked == []
 
 
 def test_next_to_no_tissue_keeps_its_colours():
@@ -86,9 +95,9 @@ def test_of_many_images_some_are_looked_at(count, looks):
 
 def test_of_all_images_some_are_looked_at(monkeypatch):
     monkeypatch.setattr(group_stains, "_OF_ALL", 8)
-    image = tissue(90)
-    found, looked = stains(
-        dict.fromkeys(range(100), image), {i: str(i) for i in range(100)}
-    )
+    keys = range(100)
+    # The first two are a case, the others tiles.
+    groups = {key: str(max(key, 1)) for key in keys}
+    found, looked = stains(dict.fromkeys(keys, tissue(90)), groups)
     found.of(50)
-    assert looked == [50, 0, 12, 25, 37, 50, 62, 75, 87]
+    assert looked == [0, 12, 25, 37, 50, 62, 75, 87]
