@@ -225,7 +225,13 @@ class RunConfig(Section):
         if train.get("method") != "segmix-plus":
             return content
         # Only runs of 0.1 have the switch "pretrained"; this was SegMix+ then.
-        older = {"fusion": False, "rounds": 0, "second_view": True, "pooled_share": 1.0}
+        older = {
+            "fusion": False,
+            "rounds": 0,
+            "second_view": True,
+            "pooled_share": 1.0,
+            "stain_normalisation": False,
+        }
         train = {**older, **train}
         curriculum = {"labels": "area", **content.get("curriculum", {})}
         return {**content, "train": train, "curriculum": curriculum}

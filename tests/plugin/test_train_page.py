@@ -84,7 +84,7 @@ def test_last_settings_are_in_the_form(jobs, qtbot):
     assert page.box.method.value == "cam"
     assert page.box.form.config().train.epochs == 77
     page.runs.settings_wanted.emit(RunConfig().model_dump(mode="json"))
-    assert page.box.method.value == "segmix"
+    assert page.box.method.value == "segmix-plus"
 
 
 def test_settings_of_another_version_are_told(show, jobs, messages):

@@ -37,7 +37,7 @@ class BenchmarkOptions(AnyJson):
             help="Names, separated by commas; NAME:section.field=value+... is a row "
             "with settings of its own."
         ),
-    ] = "cam,segmix"
+    ] = "cam,segmix,segmix-plus"
     score: Annotated[
         str,
         typer.Option(help="Whose masks score: test; val while settings are chosen."),

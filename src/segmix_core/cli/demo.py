@@ -39,7 +39,7 @@ _MPP = 1.0
 _TILE_PX = 64
 # Enough for the classes to be told apart, and short enough to wait for.
 _SETTINGS = {
-    "train": ["train.epochs=8", "train.batch_size=8"],
+    "train": ["train.epochs=12", "train.batch_size=8"],
     "cams": ["cams.scales=[1.0]"],
     "pseudo-masks": [],
     "train-segmenter": ["segmenter.epochs=12", "segmenter.batch_size=16"],

@@ -14,7 +14,9 @@ Method = Literal["cam", "seam", "puzzle-cam", "fixed-shuffle", "segmix", "segmix
 class TrainConfig(Section):
     """How the CAM classifier is trained."""
 
-    method: Method = Field("segmix", description="Which losses and shuffle are used.")
+    method: Method = Field(
+        "segmix-plus", description="Which losses and shuffle are used."
+    )
     backbone: str = Field(
         "small",
         description="'small', a timm model name, or a pathology encoder such as "
@@ -38,11 +40,11 @@ class TrainConfig(Section):
         32, ge=8, le=256, description="Channels of the small backbone's first layer."
     )
     epochs: int = Field(
-        8,
+        24,
         ge=1,
         le=1000,
         description="Passes over the tiles. Where few are labelled, SegMix+ wants "
-        "about 24, plain CAMs about 8.",
+        "about 24, the other methods about 8.",
     )
     batch_size: int = Field(16, ge=2, le=1024, description="Tiles in a step.")
     learning_rate: float = Field(2e-3, gt=0, le=1, description="Peak learning rate.")
@@ -100,7 +102,7 @@ class TrainConfig(Section):
         ge=0,
         le=5,
         description="SegMix+: times that a fresh network learns from the masks of the "
-        "one before; all share the epochs.",
+        "one before; all share the epochs, so there are fewer rounds than epochs.",
     )
     puzzle_weight: float = Field(
         4.0,
@@ -132,12 +134,6 @@ class TrainConfig(Section):
             )
         # The run is a process of its own, with another working directory.
         return str(Path(weights).expanduser().absolute())
-
-    @model_validator(mode="after")
-    def _rounds_have_epochs(self) -> Self:
-        if self.method == "segmix-plus" and self.rounds >= self.epochs:
-            raise ValueError("segmix-plus needs more epochs than rounds")
-        return self
 
     @model_validator(mode="after")
     def _frozen_is_loaded(self) -> Self:

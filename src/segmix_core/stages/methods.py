@@ -56,8 +56,11 @@ class MethodParts:
         return self.plus and settings.stain_normalisation
 
     def rounds(self, settings: TrainConfig) -> int:
-        """Return how many networks learn from masks, after the one of the labels."""
-        return settings.rounds if self.plus else 0
+        """Return how many networks learn from masks, after the one of the labels.
+
+        Each network has at least one of the epochs.
+        """
+        return min(settings.rounds, settings.epochs - 1) if self.plus else 0
 
 
 METHODS: dict[Method, MethodParts] = {

@@ -15,7 +15,7 @@ def test_later_words_win(tmp_path):
     config = build_config(flags, ["train.seed=4"], file)
     found = (config.train.width, config.train.epochs, config.train.seed)
     assert found == (16, 3, 4)
-    assert config.train.method == "segmix"
+    assert config.train.method == "segmix-plus"
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_help_tells_every_setting_with_range_and_description(segmix):
     for section, model in (("train", TrainConfig), ("curriculum", CurriculumConfig)):
         for name, field in model.model_fields.items():
             assert f"{section}.{name} {field.description}" in shown
-    assert "(1..1000; default 8)" in shown
+    assert "(1..1000; default 24)" in shown
     assert "(> 0 and <= 1; default 0.002)" in shown
     assert "hold | back | linear" in shown
     assert "(8 | 16; default empty)" in shown

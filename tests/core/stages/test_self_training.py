@@ -6,7 +6,6 @@ import torch
 
 from segmix_core.config import RunConfig
 from segmix_core.data.tile_reader import TileReader, pad_tile
-from segmix_core.errors import ConfigError
 from segmix_core.events import (
     CheckpointWritten,
     CurriculumDecided,
@@ -22,8 +21,10 @@ from segmix_core.inference.pseudo_rules import PseudoMaskRules
 from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.models.checkpoint import load_checkpoint
 from segmix_core.runs import RunState
+from segmix_core.sections.train import TrainConfig
 from segmix_core.stages import teacher
 from segmix_core.stages.job import Job, Stopped, labelled_tiles, samples_of
+from segmix_core.stages.methods import parts_of
 from segmix_core.stages.self_training import share_epochs
 from segmix_core.stages.teacher import PackedMasks, Teacher
 
@@ -47,9 +48,10 @@ def test_epochs_are_shared():
     assert share_epochs(5, 0) == (5,)
 
 
-def test_every_network_needs_an_epoch():
-    with pytest.raises(ConfigError, match="more epochs than rounds"):
-        RunConfig().replace({**PLUS, "train.epochs": 2, "train.rounds": 2})
+@pytest.mark.parametrize(("epochs", "rounds"), [(1, 0), (2, 1), (3, 2), (9, 2)])
+def test_every_network_has_an_epoch(epochs, rounds):
+    settings = TrainConfig(method="segmix-plus", epochs=epochs, rounds=2)
+    assert parts_of(settings).rounds(settings) == rounds
 
 
 def test_the_last_network_is_used_and_the_first_kept(folder):
