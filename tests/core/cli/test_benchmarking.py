@@ -258,7 +258,10 @@ def test_segmenters_have_rows_of_their_own(dark_discs, tmp_path, segmix):
         (("--protocol", "p7"), "one of the protocols p1, p2"),
         (("--protocol", "p1", "--methods", "magic"), "methods among cam"),
         (("--protocol", "p2"), "a table at"),
-        (("--protocol", "p1", "--against", "seam"), "one of cam, segmix, segmix-plus to take"),
+        (
+            ("--protocol", "p1", "--against", "seam"),
+            "one of cam, segmix, segmix-plus to take",
+        ),
         (("--protocol", "p1", "--against", "centred disc"), "as --against"),
         (("--protocol", "p1", "--score", "train"), "splits val, test to score"),
         (("--protocol", "p1", "--set", "train.epochs=0"), "train.epochs"),
