@@ -209,9 +209,13 @@ class TileReader:
             ) from error
         return np.ascontiguousarray(pixels)
 
-    def _look(self, image_id: int) -> RgbArray:
+    def _look(self, image_id: int) -> RgbArray | None:
         record = self.image(image_id)
-        return sample_tissue(self._open(record), record.downsample)
+        try:
+            return sample_tissue(self._open(record), record.downsample)
+        except (SlideError, OSError):
+            # Its own tiles will tell; those of other images have nothing to do with it.
+            return None
 
     def _open(self, record: ImageRecord) -> Slide:
         if record.id in self._slides:

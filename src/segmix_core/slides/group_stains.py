@@ -36,14 +36,15 @@ class GroupStains(Generic[Key]):
         Pixels of each image, at the resolution that tiles are read at.
     look
         Returns pixels (H, W, 3) of an image by its key: all of it, or places with
-        tissue, at the resolution that tiles are read at.
+        tissue, at the resolution that tiles are read at. None: it cannot be read, and
+        the others tell the stain.
     """
 
     def __init__(
         self,
         groups: Mapping[Key, str],
         areas: Mapping[Key, int],
-        look: Callable[[Key], RgbArray],
+        look: Callable[[Key], RgbArray | None],
     ) -> None:
         self._groups, self._look = groups, look
         self._members: dict[str, list[Key]] = {}
@@ -58,13 +59,7 @@ class GroupStains(Generic[Key]):
         self._common: StainNormaliser | None = None
 
     def of(self, key: Key) -> StainNormaliser:
-        """Return what normalises an image.
-
-        Raises
-        ------
-        SlideError
-            If an image cannot be read that is looked at for it.
-        """
+        """Return what normalises an image."""
         group = self._groups[key]
         if group not in self._known:
             stain = None
@@ -82,7 +77,8 @@ class GroupStains(Generic[Key]):
         return self._common
 
     def _measure(self, keys: Sequence[Key]) -> Stain | None:
-        found = [find_tissue_colors(self._look(key)) for key in keys]
+        seen = [self._look(key) for key in keys]
+        found = [find_tissue_colors(image) for image in seen if image is not None]
         enough = sum(image.count for image in found) >= _LEAST_PX
         return measure_stain(found) if enough else None
 

@@ -177,3 +177,19 @@ def test_tiles_are_normalised_by_the_group_of_their_image(add_image: AddImage) -
     assert np.array_equal(tile, expected[8:40, 16:48])
     assert np.array_equal(around, expected[4:44, 12:52])
     assert not np.array_equal(tile, images[0][8:40, 16:48])
+
+
+def test_an_unreadable_image_does_not_hide_the_stain_of_its_group(
+    add_image: AddImage,
+) -> None:
+    records = [replace(add_image(i, (160, 200)), group="case") for i in range(4)]
+    whole, gone, *_ = records
+    records[2].path.unlink()
+    gone.path.write_bytes(b"no image")
+    kept = [pixels_of(records[0]), pixels_of(records[3])]
+    stain = measure_stain([find_tissue_colors(image) for image in kept])
+    with TileReader(records, normalise_stain=True) as reader:
+        tile = reader.read_pixels(whole.id, Box(0, 0, 160, 200))
+        with pytest.raises(SlideError):
+            reader.read_pixels(gone.id, Box(0, 0, 160, 200))
+    assert np.array_equal(tile, StainNormaliser(stain)(kept[0]))

@@ -73,6 +73,15 @@ def test_next_to_no_tissue_keeps_its_colours():
     np.testing.assert_array_equal(found.of(1)(image), image)
 
 
+def test_unreadable_images_tell_nothing():
+    images = {1: tissue(90), 2: tissue(120), 3: tissue(100)}
+    areas = dict.fromkeys(images, 224 * 224)
+    readable = {**images, 3: None}
+    found = GroupStains(dict.fromkeys(images, "case"), areas, readable.get)
+    expected = normalised(images[1], by=[images[1], images[2]])
+    np.testing.assert_array_equal(found.of(1)(images[1]), expected)
+
+
 def test_groups_without_tissue_have_the_stain_of_all():
     blank = np.full((224, 224, 3), 240, np.uint8)
     images = {1: blank, 2: blank, 3: tissue(90), 4: tissue(100)}
