@@ -32,8 +32,9 @@ def compute_cams(job: Job) -> dict[str, Any]:
     tiles = tiles_of(job.store, images)
     edge = batch_edge(working_boxes(tiles, images))
     steps = count_batches(tiles, settings)
+    # All images of a group tell its stain, whichever are asked for.
     with TileReader(
-        images, cache_bytes=0, normalise_stain=model.normalised_stain
+        job.store.images(), cache_bytes=0, normalise_stain=model.normalised_stain
     ) as reader:
         maps = _Maps(job, tiles.ids, model, edge)
         job.writer.emit(

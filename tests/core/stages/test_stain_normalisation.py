@@ -5,7 +5,8 @@ import pytest
 
 from segmix_core.data.tile_reader import TileReader
 from segmix_core.models.checkpoint import load_checkpoint
-from segmix_core.runs.results import open_cams
+from segmix_core.project.import_draft import ImportContent
+from segmix_core.runs.results import load_tiles, open_cams
 from segmix_core.sections.train import TrainConfig
 from segmix_core.slides import group_stains
 from segmix_core.stages import teacher
@@ -52,6 +53,20 @@ def test_maps_are_of_what_the_network_has_learnt_from(slide, monkeypatch):
     monkeypatch.setattr(group_stains, "_ONE_IMAGE_PX", 10**9)
     raw = open_cams(slide.run("cams", inputs={"train": trained.path}).path)[:]
     assert (normalised != raw).any()
+
+
+def test_maps_of_some_images_are_those_of_all(folder):
+    with folder.store() as store:
+        groups = {image.id: "case" for image in store.images()}
+        ids, states = np.zeros(0, np.int64), np.zeros((0, 2), np.int8)
+        store.record_import(ImportContent("a case", ids, states, groups=groups))
+    trained, _ = learnt(folder, PLUS)
+    whole = folder.run("cams", inputs={"train": trained.path}).path
+    options = {"image_ids": [2]}
+    part = folder.run("cams", inputs={"train": trained.path}, options=options).path
+    is_mine = np.isin(load_tiles(whole)["tile_ids"], load_tiles(part)["tile_ids"])
+    assert is_mine.sum() == 1
+    np.testing.assert_array_equal(open_cams(part)[:], open_cams(whole)[:][is_mine])
 
 
 def test_glass_and_edges_are_looked_for_in_the_image_itself(slide, monkeypatch):
