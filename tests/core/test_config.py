@@ -30,6 +30,14 @@ def test_segmix_plus_of_older_runs_goes_on_as_it_began():
     assert (newer.train.fusion, newer.train.rounds) == (True, 1)
 
 
+def test_runs_of_before_stain_normalisation_go_on_as_they_began():
+    stored = RunConfig().model_dump(mode="json")
+    del stored["train"]["stain_normalisation"]
+    assert not RunConfig.parse(stored).train.stain_normalisation
+    few = {"train": {"method": "segmix-plus", "seed": 1}}
+    assert RunConfig.parse(few).train.stain_normalisation
+
+
 @pytest.mark.parametrize(("decoder", "depth"), [("unet", 4), ("fpn", 5)])
 def test_segmenters_of_older_runs_keep_their_depth(decoder, depth):
     stored = RunConfig().model_dump(mode="json")

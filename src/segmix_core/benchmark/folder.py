@@ -164,8 +164,22 @@ class BenchmarkFolder:
     @cached_property
     def _stains(self) -> GroupStains[str]:
         groups = {image.name: image.group or image.name for image in self.images}
-        areas = {name: prod(read_size(self._path_of(name))) for name in groups}
-        return GroupStains(groups, areas, self.read_image)
+        areas = {name: self._area_of(name) for name in groups}
+        train = [image.name for image in self.images if image.split == "train"]
+        return GroupStains(groups, areas, self._look, typical=train)
+
+    def _area_of(self, name: str) -> int:
+        try:
+            return prod(read_size(self._path_of(name)))
+        except ProjectError:
+            return 0
+
+    def _look(self, name: str) -> npt.NDArray[np.uint8] | None:
+        try:
+            return self.read_image(name)
+        except ProjectError:
+            # Whoever needs the image itself will tell.
+            return None
 
     def read_mask(self, image: LabelledImage) -> npt.NDArray[np.uint8]:
         """Return the mask of a val or scored image, (H, W) uint8 of class ids.

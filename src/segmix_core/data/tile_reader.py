@@ -3,6 +3,7 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from math import prod
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from segmix_core.errors import SlideError
 from segmix_core.geometry import Box
 from segmix_core.project.records import ImageRecord
-from segmix_core.slides.group_stains import GroupStains
+from segmix_core.slides.group_stains import GroupStains, MeasuredStains
 from segmix_core.slides.open_slide import open_slide
 from segmix_core.slides.region import read_region
 from segmix_core.slides.slide import RgbArray, Slide
@@ -40,6 +41,13 @@ class TileReader:
     normalise_stain
         Give all groups of images the same colours; see
         :mod:`segmix_core.slides.stain`.
+    measured
+        Stains that are known already, with ``normalise_stain``.
+
+    Attributes
+    ----------
+    stains
+        Of the images; None: they are read as they are.
     """
 
     def __init__(
@@ -49,6 +57,7 @@ class TileReader:
         cache_bytes: int = 1 << 30,
         max_open: int = 8,
         normalise_stain: bool = False,
+        measured: MeasuredStains[int] | None = None,
     ) -> None:
         if cache_bytes < 0 or max_open < 1:
             raise ValueError(
@@ -59,12 +68,11 @@ class TileReader:
         self._max_open = max_open
         self._tiles: dict[tuple[int, Box], RgbArray] = {}
         self._slides: OrderedDict[int, Slide] = OrderedDict()
-        self._stains: GroupStains[int] | None = None
+        self.stains: GroupStains[int] | None = None
         if normalise_stain:
-            groups = {image.id: image.group for image in images}
-            shapes = {image.id: image.working_shape for image in images}
-            areas = {key: height * width for key, (height, width) in shapes.items()}
-            self._stains = GroupStains(groups, areas, self._look)
+            groups = {image.id: _stain_group(image) for image in images}
+            areas = {image.id: prod(image.working_shape) for image in images}
+            self.stains = GroupStains(groups, areas, self._look, measured=measured)
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -193,8 +201,8 @@ class TileReader:
             pixels = read_region(
                 self._open(record), box, shape or (working.height, working.width)
             )
-            if self._stains is not None:
-                pixels = self._stains.of(record.id)(pixels)
+            if self.stains is not None:
+                pixels = self.stains.of(record.id)(pixels)
         except SlideError as error:
             if str(record.path) in str(error):
                 raise
@@ -234,6 +242,13 @@ class TileReader:
             self._slides.popitem(last=False)[1].close()
         self._slides[record.id] = slide
         return slide
+
+
+def _stain_group(image: ImageRecord) -> str:
+    """Return the group whose stain an image has; itself, unless a person grouped it."""
+    # Images are grouped by their file names at first, which other folders have, too.
+    is_named = image.group not in ("", image.path.stem)
+    return image.group if is_named else f"image {image.id}"
 
 
 def pad_tile(

@@ -145,7 +145,9 @@ def open_branches(network: nn.Module) -> None:
         Not loaded with any weights: what is zero there has been learned.
     """
     for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d) and not module.weight.any():
+        if not (isinstance(module, nn.BatchNorm2d) and module.affine):
+            continue
+        if not module.weight.any():
             nn.init.ones_(module.weight)
 
 

@@ -122,6 +122,14 @@ class TrainConfig(Section):
             return {"weights": weights, **others}
         return content
 
+    @model_validator(mode="before")
+    @classmethod
+    def _read_complete(cls, content: Any) -> Any:
+        # Runs of before have all settings but this one, and go on as they began.
+        if isinstance(content, dict) and {"fusion", "rounds", "seed"} <= content.keys():
+            return {"stain_normalisation": False, **content}
+        return content
+
     @field_validator("weights")
     @classmethod
     def _is_source(cls, weights: str) -> str:

@@ -1,6 +1,7 @@
 """Which images have their stain in common, and which is it."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from segmix_core.slides.slide import RgbArray
@@ -21,12 +22,29 @@ _LEAST_PX = 20_000
 Key = TypeVar("Key", bound=Hashable)
 
 
+@dataclass(frozen=True, slots=True)
+class MeasuredStains(Generic[Key]):
+    """What was measured once, for those who have to see the same colours again.
+
+    Attributes
+    ----------
+    images
+        Stain of each image that was asked for; None: it stays as it is.
+    common
+        What groups without a stain of their own have, such as new ones.
+    """
+
+    images: Mapping[Key, Stain | None]
+    common: Stain | None
+
+
 class GroupStains(Generic[Key]):
     """A normaliser for each group of images: a slide, or a case.
 
     A group is measured when its first image is asked for. Where a group is a single
-    small image, nothing tells its stain from what it shows, and it is taken to have
-    what all images have in common. Where all groups are, images stay as they are.
+    small image, or next to nothing, it does not tell its stain from what it shows, and
+    it is taken to have what all images have in common. Where all groups are such,
+    images stay as they are.
 
     Parameters
     ----------
@@ -38,6 +56,10 @@ class GroupStains(Generic[Key]):
         Returns pixels (H, W, 3) of an image by its key: all of it, or places with
         tissue, at the resolution that tiles are read at. None: it cannot be read, and
         the others tell the stain.
+    typical
+        Images that tell what all have in common; None: all.
+    measured
+        Known already, and not measured again.
     """
 
     def __init__(
@@ -45,41 +67,62 @@ class GroupStains(Generic[Key]):
         groups: Mapping[Key, str],
         areas: Mapping[Key, int],
         look: Callable[[Key], RgbArray | None],
+        *,
+        typical: Sequence[Key] | None = None,
+        measured: MeasuredStains[Key] | None = None,
     ) -> None:
         self._groups, self._look = groups, look
+        self._typical = list(groups) if typical is None else typical
         self._members: dict[str, list[Key]] = {}
         for key, group in groups.items():
             self._members.setdefault(group, []).append(key)
         self._of_their_own = {
             group
             for group, members in self._members.items()
-            if len(members) > 1 or areas[members[0]] >= _ONE_IMAGE_PX
+            if sum(areas[key] for key in members)
+            >= (_LEAST_PX if len(members) > 1 else _ONE_IMAGE_PX)
         }
-        self._known: dict[str, StainNormaliser] = {}
-        self._common: StainNormaliser | None = None
+        self._known = dict(measured.images) if measured else {}
+        self._common = [measured.common] if measured else []
+        self._normalisers: dict[Stain | None, StainNormaliser] = {}
 
     def of(self, key: Key) -> StainNormaliser:
         """Return what normalises an image."""
-        group = self._groups[key]
-        if group not in self._known:
-            stain = None
-            if group in self._of_their_own:
-                stain = self._measure(_spread(self._members[group], _OF_A_GROUP))
-            self._known[group] = StainNormaliser(stain) if stain else self._of_all()
-        return self._known[group]
+        if key not in self._known:
+            self._known[key] = self._stain_of(self._groups[key])
+        stain = self._known[key]
+        if stain not in self._normalisers:
+            self._normalisers[stain] = StainNormaliser(stain)
+        return self._normalisers[stain]
 
-    def _of_all(self) -> StainNormaliser:
-        if self._common is None:
+    def measured(self) -> MeasuredStains[Key]:
+        """Return what is known by now."""
+        return MeasuredStains(dict(self._known), self._of_all())
+
+    def _stain_of(self, group: str) -> Stain | None:
+        members = self._members[group]
+        known = [key for key in members if key in self._known]
+        if known:
+            return self._known[known[0]]
+        if group not in self._of_their_own:
+            return self._of_all()
+        return self._measure(_spread(members, _OF_A_GROUP)) or self._of_all()
+
+    def _of_all(self) -> Stain | None:
+        if not self._common:
             stain = None
             if self._of_their_own:
-                stain = self._measure(_spread(list(self._groups), _OF_ALL))
-            self._common = StainNormaliser(stain)
-        return self._common
+                stain = self._measure(_spread(self._typical, _OF_ALL))
+            self._common.append(stain)
+        return self._common[0]
 
     def _measure(self, keys: Sequence[Key]) -> Stain | None:
-        seen = [self._look(key) for key in keys]
-        found = [find_tissue_colors(image) for image in seen if image is not None]
-        enough = sum(image.count for image in found) >= _LEAST_PX
+        found = [
+            find_tissue_colors(image)
+            for key in keys
+            if (image := self._look(key)) is not None
+        ]
+        enough = sum(colors.count for colors in found) >= _LEAST_PX
         return measure_stain(found) if enough else None
 
 

@@ -2,11 +2,14 @@
 
 from typing import Any
 
+import numpy as np
+
 from segmix_core.data.tile_reader import TileReader
 from segmix_core.project.readiness import check_trainable
 from segmix_core.stages.job import Job, labelled_tiles, samples_of
 from segmix_core.stages.methods import parts_of
 from segmix_core.stages.self_training import fit_rounds
+from segmix_core.stages.stains import keep_stains, read_stains
 from segmix_core.stages.teacher import Teacher
 from segmix_core.stages.train import Preparation
 from segmix_core.stages.watched_tiles import preview_tiles, val_loss
@@ -27,10 +30,12 @@ def train_classifier(job: Job) -> dict[str, Any]:
     images = job.store.images()
     settings = job.config.train
     normalise = parts_of(settings).stain_normalisation(settings)
+    measured = read_stains(job.writer.folder.path)
     with (
-        TileReader(images, normalise_stain=normalise) as reader,
+        TileReader(images, normalise_stain=normalise, measured=measured) as reader,
         TileReader(images, cache_bytes=0) as raw,
     ):
+        keep_stains(job, reader.stains, np.unique(tiles.image_ids).tolist())
         samples, edge = samples_of(tiles, images, reader)
         result, _ = fit_rounds(
             samples,

@@ -1,6 +1,7 @@
 import json
 import math
 
+import numpy as np
 import pytest
 
 from segmix_core.benchmark.folder import BenchmarkFolder
@@ -11,6 +12,7 @@ from segmix_core.benchmark.variants import Variant
 from segmix_core.config import RunConfig
 from segmix_core.errors import ProjectError
 from segmix_core.events import Metrics, StageStarted
+from segmix_core.models.cam_classifier import CamClassifier
 
 CONFIG = RunConfig().replace(
     {
@@ -157,3 +159,28 @@ def test_trivial_predictors_are_scored_beside(benchmark_path):
     assert results["all background"].scores.all.foreground_iou == 0
     assert results["Otsu, dark green"].scores.all.mean_iou > 0.8
     assert "NaN" not in json.dumps([r.to_json() for r in results.values()])
+
+
+@pytest.mark.parametrize("protocol", ["p1", "p2"])
+@pytest.mark.parametrize("normalised", [True, False])
+def test_networks_are_shown_normalised_images_alone(
+    benchmark_path, monkeypatch, protocol, normalised
+):
+    blacks = []
+    look = CamClassifier.forward
+
+    def forward(model, images):
+        blacks.append((model.training, float(images.max()) == 0))
+        return look(model, images)
+
+    def blacken(folder, name):
+        return np.zeros_like(folder.read_image(name))
+
+    # Black stands for what normalising makes of an image.
+    monkeypatch.setattr(BenchmarkFolder, "read_normalised_image", blacken)
+    monkeypatch.setattr(CamClassifier, "forward", forward)
+    changes = {"train.stain_normalisation": normalised}
+    run(benchmark_path, protocol, Variant("segmix-plus", changes))
+    # Two networks learn, make masks and are scored.
+    assert {training for training, _ in blacks} == {True, False}
+    assert {is_black for _, is_black in blacks} == {normalised}

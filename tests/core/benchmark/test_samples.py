@@ -7,6 +7,7 @@ import pytest
 from segmix_core.benchmark.folder import BenchmarkFolder
 from segmix_core.benchmark.maps import of_images, whole_images
 from segmix_core.benchmark.samples import FolderSamples, MaskedSamples
+from segmix_core.errors import ProjectError
 from segmix_core.slides import group_stains
 from segmix_core.slides.stain import StainNormaliser, find_tissue_colors, measure_stain
 
@@ -101,3 +102,20 @@ def test_a_network_is_asked_about_the_colours_it_knows(benchmark_path, normalise
     read = folder.read_normalised_image if normalised else folder.read_image
     np.testing.assert_array_equal(asked[0][0], read(image.name))
     assert (asked[0][0] == folder.read_image(image.name)).all() != normalised
+
+
+@pytest.mark.usefixtures("small_stains")
+def test_images_that_are_missing_tell_no_stain(benchmark_path, tmp_path):
+    path = tmp_path / "copy"
+    shutil.copytree(benchmark_path, path)
+    folder = BenchmarkFolder(path)
+    name = folder.split("train")[0].name
+    whole = folder.read_normalised_image(name)
+    lost = BenchmarkFolder(path)
+    for image in lost.split("test"):
+        (path / "images" / image.name).unlink()
+    np.testing.assert_array_equal(
+        lost.read_normalised_image(lost.images[0].name), whole
+    )
+    with pytest.raises(ProjectError, match="an image at"):
+        lost.read_normalised_image(lost.split("test")[0].name)

@@ -193,3 +193,13 @@ def test_an_unreadable_image_does_not_hide_the_stain_of_its_group(
         with pytest.raises(SlideError):
             reader.read_pixels(gone.id, Box(0, 0, 160, 200))
     assert np.array_equal(tile, StainNormaliser(stain)(kept[0]))
+
+
+def test_files_of_the_same_name_are_no_group(add_image: AddImage) -> None:
+    records = [add_image(i, (160, 200)) for i in (1, 2)]
+    named = [replace(record, group=record.path.stem) for record in records]
+    twins = [replace(record, path=records[0].path, group="image1") for record in named]
+    for images in (named, twins, records):
+        with TileReader(images, normalise_stain=True) as reader:
+            tile = reader.read_pixels(1, Box(8, 16, 32, 32))
+        assert np.array_equal(tile, pixels_of(images[0])[8:40, 16:48])

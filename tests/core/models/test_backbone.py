@@ -4,7 +4,7 @@ import torch
 
 from segmix_core.errors import ConfigError
 from segmix_core.models.backbone import SmallBackbone, keep_statistics
-from segmix_core.models.initial_weights import InitialWeights
+from segmix_core.models.initial_weights import InitialWeights, open_branches
 from segmix_core.models.make_backbone import make_backbone
 
 DOWNLOADED = InitialWeights("download")
@@ -34,6 +34,12 @@ def test_from_scratch_no_branch_begins_at_zero():
     norms = [m for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     assert len(norms) > 10
     assert all(norm.weight.all() for norm in norms)
+
+
+def test_layers_without_weights_stay_as_they_are():
+    network = torch.nn.Sequential(torch.nn.BatchNorm2d(2, affine=False))
+    open_branches(network)
+    assert network[0].weight is None
 
 
 def test_a_network_without_stride_eight_has_sixteen(monkeypatch):

@@ -110,3 +110,32 @@ def test_of_all_images_some_are_looked_at(monkeypatch):
     found, looked = stains(dict.fromkeys(keys, tissue(90)), groups)
     found.of(50)
     assert looked == [0, 12, 25, 37, 50, 62, 75, 87]
+
+
+def test_what_was_measured_is_not_measured_again():
+    images = {1: tissue(90), 2: tissue(100), 3: tissue(140)}
+    found, _ = stains(images, {1: "case", 2: "case", 3: "tile"})
+    before = {key: found.of(key)(images[key]) for key in images}
+    areas = dict.fromkeys([*images, 4], 224 * 224)
+    groups = {1: "case", 2: "case", 3: "tile", 4: "new"}
+    again = GroupStains(groups, areas, lambda key: None, measured=found.measured())
+    for key, pixels in before.items():
+        np.testing.assert_array_equal(again.of(key)(images[key]), pixels)
+    # A new tile has what the others had in common.
+    np.testing.assert_array_equal(again.of(4)(images[3]), before[3])
+
+
+def test_typical_images_tell_what_all_have_in_common():
+    images = {1: tissue(90), 2: tissue(100), 3: tissue(140)}
+    areas = dict.fromkeys(images, 224 * 224)
+    groups = {1: "case", 2: "case", 3: "tile"}
+    found = GroupStains(groups, areas, images.get, typical=[2])
+    expected = normalised(images[3], by=[images[2]])
+    np.testing.assert_array_equal(found.of(3)(images[3]), expected)
+
+
+def test_small_groups_are_as_good_as_none():
+    images = {key: tissue(90, edge=64) for key in range(8)}
+    found, looked = stains(images, {key: str(key // 2) for key in images})
+    assert found.of(3)(images[3]) is images[3]
+    assert looked == []

@@ -2,15 +2,20 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from segmix_core.data.tile_reader import TileReader
+from segmix_core.intake import add_paths
 from segmix_core.models.checkpoint import load_checkpoint
 from segmix_core.project.import_draft import ImportContent
+from segmix_core.runs import RunState
 from segmix_core.runs.results import load_tiles, open_cams
 from segmix_core.sections.train import TrainConfig
 from segmix_core.slides import group_stains
-from segmix_core.stages import teacher
+from segmix_core.slides.stain import Stain
+from segmix_core.stages import stains, teacher
 from segmix_core.stages.methods import parts_of
+from segmix_core.stages.stains import read_stains
 
 PLUS = {"train.method": "segmix-plus", "train.rounds": 0}
 AS_THEY_ARE = PLUS | {"train.stain_normalisation": False}
@@ -20,6 +25,14 @@ AS_THEY_ARE = PLUS | {"train.stain_normalisation": False}
 def _small_images_have_stains(monkeypatch):
     monkeypatch.setattr(group_stains, "_LEAST_PX", 100)
     monkeypatch.setattr(group_stains, "_ONE_IMAGE_PX", 100)
+
+
+def _group(workshop):
+    """Let all images be of one case."""
+    with workshop.store() as store:
+        groups = {image.id: "case" for image in store.images()}
+        ids, states = np.zeros(0, np.int64), np.zeros((0, 2), np.int8)
+        store.record_import(ImportContent("a case", ids, states, groups=groups))
 
 
 def learnt(workshop, changes):
@@ -49,17 +62,45 @@ def test_published_methods_see_images_as_they_are():
 def test_maps_are_of_what_the_network_has_learnt_from(slide, monkeypatch):
     trained, _ = learnt(slide, PLUS)
     normalised = open_cams(slide.run("cams", inputs={"train": trained.path}).path)[:]
+    (trained.path / "stains.json").unlink()
     monkeypatch.setattr(group_stains, "_LEAST_PX", 10**9)
-    monkeypatch.setattr(group_stains, "_ONE_IMAGE_PX", 10**9)
     raw = open_cams(slide.run("cams", inputs={"train": trained.path}).path)[:]
     assert (normalised != raw).any()
 
 
-def test_maps_of_some_images_are_those_of_all(folder):
+def test_later_images_and_groups_change_no_colours(folder, tmp_path):
+    trained, _ = learnt(folder, PLUS)
+    before = folder.run("cams", inputs={"train": trained.path}).path
+    _group(folder)
+    Image.fromarray(np.full((64, 64, 3), 90, np.uint8)).save(tmp_path / "new.png")
     with folder.store() as store:
-        groups = {image.id: "case" for image in store.images()}
-        ids, states = np.zeros(0, np.int64), np.zeros((0, 2), np.int8)
-        store.record_import(ImportContent("a case", ids, states, groups=groups))
+        add_paths(store, [tmp_path / "new.png"])
+    after = folder.run("cams", inputs={"train": trained.path}).path
+    kept = np.isin(load_tiles(after)["tile_ids"], load_tiles(before)["tile_ids"])
+    assert (~kept).sum() == 1
+    np.testing.assert_array_equal(open_cams(after)[:][kept], open_cams(before)[:])
+
+
+def test_stains_are_kept_with_the_run(folder):
+    trained, _ = learnt(folder, PLUS)
+    found = read_stains(trained.path)
+    with folder.store() as store:
+        assert set(found.images) == {image.id for image in store.images()}
+    assert len(set(found.images.values())) == len(found.images)
+    assert all(isinstance(stain, Stain) for stain in found.images.values())
+    assert read_stains(learnt(folder, AS_THEY_ARE)[0].path) is None
+
+
+def test_measuring_stains_stops_when_asked(folder, monkeypatch):
+    monkeypatch.setattr(stains, "_SECONDS", 0.0)
+    writer = folder.stop("train", after=1, changes=PLUS)
+    assert writer.stopped
+    assert not (writer.folder.path / "stains.json").exists()
+    assert writer.folder.state() is RunState.CANCELLED
+
+
+def test_maps_of_some_images_are_those_of_all(folder):
+    _group(folder)
     trained, _ = learnt(folder, PLUS)
     whole = folder.run("cams", inputs={"train": trained.path}).path
     options = {"image_ids": [2]}
@@ -87,3 +128,22 @@ def test_glass_and_edges_are_looked_for_in_the_image_itself(slide, monkeypatch):
         ):
             expected = reader.read_pixels(int(tiles.image_ids[row]), tiles.box(row))
             np.testing.assert_array_equal(rgb, expected)
+
+
+def test_both_networks_see_normalised_tiles_and_nobody_else(folder, monkeypatch):
+    _group(folder)
+    readers = {"asked": set(), "learnt": set()}
+    ask, samples = teacher.ask_tiles, teacher.MaskSamples
+
+    def watch_asked(model, tiles, reader, *others):
+        readers["asked"].add(reader.stains is not None)
+        return ask(model, tiles, reader, *others)
+
+    def watch_learnt(tiles, reader, *others, **options):
+        readers["learnt"].add(reader.stains is not None)
+        return samples(tiles, reader, *others, **options)
+
+    monkeypatch.setattr(teacher, "ask_tiles", watch_asked)
+    monkeypatch.setattr(teacher, "MaskSamples", watch_learnt)
+    folder.run("train", changes=PLUS | {"train.rounds": 1})
+    assert readers == {"asked": {True}, "learnt": {True}}

@@ -1,0 +1,81 @@
+"""The stains that a training measured, kept for all who ask its network."""
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from segmix_core.events import Progress
+from segmix_core.files import read_json, write_json
+from segmix_core.runs.processes import is_first_process
+from segmix_core.slides.group_stains import GroupStains, MeasuredStains
+from segmix_core.slides.stain import Stain
+from segmix_core.stages.job import Job, Stopped
+from segmix_core.stages.weights import launch_fabric, prepare_device
+
+_NAME = "stains.json"
+_SECONDS = 1.0
+"""Between two news about measuring, and between two looks whether to stop."""
+
+
+def read_stains(run: Path) -> MeasuredStains[int] | None:
+    """Return the stains that a run has kept, or None if it has not."""
+    path = run / _NAME
+    if not path.exists():
+        return None
+    content = read_json(path)
+    stains = [_stain(value) for value in content["stains"]]
+    images = {int(key): stains[index] for key, index in content["images"].items()}
+    return MeasuredStains(images, stains[content["common"]])
+
+
+def keep_stains(
+    job: Job, stains: GroupStains[int] | None, image_ids: Sequence[int]
+) -> None:
+    """Measure the stains of images, and keep them in the run, unless it has them.
+
+    Images and groups that come to the project later must not change the colours that
+    a network has learned.
+
+    Raises
+    ------
+    Stopped
+        If the user asks to stop.
+    """
+    path = job.writer.folder.path / _NAME
+    if stains is None or path.exists():
+        return
+    machine = job.config.machine
+    fabric = launch_fabric(machine, prepare_device(machine))
+    told = time.monotonic()
+    for number, image_id in enumerate(image_ids, start=1):
+        stains.of(image_id)
+        is_time = time.monotonic() - told >= _SECONDS
+        if is_time:
+            told = time.monotonic()
+            text = f"stain of image {number} of {len(image_ids)}"
+            job.writer.emit(Progress(step=0, total=1, message=text))
+        # All processes have to agree: the others would wait for one that ends.
+        if fabric.broadcast(is_time and job.writer.should_stop()):
+            raise Stopped
+    if is_first_process(os.environ):
+        write_json(path, _content(stains.measured()))
+
+
+def _content(measured: MeasuredStains[int]) -> dict[str, Any]:
+    """Return JSON with each stain once, and its number for each image."""
+    stains = list(dict.fromkeys([*measured.images.values(), measured.common]))
+    number = {stain: index for index, stain in enumerate(stains)}
+    return {
+        "stains": [asdict(stain) if stain else None for stain in stains],
+        "images": {key: number[stain] for key, stain in measured.images.items()},
+        "common": number[measured.common],
+    }
+
+
+def _stain(content: dict[str, Any] | None) -> Stain | None:
+    if content is None:
+        return None
+    return Stain(tuple(content["mean"]), tuple(content["deviation"]))
