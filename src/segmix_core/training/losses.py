@@ -136,7 +136,7 @@ def cross_regularisation_loss(
         Scalar in [0, 1]: mean of the largest fifth of the absolute differences of all
         tiles; 0 if no class is present.
     """
-    refined, other = match_size(refined, other)
+    refined, other = match_size(refined.float(), other.float())
     target = make_seed(other.float(), present, has_background=has_background)
     maps = keep_present_classes(refined, present)
     maps = normalize_cam(maps, joint=not has_background)

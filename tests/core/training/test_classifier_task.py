@@ -72,6 +72,19 @@ def test_the_task_is_one_the_loop_can_train():
     assert alone.training_step(make_batch(1), context(0)).loss > 0
 
 
+@pytest.mark.parametrize("size", [64, 96, 128])
+def test_every_term_is_computed_in_bf16(size):
+    # Views are as large, three quarters and half as large.
+    weights = LossWeights(er=1, puzzle=1, unshuffle=1, pixel=1)
+    task = make_task(use_seam=True, strategy="hold", weights=weights)
+    exact = task.training_step(make_batch(size=size), context(0)).loss
+    task = make_task(use_seam=True, strategy="hold", weights=weights)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = task.training_step(make_batch(size=size), context(0)).loss
+    loss.backward()
+    torch.testing.assert_close(loss.float(), exact, rtol=0.05, atol=0)
+
+
 @pytest.mark.parametrize(
     ("use_seam", "strategy", "parts"),
     [
