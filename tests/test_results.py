@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -165,3 +166,8 @@ def test_a_file_without_counts_has_no_interval(results, folder):
     text = results.document(folder)
     assert "| seam | +0.050 ± 0.071 | unknown | +0.100, +0.000 |" in text
     assert "Scores of test images." in text
+
+
+def test_nothing_is_left_to_be_filled_in():
+    text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    assert not re.search(r"@\w+@|TODO|XXX", text)
