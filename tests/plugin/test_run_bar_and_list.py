@@ -94,7 +94,7 @@ def test_resume_and_settings_of_the_list(show, jobs, qtbot, messages):
     assert "ended without a word" in runs.message
     with qtbot.waitSignal(runs.settings_wanted) as caught:
         runs.settings_button.click()
-    assert caught.args[0]["train"]["epochs"] == 8
+    assert caught.args[0]["train"]["epochs"] == RunConfig().train.epochs
     jobs.runs.start(Job("train", RunConfig(), {}, {"behaviour": "wait"}))
     wait(qtbot, lambda: jobs.runs.current.step == 3)
     jobs.runs.stop()

@@ -101,7 +101,7 @@ def test_a_file_is_gone_on_with(conditions, answers, folder, tmp_path):
         ({"images": {"name": ["x"]}}, r"the images of .*, but got \{"),
         (
             {"config": CONFIG.replace({"train.epochs": 3})},
-            r"the train\.epochs of a\.json to go on with it, 8, but got 3",
+            r"the train\.epochs of a\.json to go on with it, 24, but got 3",
         ),
     ],
 )
