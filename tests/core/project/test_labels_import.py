@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from segmix_core.errors import ProjectError
-from segmix_core.project.importers.brackets import PRESETS, bracket_digits
 from segmix_core.project.labels_import import ImportKind, import_labels
-from segmix_core.project.records import NewImage, Review, SourceKind, TilingPlan
+from segmix_core.project.records import Review, TilingPlan
 from segmix_core.project.store import ProjectStore
+from tests.core.project.plain_images import add_images
 
 Write = Callable[[str, str], Path]
 
@@ -154,7 +154,7 @@ def test_unknown_kind(folder_store: ProjectStore, tmp_path: Path) -> None:
 def test_the_same_name_in_two_sources(
     folder_store: ProjectStore, tmp_path: Path, write: Write
 ) -> None:
-    _add_images(folder_store, tmp_path / "more", ["a.png"])
+    add_images(folder_store, tmp_path / "more", ["a.png"])
     table = write("t.csv", "filename,is_gland\na.png,1\n")
     with pytest.raises(ProjectError, match=r"several images of the project \(a.png\)"):
         import_labels(folder_store, table)
@@ -291,86 +291,6 @@ def test_windows_need_boxes_and_a_folder(
         import_labels(slide_store, table)
 
 
-@pytest.mark.parametrize(
-    ("name", "digits"),
-    [
-        ("TCGA-A1-A0SK-DX1_xmin45749_ymin25055_MPP-0.2500+0[1101].png", "1101"),
-        ("1031280-2300-27920-[1 0 0 1].png", "1001"),
-        ("1122944-38522-48331-[0, 0, 1].png", "001"),
-        ("a[2].png", None),
-        ("a[1]b.png", None),
-        ("a.png", None),
-    ],
-)
-def test_bracket_digits(name: str, digits: str | None) -> None:
-    assert bracket_digits(name) == digits
-
-
-NAMES = ["x[1 0 0 1].png", "y[0100].png"]
-
-
-@pytest.fixture
-def bracket_store(tmp_path: Path) -> ProjectStore:
-    store = ProjectStore.create(
-        tmp_path / "q.segmix", ["Necrosis", "tumor epithelium", "stroma", "LYM", "fat"]
-    )
-    _add_images(store, tmp_path / "set" / "training", NAMES)
-    for folder in ("training", "val/mask"):
-        (tmp_path / "set" / folder).mkdir(parents=True, exist_ok=True)
-    for name in NAMES:
-        (tmp_path / "set" / "training" / name).touch()
-    (tmp_path / "set" / "val" / "mask" / "z[1111].png").touch()
-    (tmp_path / "set" / "training" / "plain.png").touch()
-    return store
-
-
-@pytest.mark.parametrize(
-    ("preset", "first", "second"),
-    [
-        ("luad-histoseg", [0, 1, 1, 0, -1], [1, 0, 0, 0, -1]),
-        ("bcss-wsss", [1, 1, 0, 0, -1], [0, 0, 1, 0, -1]),
-    ],
-)
-def test_presets_order_the_digits(
-    bracket_store: ProjectStore,
-    tmp_path: Path,
-    preset: str,
-    first: list[int],
-    second: list[int],
-) -> None:
-    with bracket_store as store:
-        if preset == "bcss-wsss":
-            store.rename_class(2, "Tumour")
-        store.set_splits(np.array([1, 2]), ["test", "test"])
-        report = import_labels(store, tmp_path / "set", preset=preset)
-        assert (report.images, report.labels) == (2, 8)
-        assert labels_of(store) == [first, second]
-        assert store.image(1).split == "train"
-
-
-def test_bracket_problems(bracket_store: ProjectStore, tmp_path: Path) -> None:
-    folder = tmp_path / "set"
-    with bracket_store as store:
-        with pytest.raises(ProjectError, match="the data set the brackets are from"):
-            import_labels(store, folder)
-        with pytest.raises(ProjectError, match="'other'"):
-            import_labels(store, folder, kind="brackets", preset="other")
-        store.rename_class(2, "tumor")
-        with pytest.raises(ProjectError, match="a class 'normal'"):
-            import_labels(store, folder, preset="wsss4luad")
-        store.rename_class(5, "normal")
-        with pytest.raises(ProjectError, match="2 names without 3 digits"):
-            import_labels(store, folder, preset="wsss4luad")
-        (tmp_path / "empty").mkdir()
-        with pytest.raises(ProjectError, match="got none"):
-            import_labels(
-                store, tmp_path / "empty", kind="brackets", preset="bcss-wsss"
-            )
-        with pytest.raises(ProjectError, match="names with brackets"):
-            import_labels(store, tmp_path / "empty")
-        assert set(PRESETS) == {"bcss-wsss", "luad-histoseg", "wsss4luad"}
-
-
 def test_table_of_a_folder(
     folder_store: ProjectStore, tmp_path: Path, write: Write
 ) -> None:
@@ -381,22 +301,3 @@ def test_table_of_a_folder(
     (folder / "labels.csv").write_text("file_name,labels\na,gland\n")
     with pytest.raises(ProjectError, match="Choose the table itself"):
         import_labels(folder_store, folder)
-
-
-def _add_images(store: ProjectStore, folder: Path, names: list[str]) -> None:
-    images = [
-        NewImage(
-            path=folder / name,
-            height=96,
-            width=96,
-            mpp=None,
-            downsample=1.0,
-            group="",
-            boxes=np.array([[0, 0, 96, 96]]),
-            rows=np.array([0]),
-            cols=np.array([0]),
-        )
-        for name in names
-    ]
-    plan = TilingPlan(96, 96)
-    store.add_source(SourceKind.FOLDER, folder, folder.name, plan, images)
