@@ -87,8 +87,8 @@ class TrainConfig(Section):
     )
     stain_normalisation: bool = Field(
         True,
-        description="SegMix+: give all images the same colours, so that stains teach "
-        "nothing.",
+        description="SegMix+: give all slides or cases the same colours, so that "
+        "stains teach nothing; tiles that belong to none keep theirs.",
     )
     pooled_share: float = Field(
         0.1,
