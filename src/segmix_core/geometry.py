@@ -68,6 +68,11 @@ class Box:
         return Box(y, x, bottom - y, right - x)
 
 
+def next_multiple(length: int, of: int) -> int:
+    """Return the least multiple of ``of`` that is not below ``length``, in pixels."""
+    return -(-length // of) * of
+
+
 def _round(value: float) -> int:
     # Python rounds halves to even, which would open and close seams in turn.
     return floor(value + 0.5)

@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from segmix_core.benchmark.folder import BenchmarkFolder, LabelledImage, LabelledWindow
+from segmix_core.curriculum.patch_sizes import TILE_STEP
 from segmix_core.data.samples import MaskArray, Sample
+from segmix_core.geometry import next_multiple
 from segmix_core.project.records import IGNORE_INDEX, TileTable
 
-_EDGE_STEP = 16
 T = TypeVar("T", bound=np.generic)
 
 
@@ -130,7 +131,7 @@ class MaskedSamples:
 
 def batch_edge(samples: FolderSamples | MaskedSamples) -> int:
     """Return the edge of batches: the longest of a tile, up to a multiple of 16."""
-    return -(-samples.longest_edge // _EDGE_STEP) * _EDGE_STEP
+    return next_multiple(samples.longest_edge, TILE_STEP)
 
 
 def _table(labels: Sequence[tuple[int, ...]]) -> TileTable:

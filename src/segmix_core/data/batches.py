@@ -24,7 +24,6 @@ from segmix_core.data.samples import Sample, SampleSource
 from segmix_core.data.tile_reader import pad_tile
 from segmix_core.errors import JobError, SlideError
 from segmix_core.events import Event, Warned
-from segmix_core.project.records import IGNORE_INDEX
 
 Rows = npt.NDArray[np.int64]
 _COLOR_STRENGTH = 0.15
@@ -209,9 +208,11 @@ class TileBatches:
             labels=torch.from_numpy(tiles.labels[rows].astype(np.float32)),
             tile_ids=torch.from_numpy(tiles.ids[rows].astype(np.int64)),
             valid=torch.tensor([s.image.shape[:2] for s in samples]),
-            masks=_stack([s.mask for s in samples], edge, IGNORE_INDEX),
-            weights=_stack([s.weight for s in samples], edge, 0),
-            corrected=_stack([s.corrected for s in samples], edge, False),
+            # Reflected like the pixels: where padding had no weight, networks learned
+            # anything at all along these two borders.
+            masks=_stack([s.mask for s in samples], edge),
+            weights=_stack([s.weight for s in samples], edge),
+            corrected=_stack([s.corrected for s in samples], edge),
         )
 
 
@@ -227,9 +228,7 @@ def _turned(sample: Sample, code: int) -> Sample:
     )
 
 
-def _stack(
-    parts: Sequence[npt.NDArray[Any] | None], edge: int, outside: int
-) -> torch.Tensor | None:
+def _stack(parts: Sequence[npt.NDArray[Any] | None], edge: int) -> torch.Tensor | None:
     """Return (B, edge, edge) of what all samples of a source have, or none has."""
-    known = [pad_tile(part, edge, outside) for part in parts if part is not None]
+    known = [pad_tile(part, edge) for part in parts if part is not None]
     return torch.from_numpy(np.stack(known)) if known else None

@@ -251,10 +251,8 @@ def _stain_group(image: ImageRecord) -> str:
     return image.group if is_named else f"image {image.id}"
 
 
-def pad_tile(
-    pixels: npt.NDArray[T], tile_px: int, fill: int | None = None
-) -> npt.NDArray[T]:
-    """Continue an array below and to the right, to ``tile_px`` pixels an edge.
+def pad_tile(pixels: npt.NDArray[T], tile_px: int) -> npt.NDArray[T]:
+    """Reflect an array below and to the right, to ``tile_px`` pixels an edge.
 
     Parameters
     ----------
@@ -262,8 +260,6 @@ def pad_tile(
         (h, w, ...), not empty.
     tile_px
         Edge of the result.
-    fill
-        Value of the new pixels; None reflects the old ones.
 
     Raises
     ------
@@ -277,6 +273,4 @@ def pad_tile(
         return pixels
     extra = [(0, tile_px - height), (0, tile_px - width)]
     extra += [(0, 0)] * (pixels.ndim - 2)
-    if fill is None:
-        return np.pad(pixels, extra, mode="reflect")
-    return np.pad(pixels, extra, constant_values=fill)
+    return np.pad(pixels, extra, mode="reflect")

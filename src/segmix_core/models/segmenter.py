@@ -5,7 +5,6 @@ from typing import Any
 import segmentation_models_pytorch as smp
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from segmix_core.errors import ConfigError
 from segmix_core.models.checkpoint import Checkpoint
@@ -47,7 +46,7 @@ class Segmenter(nn.Module):
     class_indices
         Mask value of each of the K channels: (0,) 1, ..., C.
     size_multiple
-        H and W of images must be multiples of it, see :func:`pad_to_multiple`.
+        H and W of images must be multiples of it.
     arguments
         JSON that rebuilds the module, without downloading.
 
@@ -102,37 +101,10 @@ class Segmenter(nn.Module):
         if any(edge % self.size_multiple for edge in images.shape[-2:]):
             raise ValueError(
                 f"Expected edges that {self.size_multiple} divides, got "
-                f"{tuple(images.shape[-2:])}; use pad_to_multiple"
+                f"{tuple(images.shape[-2:])}"
             )
         logits: Tensor = self.network((images - self.mean) / self.std)
         return logits
-
-
-def pad_to_multiple(images: Tensor, multiple: int) -> Tensor:
-    """Continue images below and to the right, by reflection.
-
-    Parameters
-    ----------
-    images
-        (B, C, H, W).
-    multiple
-        What H and W shall be multiples of, >= 1.
-
-    Returns
-    -------
-    Tensor
-        (B, C, H', W'); the same tensor if nothing is missing.
-    """
-    while True:
-        height, width = images.shape[-2:]
-        down, right = -height % multiple, -width % multiple
-        if down == right == 0:
-            return images
-        # Reflection reaches no farther than the image; a single row is repeated.
-        mode = "reflect" if min(height, width) > 1 else "replicate"
-        if mode == "reflect":
-            down, right = min(down, height - 1), min(right, width - 1)
-        images = F.pad(images, (0, right, 0, down), mode=mode)
 
 
 def load_segmenter(checkpoint: Checkpoint) -> Segmenter:

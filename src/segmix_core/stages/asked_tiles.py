@@ -12,6 +12,7 @@ from segmix_core.data.batches import BatchPlan, TileBatches
 from segmix_core.data.samples import SampleSource, SurroundedSamples, TileSamples
 from segmix_core.data.tile_reader import TileReader
 from segmix_core.events import Event
+from segmix_core.geometry import next_multiple
 from segmix_core.inference.cam_maps import CamResult, cam_maps
 from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.models.precision import Precision
@@ -85,7 +86,7 @@ def _margin(
     largest = tiles.boxes[:, 2:].max(axis=0)
     if all((largest >= shape).all() for shape in shapes):
         return 0
-    return -(-context_px // model.size_multiple) * model.size_multiple
+    return next_multiple(context_px, model.size_multiple)
 
 
 def _without(batch: Batch, margin: int) -> Batch:

@@ -11,7 +11,7 @@ from segmix_core.curriculum.patch_sizes import TILE_STEP
 from segmix_core.data.samples import TileSamples
 from segmix_core.data.tile_reader import TileReader
 from segmix_core.errors import ProjectError
-from segmix_core.geometry import Box
+from segmix_core.geometry import Box, next_multiple
 from segmix_core.project.records import ImageRecord, LabelState, TileTable
 from segmix_core.project.store import ProjectStore
 from segmix_core.runs.request import RunRequest
@@ -78,7 +78,7 @@ def working_boxes(tiles: TileTable, images: Sequence[ImageRecord]) -> list[Box]:
 def batch_edge(boxes: Sequence[Box]) -> int:
     """Return the edge of a batch that all tiles fit into, a multiple of 16 pixels."""
     longest = max(max(box.height, box.width) for box in boxes)
-    return -(-longest // TILE_STEP) * TILE_STEP
+    return next_multiple(longest, TILE_STEP)
 
 
 def labelled_tiles(store: ProjectStore, split: str = TRAIN_SPLIT) -> TileTable:

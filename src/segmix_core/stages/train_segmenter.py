@@ -12,6 +12,7 @@ from segmix_core.data.samples import MaskArrays, MaskSamples, SampleSource
 from segmix_core.data.tile_reader import TileReader
 from segmix_core.errors import JobError
 from segmix_core.events import Warned
+from segmix_core.geometry import next_multiple
 from segmix_core.models.segmenter import Segmenter
 from segmix_core.project.records import BACKGROUND, TileTable
 from segmix_core.runs.results import load_tiles
@@ -116,7 +117,7 @@ def fit_segmenter(
     task = _make_task(settings, len(preparation.class_names), pixels)
     fabric = launch_fabric(config.machine, device)
     plan = BatchPlan(
-        tile_px=preparation.tile_px,
+        tile_px=next_multiple(preparation.tile_px, task.module.size_multiple),
         batch_size=settings.batch_size,
         seed=settings.seed,
         augment=True,

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from segmix_core.data.batch import Batch
-from segmix_core.models.segmenter import Segmenter, pad_to_multiple
+from segmix_core.models.segmenter import Segmenter
 from segmix_core.training.noisy_labels import PixelLoss
 from segmix_core.training.pixel_losses import (
     channel_targets,
@@ -76,10 +76,8 @@ class SegmenterTask:
                 torch.cat([pixels, pixels.flip(-1)])
                 for pixels in (images, masks, weights, corrected)
             )
-        height, width = images.shape[-2:]
-        images = pad_to_multiple(images, self.module.size_multiple)
         # Sums over many pixels need 32 bits, also where the network has 16.
-        logits = self.module(images)[..., :height, :width].float()
+        logits = self.module(images).float()
         targets = channel_targets(masks, self.module.class_indices)
         class_weights = self._class_weights
         if class_weights is not None:

@@ -52,9 +52,9 @@ def test_small_tile_is_reflected_below_and_right(add_image: AddImage) -> None:
     assert np.array_equal(tile[:5, 7], plain[:, 5])
 
 
-def test_pad_with_a_value_and_of_a_single_pixel() -> None:
-    padded = pad_tile(np.ones((1, 2), np.uint8), 3, 255)
-    assert padded.tolist() == [[1, 1, 255], [255] * 3, [255] * 3]
+def test_padding_reflects_again_and_again_and_repeats_a_single_pixel() -> None:
+    padded = pad_tile(np.array([[1, 2]], np.uint8), 4)
+    assert padded.tolist() == [[1, 2, 1, 2]] * 4
     assert (pad_tile(np.full((1, 1, 3), 7, np.uint8), 4) == 7).all()
 
 

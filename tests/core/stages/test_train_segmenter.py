@@ -12,6 +12,7 @@ from segmix_core.runs import RunState, find_inputs
 from segmix_core.runs.child import EXIT_ERROR, run_child
 from segmix_core.runs.results import create_mask, mask_ids, open_mask
 from segmix_core.stages import train_segmenter
+from segmix_core.training.segmenter_task import SegmenterTask
 
 
 def fill_masks(workshop, value):
@@ -44,6 +45,29 @@ def test_background_is_a_channel_where_masks_have_it(folder, value, has_backgrou
     run = folder.run("train-segmenter", changes={"segmenter.epochs": 1})
     arguments = load_checkpoint(run.checkpoints_path / "last").arguments
     assert arguments["has_background"] is has_background
+
+
+def test_every_pixel_up_to_the_border_of_the_network_is_learned(folder, monkeypatch):
+    """Or it would answer at random along the borders of what it predicts."""
+    fill_masks(folder, 1)
+    correct(folder, 1, 1)
+    seen = []
+    step = SegmenterTask.training_step
+
+    def watched(task, batch, context):
+        seen.append((batch.images.shape[-2:], task.module.size_multiple))
+        assert (batch.masks == 1).all()
+        assert (batch.weights > 0).all()
+        return step(task, batch, context)
+
+    monkeypatch.setattr(SegmenterTask, "training_step", watched)
+    settings = {"epochs": 1, "depth": 5, "encoder": "tu-mobilenetv3_small_050"}
+    folder.run(
+        "train-segmenter",
+        changes={f"segmenter.{name}": value for name, value in settings.items()},
+    )
+    assert seen
+    assert all(edge % multiple == 0 for edges, multiple in seen for edge in edges)
 
 
 def test_corrections_win_and_weigh(folder, monkeypatch):

@@ -146,13 +146,6 @@ def test_background_counts_only_with_a_channel() -> None:
     assert float(with_it.loss.detach()) > 0.1
 
 
-def test_sizes_between_multiples_are_padded() -> None:
-    result = SegmenterTask(make_segmenter()).training_step(
-        make_batch(40, 36), context()
-    )
-    assert torch.isfinite(result.loss)
-
-
 def test_it_remembers_and_shows_nothing() -> None:
     task = SegmenterTask(make_segmenter())
     task.load_state(task.state())
