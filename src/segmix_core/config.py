@@ -130,7 +130,13 @@ class SegmenterConfig(Section):
         "tiles, up to 5 for what only a wide view shows.",
     )
     pretrained: bool = Field(False, description="Let the library download weights.")
-    epochs: int = Field(8, ge=1, le=1000, description="Passes over the tiles.")
+    epochs: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="Passes over the tiles; 0: 8, or where few tiles are as many as "
+        "100 steps take.",
+    )
     batch_size: int = Field(16, ge=2, le=1024, description="Tiles in a step.")
     learning_rate: float = Field(1e-3, gt=0, le=1, description="Peak learning rate.")
     loss: Literal["ce", "oeem", "gce", "sce", "bootstrapped"] = Field(

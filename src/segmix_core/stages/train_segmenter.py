@@ -28,6 +28,9 @@ from segmix_core.training.segmenter_task import SegmenterTask
 from segmix_core.training.task import Listener
 from segmix_core.training.trainer import fit
 
+_EPOCHS, _STEPS = 8, 100
+"""Of tissue from scratch: see "How the segmenter was chosen" in docs/results.md."""
+
 
 def train_segmenter(job: Job) -> dict[str, Any]:
     """Train on the masks of a "pseudo-masks" run; resume if there is a checkpoint.
@@ -125,18 +128,19 @@ def fit_segmenter(
         processes=fabric.world_size,
     )
     loader = TileBatches(samples, plan, listener.emit)
+    epochs = settings.epochs or enough_epochs(loader.steps_per_epoch)
     resume_from = begin_training(
         listener,
         "train-segmenter",
         checkpoints=preparation.checkpoints,
-        total_steps=settings.epochs * loader.steps_per_epoch,
+        total_steps=epochs * loader.steps_per_epoch,
         device=device,
     )
     result = fit(
         task,
         loader,
         FitSettings(
-            epochs=settings.epochs,
+            epochs=epochs,
             learning_rate=settings.learning_rate,
             seed=settings.seed,
             average=settings.average,
@@ -152,6 +156,11 @@ def fit_segmenter(
         resume_from=resume_from,
     )
     return result, task.module
+
+
+def enough_epochs(steps_per_epoch: int) -> int:
+    """Return as many epochs as a segmenter needs from scratch: 8, or 100 steps."""
+    return max(_EPOCHS, -(-_STEPS // steps_per_epoch))
 
 
 def _make_task(

@@ -70,6 +70,26 @@ def test_every_pixel_up_to_the_border_of_the_network_is_learned(folder, monkeypa
     assert all(edge % multiple == 0 for edges, multiple in seen for edge in edges)
 
 
+def test_few_tiles_are_passed_more_often_unless_epochs_are_given(folder, monkeypatch):
+    fill_masks(folder, 1)
+    seen = []
+
+    def fit(task, loader, settings, **others):
+        seen.append((loader.steps_per_epoch, settings.epochs))
+        raise JobError("no training", "this", "Look at the settings.")
+
+    monkeypatch.setattr(train_segmenter, "fit", fit)
+    for epochs in (0, 3):
+        with pytest.raises(JobError, match="no training"):
+            folder.attempt("train-segmenter", changes={"segmenter.epochs": epochs})
+    assert seen == [(2, 50), (2, 3)]
+
+
+def test_enough_epochs():
+    enough = [train_segmenter.enough_epochs(steps) for steps in (399, 13, 12, 1)]
+    assert enough == [8, 8, 9, 100]
+
+
 def test_corrections_win_and_weigh(folder, monkeypatch):
     """The samples of the stage, seen by a twin that notes what they are."""
     fill_masks(folder, 1)
