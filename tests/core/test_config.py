@@ -30,12 +30,13 @@ def test_segmix_plus_of_older_runs_goes_on_as_it_began():
     assert (newer.train.fusion, newer.train.rounds) == (True, 1)
 
 
-def test_runs_of_before_stain_normalisation_go_on_as_they_began():
+@pytest.mark.parametrize("name", ["stain_normalisation", "shared_foreground"])
+def test_runs_of_before_a_switch_go_on_as_they_began(name):
     stored = RunConfig().model_dump(mode="json")
-    del stored["train"]["stain_normalisation"]
-    assert not RunConfig.parse(stored).train.stain_normalisation
+    del stored["train"][name]
+    assert not getattr(RunConfig.parse(stored).train, name)
     few = {"train": {"method": "segmix-plus", "seed": 1}}
-    assert RunConfig.parse(few).train.stain_normalisation
+    assert getattr(RunConfig.parse(few).train, name)
 
 
 @pytest.mark.parametrize(("decoder", "depth"), [("unet", 4), ("fpn", 5)])

@@ -8,6 +8,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +48,10 @@ class Protocol(ABC):
     @abstractmethod
     def label_names(self) -> tuple[str, ...]:
         """Names of the label columns (classes or tags)."""
+
+    def known_labels(self, name: str) -> tuple[int, ...]:
+        """Return (C,) -1 (unknown), 0 or 1: what is known of an image to score."""
+        return (-1,) * len(self.label_names)
 
     @abstractmethod
     def training_items(self) -> Items:
@@ -99,6 +104,14 @@ class SubtypeProtocol(Protocol):
     def label_names(self) -> tuple[str, ...]:
         """Return the names of the classes."""
         return self.folder.class_names
+
+    def known_labels(self, name: str) -> tuple[int, ...]:
+        """Return the image's class as present, the others as absent."""
+        return self._labels[name]
+
+    @cached_property
+    def _labels(self) -> dict[str, tuple[int, ...]]:
+        return {image.name: image.labels for image in self.folder.images}
 
     def training_items(self) -> Sequence[LabelledImage]:
         """Return whole train images."""

@@ -6,7 +6,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from segmix_core.benchmark.maps import MapsOfName, class_maps, of_images, whole_images
+from segmix_core.benchmark.maps import MapsOfName, class_maps, of_images
+from segmix_core.benchmark.protocol_maps import protocol_maps
 from segmix_core.benchmark.protocols import Protocol
 from segmix_core.benchmark.samples import MaskedSamples
 from segmix_core.config import RunConfig
@@ -15,6 +16,7 @@ from segmix_core.inference.pseudo_masks import make_pseudo_mask
 from segmix_core.inference.pseudo_rules import PseudoMaskRules
 from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.sections.pseudo_masks import PseudoMaskConfig
+from segmix_core.stages.methods import parts_of
 from segmix_core.stages.weights import prepare_device
 from segmix_core.training.task import Listener
 
@@ -76,21 +78,29 @@ class Teacher:
     protocol: Protocol
     config: RunConfig
 
+    @property
+    def shares_foreground(self) -> bool:
+        """The masks have background, and classes are to share the rest."""
+        settings = self.config.train
+        rules = self.protocol.pseudo_rules(None, self.config.pseudo_masks)
+        wanted = parts_of(settings).shared_foreground(settings)
+        return wanted and rules.background != "none"
+
     def __call__(self, model: CamClassifier, listener: Listener) -> SampleSource:
         """Return the tiles with the masks that the model makes of them."""
         protocol = self.protocol
         device = prepare_device(self.config.machine)
         model = model.eval().to(device)
-        maps = whole_images(
-            protocol.folder,
-            class_maps(model, self.config),
-            normalised_stain=model.normalised_stain,
-        )
+        maps = protocol_maps(protocol, model, class_maps(model, self.config))
         threshold = protocol.fit_threshold(of_images(maps))
         masks = pseudo_masks(protocol, maps, threshold, self.config.pseudo_masks)
-        samples = MaskedSamples(
-            protocol.training_samples(), masks, protocol.decided_columns()
+        # Where an image has one class and background, its mask tells of all classes.
+        decided = (
+            (1,) * len(protocol.label_names)
+            if self.shares_foreground
+            else protocol.decided_columns()
         )
+        samples = MaskedSamples(protocol.training_samples(), masks, decided)
         return samples.with_normalised_stain() if model.normalised_stain else samples
 
 

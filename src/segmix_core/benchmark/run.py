@@ -6,8 +6,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from segmix_core.benchmark.folder import BenchmarkFolder, LabelledImage
-from segmix_core.benchmark.maps import of_images, whole_images
+from segmix_core.benchmark.maps import of_images
 from segmix_core.benchmark.methods import BenchmarkMethod
+from segmix_core.benchmark.protocol_maps import protocol_maps
 from segmix_core.benchmark.protocols import MapsOf, Protocol, classes_of
 from segmix_core.benchmark.pseudo import Teacher
 from segmix_core.benchmark.results import MethodResult
@@ -77,9 +78,7 @@ def run_method(
     if result.reason != "completed":
         return
     model = model.eval().to(prepare_device(config.machine))
-    maps = whole_images(
-        folder, recipe.maps(model, config), normalised_stain=model.normalised_stain
-    )
+    maps = protocol_maps(protocol, model, recipe.maps(model, config))
     maps_of = of_images(maps)
     threshold = protocol.fit_threshold(maps_of)
     scores = score(protocol, maps_of, threshold or 0.0)

@@ -12,6 +12,7 @@ from segmix_core.models.checkpoint import Checkpoint
 from segmix_core.models.initial_weights import InitialWeights, find_weights
 from segmix_core.models.make_backbone import make_backbone
 from segmix_core.models.pcm import PixelCorrelation
+from segmix_core.models.shared_foreground import class_logits
 from segmix_core.models.tap_fusion import TapFusion
 from segmix_core.models.timm_backbone import published_licence
 
@@ -27,12 +28,16 @@ class ClassifierOutput:
     cam
         (B, C, h, w): raw scores; h is H / ``stride``, H being continued to a multiple
         of ``size_multiple``.
+    scores
+        What the head says: ``cam`` itself, or (B, 1 + C, h, w) that it is made of, see
+        :func:`segmix_core.models.shared_foreground.class_logits`.
     low, high
         (B, ?, ?, ?) each: features for :meth:`CamClassifier.refine`.
     """
 
     logits: Tensor
     cam: Tensor
+    scores: Tensor
     low: Tensor
     high: Tensor
 
@@ -61,6 +66,9 @@ class CamClassifier(nn.Module):
         tile. 1, all of them, makes a CAM. Below it a cell says no more than whether it
         shows the class: for labels that are given where a class is anywhere in a tile
         (multiple instance learning, top-k pooling), and for maps learned from masks.
+    shared_foreground
+        A cell says whether it shows any class, and then which
+        (:mod:`segmix_core.models.shared_foreground`). Needs a ``pooled_share`` below 1.
     normalised_stain
         Its images have normalised stains (:mod:`segmix_core.slides.stain`): the network
         does not do it, because a tile does not tell the stain of its image.
@@ -101,6 +109,7 @@ class CamClassifier(nn.Module):
         pcm: bool = True,
         fusion: bool = False,
         pooled_share: float = 1.0,
+        shared_foreground: bool = False,
         normalised_stain: bool = False,
         freeze: bool = False,
         has_background: bool = False,
@@ -111,6 +120,10 @@ class CamClassifier(nn.Module):
             raise ValueError(f"Expected at least one class, got {num_classes}")
         if not 0 < pooled_share <= 1:
             raise ValueError(f"Expected a share above 0, to 1, got {pooled_share}")
+        if shared_foreground and pooled_share == 1:
+            raise ValueError(
+                "Expected a share below 1 for cells that are probabilities"
+            )
         found = find_weights(weights)
         self.backbone = make_backbone(
             backbone, width=width, stride=stride, weights=found
@@ -120,10 +133,11 @@ class CamClassifier(nn.Module):
         low, high = self.backbone.low_channels, self.backbone.high_channels
         self.fusion = TapFusion(low, high) if fusion else None
         features = self.fusion.channels if self.fusion else high
-        self.head = nn.Conv2d(features, num_classes, 1, bias=False)
+        self.head = nn.Conv2d(features, num_classes + shared_foreground, 1, bias=False)
         nn.init.xavier_uniform_(self.head.weight)
         self.pcm = PixelCorrelation(low, high) if pcm else None
         self.pooled_share = pooled_share
+        self.shared_foreground = shared_foreground
         self.num_classes = num_classes
         self.normalised_stain = normalised_stain
         self.has_background = has_background
@@ -140,6 +154,7 @@ class CamClassifier(nn.Module):
             "pcm": pcm,
             "fusion": fusion,
             "pooled_share": pooled_share,
+            "shared_foreground": shared_foreground,
             "normalised_stain": normalised_stain,
             "freeze": freeze,
             "has_background": has_background,
@@ -177,8 +192,9 @@ class CamClassifier(nn.Module):
         self._check(images)
         taps = self.backbone(self._prepare(images))
         features = self.fusion(*taps) if self.fusion else taps.high
-        cam = self.head(features)
-        return ClassifierOutput(self.pool(cam), cam, taps.low, taps.high)
+        scores = self.head(features)
+        cam = class_logits(scores) if self.shared_foreground else scores
+        return ClassifierOutput(self.pool(cam), cam, scores, taps.low, taps.high)
 
     def refine(self, seed: Tensor, images: Tensor, output: ClassifierOutput) -> Tensor:
         """Spread a seed along similar pixels (SEAM's pixel correlation module).

@@ -90,6 +90,11 @@ class TrainConfig(Section):
         description="SegMix+: give all slides or cases the same colours, so that "
         "stains teach nothing; tiles that belong to none keep theirs.",
     )
+    shared_foreground: bool = Field(
+        True,
+        description="SegMix+: a network that learns from masks with background says "
+        "where any class is, then which; so classes mend each other's masks.",
+    )
     pooled_share: float = Field(
         0.1,
         gt=0,
@@ -125,9 +130,10 @@ class TrainConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _read_complete(cls, content: Any) -> Any:
-        # Runs of before have all settings but this one, and go on as they began.
+        # Runs of before have all settings but these, and go on as they began.
         if isinstance(content, dict) and {"fusion", "rounds", "seed"} <= content.keys():
-            return {"stain_normalisation": False, **content}
+            newer = {"stain_normalisation": False, "shared_foreground": False}
+            return newer | content
         return content
 
     @field_validator("weights")

@@ -55,6 +55,10 @@ class MethodParts:
         """Say whether all images get the same colours."""
         return self.plus and settings.stain_normalisation
 
+    def shared_foreground(self, settings: TrainConfig) -> bool:
+        """Say whether classes share a foreground where masks have background."""
+        return self.plus and settings.shared_foreground
+
     def rounds(self, settings: TrainConfig) -> int:
         """Return how many networks learn from masks, after the one of the labels.
 

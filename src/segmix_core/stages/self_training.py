@@ -7,10 +7,10 @@ them agree on before it learns their errors (noisy students, Xie et al., arXiv
 """
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -42,11 +42,19 @@ from segmix_core.training.supervised_task import SupervisedTask
 from segmix_core.training.task import Listener
 from segmix_core.training.validation import Validate
 
-Teach = Callable[[CamClassifier, Listener], SampleSource]
-"""Network, listener -> the tiles with masks that it makes of them.
 
-The labels of those tiles are 1 where the mask tells of a class, present or not.
-"""
+class Teach(Protocol):
+    """Makes masks for the next network."""
+
+    @property
+    def shares_foreground(self) -> bool:
+        """The masks have background, and the classes of that network share the rest."""
+
+    def __call__(self, model: CamClassifier, listener: Listener) -> SampleSource:
+        """Return the tiles with the masks that a network makes of them.
+
+        Their labels are 1 where the mask tells of a class, present or not.
+        """
 
 
 def fit_rounds(
@@ -101,7 +109,7 @@ def fit_rounds(
         else:
             result, model = fit_classifier(
                 teach(_chosen(preparation, number - 1) or model, part),
-                _below(preparation, number),
+                _below(preparation, number, teach),
                 own,
                 part,
                 make_task=partial(SupervisedTask, preview_tiles=preview),
@@ -111,7 +119,7 @@ def fit_rounds(
             return replace(result, step=done, total_steps=total), model
         first_epoch += epochs
     if is_first_process(os.environ):
-        _keep(_below(preparation, rounds).checkpoints / LAST, preparation, total)
+        _keep(_folder(preparation, rounds) / LAST, preparation, total)
     return replace(result, step=total, total_steps=total), model
 
 
@@ -145,9 +153,17 @@ def _keep(source: Path, preparation: Preparation, step: int) -> None:
             copy_checkpoint(source, target, step)
 
 
-def _below(preparation: Preparation, number: int) -> Preparation:
-    folder = preparation.checkpoints / f"round-{number}"
-    return replace(preparation, checkpoints=folder, learns_masks=True)
+def _below(preparation: Preparation, number: int, teach: Teach) -> Preparation:
+    return replace(
+        preparation,
+        checkpoints=_folder(preparation, number),
+        learns_masks=True,
+        shared_foreground=teach.shares_foreground,
+    )
+
+
+def _folder(preparation: Preparation, number: int) -> Path:
+    return preparation.checkpoints / f"round-{number}"
 
 
 @dataclass(frozen=True, slots=True)

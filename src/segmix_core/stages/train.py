@@ -54,12 +54,15 @@ class Preparation:
         Folder of the checkpoints.
     learns_masks
         The network's maps are to learn from masks, not from the labels of tiles.
+    shared_foreground
+        Of these masks, which have background.
     """
 
     tile_px: int
     class_names: tuple[str, ...]
     checkpoints: Path
     learns_masks: bool = False
+    shared_foreground: bool = False
 
 
 def fit_classifier(
@@ -158,6 +161,7 @@ def _make_model(
         pooled_share=_SHARE_OF_MASKS
         if preparation.learns_masks
         else parts.pooled_share(settings),
+        shared_foreground=preparation.shared_foreground,
         normalised_stain=parts.stain_normalisation(settings),
         # A run that goes on has weights of its own; the file may be gone by then.
         weights=SCRATCH if resumed else settings.weights,

@@ -9,14 +9,14 @@ from torch.nn import functional as F
 
 from segmix_core.data.batch import Batch
 from segmix_core.models.cam_classifier import CamClassifier, ClassifierOutput
-from segmix_core.project.records import IGNORE_INDEX
+from segmix_core.project.records import BACKGROUND, IGNORE_INDEX
 from segmix_core.training.cam_preview import preview_cams
 from segmix_core.training.task import PreviewArrays, StepContext, StepResult
 from segmix_core.training.views import draw_turns, jitter_colors, turn
 
 
 class SupervisedTask:
-    """Every pixel of a map learns whether its class is there.
+    """Every pixel of a map learns whether its class is there, or any and which.
 
     Tiles are turned and coloured as for the methods that know their labels only.
 
@@ -65,7 +65,8 @@ class SupervisedTask:
             )
             images = jitter_colors(images, generator=generator)
         output: ClassifierOutput = self.module(images)
-        loss = map_loss(output.cam, masks, weights, batch.labels > 0)
+        learn = shared_map_loss if self.module.shared_foreground else map_loss
+        loss = learn(output.scores, masks, weights, batch.labels > 0)
         return StepResult(loss, {"map": loss.detach()})
 
     def epoch_end(self, epoch: int, step: int) -> Mapping[str, PreviewArrays]:
@@ -106,4 +107,37 @@ def map_loss(cam: Tensor, masks: Tensor, weights: Tensor, decided: Tensor) -> Te
     truth = (masks[:, None] == columns[None, :, None, None]).float()
     each = F.binary_cross_entropy_with_logits(scores, truth, reduction="none")
     counted = (weights * (masks != IGNORE_INDEX))[:, None] * decided[:, :, None, None]
+    return (each * counted).sum() / counted.sum().clamp(min=1e-6)
+
+
+def shared_map_loss(
+    scores: Tensor, masks: Tensor, weights: Tensor, decided: Tensor
+) -> Tensor:
+    """Return the cross entropy of a shared foreground, and of the classes in it.
+
+    Parameters
+    ----------
+    scores
+        (B, 1 + C, h, w): of the foreground, then of the classes; resized bilinearly.
+    masks, weights, decided
+        As for :func:`map_loss`. A pixel of no class is background where all columns
+        are decided, and takes no part elsewhere.
+
+    Returns
+    -------
+    Tensor
+        Scalar >= 0: weighted mean over pixels; 0 without any.
+    """
+    scores = F.interpolate(
+        scores.float(), masks.shape[-2:], mode="bilinear", align_corners=False
+    )
+    inside = (masks != BACKGROUND) & (masks != IGNORE_INDEX)
+    outside = (masks == BACKGROUND) & decided.all(dim=1)[:, None, None]
+    where = F.binary_cross_entropy_with_logits(
+        scores[:, 0], inside.float(), reduction="none"
+    )
+    columns = torch.where(inside, masks.long() - 1, 0)
+    which = F.cross_entropy(scores[:, 1:], columns, reduction="none")
+    counted = weights * (inside | outside)
+    each = where + which * inside
     return (each * counted).sum() / counted.sum().clamp(min=1e-6)

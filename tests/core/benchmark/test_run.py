@@ -3,9 +3,13 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from segmix_core.benchmark.folder import BenchmarkFolder
+from segmix_core.benchmark.maps import class_maps
+from segmix_core.benchmark.protocol_maps import protocol_maps
 from segmix_core.benchmark.protocols import make_protocol
+from segmix_core.benchmark.pseudo import Teacher
 from segmix_core.benchmark.run import run_method, score_trivial
 from segmix_core.benchmark.trivial import TRIVIAL_PREDICTORS
 from segmix_core.benchmark.variants import Variant
@@ -184,3 +188,45 @@ def test_networks_are_shown_normalised_images_alone(
     # Two networks learn, make masks and are scored.
     assert {training for training, _ in blacks} == {True, False}
     assert {is_black for _, is_black in blacks} == {normalised}
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_the_true_class_has_the_foreground_of_all_in_p1(benchmark_path, shared):
+    protocol = make_protocol("p1", BenchmarkFolder(benchmark_path))
+    torch.manual_seed(0)
+    model = CamClassifier(
+        num_classes=2, width=8, pooled_share=0.1, shared_foreground=shared
+    ).eval()
+    ask = class_maps(model, RunConfig())
+    image = protocol.folder.split("test")[0]
+    plain = ask(protocol.folder.read_image(image.name)[None])[0]
+    expected = plain
+    if shared:
+        own = np.array(image.labels)[:, None, None]
+        expected = plain.sum(0) * own
+    found = protocol_maps(protocol, model, ask)(image.name)
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_classes_share_where_the_protocol_has_background(benchmark_path):
+    folder = BenchmarkFolder(benchmark_path)
+    p1, p2 = (make_protocol(name, folder) for name in ("p1", "p2"))
+    config = RunConfig()
+    without = config.replace({"train.shared_foreground": False})
+    assert Teacher(p1, config).shares_foreground
+    assert not Teacher(p1, without).shares_foreground
+    assert not Teacher(p2, config).shares_foreground
+    # Of windows with tags that are scored, nothing is known.
+    name = folder.images[0].name
+    assert (p1.known_labels(name), p2.known_labels(name)) == ((1, 0), (-1, -1))
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_masks_of_p1_tell_of_all_classes_where_they_share(benchmark_path, shared):
+    protocol = make_protocol("p1", BenchmarkFolder(benchmark_path))
+    config = RunConfig().replace({"train.shared_foreground": shared})
+    torch.manual_seed(0)
+    model = CamClassifier(num_classes=2, width=8)
+    taught = Teacher(protocol, config)(model, Listener()).tiles.labels
+    own = protocol.training_samples().tiles.labels
+    assert np.array_equal(taught, np.ones_like(own) if shared else own)

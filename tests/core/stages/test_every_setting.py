@@ -38,6 +38,7 @@ TRAINING = {
     "train.pixel_weight": (FIRST, 9.0),
     "train.second_view": (FIRST, True),
     "train.fusion": (PLUS, False),
+    "train.shared_foreground": (PLUS, False),
     "train.pooled_share": (FIRST, 0.5),
     "train.rounds": (PLUS, 0),
     "train.puzzle_weight": (PUZZLE, 0.1),

@@ -23,6 +23,7 @@ from segmix_core.models.checkpoint import load_checkpoint
 from segmix_core.runs import RunState
 from segmix_core.sections.train import TrainConfig
 from segmix_core.stages import teacher
+from segmix_core.stages.asked_tiles import ask_tiles
 from segmix_core.stages.job import Job, Stopped, labelled_tiles, samples_of
 from segmix_core.stages.methods import parts_of
 from segmix_core.stages.self_training import share_epochs
@@ -193,6 +194,50 @@ def test_corrections_overrule_the_teacher(folder):
             assert (sample.mask[:8, :8] == 2).all()
             weights = set(np.unique(sample.weight[:8, :8]))
     assert weights == {4.0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "shares"),
+    [
+        ({}, True),
+        ({"pseudo_masks.background": "score"}, True),
+        ({"pseudo_masks.background": "none"}, False),
+        ({"train.shared_foreground": False}, False),
+    ],
+)
+def test_classes_share_a_foreground_where_masks_have_background(
+    folder, changes, shares
+):
+    run = folder.run("train", changes=PLUS | changes)
+    assert last(run).arguments["shared_foreground"] is shares
+    # The first network learns from labels, which say nothing of background.
+    first = folder.stop("train", after=2, changes=PLUS | changes)
+    assert not last(first.folder).arguments["shared_foreground"]
+
+
+def test_maps_of_labelled_tiles_have_the_whole_foreground(folder):
+    """All classes but one are absent: that one is where any class is."""
+    with folder.store() as store:
+        ids = store.tiles().ids
+        store.set_labels(ids[:2], [[1, 0], [-1, -1]])
+    with folder.store() as store:
+        tiles, images = store.tiles().take(slice(0, 2)), store.images()
+    torch.manual_seed(0)
+    model = CamClassifier(
+        num_classes=2, width=8, pooled_share=0.1, shared_foreground=True, pcm=False
+    ).eval()
+    settings = RunConfig().cams
+    with TileReader(images) as reader:
+        _, edge = samples_of(tiles, images, reader)
+        ((batch, found),) = ask_tiles(
+            model, tiles, reader, edge, settings, Quiet().emit
+        )
+        plain = cam_maps(
+            model, batch.images, flips=settings.flips, scales=settings.scales
+        ).cam
+    assert (found.cam[0, 1] == 0).all()
+    torch.testing.assert_close(found.cam[0, 0], plain[0].sum(0))
+    torch.testing.assert_close(found.cam[1], plain[1])
 
 
 def test_the_teacher_stops_when_asked(folder):

@@ -6,7 +6,11 @@ import torch
 
 from segmix_core.data.batch import Batch
 from segmix_core.models.cam_classifier import CamClassifier
-from segmix_core.training.supervised_task import SupervisedTask, map_loss
+from segmix_core.training.supervised_task import (
+    SupervisedTask,
+    map_loss,
+    shared_map_loss,
+)
 from segmix_core.training.task import StepContext, Task
 
 
@@ -90,3 +94,56 @@ def test_the_loss_equals_a_plain_loop():
     loss = map_loss(cam, masks, weights, decided)
     assert loss.item() == pytest.approx(total / weight, rel=1e-5)
     assert map_loss(cam, masks, weights, torch.zeros(2, 3).bool()) == 0
+
+
+def test_the_loss_of_a_shared_foreground_equals_a_plain_loop():
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.randn(2, 4, 4, 4, generator=generator)
+    masks = torch.randint(0, 4, (2, 4, 4), generator=generator).byte()
+    masks[:, 0] = 255
+    weights = torch.rand(2, 4, 4, generator=generator)
+    # What no class has in the second tile may be the class that is not decided.
+    decided = torch.tensor([[True, True, True], [True, False, True]])
+    total = weight = 0.0
+    for b, y, x in np.ndindex(2, 4, 4):
+        value = int(masks[b, y, x])
+        if value == 255 or (value == 0 and b == 1):
+            continue
+        foreground, *classes = scores[b, :, y, x].tolist()
+        w = weights[b, y, x].item()
+        total += w * math.log1p(math.exp(foreground if value == 0 else -foreground))
+        if value:
+            likelihoods = [math.exp(score) for score in classes]
+            total -= w * math.log(likelihoods[value - 1] / sum(likelihoods))
+        weight += w
+    loss = shared_map_loss(scores, masks, weights, decided)
+    assert loss.item() == pytest.approx(total / weight, rel=1e-5)
+    unknown = torch.full_like(masks, 255)
+    assert shared_map_loss(scores, unknown, weights, decided) == 0
+
+
+def test_a_shared_foreground_is_learned_with_the_classes_in_it():
+    batch = make_batch(12)
+    inside, blue = batch.masks == 1, torch.arange(12) >= 6
+    images = batch.images.clone()
+    images[blue, 2] += 0.3
+    masks = inside * (1 + blue.byte())[:, None, None]
+    taught = batch.with_pixels(images, masks, batch.weights)
+    torch.manual_seed(0)
+    module = CamClassifier(
+        num_classes=2, width=8, pooled_share=0.1, shared_foreground=True
+    )
+    task = SupervisedTask(module, augment=False)
+    optimizer = torch.optim.Adam(module.parameters(), 1e-2)
+    for step in range(40):
+        optimizer.zero_grad()
+        task.training_step(taught, context(step)).loss.backward()
+        optimizer.step()
+    with torch.no_grad():
+        maps = module.show(module(images).cam)
+    cells = masks[:, ::8, ::8]
+    assert maps.sum(1)[cells == 0].mean() < 0.2
+    for column in (0, 1):
+        own = cells == column + 1
+        assert maps[:, column][own].mean() > 0.8
+        assert maps[:, 1 - column][own].mean() < 0.1

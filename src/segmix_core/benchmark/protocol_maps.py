@@ -1,0 +1,37 @@
+"""Maps of whole images, with what a protocol lets a method know of them."""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from segmix_core.benchmark.maps import MapsOfName, MapsOfPixels, whole_images
+from segmix_core.benchmark.protocols import Protocol
+from segmix_core.models.cam_classifier import CamClassifier
+from segmix_core.models.shared_foreground import give_to_present
+
+
+def protocol_maps(
+    protocol: Protocol, model: CamClassifier, maps: MapsOfPixels
+) -> MapsOfName:
+    """Return a function that asks for the maps of an image of the folder.
+
+    Parameters
+    ----------
+    protocol
+        Whose folder, and whose known labels.
+    model
+        Decides in which colours images are seen, and whether classes that an image is
+        known not to show give what they have to the others.
+    maps
+        What is asked about pixels.
+    """
+    found = whole_images(protocol.folder, maps, normalised_stain=model.normalised_stain)
+    if not model.shared_foreground:
+        return found
+
+    def among_present(name: str) -> npt.NDArray[np.float32]:
+        labels = torch.tensor(protocol.known_labels(name))
+        kept = give_to_present(torch.from_numpy(found(name))[None], labels[None])
+        return np.asarray(kept[0].numpy())
+
+    return among_present
