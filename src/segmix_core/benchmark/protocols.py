@@ -20,7 +20,7 @@ from segmix_core.benchmark.folder import (
 )
 from segmix_core.benchmark.samples import FolderSamples
 from segmix_core.errors import ConfigError
-from segmix_core.inference.pseudo_rules import PseudoMaskRules
+from segmix_core.inference.pseudo_rules import Background, PseudoMaskRules
 from segmix_core.project.records import BACKGROUND, IGNORE_INDEX
 from segmix_core.sections.pseudo_masks import PseudoMaskConfig
 from segmix_core.training.metrics import ConfusionMatrix
@@ -48,6 +48,11 @@ class Protocol(ABC):
     @abstractmethod
     def label_names(self) -> tuple[str, ...]:
         """Names of the label columns (classes or tags)."""
+
+    @property
+    @abstractmethod
+    def background(self) -> Background:
+        """Rule of pseudo masks for pixels of no class."""
 
     def known_labels(self, name: str) -> tuple[int, ...]:
         """Return (C,) -1 (unknown), 0 or 1: what is known of an image to score."""
@@ -105,6 +110,11 @@ class SubtypeProtocol(Protocol):
         """Return the names of the classes."""
         return self.folder.class_names
 
+    @property
+    def background(self) -> Background:
+        """Pixels of a low score are of no class."""
+        return "score"
+
     def known_labels(self, name: str) -> tuple[int, ...]:
         """Return the image's class as present, the others as absent."""
         return self._labels[name]
@@ -149,7 +159,7 @@ class SubtypeProtocol(Protocol):
     ) -> PseudoMaskRules:
         """Return rules with the threshold as the score of background."""
         return PseudoMaskRules(
-            background="score",
+            background=self.background,
             background_score=threshold or 0.0,
             normalisation="class",
             margin=settings.margin,
@@ -178,6 +188,11 @@ class PatchTagProtocol(Protocol):
     def label_names(self) -> tuple[str, ...]:
         """Return the names of the tags."""
         return self.folder.tag_names
+
+    @property
+    def background(self) -> Background:
+        """There is none: it has a tag."""
+        return "none"
 
     @property
     def foreground_tags(self) -> tuple[int, ...]:
@@ -220,9 +235,9 @@ class PatchTagProtocol(Protocol):
     def pseudo_rules(
         self, threshold: float | None, settings: PseudoMaskConfig
     ) -> PseudoMaskRules:
-        """Return rules without background of their own: it has a tag."""
+        """Return rules by which the largest map wins."""
         return PseudoMaskRules(
-            background="none",
+            background=self.background,
             normalisation=settings.normalisation,
             margin=settings.margin,
             min_object_px=settings.min_object_px,

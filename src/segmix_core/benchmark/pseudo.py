@@ -16,7 +16,7 @@ from segmix_core.inference.pseudo_masks import make_pseudo_mask
 from segmix_core.inference.pseudo_rules import PseudoMaskRules
 from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.sections.pseudo_masks import PseudoMaskConfig
-from segmix_core.stages.methods import parts_of
+from segmix_core.stages.methods import shares_foreground
 from segmix_core.stages.weights import prepare_device
 from segmix_core.training.task import Listener
 
@@ -78,14 +78,6 @@ class Teacher:
     protocol: Protocol
     config: RunConfig
 
-    @property
-    def shares_foreground(self) -> bool:
-        """The masks have background, and classes are to share the rest."""
-        settings = self.config.train
-        rules = self.protocol.pseudo_rules(None, self.config.pseudo_masks)
-        wanted = parts_of(settings).shared_foreground(settings)
-        return wanted and rules.background != "none"
-
     def __call__(self, model: CamClassifier, listener: Listener) -> SampleSource:
         """Return the tiles with the masks that the model makes of them."""
         protocol = self.protocol
@@ -97,7 +89,7 @@ class Teacher:
         # Where an image has one class and background, its mask tells of all classes.
         decided = (
             (1,) * len(protocol.label_names)
-            if self.shares_foreground
+            if shares_foreground(self.config)
             else protocol.decided_columns()
         )
         samples = MaskedSamples(protocol.training_samples(), masks, decided)

@@ -62,7 +62,10 @@ def run_method(
     MethodResult
         Of the maps, then of the segmenter if there is one.
     """
-    recipe, config = variant.recipe, variant.apply(config)
+    recipe = variant.recipe
+    config = variant.apply(config).replace(
+        {"pseudo_masks.background": protocol.background}
+    )
     samples, folder = recipe.samples(protocol), protocol.folder
     if parts_of(config.train).stain_normalisation(config.train):
         samples = samples.with_normalised_stain()

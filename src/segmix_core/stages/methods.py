@@ -55,10 +55,6 @@ class MethodParts:
         """Say whether all images get the same colours."""
         return self.plus and settings.stain_normalisation
 
-    def shared_foreground(self, settings: TrainConfig) -> bool:
-        """Say whether classes share a foreground where masks have background."""
-        return self.plus and settings.shared_foreground
-
     def rounds(self, settings: TrainConfig) -> int:
         """Return how many networks learn from masks, after the one of the labels.
 
@@ -93,6 +89,12 @@ def parts_of(settings: TrainConfig) -> MethodParts:
         seam=settings.second_view,
         shuffle=max(weights.shuffle, weights.unshuffle, weights.pixel) > 0,
     )
+
+
+def shares_foreground(config: RunConfig) -> bool:
+    """Say whether classes of networks that learn from masks share a foreground."""
+    wanted = METHODS[config.train.method].plus and config.train.shared_foreground
+    return wanted and config.pseudo_masks.background != "none"
 
 
 def label_rule(config: RunConfig) -> LabelRule:

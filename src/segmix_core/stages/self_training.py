@@ -7,10 +7,10 @@ them agree on before it learns their errors (noisy students, Xie et al., arXiv
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +33,7 @@ from segmix_core.models.checkpoint import (
     load_checkpoint,
 )
 from segmix_core.runs.processes import is_first_process
-from segmix_core.stages.methods import parts_of
+from segmix_core.stages.methods import parts_of, shares_foreground
 from segmix_core.stages.train import Preparation, fit_classifier
 from segmix_core.stages.weights import LAST
 from segmix_core.training.fit_settings import FitResult
@@ -42,19 +42,11 @@ from segmix_core.training.supervised_task import SupervisedTask
 from segmix_core.training.task import Listener
 from segmix_core.training.validation import Validate
 
+Teach = Callable[[CamClassifier, Listener], SampleSource]
+"""Network, listener -> the tiles with masks that it makes of them.
 
-class Teach(Protocol):
-    """Makes masks for the next network."""
-
-    @property
-    def shares_foreground(self) -> bool:
-        """The masks have background, and the classes of that network share the rest."""
-
-    def __call__(self, model: CamClassifier, listener: Listener) -> SampleSource:
-        """Return the tiles with the masks that a network makes of them.
-
-        Their labels are 1 where the mask tells of a class, present or not.
-        """
+The labels of those tiles are 1 where the mask tells of a class, present or not.
+"""
 
 
 def fit_rounds(
@@ -109,7 +101,7 @@ def fit_rounds(
         else:
             result, model = fit_classifier(
                 teach(_chosen(preparation, number - 1) or model, part),
-                _below(preparation, number, teach),
+                _below(preparation, number, shares_foreground(config)),
                 own,
                 part,
                 make_task=partial(SupervisedTask, preview_tiles=preview),
@@ -153,12 +145,12 @@ def _keep(source: Path, preparation: Preparation, step: int) -> None:
             copy_checkpoint(source, target, step)
 
 
-def _below(preparation: Preparation, number: int, teach: Teach) -> Preparation:
+def _below(preparation: Preparation, number: int, shared: bool) -> Preparation:
     return replace(
         preparation,
         checkpoints=_folder(preparation, number),
         learns_masks=True,
-        shared_foreground=teach.shares_foreground,
+        shared_foreground=shared,
     )
 
 

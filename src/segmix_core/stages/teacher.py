@@ -21,7 +21,6 @@ from segmix_core.project.records import IGNORE_INDEX, LabelState, TileTable
 from segmix_core.stages.asked_tiles import ask_tiles
 from segmix_core.stages.job import Job, Stopped
 from segmix_core.stages.mask_rules import rules_of
-from segmix_core.stages.methods import parts_of
 from segmix_core.stages.weights import launch_fabric, prepare_device
 from segmix_core.training.task import Listener
 
@@ -67,13 +66,6 @@ class Teacher:
     reader: TileReader
     raw: TileReader
     edge: int
-
-    @property
-    def shares_foreground(self) -> bool:
-        """The masks have background, and classes are to share the rest."""
-        settings = self.job.config.train
-        wanted = parts_of(settings).shared_foreground(settings)
-        return wanted and self.job.config.pseudo_masks.background != "none"
 
     def __call__(self, model: CamClassifier, listener: Listener) -> SampleSource:
         """Return the tiles with the masks that the model makes of them.

@@ -17,6 +17,7 @@ from segmix_core.config import RunConfig
 from segmix_core.errors import ProjectError
 from segmix_core.events import Metrics, StageStarted
 from segmix_core.models.cam_classifier import CamClassifier
+from segmix_core.training.fit_settings import FitResult
 
 CONFIG = RunConfig().replace(
     {
@@ -208,17 +209,26 @@ def test_the_true_class_has_the_foreground_of_all_in_p1(benchmark_path, shared):
     assert found == pytest.approx(expected, abs=1e-6)
 
 
-def test_classes_share_where_the_protocol_has_background(benchmark_path):
+@pytest.mark.parametrize(("protocol", "background"), [("p1", "score"), ("p2", "none")])
+def test_the_protocol_says_what_is_background(
+    benchmark_path, monkeypatch, protocol, background
+):
+    seen = []
+    monkeypatch.setattr(
+        "segmix_core.benchmark.run.fit_rounds",
+        lambda samples, preparation, config, *others: (
+            seen.append(config) or (FitResult("cancelled", 0, 1), None)
+        ),
+    )
+    run(benchmark_path, protocol, Variant("segmix-plus"))
+    assert [config.pseudo_masks.background for config in seen] == [background]
+
+
+def test_labels_are_known_of_images_alone(benchmark_path):
     folder = BenchmarkFolder(benchmark_path)
-    p1, p2 = (make_protocol(name, folder) for name in ("p1", "p2"))
-    config = RunConfig()
-    without = config.replace({"train.shared_foreground": False})
-    assert Teacher(p1, config).shares_foreground
-    assert not Teacher(p1, without).shares_foreground
-    assert not Teacher(p2, config).shares_foreground
-    # Of windows with tags that are scored, nothing is known.
     name = folder.images[0].name
-    assert (p1.known_labels(name), p2.known_labels(name)) == ((1, 0), (-1, -1))
+    known = [make_protocol(p, folder).known_labels(name) for p in ("p1", "p2")]
+    assert known == [(1, 0), (-1, -1)]
 
 
 @pytest.mark.parametrize("shared", [True, False])
