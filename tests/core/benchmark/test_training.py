@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager, suppress
 
 import psutil
 import pytest
@@ -150,14 +151,13 @@ def obey_interrupts():
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-@pytest.mark.parametrize("name", ["SIGINT", "SIGKILL"])
-def test_no_process_is_left_behind(benchmark_path, tmp_path, name):
-    file = tmp_path / "results.json"
+@contextmanager
+def long_benchmark(folder, file):
+    """A benchmark in processes of its own, none of which outlives the block."""
     program = subprocess.Popen(
         [
             *(sys.executable, "-c", "from segmix_core.cli import main; main()"),
-            *("benchmark", benchmark_path, "--protocol", "p1", "--jobs", "2"),
+            *("benchmark", folder, "--protocol", "p1", "--jobs", "2"),
             *("--methods", "cam,seam", "--epochs", "1000", "--device", "cpu"),
             *("--threads", "1", "--set", "train.width=8", "--json", file),
         ],
@@ -167,19 +167,34 @@ def test_no_process_is_left_behind(benchmark_path, tmp_path, name):
         start_new_session=True,
         preexec_fn=obey_interrupts,
     )
-    leader = psutil.Process(program.pid)
-    deadline = time.monotonic() + 120
-    found = []
-    while len(found) < 2 and time.monotonic() < deadline:
-        time.sleep(0.1)
-        # The second thread is there once a process looks after its parent.
-        found = [p for p in leader.children() if is_training(p) and p.num_threads() > 1]
-    assert len(found) == 2
-    # As a terminal does, Ctrl-C reaches all; other signals only the first.
-    send = os.killpg if name == "SIGINT" else os.kill
-    send(program.pid, getattr(signal, name))
-    stdout, stderr = program.communicate(timeout=60)
-    _, alive = psutil.wait_procs(found, timeout=20)
+    try:
+        yield program
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(program.pid, signal.SIGKILL)
+        program.communicate()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGKILL"])
+def test_no_process_is_left_behind(benchmark_path, tmp_path, name):
+    file = tmp_path / "results.json"
+    with long_benchmark(benchmark_path, file) as program:
+        leader = psutil.Process(program.pid)
+        deadline = time.monotonic() + 120
+        found = []
+        while len(found) < 2 and time.monotonic() < deadline:
+            time.sleep(0.1)
+            # The second thread is there once a process looks after its parent.
+            found = [
+                p for p in leader.children() if is_training(p) and p.num_threads() > 1
+            ]
+        assert len(found) == 2
+        # As a terminal does, Ctrl-C reaches all; other signals only the first.
+        send = os.killpg if name == "SIGINT" else os.kill
+        send(program.pid, getattr(signal, name))
+        stdout, stderr = program.communicate(timeout=60)
+        _, alive = psutil.wait_procs(found, timeout=20)
     assert not alive
     if name == "SIGINT":
         assert program.returncode == 3
