@@ -256,10 +256,11 @@ def walk_folder(folder: Path, out: Path) -> list[Path]:
     walk.picture("folder-data")
     walk.session.page_requested.emit("Label")
     walk.picture("folder-label")
-    walk.train("folder", **{"train.epochs": 12})
-    walk.make_masks("folder", **{"pseudo_masks.background": "score"})
+    background = {"pseudo_masks.background": "score"}
+    walk.train("folder", **background)
+    walk.make_masks("folder", **background)
     walk.correct("folder", 1)
-    walk.segment("folder", **{"segmenter.epochs": 4})
+    walk.segment("folder")
     files = walk.export("folder")
     walk.viewer.close()
     return files[:1] + files[-1:]

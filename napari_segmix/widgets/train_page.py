@@ -43,13 +43,15 @@ _METHOD_HINTS = {
 # All methods in one row would be wider than a dock.
 _METHOD_COLUMNS = 3
 _LEARNING = ("train", "train-segmenter")
-_SECTIONS = ("train", "curriculum", "machine")
+# The second network of SegMix+ learns from pseudo masks that the first one makes.
+_SECTIONS = ("train", "curriculum", "cams", "pseudo_masks", "machine")
 _BACKBONE = "train.backbone"
 _EVERYDAY = (
     "train.epochs",
     "train.batch_size",
     _BACKBONE,
     "train.weights",
+    "pseudo_masks.background",
     "machine.device",
 )
 

@@ -27,7 +27,8 @@ def test_start_launches_with_the_settings_of_the_form(show, jobs, qtbot):
     label_all(jobs)
     page = show(TrainPage)
     page.box.method.value = "seam"
-    page.box.form.set_values({"train.epochs": 3})
+    # The masks that its second network learns from are a part of the training.
+    page.box.form.set_values({"train.epochs": 3, "pseudo_masks.background": "score"})
     ended = []
     jobs.runs.ended.connect(ended.append)
     qtbot.mouseClick(page.box.start_button, LEFT)
@@ -37,6 +38,7 @@ def test_start_launches_with_the_settings_of_the_form(show, jobs, qtbot):
     assert request.stage == "train"
     assert request.config["train"]["method"] == "seam"
     assert request.config["train"]["epochs"] == 3
+    assert request.config["pseudo_masks"]["background"] == "score"
     assert request.revision == jobs.store.revision
     assert page.box.start_button.isEnabled()
     assert page.curves.series("loss").points()[0].tolist() == [1, 2, 3, 4, 5, 6]

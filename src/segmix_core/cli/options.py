@@ -144,12 +144,14 @@ class TrainOptions(TrainingOptions):
         "epochs": "train.epochs",
         "batch_size": "train.batch_size",
         "seed": "train.seed",
+        "background": "pseudo_masks.background",
     }
 
     method: Annotated[str | None, flag("train.method")] = None
     epochs: Annotated[int | None, flag("train.epochs")] = None
     batch_size: Annotated[int | None, flag("train.batch_size")] = None
     seed: Annotated[int | None, flag("train.seed")] = None
+    background: Annotated[str | None, flag("pseudo_masks.background")] = None
 
 
 @dataclass(frozen=True, kw_only=True)

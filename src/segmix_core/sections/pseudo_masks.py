@@ -13,7 +13,8 @@ class PseudoMaskConfig(Section):
     background: Literal["none", "score", "glass"] = Field(
         "glass",
         description="none: every pixel gets a class; score: pixels of low CAM are "
-        "background; glass: white pixels are background.",
+        "background; glass: white pixels are background. SegMix+ asks while it trains, "
+        "too: its second network learns from such masks.",
     )
     background_score: float = Field(
         0.30, ge=0, le=1, description="CAM below which a pixel is background."

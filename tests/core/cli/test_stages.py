@@ -18,7 +18,8 @@ def only_run(project):
 def test_a_stage_runs_to_its_end(project, work, segmix):
     work("count")
     result = segmix(
-        "train", project, "--epochs", "3", "--set", "curriculum.exact=false"
+        *("train", project, "--epochs", "3", "--background", "score"),
+        *("--set", "curriculum.exact=false"),
     )
     assert result.exit_code == 0
     assert "train: 10 steps" in result.stdout
@@ -26,6 +27,7 @@ def test_a_stage_runs_to_its_end(project, work, segmix):
     request = only_run(project).request()
     assert request.config["train"]["epochs"] == 3
     assert request.config["curriculum"]["exact"] is False
+    assert request.config["pseudo_masks"]["background"] == "score"
     assert request.project == project
     assert request.revision > 0
 
