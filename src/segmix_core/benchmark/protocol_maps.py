@@ -2,12 +2,12 @@
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from segmix_core.benchmark.maps import MapsOfName, MapsOfPixels, whole_images
 from segmix_core.benchmark.protocols import Protocol
 from segmix_core.models.cam_classifier import CamClassifier
-from segmix_core.models.shared_foreground import give_to_present
+from segmix_core.models.shared_maps import give_to_possible
+from segmix_core.project.records import LabelState
 
 
 def protocol_maps(
@@ -30,8 +30,7 @@ def protocol_maps(
         return found
 
     def among_present(name: str) -> npt.NDArray[np.float32]:
-        labels = torch.tensor(protocol.known_labels(name))
-        kept = give_to_present(torch.from_numpy(found(name))[None], labels[None])
-        return np.asarray(kept[0].numpy())
+        possible = np.array(protocol.known_labels(name)) != LabelState.ABSENT
+        return give_to_possible(found(name), possible)
 
     return among_present

@@ -9,8 +9,13 @@ from segmix_core.benchmark.methods import METHODS, BenchmarkMethod, check_method
 from segmix_core.config import RunConfig
 from segmix_core.errors import ConfigError
 
-OF_THE_BENCHMARK = ("train.method", "train.seed", "segmenter.seed")
-"""Settings that rows and ``--seeds`` decide."""
+OF_THE_BENCHMARK = (
+    "train.method",
+    "train.seed",
+    "segmenter.seed",
+    "pseudo_masks.background",
+)
+"""Settings that rows, ``--seeds`` and the protocol decide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,8 @@ class Variant:
                 raise ConfigError(
                     f"settings that rows of {self.method} can have of their own",
                     repr(name),
-                    "Methods are chosen by their names, seeds by --seeds.",
+                    "Methods are chosen by their names, seeds by --seeds; what is "
+                    "background, the protocol says.",
                 )
         return config.replace({**self.recipe.changes, **self.changes})
 

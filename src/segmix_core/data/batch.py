@@ -23,7 +23,7 @@ class Batch:
     valid
         (B, 2) int64: rows and columns before padding at the bottom and right.
     masks
-        (B, H, W) uint8 class index, 255 ignore; only for segmenters.
+        (B, H, W) uint8 class index, 255 ignore; where masks are learned.
     weights
         (B, H, W) float32 >= 0, the weight of each pixel's loss; only with ``masks``.
     corrected

@@ -21,6 +21,7 @@ from segmix_core.inference.small_regions import (
     fill_small_holes,
     ignore_small_objects,
 )
+from segmix_core.models.shared_maps import give_to_possible
 from segmix_core.project.records import BACKGROUND, IGNORE_INDEX, LabelState
 
 FloatArray = npt.NDArray[np.float32]
@@ -37,6 +38,7 @@ def make_pseudo_mask(
     *,
     rules: PseudoMaskRules | None = None,
     stride: float | None = None,
+    shared_foreground: bool = False,
 ) -> tuple[MaskArray, float]:
     """Return the pseudo mask of a tile and how doubtful it is.
 
@@ -56,6 +58,9 @@ def make_pseudo_mask(
         Default: :class:`PseudoMaskRules` as it comes.
     stride
         Working pixels per CAM pixel; None: the CAM covers exactly ``shape``.
+    shared_foreground
+        The maps add up to the foreground: what classes have of it that take no part is
+        given to those that do.
 
     Returns
     -------
@@ -89,6 +94,8 @@ def make_pseudo_mask(
     playing = classes_in_play(labels, probabilities, rules.gate)
     if not playing.any():
         return np.full(shape, BACKGROUND, np.uint8), 0.0
+    if shared_foreground:
+        cam = give_to_possible(cam, playing)
     values, scores = _scores(cam, shape, playing, rules, stride)
     mask, lead = decide(scores, values, rules.margin)
     if len(values) == 1:

@@ -16,7 +16,6 @@ from segmix_core.geometry import next_multiple
 from segmix_core.inference.cam_maps import CamResult, cam_maps
 from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.models.precision import Precision
-from segmix_core.models.shared_foreground import give_to_present
 from segmix_core.project.records import TileTable
 
 
@@ -32,8 +31,7 @@ def ask_tiles(
     """Yield batches of tiles with their maps; close the generator, or use it up.
 
     Tiles that are a part of a larger image are seen with what is around them: at their
-    edges a network knows least. Classes that share a foreground have that of the
-    classes that a tile's labels call absent, too.
+    edges a network knows least.
 
     Parameters
     ----------
@@ -69,9 +67,6 @@ def ask_tiles(
                 margin=margin,
                 precision=precision,
             )
-            if model.shared_foreground:
-                cam = give_to_present(found.cam, batch.labels.to(device))
-                found = replace(found, cam=cam)
             yield _without(batch, margin), found
 
 

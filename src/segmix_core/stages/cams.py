@@ -89,6 +89,7 @@ class _Maps:
             "scales": np.zeros((count, classes), np.float32),
             "valid": np.zeros((count, 2), np.int64),
             "stride": np.asarray(self._stride),
+            "shared_foreground": np.asarray(model.shared_foreground),
             "class_names": np.array(job.class_names),
         }
 

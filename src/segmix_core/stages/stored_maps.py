@@ -12,7 +12,8 @@ from segmix_core.geometry import Box
 from segmix_core.inference.cam_canvas import CamCanvas, any_overlap
 from segmix_core.inference.pseudo_masks import make_pseudo_mask
 from segmix_core.inference.pseudo_rules import PseudoMaskRules
-from segmix_core.project.records import ImageRecord, TileTable
+from segmix_core.models.shared_maps import give_to_possible
+from segmix_core.project.records import ImageRecord, LabelState, TileTable
 from segmix_core.runs.results import load_tiles, open_cams
 from segmix_core.slides.slide import RgbArray
 from segmix_core.stages.classes import check_classes
@@ -37,6 +38,11 @@ class StoredMaps:
     def stride(self) -> int:
         """Working pixels per cell of a map."""
         return int(self._columns["stride"])
+
+    @property
+    def shared_foreground(self) -> bool:
+        """The maps of a tile add up to its foreground; labels say who may have it."""
+        return bool(self._columns.get("shared_foreground", False))
 
     def check_classes(self, job: Job) -> None:
         """Raise a JobError if the project has other classes than the maps."""
@@ -107,6 +113,8 @@ class Evidence:
         (C,): -1, 0, 1 and 0..1.
     rgb
         (H, W, 3) uint8; None where the rules need no pixels.
+    shared_foreground
+        The maps add up to the foreground.
     """
 
     cam: npt.NDArray[np.float32]
@@ -115,6 +123,7 @@ class Evidence:
     labels: npt.NDArray[np.int8]
     probabilities: npt.NDArray[np.float32]
     rgb: RgbArray | None
+    shared_foreground: bool
 
     def mask(self, rules: PseudoMaskRules) -> tuple[npt.NDArray[np.uint8], float]:
         """Return the mask (H, W) and its doubt in 0..1."""
@@ -126,6 +135,7 @@ class Evidence:
             self.rgb,
             rules=rules,
             stride=self.stride,
+            shared_foreground=self.shared_foreground,
         )
 
 
@@ -185,6 +195,7 @@ class ImageMaps:
             self._tiles.labels[row],
             self._maps.probabilities(tile_id),
             rgb,
+            self._maps.shared_foreground,
         )
 
     def _blend(self) -> CamCanvas:
@@ -194,6 +205,11 @@ class ImageMaps:
         classes = self._tiles.labels.shape[1]
         canvas = CamCanvas(Box(0, 0, bottom, right), classes, self._maps.stride)
         for row, box in enumerate(self.boxes):
-            cam = self._maps.cam(int(self._tiles.ids[row]))
-            canvas.add(cam, box, self._tiles.labels[row])
+            cam, labels = (
+                self._maps.cam(int(self._tiles.ids[row])),
+                self._tiles.labels[row],
+            )
+            if self._maps.shared_foreground:
+                cam = give_to_possible(cam, labels != LabelState.ABSENT)
+            canvas.add(cam, box, labels)
         return canvas

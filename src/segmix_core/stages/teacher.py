@@ -91,7 +91,7 @@ class Teacher:
         )
         with closing(asked) as running:
             for batch, found in running:
-                for mask in self._masks(batch, found, model.stride, done):
+                for mask in self._masks(batch, found, model, done):
                     masks.add(int(self.tiles.image_ids[done]), self._box(done), mask)
                     done += 1
                 listener.emit(
@@ -116,7 +116,7 @@ class Teacher:
         return self.reader.working_box(image_id, self.tiles.box(row))
 
     def _masks(
-        self, batch: Batch, found: CamResult, stride: int, first: int
+        self, batch: Batch, found: CamResult, model: CamClassifier, first: int
     ) -> Iterator[MaskArray]:
         """Yield the masks of the rows from ``first`` on that a batch has."""
         cams, sure = found.cam.cpu().numpy(), found.probabilities.cpu().numpy()
@@ -130,7 +130,7 @@ class Teacher:
             image_id = int(self.tiles.image_ids[row])
             image = self.raw.image(image_id)
             # What was continued beyond a small tile is not a part of it.
-            high, wide = (-(-edge // stride) for edge in (box.height, box.width))
+            high, wide = (-(-edge // model.stride) for edge in (box.height, box.width))
             mask, _ = make_pseudo_mask(
                 cams[index, :, :high, :wide],
                 (box.height, box.width),
@@ -138,6 +138,7 @@ class Teacher:
                 sure[index],
                 self.raw.read_pixels(image_id, self.tiles.box(row)),
                 rules=rules_of(self.job.config.pseudo_masks, image.working_mpp),
-                stride=stride,
+                stride=model.stride,
+                shared_foreground=model.shared_foreground,
             )
             yield mask

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 
 from segmix_core.data.batch import Batch
 from segmix_core.models.cam import keep_present_classes, normalize_cam
 from segmix_core.models.cam_classifier import CamClassifier
+from segmix_core.models.shared_maps import give_to_possible
 from segmix_core.training.task import PreviewArrays
 
 
@@ -35,7 +37,11 @@ def preview_cams(
             cam = module.show(module(tiles.images.to(device)).cam.float()).cpu()
     finally:
         module.train(was_training)
-    shown = keep_present_classes(cam, tiles.labels.cpu() != 0)
+    possible = tiles.labels.cpu() != 0
+    if module.shared_foreground:
+        pairs = zip(cam.numpy(), possible.numpy(), strict=True)
+        cam = torch.from_numpy(np.stack([give_to_possible(*pair) for pair in pairs]))
+    shown = keep_present_classes(cam, possible)
     cams = (255 * normalize_cam(shown, joint=True)).round().to(torch.uint8)
     ids = tiles.tile_ids.cpu().numpy()
     return {"cam": {"cams": cams.numpy(), "tile_ids": ids}}

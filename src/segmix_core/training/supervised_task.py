@@ -1,4 +1,7 @@
-"""One step of training the maps of the CAM classifier on masks: the ceiling."""
+"""One step of training the maps of the CAM classifier on masks.
+
+Those of another network (self-training), or true ones: the ceiling.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -113,31 +116,42 @@ def map_loss(cam: Tensor, masks: Tensor, weights: Tensor, decided: Tensor) -> Te
 def shared_map_loss(
     scores: Tensor, masks: Tensor, weights: Tensor, decided: Tensor
 ) -> Tensor:
-    """Return the cross entropy of a shared foreground, and of the classes in it.
+    """Return the cross entropy of background and the classes that share the rest.
+
+    A pixel of a decided class is that class. Another one is none of the decided
+    classes: it is background or of an undecided class, whatever the mask says of those.
 
     Parameters
     ----------
     scores
         (B, 1 + C, h, w): of the foreground, then of the classes; resized bilinearly.
     masks, weights, decided
-        As for :func:`map_loss`. A pixel of no class is background where all columns
-        are decided, and takes no part elsewhere.
+        As for :func:`map_loss`.
 
     Returns
     -------
     Tensor
-        Scalar >= 0: weighted mean over pixels; 0 without any.
+        Scalar >= 0: weighted mean over pixels of tiles with a decided column; 0 without
+        any.
     """
     scores = F.interpolate(
         scores.float(), masks.shape[-2:], mode="bilinear", align_corners=False
     )
-    inside = (masks != BACKGROUND) & (masks != IGNORE_INDEX)
-    outside = (masks == BACKGROUND) & decided.all(dim=1)[:, None, None]
-    where = F.binary_cross_entropy_with_logits(
-        scores[:, 0], inside.float(), reduction="none"
+    foreground, classes = scores[:, :1], scores[:, 1:].log_softmax(dim=1)
+    sure = torch.cat(
+        [F.logsigmoid(-foreground), F.logsigmoid(foreground) + classes], dim=1
     )
-    columns = torch.where(inside, masks.long() - 1, 0)
-    which = F.cross_entropy(scores[:, 1:], columns, reduction="none")
-    counted = weights * (inside | outside)
-    each = where + which * inside
+    own, known = _own_column(masks, decided)
+    rest = F.pad(~decided, (1, 0), value=True)[:, :, None, None]
+    allowed = torch.where(known[:, None], own, rest)
+    each = -sure.masked_fill(~allowed, -torch.inf).logsumexp(dim=1)
+    counted = weights * (masks != IGNORE_INDEX) * decided.any(dim=1)[:, None, None]
     return (each * counted).sum() / counted.sum().clamp(min=1e-6)
+
+
+def _own_column(masks: Tensor, decided: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the class of pixels, (B, 1 + C, H, W), and (B, H, W): it is decided."""
+    values = torch.where(masks == IGNORE_INDEX, BACKGROUND, masks).long()
+    own = F.one_hot(values, decided.shape[1] + 1).movedim(-1, 1).bool()
+    known = (own[:, 1:] & decided[:, :, None, None]).any(dim=1)
+    return own, known

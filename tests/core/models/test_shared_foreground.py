@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from segmix_core.models.cam_classifier import CamClassifier
-from segmix_core.models.shared_foreground import class_logits, give_to_present
+from segmix_core.models.shared_foreground import class_logits
+from segmix_core.models.shared_maps import give_to_possible
 
 
 def test_probabilities_are_those_of_a_plain_formula():
@@ -35,24 +36,24 @@ def test_scores_may_be_extreme(dtype):
     assert grid.grad.isfinite().all()
 
 
-def test_absent_classes_give_in_proportion():
-    maps = torch.tensor([0.1, 0.3, 0.2]).view(1, 3, 1, 1)
+def given(maps, *possible):
+    maps = np.array(maps, np.float32)[:, None, None]
+    kept = give_to_possible(maps, np.array(possible, np.bool_))
+    assert kept.dtype == np.float32
+    return pytest.approx(kept.ravel().tolist(), abs=1e-6)
 
-    def given(*labels):
-        kept = give_to_present(maps, torch.tensor([labels], dtype=torch.float32))
-        return pytest.approx(kept.flatten().tolist(), abs=1e-6)
 
-    assert given(1, 1, 1) == [0.1, 0.3, 0.2]
-    assert given(-1, -1, -1) == [0.1, 0.3, 0.2]
-    assert given(1, 0, 0) == [0.6, 0, 0]
-    assert given(1, 0, -1) == [0.2, 0, 0.4]
-    assert given(0, 0, 0) == [0, 0, 0]
+def test_impossible_classes_give_in_proportion():
+    maps = [0.1, 0.3, 0.2]
+    assert given(maps, 1, 1, 1) == [0.1, 0.3, 0.2]
+    assert given(maps, 1, 0, 0) == [0.6, 0, 0]
+    assert given(maps, 1, 0, 1) == [0.2, 0, 0.4]
+    assert given(maps, 0, 0, 0) == [0, 0, 0]
 
 
 def test_where_nothing_is_in_proportion_parts_are_equal():
-    maps = torch.tensor([0.0, 0.0, 0.8]).view(1, 3, 1, 1)
-    kept = give_to_present(maps, torch.tensor([[1, 1, 0]]))
-    assert kept.flatten().tolist() == pytest.approx([0.4, 0.4, 0])
+    assert given([0.0, 0.0, 0.8], 1, 1, 0) == [0.4, 0.4, 0]
+    assert given([0.0, 0.0, 0.0], 1, 1, 0) == [0, 0, 0]
 
 
 def test_the_network_has_such_maps():

@@ -98,28 +98,43 @@ def test_the_loss_equals_a_plain_loop():
 
 def test_the_loss_of_a_shared_foreground_equals_a_plain_loop():
     generator = torch.Generator().manual_seed(0)
-    scores = torch.randn(2, 4, 4, 4, generator=generator)
-    masks = torch.randint(0, 4, (2, 4, 4), generator=generator).byte()
-    masks[:, 0] = 255
-    weights = torch.rand(2, 4, 4, generator=generator)
-    # What no class has in the second tile may be the class that is not decided.
-    decided = torch.tensor([[True, True, True], [True, False, True]])
+    scores = torch.randn(3, 4, 4, 4, generator=generator)
+    masks = torch.randint(0, 4, (3, 4, 4), generator=generator).byte()
+    masks[:, 0, :2] = 255
+    weights = torch.rand(3, 4, 4, generator=generator)
+    decided = torch.tensor([[True] * 3, [True, False, True], [False] * 3])
     total = weight = 0.0
+    # Of the last tile nothing is known.
     for b, y, x in np.ndindex(2, 4, 4):
         value = int(masks[b, y, x])
-        if value == 255 or (value == 0 and b == 1):
+        if value == 255:
             continue
         foreground, *classes = scores[b, :, y, x].tolist()
+        inside = 1 / (1 + math.exp(-foreground))
+        shares = np.exp(classes) / np.exp(classes).sum()
+        if value > 0 and decided[b, value - 1]:
+            likelihood = inside * shares[value - 1]
+        else:
+            # Not one of the decided classes, and that is all.
+            likelihood = 1 - inside * shares[decided[b].numpy()].sum()
         w = weights[b, y, x].item()
-        total += w * math.log1p(math.exp(foreground if value == 0 else -foreground))
-        if value:
-            likelihoods = [math.exp(score) for score in classes]
-            total -= w * math.log(likelihoods[value - 1] / sum(likelihoods))
+        total -= w * math.log(likelihood)
         weight += w
     loss = shared_map_loss(scores, masks, weights, decided)
     assert loss.item() == pytest.approx(total / weight, rel=1e-5)
     unknown = torch.full_like(masks, 255)
     assert shared_map_loss(scores, unknown, weights, decided) == 0
+
+
+def test_the_gradient_of_a_shared_foreground_is_finite():
+    scores = torch.tensor([80.0, -80.0, 0.0]).view(1, 3, 1, 1).requires_grad_()
+    for value, decided in ((0, [True, True]), (1, [True, False]), (255, [True, True])):
+        masks = torch.full((1, 8, 8), value, dtype=torch.uint8)
+        loss = shared_map_loss(
+            scores, masks, torch.ones(1, 8, 8), torch.tensor([decided])
+        )
+        loss.backward()
+        assert scores.grad.isfinite().all()
 
 
 def test_a_shared_foreground_is_learned_with_the_classes_in_it():
