@@ -7,6 +7,7 @@ from superqt import QCollapsible
 
 from napari_segmix.widgets.config_form import ConfigForm
 from napari_segmix.widgets.field_note import licence_below
+from napari_segmix.widgets.making_box import MakingBox
 from napari_segmix.widgets.page import Page, collapsible, heading, rule
 from napari_segmix.widgets.review_box import ReviewBox
 from napari_segmix.widgets.run_texts import moment_text
@@ -25,15 +26,7 @@ class MasksPage(Page):
 
     def __init__(self, session: "Session", parent: QWidget | None = None) -> None:
         super().__init__(session, parent)
-        self.making = StageBox(
-            session,
-            "Make pseudo masks",
-            ["cams", "pseudo-masks"],
-            ConfigForm(
-                ("cams", "pseudo_masks", "machine"), ("pseudo_masks.background",)
-            ),
-            self._has_classifier,
-        )
+        self.making = MakingBox(session)
         self.review = ReviewBox(session)
         self.segmenter = StageBox(
             session,
@@ -85,9 +78,6 @@ class MasksPage(Page):
             _set_open(self._prediction_part, False)
         self.review.setVisible(has_masks)
         self._review_title.setVisible(has_masks)
-
-    def _has_classifier(self) -> str:
-        return self._need("train", "Train the classifier on the Train page first.")
 
     def _has_masks(self) -> str:
         return self._need("pseudo-masks", "Make pseudo masks first.")

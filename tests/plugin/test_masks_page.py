@@ -2,6 +2,7 @@
 
 from napari_segmix.layers.keys import find_layer
 from napari_segmix.widgets.masks_page import MasksPage
+from segmix_core.config import RunConfig
 from tests.plugin.runs_of_pages import finished, wait
 
 
@@ -26,6 +27,30 @@ def test_making_masks_is_a_chain_of_two_runs(show, jobs, qtbot):
     wait(qtbot, lambda: not jobs.runs.is_following)
     stages = [info.stage for info in jobs.runs.runs()]
     assert stages == ["pseudo-masks", "cams", "train"]
+
+
+def test_background_of_the_training_is_that_of_the_masks(show, jobs):
+    page = show(MasksPage)
+    background = page.making.form.widget("pseudo_masks.background")
+    assert background.value == "glass"
+    by_score = RunConfig().replace({"pseudo_masks.background": "score"})
+    finished(jobs, "train", config=by_score)
+    assert background.value == "score"
+    background.value = "none"
+    page.making.form.widget("pseudo_masks.min_object_px").value = 7
+    jobs.runs.listed.emit()
+    assert background.value == "none"
+    finished(jobs, "train", config=by_score)
+    assert background.value == "score"
+    assert page.making.form.widget("pseudo_masks.min_object_px").value == 7
+
+
+def test_background_chosen_for_masks_is_that_of_the_next_masks(show, jobs):
+    finished(jobs, "train")
+    none = RunConfig().replace({"pseudo_masks.background": "none"})
+    finished(jobs, "cams", config=none)
+    page = show(MasksPage)
+    assert page.making.form.widget("pseudo_masks.background").value == "none"
 
 
 def test_review_from_the_page(show, jobs, qtbot):
