@@ -13,7 +13,7 @@ from segmix_core.benchmark.folder import (
     LabelledWindow,
     read_pixels,
 )
-from segmix_core.benchmark.protocols import Protocol
+from segmix_core.benchmark.protocol import Protocol
 from segmix_core.benchmark.samples import MaskedSamples
 
 

@@ -7,7 +7,7 @@ from typing import Any, get_args
 from segmix_core.benchmark.ceiling import supervised_samples, true_masks
 from segmix_core.benchmark.grad_cam import gradient_maps, load_package
 from segmix_core.benchmark.maps import MapsOfName, MapsOfPixels, class_maps
-from segmix_core.benchmark.protocols import Protocol
+from segmix_core.benchmark.protocol import Protocol
 from segmix_core.benchmark.pseudo import pseudo_masks
 from segmix_core.benchmark.samples import FolderSamples, MaskedSamples
 from segmix_core.config import RunConfig

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segmix_core.benchmark.maps import MapsOfName, MapsOfPixels, whole_images
-from segmix_core.benchmark.protocols import Protocol
+from segmix_core.benchmark.protocol import Protocol
 from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.models.shared_maps import give_to_possible
 from segmix_core.project.records import LabelState

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from segmix_core.benchmark.maps import MapsOfName, class_maps, of_images
+from segmix_core.benchmark.protocol import Protocol
 from segmix_core.benchmark.protocol_maps import protocol_maps
-from segmix_core.benchmark.protocols import Protocol
 from segmix_core.benchmark.samples import MaskedSamples
 from segmix_core.config import RunConfig
 from segmix_core.data.samples import SampleSource

@@ -10,7 +10,7 @@ from typing import Any, Self, get_args
 
 from segmix_core.benchmark.folder import BenchmarkFolder
 from segmix_core.benchmark.paired import Difference, paired_differences
-from segmix_core.benchmark.protocols import Protocol, classes_of
+from segmix_core.benchmark.protocol import Protocol, classes_of
 from segmix_core.benchmark.results import MethodResult, Scored
 from segmix_core.benchmark.variants import OF_THE_BENCHMARK
 from segmix_core.config import RunConfig

@@ -8,8 +8,8 @@ from tempfile import TemporaryDirectory
 from segmix_core.benchmark.folder import BenchmarkFolder, LabelledImage
 from segmix_core.benchmark.maps import of_images
 from segmix_core.benchmark.methods import BenchmarkMethod
+from segmix_core.benchmark.protocol import MapsOf, Protocol, classes_of
 from segmix_core.benchmark.protocol_maps import protocol_maps
-from segmix_core.benchmark.protocols import MapsOf, Protocol, classes_of
 from segmix_core.benchmark.pseudo import Teacher
 from segmix_core.benchmark.results import MethodResult
 from segmix_core.benchmark.samples import FolderSamples, MaskedSamples, batch_edge

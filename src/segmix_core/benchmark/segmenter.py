@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import numpy.typing as npt
 
-from segmix_core.benchmark.protocols import Protocol
+from segmix_core.benchmark.protocol import Protocol
 from segmix_core.benchmark.samples import MaskedSamples, batch_edge
 from segmix_core.config import RunConfig
 from segmix_core.data.samples import MaskArray

@@ -5,12 +5,9 @@ import pytest
 from PIL import Image
 
 from segmix_core.benchmark.folder import BenchmarkFolder
-from segmix_core.benchmark.protocols import (
-    THRESHOLDS,
-    classes_of,
-    make_protocol,
-    true_class,
-)
+from segmix_core.benchmark.protocol import classes_of, true_class
+from segmix_core.benchmark.protocol_subtype import THRESHOLDS
+from segmix_core.benchmark.protocols import make_protocol
 from segmix_core.benchmark.run import score
 from segmix_core.errors import ConfigError, ProjectError
 
