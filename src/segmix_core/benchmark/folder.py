@@ -54,7 +54,8 @@ class BenchmarkFolder:
     """The folder at ``path``; tables are read when first asked for.
 
     ``scored`` is the split whose masks score: val while settings are chosen, so that
-    masks of test stay unread.
+    masks of test stay unread. ``window_px`` is the edge of the windows that images are
+    learned in; None: they are learned whole.
 
     Raises
     ------
@@ -64,6 +65,7 @@ class BenchmarkFolder:
 
     path: Path
     scored: str = "test"
+    window_px: int | None = None
 
     def __post_init__(self) -> None:
         if self.scored not in SCORED_SPLITS:
@@ -165,8 +167,11 @@ class BenchmarkFolder:
     def _stains(self) -> GroupStains[str]:
         groups = {image.name: image.group or image.name for image in self.images}
         areas = {name: self._area_of(name) for name in groups}
+        tiles = areas
+        if self.window_px is not None:
+            tiles = dict.fromkeys(groups, self.window_px**2)
         train = [image.name for image in self.images if image.split == "train"]
-        return GroupStains(groups, areas, self._look, typical=train)
+        return GroupStains(groups, areas, tiles, self._look, typical=train)
 
     def _area_of(self, name: str) -> int:
         try:

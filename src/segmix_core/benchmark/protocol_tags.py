@@ -5,11 +5,16 @@ is no threshold.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from segmix_core.benchmark.folder import LabelledImage, LabelledWindow
+from segmix_core.benchmark.folder import (
+    BenchmarkFolder,
+    LabelledImage,
+    LabelledWindow,
+)
 from segmix_core.benchmark.protocol import BoolArray, Item, MapsOf, MaskArray, Protocol
 from segmix_core.errors import ConfigError
 from segmix_core.inference.pseudo_rules import Background, PseudoMaskRules
@@ -22,6 +27,10 @@ BACKGROUND_TAGS = ("non", "no_", "background", "other", "rest")
 
 class PatchTagProtocol(Protocol):
     """P2."""
+
+    def __init__(self, folder: BenchmarkFolder) -> None:
+        edges = [window.box.height for window in folder.windows]
+        super().__init__(replace(folder, window_px=max(edges, default=None)))
 
     @property
     def label_names(self) -> tuple[str, ...]:

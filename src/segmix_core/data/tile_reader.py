@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 from types import TracebackType
 from typing import Self, TypeVar
@@ -41,6 +41,9 @@ class TileReader:
     normalise_stain
         Give all groups of images the same colours; see
         :mod:`segmix_core.slides.stain`.
+    tile_px
+        Edge of the tiles of each source, in working pixels, by the source's id; a
+        source without is one of whole images. What is a slide depends on it.
     measured
         Stains that are known already, with ``normalise_stain``.
 
@@ -57,6 +60,7 @@ class TileReader:
         cache_bytes: int = 1 << 30,
         max_open: int = 8,
         normalise_stain: bool = False,
+        tile_px: Mapping[int, int] | None = None,
         measured: MeasuredStains[int] | None = None,
     ) -> None:
         if cache_bytes < 0 or max_open < 1:
@@ -72,7 +76,16 @@ class TileReader:
         if normalise_stain:
             groups = {image.id: _stain_group(image) for image in images}
             areas = {image.id: prod(image.working_shape) for image in images}
-            self.stains = GroupStains(groups, areas, self._look, measured=measured)
+            edges = tile_px or {}
+            tiles = {
+                image.id: edges[image.source_id] ** 2
+                if image.source_id in edges
+                else areas[image.id]
+                for image in images
+            }
+            self.stains = GroupStains(
+                groups, areas, tiles, self._look, measured=measured
+            )
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:

@@ -14,12 +14,21 @@ from segmix_core.slides.stain import (
 
 _OF_A_GROUP, _OF_ALL = 16, 64
 """Images that are looked at, at most."""
+_TILES_OF_A_SLIDE = 8
 _ONE_IMAGE_PX = 300_000
-"""Pixels of an image that has a stain of its own. The colours of less, of a tile or a
-cell, are what it shows: normalising them would hide it."""
+"""Pixels of an image that has a stain of its own although nobody has cut it. The
+colours of less, of a tile or a cell, are what it shows: normalising them would hide
+it."""
 _LEAST_PX = 20_000
 
 Key = TypeVar("Key", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class _Alone(Generic[Key]):
+    """The group of a slide, whatever groups are called."""
+
+    key: Key
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +48,10 @@ class MeasuredStains(Generic[Key]):
 
 
 class GroupStains(Generic[Key]):
-    """A normaliser for each group of images: a slide, or a case.
+    """A normaliser for each slide, and for each group of smaller images: a case.
+
+    A slide is an image with room for several tiles. Of one case, each slide was
+    stained by itself.
 
     A group is measured when its first image is asked for. Where a group is a single
     small image, or next to nothing, it does not tell its stain from what it shows, and
@@ -52,6 +64,8 @@ class GroupStains(Generic[Key]):
         Group of each image, by the image's key.
     areas
         Pixels of each image, at the resolution that tiles are read at.
+    tile_areas
+        Pixels of a tile of each image.
     look
         Returns pixels (H, W, 3) of an image by its key: all of it, or places with
         tissue, at the resolution that tiles are read at. None: it cannot be read, and
@@ -66,20 +80,31 @@ class GroupStains(Generic[Key]):
         self,
         groups: Mapping[Key, str],
         areas: Mapping[Key, int],
+        tile_areas: Mapping[Key, int],
         look: Callable[[Key], RgbArray | None],
         *,
         typical: Sequence[Key] | None = None,
         measured: MeasuredStains[Key] | None = None,
     ) -> None:
-        self._groups, self._look = groups, look
+        slides = {
+            key
+            for key, area in areas.items()
+            if area >= max(_LEAST_PX, _TILES_OF_A_SLIDE * tile_areas[key])
+        }
+        self._groups: dict[Key, Hashable] = {
+            key: _Alone(key) if key in slides else group
+            for key, group in groups.items()
+        }
+        self._look = look
         self._typical = list(groups) if typical is None else typical
-        self._members: dict[str, list[Key]] = {}
-        for key, group in groups.items():
+        self._members: dict[Hashable, list[Key]] = {}
+        for key, group in self._groups.items():
             self._members.setdefault(group, []).append(key)
         self._of_their_own = {
             group
             for group, members in self._members.items()
-            if sum(areas[key] for key in members)
+            if members[0] in slides
+            or sum(areas[key] for key in members)
             >= (_LEAST_PX if len(members) > 1 else _ONE_IMAGE_PX)
         }
         self._known = dict(measured.images) if measured else {}
@@ -99,7 +124,7 @@ class GroupStains(Generic[Key]):
         """Return what is known by now."""
         return MeasuredStains(dict(self._known), self._of_all())
 
-    def _stain_of(self, group: str) -> Stain | None:
+    def _stain_of(self, group: Hashable) -> Stain | None:
         members = self._members[group]
         known = [key for key in members if key in self._known]
         if known:

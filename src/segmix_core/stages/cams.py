@@ -17,7 +17,7 @@ from segmix_core.models.precision import resolve_precision
 from segmix_core.runs.results import create_cams, save_tiles
 from segmix_core.stages.asked_tiles import ask_tiles, count_batches
 from segmix_core.stages.job import Job, batch_edge, tiles_of, working_boxes
-from segmix_core.stages.stains import read_stains
+from segmix_core.stages.stains import read_stains, tile_edges
 from segmix_core.stages.weights import load_input, prepare_device
 
 _NO_TILE = -1
@@ -38,6 +38,7 @@ def compute_cams(job: Job) -> dict[str, Any]:
         job.store.images(),
         cache_bytes=0,
         normalise_stain=model.normalised_stain,
+        tile_px=tile_edges(job.store),
         measured=read_stains(job.input_run("train")),
     ) as reader:
         maps = _Maps(job, tiles.ids, model, edge)

@@ -9,6 +9,7 @@ from typing import Any
 
 from segmix_core.events import Progress
 from segmix_core.files import read_json, write_json
+from segmix_core.project.reader import ProjectReader
 from segmix_core.runs.processes import is_first_process
 from segmix_core.slides.group_stains import GroupStains, MeasuredStains
 from segmix_core.slides.stain import Stain
@@ -18,6 +19,11 @@ from segmix_core.stages.weights import launch_fabric, prepare_device
 _NAME = "stains.json"
 _SECONDS = 1.0
 """Between two news about measuring, and between two looks whether to stop."""
+
+
+def tile_edges(project: ProjectReader) -> dict[int, int]:
+    """Return the edge of the tiles of each source, in working pixels, by its id."""
+    return {source.id: source.plan.tile_px for source in project.sources()}
 
 
 def read_stains(run: Path) -> MeasuredStains[int] | None:

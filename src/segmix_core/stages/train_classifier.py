@@ -9,7 +9,7 @@ from segmix_core.project.readiness import check_trainable
 from segmix_core.stages.job import Job, labelled_tiles, samples_of
 from segmix_core.stages.methods import parts_of
 from segmix_core.stages.self_training import fit_rounds
-from segmix_core.stages.stains import keep_stains, read_stains
+from segmix_core.stages.stains import keep_stains, read_stains, tile_edges
 from segmix_core.stages.teacher import Teacher
 from segmix_core.stages.train import Preparation
 from segmix_core.stages.watched_tiles import preview_tiles, val_loss
@@ -32,7 +32,12 @@ def train_classifier(job: Job) -> dict[str, Any]:
     normalise = parts_of(settings).stain_normalisation(settings)
     measured = read_stains(job.writer.folder.path)
     with (
-        TileReader(images, normalise_stain=normalise, measured=measured) as reader,
+        TileReader(
+            images,
+            normalise_stain=normalise,
+            tile_px=tile_edges(job.store),
+            measured=measured,
+        ) as reader,
         TileReader(images, cache_bytes=0) as raw,
     ):
         keep_stains(job, reader.stains, np.unique(tiles.image_ids).tolist())

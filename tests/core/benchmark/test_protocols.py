@@ -191,3 +191,11 @@ def test_a_damaged_image_is_named(copy):
     file.write_bytes(file.read_bytes()[:200])
     with pytest.raises(ProjectError, match=r"image at .*test_0\.png"):
         BenchmarkFolder(copy).read_image("test_0.png")
+
+
+def test_windows_decide_what_a_slide_is(benchmark_path):
+    folder = BenchmarkFolder(benchmark_path, "val")
+    assert make_protocol("p1", folder).folder.window_px is None
+    protocol = make_protocol("p2", folder)
+    assert protocol.folder.window_px == folder.windows[0].box.height
+    assert protocol.folder.scored == "val"

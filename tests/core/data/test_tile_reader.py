@@ -179,6 +179,16 @@ def test_tiles_are_normalised_by_the_group_of_their_image(add_image: AddImage) -
     assert not np.array_equal(tile, images[0][8:40, 16:48])
 
 
+def test_a_slide_is_normalised_by_itself(add_image: AddImage) -> None:
+    records = [replace(add_image(i, (160, 200)), group="case") for i in (1, 2)]
+    image = pixels_of(records[0])
+    expected = StainNormaliser(measure_stain([find_tissue_colors(image)]))(image)
+    edges = {records[0].source_id: 32}
+    with TileReader(records, normalise_stain=True, tile_px=edges) as reader:
+        tile = reader.read_pixels(1, Box(0, 0, 160, 200))
+    assert np.array_equal(tile, expected)
+
+
 def test_an_unreadable_image_does_not_hide_the_stain_of_its_group(
     add_image: AddImage,
 ) -> None:

@@ -19,7 +19,7 @@ def normalised(image, *, by):
     return StainNormaliser(measure_stain([find_tissue_colors(i) for i in by]))(image)
 
 
-def stains(images, groups):
+def stains(images, groups, *, tile_px=None):
     """Stains of images by name; and the names, in the order they are looked at."""
     looked = []
 
@@ -28,7 +28,8 @@ def stains(images, groups):
         return images[name]
 
     areas = {name: image.shape[0] * image.shape[1] for name, image in images.items()}
-    return GroupStains(groups, areas, look), looked
+    tiles = dict.fromkeys(areas, tile_px**2) if tile_px else areas
+    return GroupStains(groups, areas, tiles, look), looked
 
 
 def test_images_of_a_group_have_a_stain_in_common():
@@ -47,6 +48,29 @@ def test_a_slide_has_a_stain_of_its_own():
     expected = normalised(images[1], by=[images[1]])
     np.testing.assert_array_equal(found.of(1)(images[1]), expected)
     assert looked == [1]
+
+
+def test_slides_of_a_case_were_stained_one_by_one():
+    images = {i: tissue(80 + 20 * i, edge=224, seed=i) for i in range(3)}
+    groups = dict.fromkeys(images, "case")
+    found, looked = stains(images, groups, tile_px=64)
+    for index, image in images.items():
+        expected = normalised(image, by=[image])
+        np.testing.assert_array_equal(found.of(index)(image), expected)
+    assert looked == [0, 1, 2]
+
+
+def test_an_image_of_few_tiles_is_no_slide():
+    images = {i: tissue(80 + 20 * i, edge=224, seed=i) for i in range(3)}
+    found, _ = stains(images, dict.fromkeys(images, "case"), tile_px=80)
+    expected = normalised(images[1], by=list(images.values()))
+    np.testing.assert_array_equal(found.of(1)(images[1]), expected)
+
+
+def test_a_small_image_of_small_tiles_is_no_slide():
+    images = {i: tissue(80 + 20 * i, edge=140, seed=i) for i in range(3)}
+    found, _ = stains(images, {i: f"tile {i}" for i in images}, tile_px=8)
+    assert found.of(1)(images[1]) is images[1]
 
 
 def test_a_single_tile_has_the_stain_of_all():
@@ -77,7 +101,7 @@ def test_unreadable_images_tell_nothing():
     images = {1: tissue(90), 2: tissue(120), 3: tissue(100)}
     areas = dict.fromkeys(images, 224 * 224)
     readable = {**images, 3: None}
-    found = GroupStains(dict.fromkeys(images, "case"), areas, readable.get)
+    found = GroupStains(dict.fromkeys(images, "case"), areas, areas, readable.get)
     expected = normalised(images[1], by=[images[1], images[2]])
     np.testing.assert_array_equal(found.of(1)(images[1]), expected)
 
@@ -118,7 +142,9 @@ def test_what_was_measured_is_not_measured_again():
     before = {key: found.of(key)(images[key]) for key in images}
     areas = dict.fromkeys([*images, 4], 224 * 224)
     groups = {1: "case", 2: "case", 3: "tile", 4: "new"}
-    again = GroupStains(groups, areas, lambda key: None, measured=found.measured())
+    again = GroupStains(
+        groups, areas, areas, lambda key: None, measured=found.measured()
+    )
     for key, pixels in before.items():
         np.testing.assert_array_equal(again.of(key)(images[key]), pixels)
     # A new tile has what the others had in common.
@@ -129,7 +155,7 @@ def test_typical_images_tell_what_all_have_in_common():
     images = {1: tissue(90), 2: tissue(100), 3: tissue(140)}
     areas = dict.fromkeys(images, 224 * 224)
     groups = {1: "case", 2: "case", 3: "tile"}
-    found = GroupStains(groups, areas, images.get, typical=[2])
+    found = GroupStains(groups, areas, areas, images.get, typical=[2])
     expected = normalised(images[3], by=[images[2]])
     np.testing.assert_array_equal(found.of(3)(images[3]), expected)
 
