@@ -9,23 +9,11 @@ from typing import TYPE_CHECKING, Any
 from segmix_core.config import RunConfig
 from segmix_core.events import Progress
 from segmix_core.runs import RunFolder, RunState, list_runs
+from segmix_core.runs.outdated import find_outdated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from segmix_core.project.records import Change
     from segmix_core.project.store import ProjectStore
 
-_LABEL_KINDS = frozenset({"labels", "source", "split"})
-_MASK_KINDS = _LABEL_KINDS | {"mask"}
-_OUTDATED_BY = {
-    "train": _LABEL_KINDS,
-    "cams": _LABEL_KINDS,
-    "pseudo-masks": _LABEL_KINDS,
-    "train-segmenter": _MASK_KINDS,
-}
-_HISTORY = 1000
-"""Changes of the project that are searched for what makes a run outdated."""
 _RESUMABLE = (RunState.INTERRUPTED, RunState.CANCELLED, RunState.FAILED)
 
 
@@ -44,7 +32,8 @@ class RunInfo:
     """A run of the project's list.
 
     ``seconds_left`` is None until known; ``is_outdated`` says that labels (or, for
-    the segmenter, corrections) have changed since the run was started.
+    the segmenter, corrections) have changed since the run, or one that it reads, was
+    started.
     """
 
     path: Path
@@ -55,7 +44,6 @@ class RunInfo:
     total: int
     seconds_left: float | None
     message: str
-    revision: int
     config: dict[str, Any]
     results: dict[str, Any]
     is_outdated: bool = False
@@ -100,7 +88,6 @@ def describe_run(folder: RunFolder) -> RunInfo:
         total=status.total,
         seconds_left=status.seconds_left,
         message=ended.message if ended is not None else status.message,
-        revision=request.revision,
         config=request.config,
         results=ended.results if ended is not None else {},
     )
@@ -108,17 +95,12 @@ def describe_run(folder: RunFolder) -> RunInfo:
 
 def describe_runs(store: "ProjectStore") -> tuple[RunInfo, ...]:
     """Return all runs of a project, newest first, and whether they are outdated."""
-    changes = store.history(_HISTORY)
-    infos = map(describe_run, reversed(list_runs(store.runs_path)))
+    folders = list_runs(store.runs_path)
+    outdated = find_outdated(folders, store.last_changes())
     return tuple(
-        replace(info, is_outdated=is_outdated(info, changes)) for info in infos
+        replace(describe_run(folder), is_outdated=folder in outdated)
+        for folder in reversed(folders)
     )
-
-
-def is_outdated(info: RunInfo, changes: "Iterable[Change]") -> bool:
-    """Whether one of the changes came after the run started and matters to it."""
-    kinds = _OUTDATED_BY.get(info.stage, frozenset())
-    return any(c.kind in kinds for c in changes if c.id > info.revision)
 
 
 def log_tail(path: Path, lines: int = 20) -> str:

@@ -19,7 +19,9 @@ from typing import Any
 
 from segmix_core.config import RunConfig
 from segmix_core.errors import JobError
+from segmix_core.events import Warned
 from segmix_core.project.store import ProjectStore
+from segmix_core.runs.outdated import has_changed
 from segmix_core.runs.request import RunRequest
 from segmix_core.runs.writer import RunWriter
 from segmix_core.stages.job import Job, Stopped
@@ -55,8 +57,23 @@ def run_stage(request: RunRequest, writer: RunWriter) -> dict[str, Any]:
     stage = getattr(import_module(f"segmix_core.stages.{module}"), name)
     config = RunConfig.parse(request.config)
     with ProjectStore.open(request.project) as store:
+        _warn_of_changes(store, request, writer)
         try:
             results: dict[str, Any] = stage(Job(store, config, request, writer))
         except Stopped:
             return {}
     return results
+
+
+def _warn_of_changes(
+    store: ProjectStore, request: RunRequest, writer: RunWriter
+) -> None:
+    """Tell of a training that goes on with other labels than those it began with."""
+    goes_on = writer.folder.status().checkpoint_step > 0
+    if goes_on and has_changed(request, store.last_changes()):
+        writer.emit(
+            Warned(
+                message="Labels or masks have changed since this training began: it "
+                "goes on with them as they are now."
+            )
+        )

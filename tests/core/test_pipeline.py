@@ -1,7 +1,12 @@
+import numpy as np
 import pytest
+from PIL import Image
 
 from segmix_core.errors import ConfigError, JobError, ProjectError
+from segmix_core.events import CheckpointWritten, Warned
+from segmix_core.intake import add_paths
 from segmix_core.pipeline import STAGES, run_stage
+from segmix_core.project.records import Review
 from segmix_core.project.store import ProjectStore
 from segmix_core.runs import RunFolder, RunRequest
 from segmix_core.runs.inputs import INPUT_STAGES
@@ -54,3 +59,48 @@ def test_an_empty_project_cannot_train(run):
 def test_a_project_that_is_gone_is_named(run, tmp_path):
     with pytest.raises(ProjectError, match="nowhere"):
         run("train", project=tmp_path / "nowhere")
+
+
+@pytest.fixture
+def labelled(tmp_path):
+    """A project of one tile, labelled, which is too little to train."""
+    Image.new("RGB", (32, 32)).save(tmp_path / "tile.png")
+    with ProjectStore.create(tmp_path / "p.segmix", ["a", "b"]) as store:
+        add_paths(store, [tmp_path / "tile.png"])
+        label(store, [1, 0])
+        yield store
+
+
+def label(store, states):
+    store.set_labels(store.tiles().ids, np.array([states], np.int8))
+
+
+def review(store):
+    store.set_reviews(store.tiles().ids, Review.ACCEPTED)
+
+
+@pytest.mark.parametrize(
+    ("has_checkpoint", "change", "warnings"),
+    [
+        (True, lambda store: label(store, [0, 1]), 1),
+        (True, lambda store: store.undo(), 1),
+        (True, review, 0),
+        (False, lambda store: label(store, [0, 1]), 0),
+    ],
+    ids=["labels", "labels taken back", "reviews", "not begun"],
+)
+def test_a_training_that_goes_on_tells_of_labels_that_changed(
+    labelled, has_checkpoint, change, warnings
+):
+    request = RunRequest("train", labelled.path, revision=labelled.revision)
+    folder = RunFolder.create(labelled.runs_path, request)
+    with RunWriter(folder) as writer:
+        if has_checkpoint:
+            writer.emit(CheckpointWritten(step=1, path="checkpoints/last"))
+        writer.end("cancelled")
+    change(labelled)
+    with RunWriter(folder) as writer, pytest.raises(ProjectError):
+        run_stage(folder.request(), writer)
+    told = [event.message for event in folder.events()[0] if isinstance(event, Warned)]
+    assert len(told) == warnings
+    assert all("goes on with them as they are now" in message for message in told)

@@ -10,7 +10,15 @@ from napari_segmix.run_info import Job, log_tail, run_report
 from segmix_core.config import RunConfig
 from segmix_core.errors import JobError
 from segmix_core.events import Metrics, StageEnded
-from segmix_core.project.records import LabelState, NewImage, SourceKind, TilingPlan
+from segmix_core.geometry import Box
+from segmix_core.project import journal
+from segmix_core.project.records import (
+    Change,
+    LabelState,
+    NewImage,
+    SourceKind,
+    TilingPlan,
+)
 from segmix_core.project.store import ProjectStore
 from segmix_core.runs import RunFolder, RunRequest, RunState, launch
 
@@ -305,3 +313,52 @@ def test_new_labels_make_a_run_outdated(store):
     labels = np.array([[LabelState.PRESENT, LabelState.UNKNOWN, LabelState.UNKNOWN]])
     store.set_labels(store.tiles().ids, labels.astype(np.int8))
     assert control.runs()[0].is_outdated
+
+
+def label(store, state):
+    states = np.full((1, 2), LabelState.UNKNOWN, np.int8)
+    states[0, 0] = state
+    store.set_labels(store.tiles().ids, states)
+
+
+def outdated(control):
+    return {info.stage for info in control.runs() if info.is_outdated}
+
+
+def ask_for(store, stage, **inputs):
+    request = RunRequest(stage, store.path, inputs=inputs, revision=store.revision)
+    return RunFolder.create(store.runs_path, request).path
+
+
+def test_a_run_stays_outdated_whatever_is_done_after_it(control, store):
+    ask_for(store, "train")
+    label(store, LabelState.PRESENT)
+    stroke = Change(0, "mask", "Corrected 1 mask pixel")
+    with store._database.transaction() as connection:
+        for _ in range(1001):
+            journal.append(connection, stroke, ())
+    assert outdated(control) == {"train"}
+
+
+def test_taking_labels_back_is_a_change_as_well(control, store):
+    label(store, LabelState.PRESENT)
+    ask_for(store, "train")
+    assert not outdated(control)
+    store.undo()
+    assert outdated(control) == {"train"}
+
+
+def test_a_run_of_outdated_ones_is_outdated(control, store):
+    train = ask_for(store, "train")
+    label(store, LabelState.PRESENT)
+    cams = ask_for(store, "cams", train=train)
+    ask_for(store, "pseudo-masks", cams=cams)
+    assert outdated(control) == {"train", "cams", "pseudo-masks"}
+
+
+def test_strokes_outdate_a_segmenter_and_its_predictions(control, store):
+    train = ask_for(store, "train")
+    segmenter = ask_for(store, "train-segmenter", train=train)
+    store.correct_mask(1, Box(0, 0, 2, 2), np.ones((2, 2), np.uint8))
+    ask_for(store, "predict", **{"train-segmenter": segmenter})
+    assert outdated(control) == {"train-segmenter", "predict"}

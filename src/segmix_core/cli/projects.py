@@ -12,6 +12,7 @@ from segmix_core.cli.voice import Voice
 from segmix_core.errors import ProjectError
 from segmix_core.runs.child import EXIT_COMPLETED
 from segmix_core.runs.folder import list_runs
+from segmix_core.runs.outdated import find_outdated
 
 if TYPE_CHECKING:
     from segmix_core.project.records import Source
@@ -244,7 +245,9 @@ def _labels(store: "ProjectStore") -> list[dict[str, Any]]:
 
 def _runs(store: "ProjectStore") -> list[dict[str, Any]]:
     found = []
-    for folder in list_runs(store.runs_path):
+    folders = list_runs(store.runs_path)
+    outdated = find_outdated(folders, store.last_changes())
+    for folder in folders:
         request, now = folder.request(), folder.status()
         found.append(
             {
@@ -253,7 +256,7 @@ def _runs(store: "ProjectStore") -> list[dict[str, Any]]:
                 "state": str(folder.state()),
                 "step": now.step,
                 "total": now.total,
-                "outdated": request.revision < store.revision,
+                "outdated": folder in outdated,
             }
         )
     return found

@@ -85,7 +85,7 @@ class Corrections:
             fresh = self._masks.sibling()
             self._replay(connection, fresh, 0)
             fresh.flush()
-            last = journal.last_mask_entry(connection)
+            last = journal.last_entry(connection, "mask")
             fresh.set_state(last, last)
             self._masks.replace_by(fresh)
 
@@ -123,10 +123,10 @@ class Corrections:
 
     def _last_entry(self) -> int:
         with self._database.reading() as connection:
-            return journal.last_mask_entry(connection)
+            return journal.last_entry(connection, "mask")
 
     def _follow(self, connection: sqlite3.Connection, after: int) -> None:
-        last = journal.last_mask_entry(connection)
+        last = journal.last_entry(connection, "mask")
         _, flushed = self._masks.state()
         if last <= after:
             return

@@ -108,9 +108,11 @@ def parts_of(database: sqlite3.Connection, entry_id: int) -> tuple[Part, ...]:
     )
 
 
-def last_mask_entry(database: sqlite3.Connection) -> int:
-    """Return the newest entry that changed mask pixels; 0 if there is none."""
-    row = database.execute("SELECT max(id) FROM journal WHERE kind = 'mask'").fetchone()
+def last_entry(database: sqlite3.Connection, kind: ChangeKind) -> int:
+    """Return the newest entry of a kind, also one that undoes; 0 if there is none."""
+    row = database.execute(
+        "SELECT max(id) FROM journal WHERE kind = ?", (kind,)
+    ).fetchone()
     return int(row[0] or 0)
 
 

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from segmix_core.project.database import FILE_NAME, Database
 from segmix_core.project.mask_store import MaskArray
 from segmix_core.project.records import (
     Change,
+    ChangeKind,
     ImageRecord,
     Source,
     TileTable,
@@ -161,6 +162,17 @@ class ProjectReader:
         """Return the last changes, newest first."""
         with self._database.reading() as connection:
             return journal.history(connection, limit)
+
+    def last_changes(self) -> dict[str, int]:
+        """Return the revision of the last change of each kind; 0 if there is none.
+
+        Undoing or redoing a change is one of its kind.
+        """
+        with self._database.reading() as connection:
+            return {
+                kind: journal.last_entry(connection, kind)
+                for kind in get_args(ChangeKind)
+            }
 
     def setting(self, key: str, default: Any = None) -> Any:
         """Return the JSON value stored under ``key``, or ``default``."""

@@ -58,8 +58,7 @@ CREATE TABLE journal (
     box TEXT                            -- JSON [y, x, height, width] on the working grid, or NULL
 );
 CREATE INDEX journal_parent ON journal (parent, id) WHERE action = 'do';
-CREATE INDEX journal_mask ON journal (id) WHERE kind = 'mask';
-CREATE INDEX journal_source ON journal (id) WHERE kind = 'source';
+CREATE INDEX journal_kind ON journal (kind);
 
 CREATE TABLE part (
     id INTEGER PRIMARY KEY,

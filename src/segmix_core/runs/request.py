@@ -32,8 +32,8 @@ class RunRequest:
         JSON values that say what to work on rather than how, such as
         ``{"image_ids": [3], "format": "ome"}``.
     revision
-        The project's revision when the run was asked for; an older one than the
-        project has now means the labels changed since.
+        The project's revision when the run was asked for;
+        :mod:`segmix_core.runs.outdated` tells by it what has changed since.
     created
         Seconds since the epoch.
     version

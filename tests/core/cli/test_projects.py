@@ -1,10 +1,14 @@
 from typing import get_args
 
+import numpy as np
 import pytest
 
 from segmix_core.cli.projects import Kind
+from segmix_core.geometry import Box
 from segmix_core.project.labels_import import ImportKind
+from segmix_core.project.records import Review
 from segmix_core.project.store import ProjectStore
+from segmix_core.runs import RunFolder, RunRequest
 
 
 def test_a_project_is_made_with_its_classes(tmp_path, answer):
@@ -33,10 +37,29 @@ def test_sources_labels_and_runs_are_shown(project, finished, segmix, answer):
     assert counts == (4, 4, 4)
     assert [entry["present"] for entry in said["classes"]] == [2, 2]
     assert said["runs"][0]["run"] == run.name
-    assert said["runs"][0]["outdated"] is True
     text = segmix("status", project).stdout
     assert "stroma" in text
     assert run.name in text
+
+
+def test_only_what_a_run_is_made_of_outdates_it(project, answer):
+    def outdated():
+        return [run["outdated"] for run in answer("status", project)[1]["runs"]]
+
+    with ProjectStore.open(project) as store:
+        train = RunFolder.create(
+            store.runs_path, RunRequest("train", project, revision=store.revision)
+        )
+        tile = store.tiles().ids[:1]
+        store.set_reviews(tile, Review.ACCEPTED)
+        store.correct_mask(1, Box(0, 0, 2, 2), np.ones((2, 2), np.uint8))
+        assert outdated() == [False]
+        store.set_labels(tile, np.array([[0, 1]], np.int8))
+        assert outdated() == [True]
+        inputs = {"train": train.path}
+        request = RunRequest("cams", project, inputs=inputs, revision=store.revision)
+        RunFolder.create(store.runs_path, request)
+        assert outdated() == [True, True]
 
 
 def test_an_empty_project_says_so(tmp_path, segmix):

@@ -220,6 +220,23 @@ def test_edit_after_undo_drops_redo_but_loses_nothing(
     ]
 
 
+def test_the_last_change_of_each_kind_is_known(slide_store: ProjectStore) -> None:
+    kinds = {"labels", "class", "mask", "review", "source", "split"}
+    only_source = dict.fromkeys(kinds, 0) | {"source": 1}
+    assert slide_store.last_changes() == only_source
+    slide_store.set_labels(np.array([1]), np.array([[1, 0]], np.int8))
+    slide_store.set_reviews(np.array([1]), Review.ACCEPTED)
+    slide_store.correct_mask(1, Box(0, 0, 2, 2), np.ones((2, 2), np.uint8))
+    found = only_source | {"labels": 2, "review": 3, "mask": 4}
+    assert slide_store.last_changes() == found
+    for _ in range(3):
+        slide_store.undo()
+    found = only_source | {"mask": 5, "review": 6, "labels": 7}
+    assert slide_store.last_changes() == found
+    slide_store.redo()
+    assert slide_store.last_changes() == found | {"labels": 8}
+
+
 def test_threads_share_a_store(slide_store: ProjectStore) -> None:
     def label(tile: int) -> None:
         for state in (0, 1, 0, 1):

@@ -1,0 +1,69 @@
+"""Which runs are outdated: what they are made of has changed since they started."""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from segmix_core.runs.folder import RunFolder
+from segmix_core.runs.inputs import INPUT_STAGES
+from segmix_core.runs.request import RunRequest
+
+_LABEL_KINDS = frozenset({"labels", "source", "split"})
+_READ_KINDS = {
+    "train": _LABEL_KINDS,
+    "cams": _LABEL_KINDS,
+    "pseudo-masks": _LABEL_KINDS,
+    # Strokes correct masks that are made already: only a segmenter learns from them.
+    "train-segmenter": _LABEL_KINDS | {"mask"},
+}
+
+
+def has_changed(request: RunRequest, last_changes: Mapping[str, int]) -> bool:
+    """Whether labels (or corrections, for a segmenter) changed after the request.
+
+    Parameters
+    ----------
+    request
+        Of the run; the runs it reads are not looked at.
+    last_changes
+        Kind of change -> revision of the last one, as
+        :meth:`segmix_core.project.reader.ProjectReader.last_changes` returns them.
+    """
+    kinds = _READ_KINDS.get(request.stage, frozenset())
+    return any(last_changes.get(kind, 0) > request.revision for kind in kinds)
+
+
+def find_outdated(
+    runs: Iterable[RunFolder], last_changes: Mapping[str, int]
+) -> frozenset[RunFolder]:
+    """Return the runs that would come out otherwise if all were made anew.
+
+    Parameters
+    ----------
+    runs
+        All runs of a project, in any order. A run is outdated with one that it reads;
+        of one that is not among them, for instance deleted, nothing is known.
+    last_changes
+        As for :func:`has_changed`.
+
+    Raises
+    ------
+    JobError
+        If a folder is not that of a run.
+    """
+    requests = {run: run.request() for run in runs}
+    places: set[Path] = set()
+    # In the order of the stages: each reads runs of those before it only.
+    for stage in INPUT_STAGES:
+        for run, request in requests.items():
+            if request.stage == stage and (
+                has_changed(request, last_changes)
+                or not places.isdisjoint(map(_place, request.inputs.values()))
+            ):
+                places.add(_place(run.path))
+    return frozenset(run for run in requests if _place(run.path) in places)
+
+
+def _place(path: Path) -> Path:
+    # A request knows its project without "..", whichever way it was opened.
+    return Path(os.path.normpath(path.absolute()))

@@ -1,0 +1,83 @@
+from pathlib import Path
+
+import pytest
+
+from segmix_core.runs import RunFolder
+from segmix_core.runs.outdated import find_outdated, has_changed
+
+CHAIN = ("train", "cams", "pseudo-masks", "train-segmenter", "predict", "export")
+
+
+@pytest.fixture
+def chain(tmp_path, request_of):
+    """Make a run of every stage that reads the one before; asked for at revision 5."""
+    runs_path = tmp_path / "demo.segmix" / "runs"
+    made = {}
+    for before, stage in zip((None, *CHAIN), CHAIN, strict=False):
+        inputs = {before: made[before].path} if before else {}
+        request = request_of(stage, inputs=inputs, revision=5)
+        made[stage] = RunFolder.create(runs_path, request)
+    return made
+
+
+def stages_of(runs):
+    return {run.request().stage for run in runs}
+
+
+@pytest.mark.parametrize("kind", ["labels", "source", "split"])
+def test_labels_outdate_everything(chain, kind):
+    assert find_outdated(chain.values(), {kind: 5}) == frozenset()
+    assert stages_of(find_outdated(chain.values(), {kind: 6})) == set(CHAIN)
+
+
+def test_strokes_outdate_a_segmenter_and_what_follows_from_it(chain):
+    found = stages_of(find_outdated(chain.values(), {"labels": 5, "mask": 6}))
+    assert found == {"train-segmenter", "predict", "export"}
+
+
+@pytest.mark.parametrize("kind", ["review", "class"])
+def test_other_changes_outdate_nothing(chain, kind):
+    assert not find_outdated(chain.values(), {kind: 6})
+
+
+@pytest.mark.parametrize("stage", CHAIN[1:])
+def test_a_newer_run_is_as_old_as_what_it_reads(chain, request_of, stage):
+    before = CHAIN[CHAIN.index(stage) - 1]
+    inputs = {before: chain[before].path}
+    newer = RunFolder.create(
+        chain[stage].path.parent, request_of(stage, inputs=inputs, revision=9)
+    )
+    # It stands before what it reads: the order of the runs does not matter.
+    assert newer in find_outdated([newer, *chain.values()], {"labels": 8})
+    assert newer not in find_outdated([newer, *chain.values()], {"labels": 5})
+
+
+def test_a_run_that_is_made_anew_is_up_to_date_with_what_reads_it(chain, request_of):
+    runs_path = chain["train"].path.parent
+    train = RunFolder.create(runs_path, request_of("train", revision=9))
+    inputs = {"train": train.path}
+    cams = RunFolder.create(runs_path, request_of("cams", inputs=inputs, revision=9))
+    found = find_outdated([*chain.values(), train, cams], {"labels": 8})
+    assert found == frozenset(chain.values())
+
+
+def test_of_a_deleted_run_nothing_is_known(chain):
+    del chain["train-segmenter"]
+    assert not find_outdated(chain.values(), {"mask": 6})
+
+
+def test_a_project_that_was_opened_by_another_path_is_the_same(chain, monkeypatch):
+    project = chain["train"].path.parents[1]
+    monkeypatch.chdir(project)
+    runs = [
+        RunFolder(Path("..", project.name, "runs", run.name)) for run in chain.values()
+    ]
+    found = stages_of(find_outdated(runs, {"mask": 6}))
+    assert found == {"train-segmenter", "predict", "export"}
+
+
+def test_changes_before_the_request_are_in_it(request_of):
+    request = request_of("train", revision=5)
+    assert not has_changed(request, {"labels": 5, "mask": 9})
+    assert has_changed(request, {"labels": 6})
+    assert not has_changed(request_of("dream"), {"labels": 6})
