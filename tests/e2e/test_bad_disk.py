@@ -172,6 +172,8 @@ def test_every_stage_on_a_full_disk(small_disk, labelled, draw_tiles, stage, con
         assert "Unexpected" not in said["message"]
         assert "space" in said["results"]["remedy"]
         assert not exports.exists() or not list(exports.glob(".*"))
+        weights = project.rglob("*.safetensors")
+        assert all(file.with_name("checkpoint.json").exists() for file in weights)
         after = content(project)
         assert after[:-1] == before[:-1]
         *former, (_, state) = after[-1]

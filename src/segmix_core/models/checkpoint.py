@@ -4,27 +4,29 @@ The JSON file is replaced last and by renaming, so a kill at any moment leaves t
 former checkpoint or the new one, never a mixture. Nothing is unpickled.
 """
 
-import hashlib
-import json
 import uuid
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as dump_tensors
 from torch import Tensor, nn
 
 from segmix_core.errors import CheckpointError
-from segmix_core.files import read_json, write_atomically, write_json
+from segmix_core.models.checkpoint_files import (
+    FORMAT_VERSION,
+    MANIFEST,
+    NEW_TRAINING,
+    broken,
+    read_manifest,
+    read_tensors,
+    remove_unnamed,
+    write_manifest,
+    write_tensors,
+)
 
-FORMAT_VERSION = 1
-MANIFEST = "checkpoint.json"
 ORIGIN = "initial_weights"
 """What ``extra`` calls the place where the first weights came from."""
-_NEW_TRAINING = "Choose another checkpoint, or train again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
             raise CheckpointError(
                 f"{name} of shape {wanted.get(name, 'none: there is no such tensor')}",
                 f"{found.get(name, 'nothing')}",
-                f"The weights belong to another network. {_NEW_TRAINING}",
+                f"The weights belong to another network. {NEW_TRAINING}",
             )
     module.load_state_dict(weights, strict=True)
 
@@ -116,25 +118,32 @@ def save_checkpoint(
     Raises
     ------
     OSError
-        From the file system; the former checkpoint is still whole.
+        From the file system; the former checkpoint is still whole, and nothing of the
+        new one is left.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     weights = module.state_dict() if isinstance(module, nn.Module) else module
+    states = {"weights": weights} | ({"training": training} if training else {})
     token = uuid.uuid4().hex[:12]
-    files = {"weights": _write_tensors(folder, f"weights-{token}", weights)}
-    if training:
-        files["training"] = _write_tensors(folder, f"training-{token}", training)
-    content = {
-        "version": FORMAT_VERSION,
-        "kind": kind,
-        "arguments": dict(arguments),
-        "class_names": list(class_names),
-        "step": step,
-        "extra": dict(extra or {}),
-        "files": files,
-    }
-    write_json(folder / MANIFEST, content)
-    _remove_others(folder, {entry["name"] for entry in files.values()})
+    folder.mkdir(parents=True, exist_ok=True)
+    # What a killed save left is room for this one.
+    remove_unnamed(folder)
+    try:
+        content = {
+            "version": FORMAT_VERSION,
+            "kind": kind,
+            "arguments": dict(arguments),
+            "class_names": list(class_names),
+            "step": step,
+            "extra": dict(extra or {}),
+            "files": {
+                name: write_tensors(folder, f"{name}-{token}", state)
+                for name, state in states.items()
+            },
+        }
+        write_manifest(folder, content)
+    finally:
+        # The former files, or after a failure the new ones.
+        remove_unnamed(folder)
 
 
 def copy_checkpoint(source: Path, target: Path, step: int) -> None:
@@ -182,14 +191,14 @@ def load_checkpoint(
     CheckpointError
         If it is missing, broken, of a newer version, or not what was asked for.
     """
-    content = _read_manifest(folder)
+    content = read_manifest(folder)
     _check_fit(content, kind, class_names)
     try:
         files = content["files"]
-        weights = _read_tensors(folder, files["weights"])
+        weights = read_tensors(folder, files["weights"])
         training = {}
         if with_training and "training" in files:
-            training = _read_tensors(folder, files["training"])
+            training = read_tensors(folder, files["training"])
         return Checkpoint(
             kind=content["kind"],
             arguments=content["arguments"],
@@ -201,13 +210,13 @@ def load_checkpoint(
         )
     except FileNotFoundError:
         # A writer may have replaced the files between our two reads.
-        if _read_manifest(folder)["files"] == content["files"]:
-            raise _broken(folder, "a file it names is missing") from None
+        if read_manifest(folder)["files"] == content["files"]:
+            raise broken(folder, "a file it names is missing") from None
         return load_checkpoint(
             folder, kind=kind, class_names=class_names, with_training=with_training
         )
     except (KeyError, TypeError) as error:
-        raise _broken(folder, f"{MANIFEST} lacks {error}") from error
+        raise broken(folder, f"{MANIFEST} lacks {error}") from error
 
 
 def read_origin(folder: Path) -> dict[str, Any]:
@@ -219,36 +228,14 @@ def read_origin(folder: Path) -> dict[str, Any]:
         If it is missing, broken or of a newer version.
     """
     try:
-        return dict(_read_manifest(folder)["extra"].get(ORIGIN, {}))
+        return dict(read_manifest(folder)["extra"].get(ORIGIN, {}))
     except (KeyError, TypeError, AttributeError) as error:
-        raise _broken(folder, f"{MANIFEST} lacks {error}") from error
+        raise broken(folder, f"{MANIFEST} lacks {error}") from error
 
 
 def has_checkpoint(folder: Path) -> bool:
     """Say whether ``folder`` holds a checkpoint; it may still be unreadable."""
     return (folder / MANIFEST).is_file()
-
-
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    try:
-        content = read_json(folder / MANIFEST)
-    except FileNotFoundError:
-        raise CheckpointError(
-            f"a checkpoint in {folder}",
-            "no such file" if folder.is_dir() else "no such folder",
-            "Finish the training first, or choose another run.",
-        ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise _broken(folder, f"{MANIFEST} is not JSON") from error
-    if not isinstance(content, dict) or not isinstance(content.get("version"), int):
-        raise _broken(folder, f"{MANIFEST} has no version")
-    if content["version"] > FORMAT_VERSION:
-        raise CheckpointError(
-            f"a checkpoint of version {FORMAT_VERSION} or older",
-            f"version {content['version']} in {folder}",
-            "It was written by a newer napari-segmix; update this one.",
-        )
-    return content
 
 
 def _check_fit(
@@ -267,47 +254,3 @@ def _check_fit(
             f"weights for {', '.join(names) or 'none'}",
             "The project's classes have changed since; train again.",
         )
-
-
-def _write_tensors(
-    folder: Path, stem: str, tensors: Mapping[str, Tensor]
-) -> dict[str, Any]:
-    # Copies are made contiguous one by one: safetensors refuses views and shared
-    # memory, and channels_last weights are not contiguous.
-    data = dump_tensors(
-        {
-            name: tensor.detach().to("cpu", copy=True).contiguous()
-            for name, tensor in tensors.items()
-        }
-    )
-    path = folder / f"{stem}.safetensors"
-    write_atomically(path, lambda file: file.write(data))
-    return {
-        "name": path.name,
-        "bytes": len(data),
-        "sha256": hashlib.sha256(data).hexdigest(),
-    }
-
-
-def _read_tensors(folder: Path, entry: Mapping[str, Any]) -> dict[str, Tensor]:
-    name = str(entry["name"])
-    if Path(name).name != name:
-        raise _broken(folder, f"{name} is not a plain file name")
-    data = (folder / name).read_bytes()
-    if hashlib.sha256(data).hexdigest() != entry["sha256"]:
-        raise _broken(folder, f"{name} has changed or is cut short")
-    tensors: dict[str, Tensor] = load_tensors(data)
-    return tensors
-
-
-def _remove_others(folder: Path, names: set[str]) -> None:
-    for path in folder.glob("*.safetensors"):
-        if path.name not in names:
-            # On Windows a reader may hold the old file open; the next save tries
-            # again.
-            with suppress(OSError):
-                path.unlink()
-
-
-def _broken(folder: Path, what: str) -> CheckpointError:
-    return CheckpointError(f"a whole checkpoint in {folder}", what, _NEW_TRAINING)
