@@ -9,6 +9,7 @@ import typer
 
 from segmix_core.cli.benchmark_bars import Bars
 from segmix_core.cli.benchmark_tables import show_report
+from segmix_core.cli.licence import tell_licences
 from segmix_core.cli.options import AnyJson, takes
 from segmix_core.cli.settings import build_config, flag
 from segmix_core.cli.voice import Voice
@@ -16,9 +17,12 @@ from segmix_core.errors import ConfigError
 from segmix_core.runs.child import EXIT_CANCELLED, EXIT_COMPLETED
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from segmix_core.benchmark.report import Report
     from segmix_core.benchmark.results import MethodResult
     from segmix_core.benchmark.training import Training
+    from segmix_core.config import RunConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +90,7 @@ def benchmark(options: BenchmarkOptions, voice: Voice) -> int:
     from segmix_core.benchmark.training import run_trainings
 
     report, trainings = _prepare(options)
+    tell_licences(_stages(trainings), voice)
     code = EXIT_COMPLETED
     try:
         with Bars(voice) as bars:
@@ -173,6 +178,15 @@ def _checked_file(options: BenchmarkOptions) -> Path | None:
             "Go on with it by --resume, delete it, or name another.",
         )
     return file
+
+
+def _stages(trainings: "Sequence[Training]") -> "Iterator[tuple[str, RunConfig]]":
+    """Yield the stages of trainings, with the settings of their rows."""
+    for training in trainings:
+        config = training.variant.apply(training.config)
+        yield "train", config
+        if training.segmenter:
+            yield "train-segmenter", config
 
 
 def _take(

@@ -1,5 +1,7 @@
 """The licence of weights is told before a run uses them."""
 
+from collections.abc import Iterable
+
 from segmix_core.cli.voice import Voice
 from segmix_core.config import RunConfig
 from segmix_core.encoders import SCRATCH
@@ -14,9 +16,26 @@ from segmix_core.runs.request import RunRequest
 
 def tell_licence(request: RunRequest, voice: Voice) -> None:
     """Print the licence of the weights that a training begins with, on stderr."""
-    network = _loaded(request)
-    if network is None:
-        return
+    tell_licences([(request.stage, RunConfig.parse(request.config))], voice)
+
+
+def tell_licences(stages: Iterable[tuple[str, RunConfig]], voice: Voice) -> None:
+    """Print the licences of the weights that stages begin with, each once, on stderr.
+
+    Parameters
+    ----------
+    stages
+        Name and settings of each.
+    voice
+        Tells them.
+    """
+    networks = (_loaded(stage, config) for stage, config in stages)
+    for network in dict.fromkeys(networks):
+        if network is not None:
+            _tell(network, voice)
+
+
+def _tell(network: str, voice: Voice) -> None:
     licence = find_licence(network)
     if licence is UNKNOWN:
         # Imported late: it loads torch, and most runs need no more than the table.
@@ -28,11 +47,10 @@ def tell_licence(request: RunRequest, voice: Voice) -> None:
         voice.note(note)
 
 
-def _loaded(request: RunRequest) -> str | None:
-    """Return the network whose published weights a run begins with; None: none."""
-    config = RunConfig.parse(request.config)
-    if request.stage == "train" and config.train.weights != SCRATCH:
+def _loaded(stage: str, config: RunConfig) -> str | None:
+    """Return the network whose published weights a stage begins with; None: none."""
+    if stage == "train" and config.train.weights != SCRATCH:
         return config.train.backbone
-    if request.stage == "train-segmenter" and config.segmenter.pretrained:
+    if stage == "train-segmenter" and config.segmenter.pretrained:
         return weights_of_encoder(config.segmenter.encoder)
     return None
