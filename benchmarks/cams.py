@@ -141,22 +141,25 @@ def _run_stage(folder: Path, trained: Path, precision: str) -> None:
         writer.end("completed", "", results)
 
 
-def _forward(model: nn.Module, images: Tensor) -> None:
+def _forward(model: nn.Module, images: Tensor) -> Tensor:
+    """Return the maps (B, C, h, w)."""
     with torch.inference_mode():
-        for batch in images.split(BATCH):
-            model(batch)
+        return torch.cat([model(batch).cam for batch in images.split(BATCH)])
 
 
-def _grad_cam(model: CamClassifier, images: Tensor) -> None:
+def _grad_cam(model: CamClassifier, images: Tensor) -> npt.NDArray[np.float32]:
+    """Return the maps (B, C, H, W), each scaled to 0..1."""
     from pytorch_grad_cam import GradCAM
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
     layers = [model.get_submodule("backbone.late")]
+    targets = [ClassifierOutputTarget(index) for index in range(len(CLASSES))]
     with GradCAM(model=_Logits(model), target_layers=layers) as maps:
-        for batch in images.split(BATCH):
-            for index in range(len(CLASSES)):
-                targets = [ClassifierOutputTarget(index)] * len(batch)
-                maps(input_tensor=batch, targets=targets)
+        batches = [
+            [maps(batch, [target] * len(batch)) for target in targets]
+            for batch in images.split(BATCH)
+        ]
+    return np.concatenate([np.stack(found, axis=1) for found in batches])
 
 
 class _Logits(nn.Module):

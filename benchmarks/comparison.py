@@ -32,11 +32,11 @@ class Table:
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
 
-    def markdown(self) -> str:
-        """Return the table under its title and text."""
+    def markdown(self, conditions: str) -> str:
+        """Return the table under its title, what it was measured on, and its text."""
         lines = [self.header, ["---"] * len(self.header), *self.rows]
         table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-        return f"## {self.title}\n\n{self.text}\n\n{table}\n"
+        return "\n\n".join([f"## {self.title}", conditions, self.text, f"{table}\n"])
 
 
 def in_turns(

@@ -44,7 +44,7 @@ def tables() -> list[Table]:
     return [Table("Ways to compute", text, header, rows)]
 
 
-def _ways(backbone: str, images: Tensor) -> Mapping[str, Callable[[], object]]:
+def _ways(backbone: str, images: Tensor) -> Mapping[str, Callable[[], Tensor]]:
     last = images.to(memory_format=torch.channels_last)
     ways = {
         PLAIN: _pass(_make(backbone, images.device), images),
@@ -82,15 +82,16 @@ def _compile(model: nn.Module, images: Tensor) -> nn.Module | None:
 
 def _pass(
     model: nn.Module, images: Tensor, dtype: torch.dtype = torch.float32
-) -> Callable[[], object]:
+) -> Callable[[], Tensor]:
     mixed = dtype != torch.float32
 
-    def act() -> None:
+    def act() -> Tensor:
         with torch.autocast(images.device.type, dtype, enabled=mixed):
-            logits = model(images).logits
+            logits: Tensor = model(images).logits
         logits.float().sum().backward()
         model.zero_grad(set_to_none=True)
         if images.device.type == "cuda":
             torch.cuda.synchronize()
+        return logits.detach()
 
     return act
