@@ -25,6 +25,9 @@ Strategy = Literal[
     "cellmix",
 ]
 
+_NEWER_OF_SEGMENTER = {"depth", "loss", "label_smoothing", "average"}
+"""What the first segmenters do not have; a setting that is added belongs here."""
+
 
 class CurriculumConfig(Section):
     """How tiles are shuffled, and when the shuffle becomes harder."""
@@ -165,9 +168,10 @@ class SegmenterConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _read_older(cls, content: Any) -> Any:
-        # Settings of a run are complete: without a depth they are of before it was one.
-        complete = {"decoder", "encoder", "epochs", "corrected_weight", "seed"}
-        if isinstance(content, dict) and complete <= content.keys():
+        # Runs have all other settings, unlike files of users: without a depth they are
+        # of before it was one.
+        oldest = cls.model_fields.keys() - _NEWER_OF_SEGMENTER
+        if isinstance(content, dict) and oldest <= content.keys():
             older = 5 if content["decoder"] == "fpn" else 4
             return {"depth": older, **content}
         return content
@@ -237,6 +241,7 @@ class RunConfig(Section):
             "second_view": True,
             "pooled_share": 1.0,
             "stain_normalisation": False,
+            "shared_foreground": False,
         }
         train = {**older, **train}
         curriculum = {"labels": "area", **content.get("curriculum", {})}

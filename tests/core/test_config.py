@@ -50,6 +50,66 @@ def test_segmenters_of_older_runs_keep_their_depth(decoder, depth):
     assert RunConfig.parse(few).segmenter.depth == 3
 
 
+OLD_TRAIN = {
+    "method": "segmix-plus",
+    "backbone": "small",
+    "weights": "scratch",
+    "freeze": False,
+    "stride": None,
+    "width": 32,
+    "epochs": 8,
+    "batch_size": 16,
+    "learning_rate": 2e-3,
+    "weight_decay": 1e-2,
+    "average": True,
+    "keep": "last",
+    "shuffle_weight": 1.0,
+    "er_weight": 0.2,
+    "ecr_weight": 1.0,
+    "unshuffle_weight": 0.0,
+    "pixel_weight": 0.0,
+    "fusion": True,
+    "rounds": 1,
+    "puzzle_weight": 4.0,
+    "seed": 3,
+}
+"""What the first runs with rounds have of their training."""
+
+OLD_SEGMENTER = {
+    "decoder": "unet",
+    "encoder": "tu-mobilenetv3_small_050",
+    "pretrained": False,
+    "epochs": 8,
+    "batch_size": 16,
+    "learning_rate": 1e-3,
+    "dice_weight": 0.5,
+    "corrected_weight": 4.0,
+    "seed": 3,
+}
+"""What the first runs have of their segmenter."""
+
+
+def test_settings_of_the_oldest_runs_are_known_as_such():
+    # A setting that is added would hide them: it belongs to the newer ones.
+    config = RunConfig.parse({"train": OLD_TRAIN, "segmenter": OLD_SEGMENTER})
+    train = config.train
+    assert (train.stain_normalisation, train.shared_foreground) == (False, False)
+    assert config.segmenter.depth == 4
+
+
+@pytest.mark.parametrize("names", [("fusion", "rounds", "seed"), [*OLD_TRAIN][1:]])
+def test_a_file_of_some_settings_switches_nothing_off(names):
+    few = {name: OLD_TRAIN[name] for name in names}
+    train = RunConfig.parse({"train": few}).train
+    assert (train.stain_normalisation, train.shared_foreground) == (True, True)
+
+
+def test_a_file_of_some_settings_keeps_the_depth():
+    names = ("decoder", "encoder", "epochs", "corrected_weight", "seed")
+    few = {name: OLD_SEGMENTER[name] for name in names}
+    assert RunConfig.parse({"segmenter": few}).segmenter.depth == 3
+
+
 def test_a_file_of_weights_is_found_from_everywhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = TrainConfig(weights="uni.safetensors")

@@ -10,6 +10,9 @@ from segmix_core.sections.section import Section
 
 Method = Literal["cam", "seam", "puzzle-cam", "fixed-shuffle", "segmix", "segmix-plus"]
 
+_NEWER = {"second_view", "pooled_share", "stain_normalisation", "shared_foreground"}
+"""What the first runs with rounds do not have; a setting that is added belongs here."""
+
 
 class TrainConfig(Section):
     """How the CAM classifier is trained."""
@@ -130,8 +133,10 @@ class TrainConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _read_complete(cls, content: Any) -> Any:
-        # Runs of before have all settings but these, and go on as they began.
-        if isinstance(content, dict) and {"fusion", "rounds", "seed"} <= content.keys():
+        # Runs of before have all other settings, unlike files of users, and go on as
+        # they began.
+        oldest = cls.model_fields.keys() - _NEWER
+        if isinstance(content, dict) and oldest <= content.keys():
             newer = {"stain_normalisation": False, "shared_foreground": False}
             return newer | content
         return content
