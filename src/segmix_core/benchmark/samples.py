@@ -57,6 +57,12 @@ class FolderSamples:
         box = self._boxes[row]
         return Sample(image if box is None else image[box.slices])
 
+    def name(self, row: int) -> str:
+        """Return the image of a tile, and where in it a window is."""
+        box = self._boxes[row]
+        place = "" if box is None else f" (x {box.x}, y {box.y})"
+        return self._names[row] + place
+
     def image_name(self, row: int) -> str:
         """Return the name of the image that a tile is a part of."""
         return self._names[row]
@@ -115,6 +121,10 @@ class MaskedSamples:
         mask = self._masks[row]
         weight = (mask != IGNORE_INDEX).astype(np.float32)
         return Sample(self._samples.read(row).image, mask, weight)
+
+    def name(self, row: int) -> str:
+        """Return the image of a tile, and where in it a window is."""
+        return self._samples.name(row)
 
     @property
     def longest_edge(self) -> int:

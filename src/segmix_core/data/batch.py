@@ -1,6 +1,6 @@
 """What a step of training sees."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -28,6 +28,8 @@ class Batch:
         (B, H, W) float32 >= 0, the weight of each pixel's loss; only with ``masks``.
     corrected
         (B, H, W) bool: a person has decided this pixel of ``masks``; None: no pixel.
+    names
+        What people call the tiles, B texts; empty where nobody asks.
     """
 
     images: Tensor
@@ -37,6 +39,7 @@ class Batch:
     masks: Tensor | None = None
     weights: Tensor | None = None
     corrected: Tensor | None = None
+    names: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if self.images.ndim != 4 or self.images.shape[1] != 3:
@@ -59,7 +62,8 @@ class Batch:
 
     def part(self, start: int, stop: int) -> "Batch":
         """Return the tiles ``start`` .. ``stop - 1``, as views."""
-        return self._map(lambda tensor: tensor[start:stop])
+        part = self._map(lambda tensor: tensor[start:stop])
+        return replace(part, names=self.names[start:stop])
 
     def with_pixels(
         self, images: Tensor, masks: Tensor | None, weights: Tensor | None
@@ -68,7 +72,8 @@ class Batch:
         return replace(self, images=images, masks=masks, weights=weights)
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
-        return Batch(
+        return replace(
+            self,
             images=change(self.images),
             labels=change(self.labels),
             tile_ids=change(self.tile_ids),

@@ -18,11 +18,12 @@ from segmix_core.data.augment import (
     plain_tables,
 )
 from segmix_core.data.batch import Batch
+from segmix_core.data.lost_tiles import LostTiles
 from segmix_core.data.prefetch import prefetch
 from segmix_core.data.randomness import Stream, seeded_generator
 from segmix_core.data.samples import Sample, SampleSource
 from segmix_core.data.tile_reader import pad_tile
-from segmix_core.errors import JobError, SlideError
+from segmix_core.errors import SlideError
 from segmix_core.events import Event, Warned
 
 Rows = npt.NDArray[np.int64]
@@ -91,10 +92,9 @@ class TileBatches:
         self._source = source
         self._plan = plan
         self._emit = emit
-        self._unreadable: dict[int, SlideError] = {}
-        self._warned: set[int] = set()
-        # Fewer lost tiles than this are an accident, more are a missing disk.
-        self._most_unreadable = max(5, len(source.tiles) // 20)
+        self._lost = LostTiles(len(source.tiles))
+        self._warnings: dict[int, Warned] = {}
+        self._told: set[int] = set()
 
     @property
     def steps_per_epoch(self) -> int:
@@ -126,12 +126,9 @@ class TileBatches:
                 yield batch
 
     def _warn(self) -> None:
-        for row in sorted(self._unreadable.keys() - self._warned):
-            self._warned.add(row)
-            tile = int(self._source.tiles.ids[row])
-            self._emit(
-                Warned(message=f"Tile {tile} is skipped: {self._unreadable[row]}")
-            )
+        for row in sorted(self._warnings.keys() - self._told):
+            self._told.add(row)
+            self._emit(self._warnings[row])
 
     def _make(self, epoch: int, first: int) -> Iterator[Batch]:
         order = self.order(epoch)
@@ -168,27 +165,14 @@ class TileBatches:
     def _readable(self, order: Rows, place: int) -> tuple[int, Sample]:
         for shift in range(len(order)):
             row = int(order[(place + shift) % len(order)])
-            if row in self._unreadable:
+            if row in self._warnings:
                 continue
             try:
                 return row, self._source.read(row)
             except SlideError as error:
-                self._unreadable[row] = error
-                self._check_losses()
-        raise self._too_many()
-
-    def _check_losses(self) -> None:
-        if len(self._unreadable) > self._most_unreadable:
-            raise self._too_many()
-
-    def _too_many(self) -> JobError:
-        first = next(iter(self._unreadable.values()))
-        return JobError(
-            "readable tiles",
-            f"{len(self._unreadable)} of {len(self._source.tiles)} that are not; "
-            f"the first: {first.got}",
-            "Check that the disk with the images is connected, then start again.",
-        )
+                name = self._source.name(row)
+                self._warnings[row] = self._lost.add(name, error)
+        raise AssertionError("a tile, or an error where all are lost")
 
     def _collate(
         self, rows: Rows, samples: list[Sample], generator: torch.Generator
@@ -213,6 +197,7 @@ class TileBatches:
             masks=_stack([s.mask for s in samples], edge),
             weights=_stack([s.weight for s in samples], edge),
             corrected=_stack([s.corrected for s in samples], edge),
+            names=[self._source.name(int(row)) for row in rows],
         )
 
 

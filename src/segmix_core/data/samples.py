@@ -51,6 +51,9 @@ class SampleSource(Protocol):
     def read(self, row: int) -> Sample:
         """Return a tile; a SlideError says that it is unreadable."""
 
+    def name(self, row: int) -> str:
+        """Return what people call a tile."""
+
 
 class TileSamples:
     """Tiles with their labels only."""
@@ -69,6 +72,10 @@ class TileSamples:
         """
         image_id = int(self.tiles.image_ids[row])
         return Sample(self._reader.read_pixels(image_id, self.tiles.box(row)))
+
+    def name(self, row: int) -> str:
+        """Return the file of a tile, and where in it the tile is."""
+        return tile_name(self.tiles, self._reader, row)
 
 
 class SurroundedSamples:
@@ -89,6 +96,10 @@ class SurroundedSamples:
         """
         image_id, box = int(self.tiles.image_ids[row]), self.tiles.box(row)
         return Sample(self._reader.read_around(image_id, box, self._margin))
+
+    def name(self, row: int) -> str:
+        """Return the file of a tile, and where in it the tile is."""
+        return tile_name(self.tiles, self._reader, row)
 
 
 class MaskSamples:
@@ -140,6 +151,10 @@ class MaskSamples:
         weight[mask == IGNORE_INDEX] = 0
         return Sample(image, mask, weight, touched)
 
+    def name(self, row: int) -> str:
+        """Return the file of a tile, and where in it the tile is."""
+        return tile_name(self.tiles, self._reader, row)
+
     def read_mask(self, row: int) -> tuple[MaskArray, npt.NDArray[np.bool_]]:
         """Return (h, w) uint8 mask, and (h, w) bool: corrected; without the image."""
         image_id = int(self.tiles.image_ids[row])
@@ -171,6 +186,16 @@ class MaskSamples:
             mask, _ = self.read_mask(int(row))
             counts += np.bincount(mask.ravel(), minlength=256)
         return counts[: num_classes + 1]
+
+
+def tile_name(tiles: TileTable, reader: TileReader, row: int) -> str:
+    """Return the file of a tile, and unless the tile is all of it, its place there."""
+    image = reader.image(int(tiles.image_ids[row]))
+    if tiles.box(row).area == image.height * image.width:
+        return image.path.name
+    return (
+        f"{image.path.name} (row {tiles.rows[row] + 1}, column {tiles.cols[row] + 1})"
+    )
 
 
 class MaskArrays:

@@ -1,6 +1,7 @@
 """A segmenter over images of any size, in overlapping windows."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import NamedTuple, Protocol, cast
 
 import numpy as np
@@ -12,6 +13,7 @@ from segmix_core.geometry import Box
 from segmix_core.inference.blending import ByteArray, FloatArray, RowBlender
 from segmix_core.inference.views import asking, views_of
 from segmix_core.inference.windows import fading_weights, window_rows
+from segmix_core.models.memory import PartsThatFit
 from segmix_core.models.precision import Precision
 from segmix_core.project.records import BACKGROUND, IGNORE_INDEX
 
@@ -114,34 +116,31 @@ def predict_image(  # noqa: PLR0913 - every one is a choice of the caller
     classes = tuple(segmenter.class_indices)
     empty = BACKGROUND if BACKGROUND in classes else IGNORE_INDEX
     blender = RowBlender(shape[1], classes, empty)
+    parts = PartsThatFit()
+
+    def ask(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        return predict_probabilities(
+            segmenter, images, flips=flips, device=device, precision=precision
+        )
+
     for band, row in window_rows(shape, window_px, overlap_px):
         blender.start_row(window_shape[0], band.height)
         for start in range(0, len(row), batch_size):
             batch = row[start : start + batch_size]
             asked = [window for window in batch if not (skip and skip(window))]
             tissue = [_read_checked(read, window) for window in asked]
-            results = _weighted(segmenter, tissue, weights, flips, device, precision)
-            sums = dict(zip(asked, results, strict=True))
+            found = parts.ask(ask, np.stack(tissue)) if tissue else []
+            sums = dict(zip(asked, _weighted(found, weights), strict=True))
             for window in batch:
                 blender.add(window, sums.get(window))
         yield PredictedBand(band, *blender.finish_row())
 
 
 def _weighted(
-    segmenter: SegmentsImages,
-    tissue: list[npt.NDArray[np.uint8]],
-    weights: FloatArray,
-    flips: bool,
-    device: torch.device | str,
-    precision: Precision,
+    probabilities: Iterable[FloatArray], weights: FloatArray
 ) -> Iterator[FloatArray]:
     """Yield (K + 1, h, w) for each window: weighted probabilities, then the weight."""
-    if not tissue:
-        return
-    probabilities = predict_probabilities(
-        segmenter, np.stack(tissue), flips=flips, device=device, precision=precision
-    )
-    for window in probabilities:
+    for window in chain.from_iterable(probabilities):
         yield np.concatenate([window * weights, weights[None]])
 
 

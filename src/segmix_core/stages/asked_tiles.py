@@ -1,10 +1,12 @@
 """Tiles shown to a classifier, in the order of their table."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from segmix_core.config import CamConfig
 from segmix_core.data.batch import Batch
@@ -15,6 +17,7 @@ from segmix_core.events import Event
 from segmix_core.geometry import next_multiple
 from segmix_core.inference.cam_maps import CamResult, cam_maps
 from segmix_core.models.cam_classifier import CamClassifier
+from segmix_core.models.memory import PartsThatFit
 from segmix_core.models.precision import Precision
 from segmix_core.project.records import TileTable
 
@@ -56,23 +59,37 @@ def ask_tiles(
     plan = BatchPlan(
         tile_px=edge + 2 * margin, batch_size=settings.batch_size, in_order=True
     )
+    parts = PartsThatFit()
+
+    def ask(images: Tensor) -> CamResult:
+        return cam_maps(
+            model,
+            images.to(device),
+            scales=settings.scales,
+            flips=settings.flips,
+            refine=settings.refine,
+            margin=margin,
+            precision=precision,
+        )
+
     with closing(TileBatches(samples, plan, emit).batches(0)) as batches:
         for batch in batches:
-            found = cam_maps(
-                model,
-                batch.images.to(device),
-                scales=settings.scales,
-                flips=settings.flips,
-                refine=settings.refine,
-                margin=margin,
-                precision=precision,
-            )
-            yield _without(batch, margin), found
+            found = parts.ask(ask, batch.images)
+            yield _without(batch, margin), _joined(found)
 
 
 def count_batches(tiles: TileTable, settings: CamConfig) -> int:
     """Return how many batches :func:`ask_tiles` yields."""
     return -(-len(tiles) // settings.batch_size)
+
+
+def _joined(found: Sequence[CamResult]) -> CamResult:
+    if len(found) == 1:
+        return found[0]
+    return CamResult(
+        torch.cat([part.cam for part in found]),
+        torch.cat([part.probabilities for part in found]),
+    )
 
 
 def _margin(

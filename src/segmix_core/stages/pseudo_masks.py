@@ -1,11 +1,14 @@
 """Pseudo masks from the maps of a "cams" run and the labels as they are now."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
+from segmix_core.data.lost_tiles import LostTiles
 from segmix_core.data.tile_reader import TileReader
+from segmix_core.errors import SlideError
 from segmix_core.events import StageStarted
 from segmix_core.geometry import Box
 from segmix_core.inference.pseudo_rules import PseudoMaskRules
@@ -20,10 +23,13 @@ from segmix_core.stages.val_fit import Fit, fit_on_val
 def make_pseudo_masks(job: Job) -> dict[str, Any]:
     """Store a mask per image and the doubt of every tile.
 
+    A tile that cannot be read has neither: a warning names it.
+
     Raises
     ------
     JobError
-        If the maps are of other tiles or classes than the project has now.
+        If the maps are of other tiles or classes than the project has now, or if too
+        many tiles cannot be read.
     """
     maps = StoredMaps(job.input_run("cams"))
     maps.check_classes(job)
@@ -32,7 +38,8 @@ def make_pseudo_masks(job: Job) -> dict[str, Any]:
     tiles = tiles_of(job.store, images)
     tiles = tiles.take(np.isin(tiles.ids, maps.tile_ids))
     settings = job.config.pseudo_masks
-    doubt = np.zeros(len(tiles), np.float32)
+    doubt = np.full(len(tiles), np.nan, np.float32)
+    lost = LostTiles(len(tiles))
     job.writer.emit(StageStarted(stage="pseudo-masks", total_steps=len(tiles)))
     fit = fit_on_val(job, maps) if settings.fit else Fit()
     done = 0
@@ -41,26 +48,44 @@ def make_pseudo_masks(job: Job) -> dict[str, Any]:
             rows = np.flatnonzero(tiles.image_ids == image.id)
             rules = fit.applied_to(rules_of(settings, image.working_mpp))
             evidence = ImageMaps(image, tiles.take(rows), maps, reader)
-            masks = _image_masks(job, image, evidence, rules)
+            masks = _image_masks(job, image, evidence, rules, lost)
             for row, value in zip(rows, masks, strict=True):
                 doubt[row] = value
                 done += 1
                 job.writer.progress(done, len(tiles), image.path.name)
                 if job.writer.should_stop():
                     return {}
-    names = np.array(job.class_names)
-    save_tiles(job.run, {"tile_ids": tiles.ids, "doubt": doubt, "class_names": names})
-    return {"tiles": len(tiles), "mean_doubt": float(doubt.mean()), **fit.results}
+    made = ~np.isnan(doubt)
+    ids, doubt, names = tiles.ids[made], doubt[made], np.array(job.class_names)
+    save_tiles(job.run, {"tile_ids": ids, "doubt": doubt, "class_names": names})
+    return {
+        "tiles": len(ids),
+        "unreadable": len(lost),
+        "mean_doubt": float(doubt.mean()),
+        **fit.results,
+    }
 
 
 def _image_masks(
-    job: Job, image: ImageRecord, maps: ImageMaps, rules: PseudoMaskRules
+    job: Job,
+    image: ImageRecord,
+    maps: ImageMaps,
+    rules: PseudoMaskRules,
+    lost: LostTiles,
 ) -> Iterator[float]:
-    """Write the mask of an image tile by tile; yield the doubt of each."""
-    target = create_mask(job.run, image.id, image.working_shape)
+    """Write the mask of an image tile by tile; yield the doubt of each, or NaN."""
+    target = None
     inside = Box(0, 0, *image.working_shape)
     for row, box in enumerate(maps.boxes):
-        mask, doubt = maps.evidence(row, with_pixels=rules.needs_rgb).mask(rules)
+        try:
+            evidence = maps.evidence(row, with_pixels=rules.needs_rgb)
+        except SlideError as error:
+            job.writer.emit(lost.add(maps.name(row), error))
+            yield math.nan
+            continue
+        mask, doubt = evidence.mask(rules)
+        if target is None:
+            target = create_mask(job.run, image.id, image.working_shape)
         part = box.intersect(inside)
         target[part.slices] = mask[part.moved(-box.y, -box.x).slices]
         yield doubt

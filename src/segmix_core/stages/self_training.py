@@ -45,7 +45,8 @@ from segmix_core.training.validation import Validate
 Teach = Callable[[CamClassifier, Listener], SampleSource]
 """Network, listener -> the tiles with masks that it makes of them.
 
-The labels of those tiles are 1 where the mask tells of a class, present or not.
+The labels of those tiles are 1 where the mask tells of a class, present or not. What a
+person has corrected tells of all classes.
 """
 
 

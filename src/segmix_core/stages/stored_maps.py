@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from segmix_core.data.samples import tile_name
 from segmix_core.data.tile_reader import TileReader
 from segmix_core.errors import JobError
 from segmix_core.geometry import Box
@@ -197,6 +198,10 @@ class ImageMaps:
             rgb,
             self._maps.shared_foreground,
         )
+
+    def name(self, row: int) -> str:
+        """Return what people call the tile in ``row`` of the table."""
+        return tile_name(self._tiles, self._reader, row)
 
     def _blend(self) -> CamCanvas:
         height, width = self._image.working_shape

@@ -1,7 +1,7 @@
 """Masks of the training tiles, as the network that was trained last sees them."""
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 
@@ -9,9 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from segmix_core.data.batch import Batch
-from segmix_core.data.samples import MaskSamples, SampleSource
+from segmix_core.data.lost_tiles import LostTiles
+from segmix_core.data.samples import MaskSamples, SampleSource, tile_name
 from segmix_core.data.tile_reader import TileReader
-from segmix_core.events import Progress
+from segmix_core.errors import SlideError
+from segmix_core.events import Event, Progress
 from segmix_core.geometry import Box
 from segmix_core.inference.cam_maps import CamResult
 from segmix_core.inference.pseudo_masks import make_pseudo_mask
@@ -24,6 +26,7 @@ from segmix_core.stages.mask_rules import rules_of
 from segmix_core.stages.weights import launch_fabric, prepare_device
 from segmix_core.training.task import Listener
 
+FloatArray = npt.NDArray[np.float32]
 MaskArray = npt.NDArray[np.uint8]
 
 
@@ -47,7 +50,8 @@ class PackedMasks:
 class Teacher:
     """Makes masks of labelled tiles by the rules of pseudo masks, for the next network.
 
-    What a person has corrected in a tile overrules its mask, and weighs more.
+    What a person has corrected in a tile overrules its mask, and weighs more. A tile
+    that cannot be read gets a mask that tells nothing.
 
     Attributes
     ----------
@@ -72,14 +76,16 @@ class Teacher:
 
         Raises
         ------
+        JobError
+            If too many tiles cannot be read.
         Stopped
             If the user asks to stop.
         """
         machine = self.job.config.machine
         device = prepare_device(machine)
         model, fabric = model.to(device), launch_fabric(machine, device)
-        masks = PackedMasks()
         count, done = len(self.tiles), 0
+        masks, lost = PackedMasks(), LostTiles(count)
         asked = ask_tiles(
             model,
             self.tiles,
@@ -91,7 +97,8 @@ class Teacher:
         )
         with closing(asked) as running:
             for batch, found in running:
-                for mask in self._masks(batch, found, model, done):
+                made = self._masks(batch, found, model, done, lost, listener.emit)
+                for mask in made:
                     masks.add(int(self.tiles.image_ids[done]), self._box(done), mask)
                     done += 1
                 listener.emit(
@@ -116,29 +123,49 @@ class Teacher:
         return self.reader.working_box(image_id, self.tiles.box(row))
 
     def _masks(
-        self, batch: Batch, found: CamResult, model: CamClassifier, first: int
+        self,
+        batch: Batch,
+        found: CamResult,
+        model: CamClassifier,
+        first: int,
+        lost: LostTiles,
+        emit: Callable[[Event], None],
     ) -> Iterator[MaskArray]:
         """Yield the masks of the rows from ``first`` on that a batch has."""
         cams, sure = found.cam.cpu().numpy(), found.probabilities.cpu().numpy()
         for index, tile_id in enumerate(batch.tile_ids.tolist()):
             row = first + index
-            box = self._box(row)
             if tile_id != self.tiles.ids[row]:
                 # It could not be read, and another tile has taken its place.
-                yield np.full((box.height, box.width), IGNORE_INDEX, np.uint8)
+                yield self._undecided(row)
                 continue
-            image_id = int(self.tiles.image_ids[row])
-            image = self.raw.image(image_id)
-            # What was continued beyond a small tile is not a part of it.
-            high, wide = (-(-edge // model.stride) for edge in (box.height, box.width))
-            mask, _ = make_pseudo_mask(
-                cams[index, :, :high, :wide],
-                (box.height, box.width),
-                self.tiles.labels[row],
-                sure[index],
-                self.raw.read_pixels(image_id, self.tiles.box(row)),
-                rules=rules_of(self.job.config.pseudo_masks, image.working_mpp),
-                stride=model.stride,
-                shared_foreground=model.shared_foreground,
-            )
+            try:
+                mask = self._mask(row, cams[index], sure[index], model)
+            except SlideError as error:
+                # The network still has it in memory.
+                emit(lost.add(tile_name(self.tiles, self.raw, row), error))
+                mask = self._undecided(row)
             yield mask
+
+    def _mask(
+        self, row: int, cam: FloatArray, sure: FloatArray, model: CamClassifier
+    ) -> MaskArray:
+        image_id, box = int(self.tiles.image_ids[row]), self._box(row)
+        image = self.raw.image(image_id)
+        # What was continued beyond a small tile is not a part of it.
+        high, wide = (-(-edge // model.stride) for edge in (box.height, box.width))
+        mask, _ = make_pseudo_mask(
+            cam[:, :high, :wide],
+            (box.height, box.width),
+            self.tiles.labels[row],
+            sure,
+            self.raw.read_pixels(image_id, self.tiles.box(row)),
+            rules=rules_of(self.job.config.pseudo_masks, image.working_mpp),
+            stride=model.stride,
+            shared_foreground=model.shared_foreground,
+        )
+        return mask
+
+    def _undecided(self, row: int) -> MaskArray:
+        box = self._box(row)
+        return np.full((box.height, box.width), IGNORE_INDEX, np.uint8)

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segmix_core.data.tile_reader import TileReader
+from segmix_core.errors import SlideError
 from segmix_core.events import SettingFitted, Warned
 from segmix_core.inference.gate_fit import LEAST_TILES, GateFit, fit_gate
 from segmix_core.inference.pseudo_rules import PseudoMaskRules
@@ -201,4 +202,9 @@ def _drawn(
     for row in rows:
         drawn = val.job.store.corrections(image.id, maps.boxes[row])
         truth = np.where(drawn == UNTOUCHED, np.uint8(IGNORE_INDEX), drawn)
-        yield truth, maps.evidence(int(row), with_pixels=rules.needs_rgb)
+        try:
+            evidence = maps.evidence(int(row), with_pixels=rules.needs_rgb)
+        except SlideError:
+            # The masks that are made afterwards name it, and count how many there are.
+            continue
+        yield truth, evidence

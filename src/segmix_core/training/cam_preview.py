@@ -11,6 +11,9 @@ from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.models.shared_maps import give_to_possible
 from segmix_core.training.task import PreviewArrays
 
+# Where a batch had to be cut to fit the memory, all preview tiles would not fit either.
+_AT_ONCE = 4
+
 
 def preview_cams(
     module: CamClassifier, tiles: Batch | None
@@ -34,7 +37,12 @@ def preview_cams(
     module.eval()
     try:
         with torch.no_grad():
-            cam = module.show(module(tiles.images.to(device)).cam.float()).cpu()
+            cam = torch.cat(
+                [
+                    module.show(module(images.to(device)).cam.float()).cpu()
+                    for images in tiles.images.split(_AT_ONCE)
+                ]
+            )
     finally:
         module.train(was_training)
     possible = tiles.labels.cpu() != 0

@@ -41,9 +41,6 @@ from segmix_core.training.views import (
 if TYPE_CHECKING:
     from segmix_core.events import CurriculumDecided
 
-# The first maps come early, so that the user sees the run working.
-_FIRST_CAM_STEP = 20
-
 
 class ClassifierTask:
     """Trains a :class:`CamClassifier` on tile labels.
@@ -138,10 +135,12 @@ class ClassifierTask:
             if context.wants_preview:
                 shown = show_shuffled(mixed, batch.tile_ids, level, self.scope)
                 previews["shuffled"] = shown
-        if context.step == _FIRST_CAM_STEP:
-            previews |= self.epoch_end(context.epoch, context.step)
         detached = {name: value.detach() for name, value in parts.items()}
         return StepResult(loss, {**detached, **curves}, news, previews)
+
+    def amount(self, batch: Batch) -> float:
+        """Return the number of known labels."""
+        return float((batch.labels >= 0).sum())
 
     def epoch_end(self, epoch: int, step: int) -> Mapping[str, PreviewArrays]:
         """Return the maps of the preview tiles; see :func:`preview_cams`."""
@@ -196,7 +195,7 @@ class ClassifierTask:
         ]
         return {
             "classification_2": classification_loss(second.logits, labels),
-            "er": equivariance_loss(output.cam, second_cam, labels != 0),
+            "er": equivariance_loss(output.cam, second_cam, present),
             "ecr": ecr[0] + ecr[1],
         }
 

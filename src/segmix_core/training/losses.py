@@ -86,7 +86,7 @@ def label_spread(labels: Tensor, frequency: Tensor) -> Tensor:
     return _known_mean(constant - _entropy(share), labels >= 0)
 
 
-def equivariance_loss(first: Tensor, second: Tensor, possible: Tensor) -> Tensor:
+def equivariance_loss(first: Tensor, second: Tensor, present: Tensor) -> Tensor:
     """Return how much the maps of two views differ (SEAM eq. 5, ER).
 
     SEAM compares maps that are divided by their maximum. Flat maps please that best,
@@ -98,18 +98,18 @@ def equivariance_loss(first: Tensor, second: Tensor, possible: Tensor) -> Tensor
     first, second
         (B, C, h, w) and (B, C, h2, w2), raw scores, both in the pose of the tile; the
         larger is resized to the smaller.
-    possible
-        (B, C), bool or 0/1: classes that are not known to be absent.
+    present
+        (B, C), bool or 0/1.
 
     Returns
     -------
     Tensor
-        Scalar in [0, 1]: mean absolute difference over all classes; absent ones count
-        as zeros, as in SEAM.
+        Scalar in [0, 1]: mean absolute difference over all classes; those that are not
+        present count as zeros, as in SEAM.
     """
     first, second = match_size(first.float(), second.float())
     difference = (first.sigmoid() - second.sigmoid()).abs()
-    return keep_present_classes(difference, possible).mean()
+    return keep_present_classes(difference, present).mean()
 
 
 def cross_regularisation_loss(

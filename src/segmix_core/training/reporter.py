@@ -12,7 +12,9 @@ from segmix_core.training.task import Listener, PreviewArrays
 
 _PROGRESS_SECONDS = 0.25
 _METRICS_SECONDS = 0.1
-_PREVIEW_STEPS = (0, 20)
+FIRST_MAPS_STEP = 20
+"""The first maps come early, so that the user sees the run working."""
+_PREVIEW_STEPS = (0, FIRST_MAPS_STEP)
 
 
 class Reporter:

@@ -9,6 +9,7 @@ from segmix_core.data.batch import Batch
 from segmix_core.models.segmenter import Segmenter
 from segmix_core.training.noisy_labels import PixelLoss
 from segmix_core.training.pixel_losses import (
+    NO_CHANNEL,
     channel_targets,
     pixel_accuracy,
     soft_dice_loss,
@@ -90,6 +91,17 @@ class SegmenterTask:
             parts["dice"] = dice.detach()
         accuracy = pixel_accuracy(logits.detach(), targets, weights)
         return StepResult(loss, {**parts, "pixel_accuracy": accuracy})
+
+    def amount(self, batch: Batch) -> float:
+        """Return the sum of the pixels' weights."""
+        if batch.masks is None or batch.weights is None:
+            return 0.0
+        targets = channel_targets(batch.masks, self.module.class_indices)
+        counted = batch.weights * (targets != NO_CHANNEL)
+        if self._class_weights is not None:
+            by_class = self._class_weights.to(counted)
+            counted = counted * by_class[targets.clamp(min=0)]
+        return float(counted.sum())
 
     def epoch_end(self, epoch: int, step: int) -> Mapping[str, PreviewArrays]:
         """Return nothing: a segmenter has no previews."""

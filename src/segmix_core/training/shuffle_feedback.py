@@ -52,12 +52,15 @@ class ShuffleFeedback:
         if heard is None or heard.step == step:
             return ()
         self._heard = None
-        loss, weight = heard.mean_over_processes()
+        loss, weight = heard.mean()
         decided = self.controller.observe(loss, weight=weight)
         return () if decided is None else (decided,)
 
     def hear(self, loss: Tensor, labels: Tensor, mixed: Tensor, step: int) -> None:
-        """Take note of a batch.
+        """Take note of a batch, of all processes that share it.
+
+        Otherwise the processes of a distributed run would go different ways through
+        the curriculum, and one could not go on from what another has stored.
 
         Parameters
         ----------
@@ -69,12 +72,12 @@ class ShuffleFeedback:
             That the batch belongs to.
         """
         seen = torch.stack([(labels > 0).sum(dim=0), (labels >= 0).sum(dim=0)])
-        self._seen = self._seen.to(loss) + seen
+        self._seen = self._seen.to(loss) + _sum_over_processes(seen)
         # Of one tile more, half with the class: never 0 or 1.
         frequency = (self._seen[0] + 0.5) / (self._seen[1] + 1)
         beyond = loss - label_entropy(mixed)
         sums = torch.stack([beyond, label_spread(mixed, frequency), loss.new_ones(())])
-        sums = len(labels) * sums
+        sums = _sum_over_processes(len(labels) * sums)
         if self._heard is not None:
             sums = sums + self._heard.sums.to(sums)
         self._heard = _Heard(step, sums)
@@ -135,16 +138,15 @@ class _Heard:
     step: int
     sums: Tensor
 
-    def mean_over_processes(self) -> tuple[float, float]:
-        """Return the relative loss and its weight, equal in all processes.
-
-        Otherwise the processes of a distributed run would go different ways through the
-        curriculum.
-        """
-        sums = self.sums
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            sums = sums.clone()
-            torch.distributed.all_reduce(sums)
-        beyond, spread, count = sums.tolist()
+    def mean(self) -> tuple[float, float]:
+        """Return the relative loss and its weight."""
+        beyond, spread, count = self.sums.tolist()
         # Labels that are all alike teach nothing: a loss of weight 0.
         return (beyond / spread, spread / count) if spread > 0 else (0.0, 0.0)
+
+
+def _sum_over_processes(values: Tensor) -> Tensor:
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        values = values.clone()
+        torch.distributed.all_reduce(values)
+    return values

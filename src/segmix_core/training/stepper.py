@@ -1,6 +1,5 @@
 """One optimizer step: forward, backward, and what can go wrong in them."""
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -12,10 +11,9 @@ from segmix_core.data.batch import Batch
 from segmix_core.data.randomness import Stream, derive_seed, seeded_generator
 from segmix_core.errors import JobError
 from segmix_core.events import Event, Warned
+from segmix_core.models.memory import is_out_of_memory
+from segmix_core.training.divergence import DivergenceWatch
 from segmix_core.training.task import PreviewArrays, StepContext, StepResult, Task
-
-_TILES_NAMED = 8
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +23,7 @@ class StepOutcome:
     Attributes
     ----------
     loss, grad_norm
-        Mean over the tiles of the batch; norm before clipping.
+        Of the batch, in all processes together; norm before clipping.
     parts
         See :class:`segmix_core.training.task.StepResult`.
     """
@@ -41,7 +39,9 @@ class Stepper:
     """Steps ``optimizer`` along the gradient of a task.
 
     Where memory runs out, the batch is halved and its gradient summed over the
-    halves, so that the step stays the same for losses that are means over tiles.
+    halves. There, and where several processes share a batch, each part weighs as much
+    as it has to learn from (:meth:`segmix_core.training.task.Task.amount`), so that
+    the step stays the same for losses that are means over that.
 
     Parameters
     ----------
@@ -75,6 +75,7 @@ class Stepper:
         self._clip_norm = clip_norm
         self._emit = emit
         self._parameters = [p for p in task.module.parameters() if p.requires_grad]
+        self._watch = DivergenceWatch()
         self.pieces = pieces
 
     def context(
@@ -99,8 +100,8 @@ class Stepper:
         Raises
         ------
         JobError
-            If the loss is not a finite number, or memory does not suffice for the
-            smallest batch. The weights are then as they were.
+            If the loss is not a finite number or explodes, or memory does not suffice
+            for the smallest batch. The weights are then as they were.
         """
         while True:
             before = self._task.state()
@@ -126,24 +127,26 @@ class Stepper:
             )
         )
         pieces = self._pieces(batch)
+        shares = self._shares(pieces)
         results = []
         for number, piece in enumerate(pieces):
             part = self._context_of_piece(context, number)
             with self._fabric.autocast():
                 result = self._task.training_step(piece, part)
-            self._fabric.backward(result.loss * (len(piece) / len(batch)))
+            self._fabric.backward(result.loss * shares[number])
             results.append(replace(result, loss=result.loss.detach()))
         self._share_gradient()
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._clip_norm)
         numbers = torch.stack([*(r.loss.float() for r in results), norm.float()])
         *losses, grad_norm = numbers.tolist()
-        self._check_finite(losses, grad_norm, pieces, context.step)
+        loss = self._sum(sum(v * w for v, w in zip(losses, shares, strict=True)))
+        judged = list(zip(pieces, losses, strict=True))
+        self._watch.check(loss, grad_norm, judged, context.step)
         self._optimizer.step()
-        shares = [len(piece) / len(batch) for piece in pieces]
         return StepOutcome(
-            loss=sum(v * share for v, share in zip(losses, shares, strict=True)),
+            loss=loss,
             grad_norm=grad_norm,
-            parts=_mean_parts(results, shares),
+            parts=_mean_parts(results, pieces),
             events=tuple(event for result in results for event in result.events),
             previews=results[0].previews,
         )
@@ -156,6 +159,23 @@ class Stepper:
             batch.part(start, stop)
             for start, stop in zip(cuts, [*cuts[1:], count], strict=True)
         ]
+
+    def _shares(self, pieces: list[Batch]) -> list[float]:
+        """Return how much of the step each piece of this process is; all sum to 1."""
+        if len(pieces) == self._fabric.world_size == 1:
+            return [1.0]
+        amounts = [self._task.amount(piece) for piece in pieces]
+        if self._sum(sum(amounts)) == 0:
+            amounts = [float(len(piece)) for piece in pieces]
+        total = self._sum(sum(amounts))
+        return [amount / total for amount in amounts]
+
+    def _sum(self, value: float) -> float:
+        """Return the sum over all processes."""
+        if self._fabric.world_size == 1:
+            return value
+        tensor = torch.tensor(value, device=self._fabric.device)
+        return float(self._fabric.all_reduce(tensor, reduce_op="sum"))
 
     def _context_of_piece(self, context: StepContext, number: int) -> StepContext:
         if number == 0:
@@ -180,33 +200,12 @@ class Stepper:
                 parameter.grad = torch.zeros_like(parameter)
         gradients = [p.grad for p in self._parameters if p.grad is not None]
         flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
-        mean = self._fabric.all_reduce(flat, reduce_op="mean")
+        total = self._fabric.all_reduce(flat, reduce_op="sum")
         start = 0
         for gradient in gradients:
             stop = start + gradient.numel()
-            gradient.copy_(mean[start:stop].view(gradient.shape))
+            gradient.copy_(total[start:stop].view(gradient.shape))
             start = stop
-
-    def _check_finite(
-        self, losses: list[float], norm: float, pieces: list[Batch], step: int
-    ) -> None:
-        if math.isfinite(norm) and all(math.isfinite(loss) for loss in losses):
-            return
-        guilty = [
-            piece
-            for piece, loss in zip(pieces, losses, strict=True)
-            if not math.isfinite(loss)
-        ]
-        tiles = [int(i) for piece in guilty or pieces for i in piece.tile_ids]
-        names = ", ".join(str(tile) for tile in tiles[:_TILES_NAMED])
-        more = ", ..." if len(tiles) > _TILES_NAMED else ""
-        what = "loss" if guilty else "gradient"
-        raise JobError(
-            f"a finite {what}",
-            f"an infinite or undefined one at step {step} on the tiles {names}{more}",
-            "Lower the learning rate, or look at these tiles. The last checkpoint is "
-            "kept, and the run can go on from it.",
-        )
 
     def _cut_smaller(self, batch: Batch) -> None:
         self._optimizer.zero_grad(set_to_none=True)
@@ -232,21 +231,15 @@ class Stepper:
         )
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Say whether an error means that memory ran out, on any device."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    message = str(error).lower()
-    return any(words in message for words in _OUT_OF_MEMORY)
-
-
 def _mean_parts(
-    results: list[StepResult], shares: list[float]
+    results: list[StepResult], pieces: list[Batch]
 ) -> dict[str, float | Tensor]:
     if len(results) == 1:
         return dict(results[0].parts)
     means: dict[str, float | Tensor] = {}
-    for result, share in zip(results, shares, strict=True):
+    count = sum(len(piece) for piece in pieces)
+    for result, piece in zip(results, pieces, strict=True):
+        share = len(piece) / count
         for name, value in result.parts.items():
             means[name] = means.get(name, 0.0) + share * value
     return means

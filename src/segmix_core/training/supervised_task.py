@@ -4,6 +4,7 @@ Those of another network (self-training), or true ones: the ceiling.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -54,23 +55,27 @@ class SupervisedTask:
         ValueError
             If the batch has no masks.
         """
-        if batch.masks is None or batch.weights is None:
-            raise ValueError("Expected a batch with masks, got one without")
-        images, masks, weights = batch.images, batch.masks, batch.weights
         if self.augment:
-            square = images.shape[-1] == images.shape[-2]
-            generator = context.generator
-            turns = draw_turns(len(images), square=square, generator=generator)
-            images, masks, weights = (
-                turn(images, turns),
-                turn(masks[:, None], turns)[:, 0],
-                turn(weights[:, None], turns)[:, 0],
-            )
-            images = jitter_colors(images, generator=generator)
-        output: ClassifierOutput = self.module(images)
+            batch = _augmented(batch, context.generator)
+        masks, weights = _masks_of(batch)
+        output: ClassifierOutput = self.module(batch.images)
         learn = shared_map_loss if self.module.shared_foreground else map_loss
-        loss = learn(output.scores, masks, weights, batch.labels > 0)
+        loss = learn(output.scores, masks, weights, _decided(batch))
         return StepResult(loss, {"map": loss.detach()})
+
+    def amount(self, batch: Batch) -> float:
+        """Return the weight of the pixels that the loss is a mean over.
+
+        Raises
+        ------
+        ValueError
+            If the batch has no masks.
+        """
+        masks, weights = _masks_of(batch)
+        decided = _decided(batch)
+        if self.module.shared_foreground:
+            decided = decided.any(dim=1, keepdim=True)
+        return float(_counted(masks, weights, decided).sum())
 
     def epoch_end(self, epoch: int, step: int) -> Mapping[str, PreviewArrays]:
         """Return the maps of the preview tiles; see :func:`preview_cams`."""
@@ -96,7 +101,8 @@ def map_loss(cam: Tensor, masks: Tensor, weights: Tensor, decided: Tensor) -> Te
     weights
         (B, H, W) >= 0.
     decided
-        (B, C) bool: columns of whose pixels the mask tells; others take no part.
+        (B, C, H, W) or (B, C, 1, 1) bool: columns of which the mask tells at a pixel,
+        or in a whole tile; others take no part.
 
     Returns
     -------
@@ -109,7 +115,7 @@ def map_loss(cam: Tensor, masks: Tensor, weights: Tensor, decided: Tensor) -> Te
     columns = torch.arange(1, cam.shape[1] + 1, device=masks.device)
     truth = (masks[:, None] == columns[None, :, None, None]).float()
     each = F.binary_cross_entropy_with_logits(scores, truth, reduction="none")
-    counted = (weights * (masks != IGNORE_INDEX))[:, None] * decided[:, :, None, None]
+    counted = _counted(masks, weights, decided)
     return (each * counted).sum() / counted.sum().clamp(min=1e-6)
 
 
@@ -131,8 +137,7 @@ def shared_map_loss(
     Returns
     -------
     Tensor
-        Scalar >= 0: weighted mean over pixels of tiles with a decided column; 0 without
-        any.
+        Scalar >= 0: weighted mean over pixels with a decided column; 0 without any.
     """
     scores = F.interpolate(
         scores.float(), masks.shape[-2:], mode="bilinear", align_corners=False
@@ -142,10 +147,10 @@ def shared_map_loss(
         [F.logsigmoid(-foreground), F.logsigmoid(foreground) + classes], dim=1
     )
     own, known = _own_column(masks, decided)
-    rest = F.pad(~decided, (1, 0), value=True)[:, :, None, None]
+    rest = F.pad(~decided, (0, 0, 0, 0, 1, 0), value=True)
     allowed = torch.where(known[:, None], own, rest)
     each = -sure.masked_fill(~allowed, -torch.inf).logsumexp(dim=1)
-    counted = weights * (masks != IGNORE_INDEX) * decided.any(dim=1)[:, None, None]
+    counted = _counted(masks, weights, decided.any(dim=1, keepdim=True))[:, 0]
     return (each * counted).sum() / counted.sum().clamp(min=1e-6)
 
 
@@ -153,5 +158,43 @@ def _own_column(masks: Tensor, decided: Tensor) -> tuple[Tensor, Tensor]:
     """Return the class of pixels, (B, 1 + C, H, W), and (B, H, W): it is decided."""
     values = torch.where(masks == IGNORE_INDEX, BACKGROUND, masks).long()
     own = F.one_hot(values, decided.shape[1] + 1).movedim(-1, 1).bool()
-    known = (own[:, 1:] & decided[:, :, None, None]).any(dim=1)
+    known = (own[:, 1:] & decided).any(dim=1)
     return own, known
+
+
+def _counted(masks: Tensor, weights: Tensor, decided: Tensor) -> Tensor:
+    """Return the weights (B, C, H, W) of pixels and columns; ignored ones have 0."""
+    return (weights * (masks != IGNORE_INDEX))[:, None] * decided
+
+
+def _decided(batch: Batch) -> Tensor:
+    """Return of which columns masks tell: (B, C, H, W), or (B, C, 1, 1) by labels."""
+    by_labels = (batch.labels > 0)[:, :, None, None]
+    if batch.corrected is None:
+        return by_labels
+    # Whoever draws a pixel says what it is and what it is not, also of classes that
+    # the labels of the tile leave open.
+    return by_labels | batch.corrected[:, None]
+
+
+def _masks_of(batch: Batch) -> tuple[Tensor, Tensor]:
+    if batch.masks is None or batch.weights is None:
+        raise ValueError("Expected a batch with masks, got one without")
+    return batch.masks, batch.weights
+
+
+def _augmented(batch: Batch, generator: torch.Generator) -> Batch:
+    """Return tiles that are turned with all that is known of their pixels, coloured."""
+    square = batch.images.shape[-1] == batch.images.shape[-2]
+    turns = draw_turns(len(batch), square=square, generator=generator)
+    return replace(
+        batch,
+        images=jitter_colors(turn(batch.images, turns), generator=generator),
+        masks=_turned(batch.masks, turns),
+        weights=_turned(batch.weights, turns),
+        corrected=_turned(batch.corrected, turns),
+    )
+
+
+def _turned(pixels: Tensor | None, turns: Tensor) -> Tensor | None:
+    return None if pixels is None else turn(pixels[:, None], turns)[:, 0]

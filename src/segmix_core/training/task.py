@@ -51,7 +51,7 @@ class StepResult:
     Attributes
     ----------
     loss
-        Scalar with gradient, a mean over the tiles of the batch.
+        Scalar with gradient, a mean over what :meth:`Task.amount` counts.
     parts
         Named scalars for the curves. Tensors are read only when they are shown, so
         a step on a GPU does not wait for them.
@@ -87,6 +87,12 @@ class Task(Protocol):
         Where memory is short, one step is several calls with parts of the batch,
         of ``min_batch`` tiles or more each. A call that ended in "out of memory" is
         taken back through :meth:`load_state` and made again with fewer tiles.
+        """
+
+    def amount(self, batch: Batch) -> float:
+        """Return what the loss of a batch is a mean over, such as its known labels.
+
+        Parts of a batch weigh by it, whose gradients are summed.
         """
 
     def epoch_end(self, epoch: int, step: int) -> Mapping[str, PreviewArrays]:

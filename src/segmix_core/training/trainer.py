@@ -18,7 +18,9 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from segmix_core.data.batch import Batch
-from segmix_core.events import CheckpointWritten, EndReason
+from segmix_core.events import CheckpointWritten, EndReason, Warned
+from segmix_core.models.memory import is_out_of_memory
+from segmix_core.training.batch_norm import share_batch_norm
 from segmix_core.training.device import make_equal
 from segmix_core.training.fit_settings import FitResult, FitSettings
 from segmix_core.training.optim import (
@@ -27,7 +29,7 @@ from segmix_core.training.optim import (
     one_cycle,
     set_learning_rate,
 )
-from segmix_core.training.reporter import Reporter
+from segmix_core.training.reporter import FIRST_MAPS_STEP, Reporter
 from segmix_core.training.resume import (
     BEST,
     CheckpointPlan,
@@ -105,6 +107,8 @@ class _Fitting:
         # Convolutions run fastest with channels innermost, on CPU and GPU alike.
         task.module.to(memory_format=torch.channels_last)
         make_equal(task.module, fabric)
+        if fabric.world_size > 1:
+            share_batch_norm(task.module)
         optimizer = make_optimizer(
             task.module,
             learning_rate=settings.learning_rate,
@@ -195,17 +199,29 @@ class _Fitting:
             trainee.averaged.update(trainee.task.module, step, self.total_steps)
         trainee.step, trainee.pieces = step + 1, self.stepper.pieces
         self.reporter.stepped(step, epoch, outcome, rate)
+        if step == FIRST_MAPS_STEP:
+            self._show(epoch, step)
 
     def _end_epoch(self, epoch: int, validate: Validate | None) -> None:
         trainee = self.trainee
-        with self._predicting():
-            previews = trainee.task.epoch_end(epoch, trainee.step)
-            self.reporter.save_previews(trainee.step, previews)
+        self._show(epoch, trainee.step)
         self._measure(epoch, validate)
         waited = time.monotonic() - self.saved_at
         last = trainee.step == self.total_steps
         if last or waited * _CHECKPOINT_SHARE >= self.save_seconds:
             self._save()
+
+    def _show(self, epoch: int, step: int) -> None:
+        try:
+            with self._predicting():
+                previews = self.trainee.task.epoch_end(epoch, step)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            message = f"Memory ran out: step {step} shows no class activation maps."
+            self.listener.emit(Warned(message=message))
+            return
+        self.reporter.save_previews(step, previews)
 
     def _measure(self, epoch: int, validate: Validate | None) -> None:
         trainee = self.trainee
@@ -223,9 +239,11 @@ class _Fitting:
         """Give the module as it predicts, and back as it trains."""
         module, averaged = self.trainee.task.module, self.trainee.averaged
         module.eval()
-        with averaged.applied(module) if averaged else nullcontext():
-            yield module
-        module.train()
+        try:
+            with averaged.applied(module) if averaged else nullcontext():
+                yield module
+        finally:
+            module.train()
 
     def _keep_best(self, scores: Mapping[str, float]) -> None:
         trainee = self.trainee

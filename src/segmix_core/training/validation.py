@@ -6,6 +6,7 @@ from contextlib import closing
 import torch
 from torch import nn
 
+from segmix_core.models.memory import PartsThatFit
 from segmix_core.training.losses import classification_loss
 from segmix_core.training.task import Loader
 
@@ -36,10 +37,13 @@ def tile_validation(loader: Loader, should_stop: Callable[[], bool]) -> Validate
     @torch.no_grad()
     def validate(module: nn.Module) -> Mapping[str, float]:
         device = next(module.parameters()).device
-        logits, labels = [], []
+        logits, labels, parts = [], [], PartsThatFit()
         with closing(loader.batches(0)) as batches:
             for batch in batches:
-                logits.append(module(batch.images.to(device)).logits.float().cpu())
+                logits += parts.ask(
+                    lambda images: module(images.to(device)).logits.float().cpu(),
+                    batch.images,
+                )
                 labels.append(batch.labels)
                 if should_stop():
                     return {}

@@ -109,6 +109,24 @@ def test_equals_whole_image_stitching(shape, options):
     np.testing.assert_allclose(confidence / 255, first, atol=0.5 / 255 + 1e-5)
 
 
+def test_windows_that_do_not_fit_are_asked_in_halves():
+    class Small(TinySegmenter):
+        def forward(self, images):
+            if len(images) > 2:
+                raise torch.OutOfMemoryError("out of memory")
+            return super().forward(images)
+
+    image = _image((24, 100))
+    small = Small()
+    for found, expected in zip(
+        _predict(small, image, batch_size=4),
+        _predict(TinySegmenter(), image, batch_size=4),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(found, expected)
+    assert max(small.calls) == 2
+
+
 def test_sums_equal_the_reference_to_1e_5(monkeypatch):
     """The probabilities before they are rounded to labels and bytes."""
     from segmix_core.inference.blending import RowBlender

@@ -6,6 +6,7 @@ import zarr
 
 from segmix_core.errors import CheckpointError
 from segmix_core.events import Warned
+from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.models.precision import has_bf16
 from segmix_core.runs.inputs import find_inputs
 from segmix_core.runs.results import load_tiles, mask_ids, open_cams, open_mask
@@ -46,6 +47,26 @@ def test_unlabelled_tiles_have_maps_too(folder):
         ids = store.tiles().ids
         store.set_labels(ids, np.full((len(ids), 2), -1, np.int8))
     assert len(load_tiles(folder.run("cams").path)["tile_ids"]) == 12
+
+
+def test_tiles_that_do_not_fit_are_asked_in_halves(folder, monkeypatch):
+    forward, sizes = CamClassifier.forward, []
+
+    def small(model, images):
+        sizes.append(len(images))
+        if len(images) > 3:
+            raise torch.OutOfMemoryError("out of memory")
+        return forward(model, images)
+
+    monkeypatch.setattr(CamClassifier, "forward", small)
+    found = load_tiles(folder.run("cams", changes={"cams.batch_size": 8}).path)
+    assert sizes[:4] == [8, 4, 2, 2]
+    monkeypatch.undo()
+    expected = load_tiles(folder.run("cams", changes={"cams.batch_size": 8}).path)
+    np.testing.assert_array_equal(found["tile_ids"], expected["tile_ids"])
+    np.testing.assert_allclose(
+        found["probabilities"], expected["probabilities"], atol=1e-5
+    )
 
 
 def test_chosen_images_only(folder):

@@ -1,12 +1,12 @@
-import json
-from dataclasses import asdict, replace
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from segmix_core.config import RunConfig
 from segmix_core.data.tile_reader import TileReader
-from segmix_core.errors import JobError, ProjectError, SlideError
+from segmix_core.errors import JobError, ProjectError
+from segmix_core.events import Warned
 from segmix_core.runs.inputs import find_inputs
 from segmix_core.runs.results import (
     create_cams,
@@ -15,7 +15,6 @@ from segmix_core.runs.results import (
     open_mask,
     save_tiles,
 )
-from segmix_core.stages.mask_rules import rules_of
 from segmix_core.stages.stored_maps import ImageMaps, StoredMaps
 
 
@@ -173,8 +172,42 @@ def test_pixels_are_read_only_to_refine(slide, painted, refinement):
         (image,) = store.images()
     image.path.unlink()
     slide.attempt("pseudo-masks", inputs={"cams": painted}, changes=plain)
-    with pytest.raises(SlideError):
+    name = image.path.name
+    with pytest.raises(JobError, match=f"readable tiles.*6 of .*{re.escape(name)}"):
         slide.attempt("pseudo-masks", inputs={"cams": painted}, changes=refined)
+
+
+def test_a_tile_that_was_lost_after_its_map_is_named_and_left_out(folder):
+    with folder.store() as store:
+        image, lost = store.images()[2], store.tiles().ids[2]
+    former = folder.run("pseudo-masks")
+    image.path.unlink()
+    run = folder.run("pseudo-masks")
+    (warning,) = [e.message for e in run.events()[0] if isinstance(e, Warned)]
+    assert warning.startswith(f"Tile {image.path.name} is skipped: ")
+    assert str(image.path) in warning
+    assert (run.ended().results["tiles"], run.ended().results["unreadable"]) == (11, 1)
+    before, after = (load_tiles(one.path) for one in (former, run))
+    others = before["tile_ids"] != lost
+    for name in ("tile_ids", "doubt"):
+        assert after[name].tolist() == before[name][others].tolist()
+    assert mask_ids(run.path) == tuple(
+        i for i in mask_ids(former.path) if i != image.id
+    )
+    for image_id in mask_ids(run.path):
+        masks = (open_mask(one.path, image_id)[:] for one in (former, run))
+        np.testing.assert_array_equal(*masks)
+    # The next stage learns from the others.
+    segmenter = folder.run("train-segmenter", inputs={"pseudo-masks": run.path})
+    assert segmenter.ended().results["tiles"] == 11
+
+
+def test_a_chosen_image_that_is_lost_ends_the_stage(folder):
+    with folder.store() as store:
+        image = store.images()[2]
+    image.path.unlink()
+    with pytest.raises(JobError, match=r"readable tiles.*1 of 1"):
+        folder.attempt("pseudo-masks", options={"image_ids": [image.id]})
 
 
 def test_chosen_images_only(folder):
@@ -229,36 +262,6 @@ def test_a_run_without_maps_is_named(folder):
     (cams / "tiles.npz").unlink()
     with pytest.raises(JobError, match="table of tiles in"):
         folder.attempt("pseudo-masks", inputs={"cams": cams})
-
-
-def test_settings_are_the_rules():
-    config = RunConfig().replace({"pseudo_masks.margin": 0.25}).pseudo_masks
-    rules = rules_of(config, 0.5)
-    assert rules.margin == 0.25
-    areas = {"min_object_um2": None, "min_hole_um2": None}
-    # What is no rule is tested in test_val_fit.
-    elsewhere = areas | {"fit": False}
-    assert json.loads(config.model_dump_json()) == asdict(rules) | elsewhere
-
-
-def test_micrometres_win_where_the_pixel_size_is_known():
-    changes = {
-        "pseudo_masks.min_object_um2": 25.0,
-        "pseudo_masks.min_object_px": 9,
-        "pseudo_masks.min_hole_px": 7,
-    }
-    config = RunConfig().replace(changes).pseudo_masks
-    known, unknown = rules_of(config, 0.5), rules_of(config, None)
-    assert (known.min_object_px, unknown.min_object_px) == (100, 9)
-    assert (known.min_hole_px, unknown.min_hole_px) == (7, 7)
-    config = RunConfig().replace({"pseudo_masks.min_hole_um2": 2.0}).pseudo_masks
-    assert rules_of(config, 0.5).min_hole_px == 8
-
-
-def test_settings_of_a_run_without_areas_are_still_read():
-    former = {"min_object_px": 12, "margin": 0.1}
-    config = RunConfig.parse({"pseudo_masks": former}).pseudo_masks
-    assert rules_of(config, 0.5).min_object_px == 12
 
 
 def test_the_working_grid_of_the_slide_tells_the_area(slide):

@@ -1,11 +1,8 @@
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
 
-from segmix_core.config import RunConfig
-from segmix_core.data.tile_reader import TileReader, pad_tile
+from segmix_core.data.tile_reader import TileReader
 from segmix_core.events import (
     CheckpointWritten,
     CurriculumDecided,
@@ -14,20 +11,13 @@ from segmix_core.events import (
     Progress,
     StageStarted,
 )
-from segmix_core.geometry import Box
-from segmix_core.inference.cam_maps import cam_maps
-from segmix_core.inference.pseudo_masks import make_pseudo_mask
 from segmix_core.inference.pseudo_rules import PseudoMaskRules
-from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.models.checkpoint import load_checkpoint
 from segmix_core.runs import RunState
 from segmix_core.sections.train import TrainConfig
-from segmix_core.stages import teacher
-from segmix_core.stages.job import Job, Stopped, labelled_tiles, samples_of
 from segmix_core.stages.methods import parts_of
 from segmix_core.stages.self_training import share_epochs
 from segmix_core.stages.stored_maps import ImageMaps, StoredMaps
-from segmix_core.stages.teacher import PackedMasks, Teacher
 
 PLUS = {
     "train.method": "segmix-plus",
@@ -138,64 +128,6 @@ def test_the_best_epoch_teaches_and_the_last_network_is_used(folder):
     assert folder.run("cams").ended().results["tiles"] > 0
 
 
-class Quiet:
-    def __init__(self, stops: bool = False) -> None:
-        self.events, self._stops = [], stops
-
-    def emit(self, event):
-        self.events.append(event)
-
-    def should_stop(self):
-        return self._stops
-
-    def save_preview(self, step, content, **arrays):
-        raise AssertionError
-
-
-def teach(workshop, listener, changes=None):
-    settings = {"pseudo_masks.background": "none", "pseudo_masks.margin": 0.0}
-    folder = workshop.folder("train", changes=settings | (changes or {}))
-    with workshop.store() as store:
-        job = Job(store, RunConfig.parse(folder.request().config), None, None)
-        tiles, images = labelled_tiles(store), store.images()
-        torch.manual_seed(0)
-        model = CamClassifier(num_classes=2, width=8).eval()
-        with TileReader(images) as reader:
-            _, edge = samples_of(tiles, images, reader)
-            source = Teacher(job, tiles, reader, reader, edge)(model, listener)
-            yield from (
-                (row, tiles, source.tiles, source.read(row)) for row in range(12)
-            )
-
-
-def test_masks_hold_only_what_a_tile_is_labelled_with(folder):
-    with folder.store() as store:
-        ids = store.tiles().ids
-        store.set_labels(ids[:1], [[-1, 1]])
-    for row, tiles, taught, sample in teach(folder, Quiet()):
-        labels = tiles.labels[row]
-        classes = set(np.unique(sample.mask)) - {255}
-        absent = {column + 1 for column, label in enumerate(labels) if label == 0}
-        assert not classes & absent
-        if (labels == 1).sum() == 1 and (labels >= 0).all():
-            assert classes == {1 + labels.argmax()}
-        # Of a class that is unknown in the tile the mask tells nothing.
-        assert (taught.labels[row] == (labels != -1)).all()
-
-
-def test_corrections_overrule_the_teacher(folder):
-    with folder.store() as store:
-        tiles = store.tiles()
-        image_id = int(tiles.image_ids[0])
-        store.correct_mask(image_id, Box(0, 0, 8, 8), np.full((8, 8), 2, np.uint8))
-    weights = set()
-    for row, tiles, _, sample in teach(folder, Quiet()):
-        if int(tiles.image_ids[row]) == image_id:
-            assert (sample.mask[:8, :8] == 2).all()
-            weights = set(np.unique(sample.weight[:8, :8]))
-    assert weights == {4.0}
-
-
 @pytest.mark.parametrize(
     ("changes", "shares"),
     [
@@ -238,59 +170,3 @@ def test_labels_that_change_after_the_maps_decide_who_has_the_foreground(folder)
     assert set(np.unique(found[1])) <= {0, 1}
     assert np.array_equal(found[1] == 1, found[0] == 2)
     assert (found[1] == 1).any()
-
-
-def test_the_teacher_stops_when_asked(folder):
-    with pytest.raises(Stopped):
-        next(teach(folder, Quiet(stops=True)))
-
-
-def test_all_processes_stop_with_the_first(folder, monkeypatch):
-    # The first of several has not been asked yet, and will train with this one.
-    first = SimpleNamespace(broadcast=lambda asked: False)
-    monkeypatch.setattr(teacher, "launch_fabric", lambda machine, device: first)
-    assert len(list(teach(folder, Quiet(stops=True)))) == 12
-
-
-def test_what_continues_a_small_tile_has_no_part_in_its_mask(folder):
-    rules = {"background": "score", "background_score": 0.7, "margin": 0.0}
-    changes = {f"pseudo_masks.{name}": value for name, value in rules.items()}
-    taught = list(teach(folder, Quiet(), changes))
-    torch.manual_seed(0)
-    model = CamClassifier(num_classes=2, width=8).eval()
-    differing = 0
-    for row, tiles, _, sample in taught:
-        height, width = shape = sample.image.shape[:2]
-        whole = pad_tile(sample.image, 64)[None].copy()
-        images = torch.from_numpy(whole).permute(0, 3, 1, 2).float() / 255
-        cam = cam_maps(model, images, refine=0.25).cam[0].numpy()
-        tile = cam[:, : -(-height // 8), : -(-width // 8)]
-        mask, continued = (
-            make_pseudo_mask(
-                maps,
-                shape,
-                tiles.labels[row],
-                np.zeros(2, np.float32),
-                rules=PseudoMaskRules(**rules, min_object_px=0),
-                stride=8,
-            )[0]
-            for maps in (tile, cam)
-        )
-        # Networks round otherwise in a batch.
-        assert (sample.mask == mask).mean() > 0.99
-        differing += (sample.mask == continued).mean() < 0.97
-    assert differing > 0
-
-
-def test_packed_masks_are_the_masks():
-    masks = PackedMasks()
-    rng = np.random.default_rng(0)
-    known = {
-        (image_id, Box(y, 0, 5, 7)): rng.integers(0, 256, (5, 7)).astype(np.uint8)
-        for image_id in (1, 2)
-        for y in (0, 5)
-    }
-    for (image_id, box), mask in known.items():
-        masks.add(image_id, box, mask)
-    for (image_id, box), mask in known.items():
-        np.testing.assert_array_equal(masks(image_id, box), mask)

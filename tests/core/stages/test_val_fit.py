@@ -184,3 +184,16 @@ def test_a_stop_ends_within_a_tile_of_val(val):
 
 def test_the_setting_is_off():
     assert RunConfig().pseudo_masks.fit is False
+
+
+def test_a_lost_tile_of_val_is_left_out(val):
+    folder, run = val
+    draw(folder, 6, 20)
+    draw(folder, 8, 20)
+    with folder.store() as store:
+        store.images()[8].path.unlink()
+    changes = SCORE | {"pseudo_masks.refinement": "superpixels"}
+    masks = folder.run("pseudo-masks", inputs={"cams": run}, changes=changes)
+    found = masks.ended().results
+    assert found["unreadable"] == 1
+    assert found["background_score"]["pixels"] == 64 * 64

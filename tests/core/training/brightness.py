@@ -17,7 +17,7 @@ from segmix_core.models.checkpoint import load_checkpoint
 from segmix_core.training.device import make_fabric
 from segmix_core.training.fit_settings import FitResult, FitSettings
 from segmix_core.training.resume import CheckpointPlan
-from segmix_core.training.task import PreviewArrays, StepContext, StepResult
+from segmix_core.training.task import Loader, PreviewArrays, StepContext, StepResult
 from segmix_core.training.trainer import fit
 from segmix_core.training.validation import Validate
 
@@ -79,6 +79,9 @@ class BrightnessTask:
             loss, {"square": loss.detach(), "one": 1.0}, (event,), previews
         )
 
+    def amount(self, batch: Batch) -> float:
+        return float(len(batch))
+
     def epoch_end(self, epoch: int, step: int) -> Mapping[str, PreviewArrays]:
         assert not self.module.training
         return {"cam": {"cams": np.full((1, 1, 2, 2), epoch, np.uint8)}}
@@ -139,12 +142,13 @@ def train(
     *,
     resume: bool = False,
     validate: Validate | None = None,
+    loader: Loader | None = None,
     **changes: Any,
 ) -> FitResult:
     settings = FitSettings(**{"epochs": 3, "learning_rate": 0.01, **changes})
     return fit(
         task,
-        Images(),
+        loader or Images(),
         settings,
         fabric=make_fabric(torch.device("cpu")),
         listener=listener or Recorder(),

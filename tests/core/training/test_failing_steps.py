@@ -1,5 +1,7 @@
 """Steps that fail: undefined numbers, and lack of memory."""
 
+from collections.abc import Generator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,9 +14,10 @@ from segmix_core.events import (
     Warned,
 )
 from segmix_core.models.checkpoint import load_checkpoint
-from segmix_core.training.stepper import is_out_of_memory
-from segmix_core.training.task import StepContext, StepResult
-from tests.core.training.brightness import BrightnessTask, Recorder, train
+from segmix_core.training.divergence import DivergenceWatch
+from segmix_core.training.task import PreviewArrays, StepContext, StepResult
+from tests.core.training.brightness import BrightnessTask, Images, Recorder, train
+from tests.core.training.textures import make_batch
 
 
 def test_undefined_loss_ends_the_run_and_names_step_and_tiles(tmp_path: Path) -> None:
@@ -106,5 +109,55 @@ def test_other_errors_are_not_taken_for_lack_of_memory(tmp_path: Path) -> None:
 
     with pytest.raises(RuntimeError, match="shapes differ"):
         train(tmp_path, Wrong())
-    assert is_out_of_memory(MemoryError())
-    assert is_out_of_memory(RuntimeError("MPS backend out of memory"))
+
+
+def test_an_exploding_loss_ends_the_run_and_names_the_tiles(tmp_path: Path) -> None:
+    class Exploding(BrightnessTask):
+        def training_step(self, batch: Batch, context: StepContext) -> StepResult:
+            result = super().training_step(batch, context)
+            return StepResult(result.loss * 10.0**context.step)
+
+    class Named(Images):
+        def batches(self, epoch: int, first: int = 0) -> Generator[Batch, None, None]:
+            for batch in super().batches(epoch, first):
+                yield replace(batch, names=[f"{int(i)}.png" for i in batch.tile_ids])
+
+    expected = r"that explodes, .*e\+0\d at step (\d) on the tiles \d+\.png"
+    with pytest.raises(JobError, match=expected) as caught:
+        train(tmp_path, Exploding(), loader=Named(), checkpoint_seconds=0)
+    assert "start a new run" in str(caught.value)
+    step = load_checkpoint(tmp_path / "checkpoints" / "last").step
+    assert f"at step {step} " in str(caught.value)
+
+
+def test_a_loss_that_rises_a_little_is_no_explosion() -> None:
+    watch, batch = DivergenceWatch(), make_batch(2)
+    for step, loss in enumerate([0.001, 0.5, 4.0, 90.0, 900.0, 0.5, 90.0]):
+        watch.check(loss, 1.0, [(batch, loss)], step)
+
+
+def test_of_many_tiles_some_are_named() -> None:
+    batch = make_batch(20)
+    with pytest.raises(JobError, match=r"tiles 100, 101, .* 115, \.\.\.\. Lower"):
+        DivergenceWatch().check(float("nan"), 1.0, [(batch, float("nan"))], 3)
+
+
+def test_maps_without_memory_are_left_out(tmp_path: Path) -> None:
+    class Large(BrightnessTask):
+        def epoch_end(self, epoch: int, step: int) -> Mapping[str, PreviewArrays]:
+            raise torch.OutOfMemoryError("out of memory")
+
+    listener = Recorder()
+    train(tmp_path, Large(), listener, epochs=1)
+    (warning,) = listener.of(Warned)
+    assert warning.message == "Memory ran out: step 5 shows no class activation maps."
+    assert load_checkpoint(tmp_path / "checkpoints" / "last").step == 5
+
+
+def test_other_errors_of_maps_are_told(tmp_path: Path) -> None:
+    class Wrong(BrightnessTask):
+        def epoch_end(self, epoch: int, step: int) -> Mapping[str, PreviewArrays]:
+            raise RuntimeError("shapes differ")
+
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        train(tmp_path, Wrong(), epochs=1)

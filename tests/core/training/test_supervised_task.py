@@ -75,6 +75,8 @@ def test_a_batch_without_masks():
     bare = Batch(batch.images, batch.labels, batch.tile_ids, batch.valid)
     with pytest.raises(ValueError, match="batch with masks"):
         make_task().training_step(bare, context(0))
+    with pytest.raises(ValueError, match="batch with masks"):
+        make_task().amount(bare)
 
 
 def test_the_loss_equals_a_plain_loop():
@@ -91,9 +93,9 @@ def test_the_loss_equals_a_plain_loop():
             w = weights[b, y, x].item()
             total += w * math.log1p(math.exp(-sign * cam[b, c, y, x]))
             weight += w
-    loss = map_loss(cam, masks, weights, decided)
+    loss = map_loss(cam, masks, weights, decided[:, :, None, None])
     assert loss.item() == pytest.approx(total / weight, rel=1e-5)
-    assert map_loss(cam, masks, weights, torch.zeros(2, 3).bool()) == 0
+    assert map_loss(cam, masks, weights, torch.zeros(2, 3, 1, 1).bool()) == 0
 
 
 def test_the_loss_of_a_shared_foreground_equals_a_plain_loop():
@@ -120,10 +122,10 @@ def test_the_loss_of_a_shared_foreground_equals_a_plain_loop():
         w = weights[b, y, x].item()
         total -= w * math.log(likelihood)
         weight += w
-    loss = shared_map_loss(scores, masks, weights, decided)
+    loss = shared_map_loss(scores, masks, weights, decided[:, :, None, None])
     assert loss.item() == pytest.approx(total / weight, rel=1e-5)
     unknown = torch.full_like(masks, 255)
-    assert shared_map_loss(scores, unknown, weights, decided) == 0
+    assert shared_map_loss(scores, unknown, weights, decided[:, :, None, None]) == 0
 
 
 def test_the_gradient_of_a_shared_foreground_is_finite():
@@ -131,7 +133,10 @@ def test_the_gradient_of_a_shared_foreground_is_finite():
     for value, decided in ((0, [True, True]), (1, [True, False]), (255, [True, True])):
         masks = torch.full((1, 8, 8), value, dtype=torch.uint8)
         loss = shared_map_loss(
-            scores, masks, torch.ones(1, 8, 8), torch.tensor([decided])
+            scores,
+            masks,
+            torch.ones(1, 8, 8),
+            torch.tensor(decided).view(1, 2, 1, 1),
         )
         loss.backward()
         assert scores.grad.isfinite().all()

@@ -172,3 +172,10 @@ def test_wrong_settings(wrong: dict[str, Any]) -> None:
 def test_the_loop_knows_no_task() -> None:
     text = Path(trainer.__file__).read_text(encoding="utf-8").lower()
     assert not re.search(r"\b(cams?|shuffl\w*|masks?)\b", text)
+
+
+def test_the_first_maps_come_early(tmp_path: Path) -> None:
+    task, listener = BrightnessTask(), Recorder()
+    train(tmp_path, task, listener, epochs=5)
+    maps = [step for step, content in listener.previews if content == "cam"]
+    assert maps == [5, 10, 15, 20, 20, 25]

@@ -51,3 +51,15 @@ def test_a_stop_ends_it_within_a_batch():
     tiles = Tiles()
     assert tile_validation(tiles, lambda: True)(Brightness()) == {}
     assert tiles.read == 1
+
+
+def test_tiles_that_do_not_fit_are_asked_in_halves():
+    class Small(Brightness):
+        def forward(self, images):
+            if len(images) > 1:
+                raise torch.OutOfMemoryError("out of memory")
+            return super().forward(images)
+
+    model, tiles = Small(), Tiles()
+    scores = tile_validation(tiles, lambda: False)(model)
+    assert scores == tile_validation(tiles, lambda: False)(Brightness())

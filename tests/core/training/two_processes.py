@@ -32,6 +32,9 @@ class MeanTask:
         error = self.module(batch.images)[:, 0] - batch.images.mean((1, 2, 3))
         return StepResult(error.square().mean())
 
+    def amount(self, batch: Batch) -> float:
+        return float(len(batch))
+
     def epoch_end(self, epoch: int, step: int) -> Mapping[str, PreviewArrays]:
         return {}
 

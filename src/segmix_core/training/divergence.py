@@ -1,0 +1,80 @@
+"""When a training has left the numbers it can come back from."""
+
+import math
+from collections.abc import Sequence
+
+from segmix_core.data.batch import Batch
+from segmix_core.errors import JobError
+
+_TILES_NAMED = 16
+_SMOOTHING = 0.9
+_WORSE_THAN_FIRST = 100.0
+
+
+class DivergenceWatch:
+    """Ends a training whose loss or gradient is undefined, or whose loss explodes.
+
+    Exploding: the loss, smoothed over about ten steps, is a hundred times that of the
+    first step, and more than a hundred. A network that has learned nothing does better.
+    """
+
+    def __init__(self) -> None:
+        self._first = self._smoothed = math.nan
+
+    def check(
+        self,
+        loss: float,
+        norm: float,
+        pieces: Sequence[tuple[Batch, float]],
+        step: int,
+    ) -> None:
+        """Look at the numbers of a step, before its gradient is followed.
+
+        Parameters
+        ----------
+        loss, norm
+            Of the step and its gradient, equal in all processes.
+        pieces
+            The parts of this process's batch, each with its loss.
+        step
+            Its number.
+
+        Raises
+        ------
+        JobError
+            If the training cannot go on; naming step and tiles.
+        """
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            self._end_undefined(pieces, step)
+        if math.isnan(self._first):
+            self._first = self._smoothed = loss
+        self._smoothed = _SMOOTHING * self._smoothed + (1 - _SMOOTHING) * loss
+        if self._smoothed > _WORSE_THAN_FIRST * max(1.0, self._first):
+            raise JobError(
+                f"a loss near or below the {self._first:.3g} of the first step",
+                f"one that explodes, {loss:.3g} at step {step} on the tiles "
+                f"{_names([batch for batch, _ in pieces])}",
+                "Lower the learning rate and start a new run, or resume this one from "
+                "its last checkpoint if its loss had not risen yet.",
+            )
+
+    def _end_undefined(self, pieces: Sequence[tuple[Batch, float]], step: int) -> None:
+        guilty = [batch for batch, loss in pieces if not math.isfinite(loss)]
+        what = "loss" if guilty else "gradient"
+        raise JobError(
+            f"a finite {what}",
+            f"an infinite or undefined one at step {step} on the tiles "
+            f"{_names(guilty or [batch for batch, _ in pieces])}",
+            "Lower the learning rate, or look at these tiles. The last checkpoint is "
+            "kept, and the run can go on from it.",
+        )
+
+
+def _names(batches: Sequence[Batch]) -> str:
+    names = [
+        name
+        for batch in batches
+        for name in batch.names or [str(int(i)) for i in batch.tile_ids]
+    ]
+    more = ", ..." if len(names) > _TILES_NAMED else ""
+    return ", ".join(names[:_TILES_NAMED]) + more
