@@ -1,5 +1,6 @@
 """The runs of the project, newest first, and what can be done with one."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -147,11 +148,13 @@ class RunList(Page):
     def _show_progress(self, info: "RunInfo | None") -> None:
         if info is None or info.path not in self._infos:
             return
+        # Only the list knows of labels that were changed since.
+        info = replace(info, is_outdated=self._infos[info.path].is_outdated)
         self._infos[info.path] = info
         for i in range(self.tree.topLevelItemCount()):
             item = self.tree.topLevelItem(i)
             if item.data(0, _PATH) == info.path:
-                item.setText(_STATE_COLUMN, state_text(info))
+                item.setText(_STATE_COLUMN, _state_with_mark(info))
 
     def _show_selected(self) -> None:
         info = self.selected
@@ -196,11 +199,10 @@ class RunList(Page):
 
 
 def _item(info: "RunInfo") -> QTreeWidgetItem:
-    mark = "  ⚠" if info.is_outdated else ""
     texts = [
         stage_title(info.stage),
         moment_text(info.created),
-        state_text(info) + mark,
+        _state_with_mark(info),
     ]
     item = QTreeWidgetItem(texts)
     item.setData(0, _PATH, info.path)
@@ -210,6 +212,10 @@ def _item(info: "RunInfo") -> QTreeWidgetItem:
     if info.is_outdated:
         item.setToolTip(_STATE_COLUMN, "Labels or masks changed since this run started")
     return item
+
+
+def _state_with_mark(info: "RunInfo") -> str:
+    return state_text(info) + ("  ⚠" if info.is_outdated else "")
 
 
 def _explanation(info: "RunInfo") -> str:

@@ -87,6 +87,20 @@ def test_outdated_runs_are_marked(show, jobs, qtbot):
     wait(qtbot, lambda: "changed since" in runs.message)
 
 
+def test_a_run_at_work_keeps_its_mark(show, jobs, qtbot):
+    runs = show(RunList)
+    jobs.runs.start(Job("train", RunConfig(), {}, {"behaviour": "wait"}))
+    wait(qtbot, lambda: jobs.runs.current.step == 3)
+    runs.select(jobs.runs.current.path)
+    label_all(jobs)
+    wait(qtbot, lambda: "changed since" in runs.message)
+    jobs.runs.changed.emit(jobs.runs.current)
+    assert runs.tree.topLevelItem(0).text(2).endswith("⚠")
+    assert runs.selected.is_outdated
+    jobs.runs.stop()
+    wait(qtbot, lambda: not jobs.runs.is_following)
+
+
 def test_resume_and_settings_of_the_list(show, jobs, qtbot, messages):
     runs = show(RunList)
     jobs.runs.start(Job("train", RunConfig(), {}, {"behaviour": "die"}))
