@@ -10,7 +10,13 @@ from segmix_core.sections.section import Section
 
 Method = Literal["cam", "seam", "puzzle-cam", "fixed-shuffle", "segmix", "segmix-plus"]
 
-_NEWER = {"second_view", "pooled_share", "stain_normalisation", "shared_foreground"}
+_NEWER = {
+    "second_view",
+    "pooled_share",
+    "stain_normalisation",
+    "shared_foreground",
+    "background_channel",
+}
 """What the first runs with rounds do not have; a setting that is added belongs here."""
 
 
@@ -68,6 +74,11 @@ class TrainConfig(Section):
     )
     ecr_weight: float = Field(
         1.0, ge=0, description="Weight of cross regularisation (SEAM ECR)."
+    )
+    background_channel: bool = Field(
+        False,
+        description="The PCM and ECR (SEAM) know background, too, as what no class "
+        "claims, and scale each class by itself: for objects on background.",
     )
     unshuffle_weight: float = Field(
         0.0,

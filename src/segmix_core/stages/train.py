@@ -157,6 +157,7 @@ def _make_model(
         stride=settings.stride,
         # Masks do not train it.
         pcm=parts.seam and not preparation.learns_masks,
+        has_background=parts.seam and settings.background_channel,
         fusion=parts.fusion(settings),
         pooled_share=_SHARE_OF_MASKS
         if preparation.learns_masks

@@ -34,6 +34,7 @@ TRAINING = {
     "train.shuffle_weight": ({}, 0.1),
     "train.er_weight": ({}, 5.0),
     "train.ecr_weight": ({}, 0.1),
+    "train.background_channel": ({}, True),
     "train.unshuffle_weight": (FIRST, 9.0),
     "train.pixel_weight": (FIRST, 9.0),
     "train.second_view": (FIRST, True),
