@@ -1,13 +1,14 @@
 """Pseudo masks from the newest training."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QWidget
 
 from napari_segmix.widgets.config_form import ConfigForm
 from napari_segmix.widgets.run_texts import moment_text
 from napari_segmix.widgets.stage_box import StageBox
-from segmix_core.errors import JobError
+from segmix_core.config import RunConfig
+from segmix_core.errors import ConfigError, JobError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,8 +49,17 @@ class MakingBox(StageBox):
             return
         self._training = path
         if training is not None and not self._has_made_masks_since(training):
-            chosen = training.config["pseudo_masks"]["background"]
-            self.form.set_values({_BACKGROUND: chosen})
+            self._take_over(training.config)
+
+    def _take_over(self, content: dict[str, Any]) -> None:
+        try:
+            config = RunConfig.parse(content)
+        except ConfigError as error:
+            self.session.report(error)
+            return
+        # Nobody asked for background where no network learns from masks.
+        if config.train.learns_from_masks:
+            self.form.set_values({_BACKGROUND: config.pseudo_masks.background})
 
     def _has_made_masks_since(self, training: "RunInfo") -> bool:
         runs = self.session.runs.runs()

@@ -57,7 +57,7 @@ def run_stage(request: RunRequest, writer: RunWriter) -> dict[str, Any]:
     stage = getattr(import_module(f"segmix_core.stages.{module}"), name)
     config = RunConfig.parse(request.config)
     with ProjectStore.open(request.project) as store:
-        _warn_of_changes(store, request, writer)
+        _warn_of_changes(store, request, config, writer)
         try:
             results: dict[str, Any] = stage(Job(store, config, request, writer))
         except Stopped:
@@ -66,11 +66,13 @@ def run_stage(request: RunRequest, writer: RunWriter) -> dict[str, Any]:
 
 
 def _warn_of_changes(
-    store: ProjectStore, request: RunRequest, writer: RunWriter
+    store: ProjectStore, request: RunRequest, config: RunConfig, writer: RunWriter
 ) -> None:
     """Tell of a training that goes on with other labels than those it began with."""
     goes_on = writer.folder.status().checkpoint_step > 0
-    if goes_on and has_changed(request, store.last_changes()):
+    # The second network of SegMix+ learns from corrections, too.
+    strokes = request.stage == "train" and config.train.learns_from_masks
+    if goes_on and has_changed(request, store.last_changes(), strokes=strokes):
         writer.emit(
             Warned(
                 message="Labels or masks have changed since this training began: it "

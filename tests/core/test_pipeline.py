@@ -4,6 +4,7 @@ from PIL import Image
 
 from segmix_core.errors import ConfigError, JobError, ProjectError
 from segmix_core.events import CheckpointWritten, Warned
+from segmix_core.geometry import Box
 from segmix_core.intake import add_paths
 from segmix_core.pipeline import STAGES, run_stage
 from segmix_core.project.records import Review
@@ -75,6 +76,11 @@ def label(store, states):
     store.set_labels(store.tiles().ids, np.array([states], np.int8))
 
 
+def stroke(store):
+    (image,) = store.images()
+    store.correct_mask(image.id, Box(0, 0, 4, 4), np.ones((4, 4), np.uint8))
+
+
 def review(store):
     store.set_reviews(store.tiles().ids, Review.ACCEPTED)
 
@@ -84,10 +90,11 @@ def review(store):
     [
         (True, lambda store: label(store, [0, 1]), 1),
         (True, lambda store: store.undo(), 1),
+        (True, stroke, 1),
         (True, review, 0),
         (False, lambda store: label(store, [0, 1]), 0),
     ],
-    ids=["labels", "labels taken back", "reviews", "not begun"],
+    ids=["labels", "labels taken back", "strokes", "reviews", "not begun"],
 )
 def test_a_training_that_goes_on_tells_of_labels_that_changed(
     labelled, has_checkpoint, change, warnings

@@ -1,5 +1,7 @@
 """The page Masks."""
 
+import json
+
 from napari_segmix.layers.keys import find_layer
 from napari_segmix.widgets.masks_page import MasksPage
 from segmix_core.config import RunConfig
@@ -43,6 +45,27 @@ def test_background_of_the_training_is_that_of_the_masks(show, jobs):
     finished(jobs, "train", config=by_score)
     assert background.value == "score"
     assert page.making.form.widget("pseudo_masks.min_object_px").value == 7
+
+
+def test_a_training_without_masks_says_nothing_of_background(show, jobs):
+    page = show(MasksPage)
+    background = page.making.form.widget("pseudo_masks.background")
+    background.value = "score"
+    finished(jobs, "train", config=RunConfig().replace({"train.method": "cam"}))
+    assert background.value == "score"
+    finished(jobs, "train", config=RunConfig().replace({"train.rounds": 0}))
+    assert background.value == "score"
+
+
+def test_settings_of_another_version_are_told(show, jobs, messages):
+    page = show(MasksPage)
+    folder = finished(jobs, "train")
+    request = json.loads((folder.path / "config.json").read_text(encoding="utf-8"))
+    request["config"]["train"]["hue"] = 3
+    (folder.path / "config.json").write_text(json.dumps(request), encoding="utf-8")
+    page.making._training = None
+    jobs.runs.listed.emit()
+    assert any("hue" in text for text, _ in messages)
 
 
 def test_background_chosen_for_masks_is_that_of_the_next_masks(show, jobs):

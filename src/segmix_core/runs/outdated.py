@@ -13,12 +13,15 @@ _READ_KINDS = {
     "train": _LABEL_KINDS,
     "cams": _LABEL_KINDS,
     "pseudo-masks": _LABEL_KINDS,
-    # Strokes correct masks that are made already: only a segmenter learns from them.
+    # Strokes are made to correct masks, not to make them anew: that what SegMix+ learns
+    # from, or background fitted on val, would change with them marks no run.
     "train-segmenter": _LABEL_KINDS | {"mask"},
 }
 
 
-def has_changed(request: RunRequest, last_changes: Mapping[str, int]) -> bool:
+def has_changed(
+    request: RunRequest, last_changes: Mapping[str, int], *, strokes: bool = False
+) -> bool:
     """Whether labels (or corrections, for a segmenter) changed after the request.
 
     Parameters
@@ -28,15 +31,19 @@ def has_changed(request: RunRequest, last_changes: Mapping[str, int]) -> bool:
     last_changes
         Kind of change -> revision of the last one, as
         :meth:`segmix_core.project.reader.ProjectReader.last_changes` returns them.
+    strokes
+        Corrections count whatever the stage.
     """
     kinds = _READ_KINDS.get(request.stage, frozenset())
+    if strokes:
+        kinds |= {"mask"}
     return any(last_changes.get(kind, 0) > request.revision for kind in kinds)
 
 
 def find_outdated(
     runs: Iterable[RunFolder], last_changes: Mapping[str, int]
 ) -> frozenset[RunFolder]:
-    """Return the runs that would come out otherwise if all were made anew.
+    """Return the runs to make anew because labels, or corrections, have changed.
 
     Parameters
     ----------

@@ -131,6 +131,11 @@ class TrainConfig(Section):
     )
     seed: int = Field(0, ge=0, description="Seed of everything random.")
 
+    @property
+    def learns_from_masks(self) -> bool:
+        """Whether a network learns from the masks of the one before."""
+        return self.method == "segmix-plus" and self.rounds > 0 and self.epochs > 1
+
     @model_validator(mode="before")
     @classmethod
     def _read_pretrained(cls, content: Any) -> Any:

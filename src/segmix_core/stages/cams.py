@@ -38,7 +38,7 @@ def compute_cams(job: Job) -> dict[str, Any]:
         job.store.images(),
         cache_bytes=0,
         normalise_stain=model.normalised_stain,
-        tile_px=tile_edges(job.store),
+        tile_px=tile_edges(job.input_run("train"), job.store),
         measured=read_stains(job.input_run("train")),
     ) as reader:
         maps = _Maps(job, tiles.ids, model, edge)

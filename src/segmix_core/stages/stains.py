@@ -17,12 +17,20 @@ from segmix_core.stages.job import Job, Stopped
 from segmix_core.stages.weights import launch_fabric, prepare_device
 
 _NAME = "stains.json"
+_BY_SLIDE = "slides_by_themselves"
 _SECONDS = 1.0
 """Between two news about measuring, and between two looks whether to stop."""
 
 
-def tile_edges(project: ProjectReader) -> dict[int, int]:
-    """Return the edge of the tiles of each source, in working pixels, by its id."""
+def tile_edges(run: Path, project: ProjectReader) -> dict[int, int]:
+    """Return the edge of the tiles of each source, in working pixels, by its id.
+
+    Empty for a run that measured stains when slides had those of their case: new
+    images get theirs as the others did.
+    """
+    path = run / _NAME
+    if path.exists() and not read_json(path).get(_BY_SLIDE, False):
+        return {}
     return {source.id: source.plan.tile_px for source in project.sources()}
 
 
@@ -75,6 +83,7 @@ def _content(measured: MeasuredStains[int]) -> dict[str, Any]:
     stains = list(dict.fromkeys([*measured.images.values(), measured.common]))
     number = {stain: index for index, stain in enumerate(stains)}
     return {
+        _BY_SLIDE: True,
         "stains": [asdict(stain) if stain else None for stain in stains],
         "images": {key: number[stain] for key, stain in measured.images.items()},
         "common": number[measured.common],

@@ -35,7 +35,7 @@ def train_classifier(job: Job) -> dict[str, Any]:
         TileReader(
             images,
             normalise_stain=normalise,
-            tile_px=tile_edges(job.store),
+            tile_px=tile_edges(job.writer.folder.path, job.store),
             measured=measured,
         ) as reader,
         TileReader(images, cache_bytes=0) as raw,

@@ -129,8 +129,7 @@ def _gate_event(name: str, found: GateFit, f1: float) -> SettingFitted:
 def _fit_background(val: _Val, fit: Fit) -> Fit:
     setting = val.job.config.pseudo_masks.background_score
     is_corrected = np.isin(val.tiles.ids, val.job.store.corrected_tiles())
-    matrices = _confusions(val, fit, is_corrected)
-    tiles = int(is_corrected.sum())
+    matrices, tiles = _confusions(val, fit, is_corrected)
     pixels = int(matrices[SCORES[0]].counts.sum())
     found: dict[str, Any] = {"tiles": tiles, "pixels": pixels}
     if pixels == 0:
@@ -164,8 +163,8 @@ def _fit_background(val: _Val, fit: Fit) -> Fit:
 
 def _confusions(
     val: _Val, fit: Fit, is_corrected: npt.NDArray[np.bool_]
-) -> dict[float, ConfusionMatrix]:
-    """Return what each score makes of the corrected pixels."""
+) -> tuple[dict[float, ConfusionMatrix], int]:
+    """Return what each score makes of the corrected pixels, and of how many tiles."""
     job = val.job
     matrices = {score: ConfusionMatrix(len(job.class_names)) for score in SCORES}
     seen, count = 0, int(is_corrected.sum())
@@ -180,7 +179,7 @@ def _confusions(
                 job.writer.progress(seen, count, "choosing the background on val")
                 if job.writer.should_stop():
                     raise Stopped
-    return matrices
+    return matrices, seen
 
 
 def _drawn(
@@ -204,7 +203,8 @@ def _drawn(
         truth = np.where(drawn == UNTOUCHED, np.uint8(IGNORE_INDEX), drawn)
         try:
             evidence = maps.evidence(int(row), with_pixels=rules.needs_rgb)
-        except SlideError:
-            # The masks that are made afterwards name it, and count how many there are.
+        except SlideError as error:
+            text = f"Tile {maps.name(int(row))} is left out of the fit on val: {error}"
+            val.job.writer.emit(Warned(message=text))
             continue
         yield truth, evidence

@@ -16,10 +16,16 @@ class DivergenceWatch:
 
     Exploding: the loss, smoothed over about ten steps, is a hundred times that of the
     first step, and more than a hundred. A network that has learned nothing does better.
+
+    Parameters
+    ----------
+    first
+        Loss of the first step, where a run goes on; None: it is yet to come.
     """
 
-    def __init__(self) -> None:
-        self._first = self._smoothed = math.nan
+    def __init__(self, first: float | None = None) -> None:
+        self.first = first
+        self._smoothed = first
 
     def check(
         self,
@@ -46,12 +52,12 @@ class DivergenceWatch:
         """
         if not (math.isfinite(loss) and math.isfinite(norm)):
             self._end_undefined(pieces, step)
-        if math.isnan(self._first):
-            self._first = self._smoothed = loss
-        self._smoothed = _SMOOTHING * self._smoothed + (1 - _SMOOTHING) * loss
-        if self._smoothed > _WORSE_THAN_FIRST * max(1.0, self._first):
+        self.first = loss if self.first is None else self.first
+        before = self.first if self._smoothed is None else self._smoothed
+        self._smoothed = _SMOOTHING * before + (1 - _SMOOTHING) * loss
+        if self._smoothed > _WORSE_THAN_FIRST * max(1.0, self.first):
             raise JobError(
-                f"a loss near or below the {self._first:.3g} of the first step",
+                f"a loss near or below the {self.first:.3g} of the first step",
                 f"one that explodes, {loss:.3g} at step {step} on the tiles "
                 f"{_names([batch for batch, _ in pieces])}",
                 "Lower the learning rate and start a new run, or resume this one from "

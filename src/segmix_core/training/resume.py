@@ -76,6 +76,8 @@ class Trainee:
     ----------
     unmeasured
         Epoch that was done when the run stopped, but not measured to the end.
+    first_loss
+        Of the first step; None before it, and in runs of before it was kept.
     """
 
     task: Task
@@ -86,6 +88,7 @@ class Trainee:
     best_score: float | None = None
     scores: dict[str, float] = field(default_factory=dict)
     unmeasured: int | None = None
+    first_loss: float | None = None
 
     @property
     def predicting(self) -> Mapping[str, Tensor]:
@@ -129,6 +132,7 @@ def save_trainee(
         "best_score": trainee.best_score,
         "scores": trainee.scores,
         "unmeasured": trainee.unmeasured,
+        "first_loss": trainee.first_loss,
     }
     plan.save("last", trainee.predicting, trainee.step, extra, training)
 
@@ -169,8 +173,9 @@ def load_trainee(
     trainee.pieces = checkpoint.extra["pieces"]
     trainee.best_score = checkpoint.extra["best_score"]
     trainee.scores = checkpoint.extra["scores"]
-    # Checkpoints of before it was kept do not have it.
+    # Checkpoints of before they were kept do not have them.
     trainee.unmeasured = checkpoint.extra.get("unmeasured")
+    trainee.first_loss = checkpoint.extra.get("first_loss")
 
 
 def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

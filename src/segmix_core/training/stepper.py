@@ -55,6 +55,8 @@ class Stepper:
         Takes warnings.
     pieces
         Into how many pieces a batch is cut from the start.
+    first_loss
+        Of the first step of a run that goes on.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Stepper:
         clip_norm: float,
         emit: Callable[[Event], None],
         pieces: int = 1,
+        first_loss: float | None = None,
     ) -> None:
         self._task = task
         self._optimizer = optimizer
@@ -75,8 +78,13 @@ class Stepper:
         self._clip_norm = clip_norm
         self._emit = emit
         self._parameters = [p for p in task.module.parameters() if p.requires_grad]
-        self._watch = DivergenceWatch()
+        self._watch = DivergenceWatch(first_loss)
         self.pieces = pieces
+
+    @property
+    def first_loss(self) -> float | None:
+        """Loss of the first step of the run; None before it."""
+        return self._watch.first
 
     def context(
         self, step: int, total_steps: int, epoch: int, wants_preview: bool

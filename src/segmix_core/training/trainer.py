@@ -151,6 +151,7 @@ class _Fitting:
             clip_norm=self.settings.clip_norm,
             emit=listener.emit,
             pieces=trainee.pieces,
+            first_loss=trainee.first_loss,
         )
         self.saved_at, self.save_seconds = time.monotonic(), 0.0
         if trainee.unmeasured is not None and validate is not None:
@@ -198,6 +199,7 @@ class _Fitting:
         if trainee.averaged is not None:
             trainee.averaged.update(trainee.task.module, step, self.total_steps)
         trainee.step, trainee.pieces = step + 1, self.stepper.pieces
+        trainee.first_loss = self.stepper.first_loss
         self.reporter.stepped(step, epoch, outcome, rate)
         if step == FIRST_MAPS_STEP:
             self._show(epoch, step)
@@ -218,7 +220,7 @@ class _Fitting:
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            message = f"Memory ran out: step {step} shows no class activation maps."
+            message = f"Memory ran out: there is no preview of step {step}."
             self.listener.emit(Warned(message=message))
             return
         self.reporter.save_previews(step, previews)

@@ -79,5 +79,7 @@ def test_a_project_that_was_opened_by_another_path_is_the_same(chain, monkeypatc
 def test_changes_before_the_request_are_in_it(request_of):
     request = request_of("train", revision=5)
     assert not has_changed(request, {"labels": 5, "mask": 9})
+    assert has_changed(request, {"labels": 5, "mask": 9}, strokes=True)
+    assert not has_changed(request, {"labels": 5, "mask": 5}, strokes=True)
     assert has_changed(request, {"labels": 6})
     assert not has_changed(request_of("dream"), {"labels": 6})

@@ -1,5 +1,7 @@
 """Which stages show their networks images with normalised stains."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -89,6 +91,20 @@ def test_stains_are_kept_with_the_run(folder):
     assert len(set(found.images.values())) == len(found.images)
     assert all(isinstance(stain, Stain) for stain in found.images.values())
     assert read_stains(learnt(folder, AS_THEY_ARE)[0].path) is None
+
+
+def test_a_run_of_before_goes_on_by_its_rule(folder):
+    trained, _ = learnt(folder, PLUS)
+    with folder.store() as store:
+        edges = {source.id: source.plan.tile_px for source in store.sources()}
+        assert edges
+        assert stains.tile_edges(trained.path, store) == edges
+        assert stains.tile_edges(trained.path / "not yet", store) == edges
+        path = trained.path / "stains.json"
+        content = json.loads(path.read_text(encoding="utf-8"))
+        del content["slides_by_themselves"]
+        path.write_text(json.dumps(content), encoding="utf-8")
+        assert stains.tile_edges(trained.path, store) == {}
 
 
 def test_measuring_stains_stops_when_asked(folder, monkeypatch):

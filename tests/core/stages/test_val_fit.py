@@ -197,3 +197,6 @@ def test_a_lost_tile_of_val_is_left_out(val):
     found = masks.ended().results
     assert found["unreadable"] == 1
     assert found["background_score"]["pixels"] == 64 * 64
+    assert found["background_score"]["tiles"] == 1
+    told = [e.message for e in masks.events()[0] if isinstance(e, Warned)]
+    assert sum("is left out of the fit on val" in message for message in told) == 1

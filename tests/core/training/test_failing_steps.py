@@ -136,6 +136,14 @@ def test_a_loss_that_rises_a_little_is_no_explosion() -> None:
         watch.check(loss, 1.0, [(batch, loss)], step)
 
 
+def test_a_run_that_goes_on_knows_where_it_began() -> None:
+    watch, batch = DivergenceWatch(0.7), make_batch(2)
+    for step, loss in enumerate([300.0, 400.0]):
+        watch.check(loss, 1.0, [(batch, loss)], step)
+    with pytest.raises(JobError, match=r"near or below the 0\.7 of the first step"):
+        watch.check(900.0, 1.0, [(batch, 900.0)], 2)
+
+
 def test_of_many_tiles_some_are_named() -> None:
     batch = make_batch(20)
     with pytest.raises(JobError, match=r"tiles 100, 101, .* 115, \.\.\.\. Lower"):
@@ -150,7 +158,7 @@ def test_maps_without_memory_are_left_out(tmp_path: Path) -> None:
     listener = Recorder()
     train(tmp_path, Large(), listener, epochs=1)
     (warning,) = listener.of(Warned)
-    assert warning.message == "Memory ran out: step 5 shows no class activation maps."
+    assert warning.message == "Memory ran out: there is no preview of step 5."
     assert load_checkpoint(tmp_path / "checkpoints" / "last").step == 5
 
 
