@@ -55,9 +55,8 @@ def test_true_masks_of_p2_are_the_tags_of_the_windows(known_path):
 def test_a_side_of_several_tags_is_decided_by_the_window(
     benchmark_path, labels, expected
 ):
-    folder = BenchmarkFolder(benchmark_path)
-    vars(folder)["tag_names"] = ("gland", "nerve", "nontissue")
-    protocol = make_protocol("p2", folder)
+    protocol = make_protocol("p2", BenchmarkFolder(benchmark_path))
+    vars(protocol.folder)["tag_names"] = ("gland", "nerve", "nontissue")
     item = LabelledWindow("a.png", "train", Box(0, 0, 1, 2), labels)
     found = protocol.columns_of(item, np.array([[True, False]]))
     assert found.tolist() == [list(expected)]
