@@ -30,7 +30,9 @@ def test_segmix_plus_of_older_runs_goes_on_as_it_began():
     assert (newer.train.fusion, newer.train.rounds) == (True, 1)
 
 
-@pytest.mark.parametrize("name", ["stain_normalisation", "shared_foreground"])
+@pytest.mark.parametrize(
+    "name", ["stain_normalisation", "shared_foreground", "pooled_mean"]
+)
 def test_runs_of_before_a_switch_go_on_as_they_began(name):
     stored = RunConfig().model_dump(mode="json")
     del stored["train"][name]

@@ -66,6 +66,10 @@ class CamClassifier(nn.Module):
         tile. 1, all of them, makes a CAM. Below it a cell says no more than whether it
         shows the class: for labels that are given where a class is anywhere in a tile
         (multiple instance learning, top-k pooling), and for maps learned from masks.
+    pooled_mean
+        0..1: weight of the mean of all cells in what answers for the tile, where the
+        strongest have the rest (mixed pooling, Lee et al., arXiv 1509.08985,
+        with the strongest cells for the maximum). No effect where all cells answer.
     shared_foreground
         A cell says whether it shows any class, and then which
         (:mod:`segmix_core.models.shared_foreground`). Needs a ``pooled_share`` below 1.
@@ -109,6 +113,7 @@ class CamClassifier(nn.Module):
         pcm: bool = True,
         fusion: bool = False,
         pooled_share: float = 1.0,
+        pooled_mean: float = 0.0,
         shared_foreground: bool = False,
         normalised_stain: bool = False,
         freeze: bool = False,
@@ -120,6 +125,8 @@ class CamClassifier(nn.Module):
             raise ValueError(f"Expected at least one class, got {num_classes}")
         if not 0 < pooled_share <= 1:
             raise ValueError(f"Expected a share above 0, to 1, got {pooled_share}")
+        if not 0 <= pooled_mean <= 1:
+            raise ValueError(f"Expected a weight from 0 to 1, got {pooled_mean}")
         if shared_foreground and pooled_share == 1:
             raise ValueError(
                 "Expected a share below 1 for cells that are probabilities"
@@ -137,6 +144,7 @@ class CamClassifier(nn.Module):
         nn.init.xavier_uniform_(self.head.weight)
         self.pcm = PixelCorrelation(low, high) if pcm else None
         self.pooled_share = pooled_share
+        self.pooled_mean = pooled_mean
         self.shared_foreground = shared_foreground
         self.num_classes = num_classes
         self.normalised_stain = normalised_stain
@@ -154,6 +162,7 @@ class CamClassifier(nn.Module):
             "pcm": pcm,
             "fusion": fusion,
             "pooled_share": pooled_share,
+            "pooled_mean": pooled_mean,
             "shared_foreground": shared_foreground,
             "normalised_stain": normalised_stain,
             "freeze": freeze,
@@ -238,11 +247,13 @@ class CamClassifier(nn.Module):
 
     def pool(self, cam: Tensor) -> Tensor:
         """Return what raw maps (B, C, h, w) say of their tiles, (B, C) logits."""
+        mean = cam.mean(dim=(2, 3))
         if self.pooled_share == 1:
-            return cam.mean(dim=(2, 3))
+            return mean
         cells = cam.flatten(2)
         count = max(1, round(self.pooled_share * cells.shape[2]))
-        return cells.topk(count, dim=2).values.mean(dim=2)
+        strongest = cells.topk(count, dim=2).values.mean(dim=2)
+        return torch.lerp(strongest, mean, self.pooled_mean)
 
     def show(self, cam: Tensor) -> Tensor:
         """Return raw maps (B, C, h, w) as they are shown and compared, >= 0.

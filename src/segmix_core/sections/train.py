@@ -13,11 +13,15 @@ Method = Literal["cam", "seam", "puzzle-cam", "fixed-shuffle", "segmix", "segmix
 _NEWER = {
     "second_view",
     "pooled_share",
+    "pooled_mean",
     "stain_normalisation",
     "shared_foreground",
     "background_channel",
 }
 """What the first runs with rounds do not have; a setting that is added belongs here."""
+
+_BEFORE = {"stain_normalisation": False, "shared_foreground": False, "pooled_mean": 0.0}
+"""How runs went on that do not have a setting, where it is another way by default."""
 
 
 class TrainConfig(Section):
@@ -116,6 +120,13 @@ class TrainConfig(Section):
         description="SegMix+: share of a map, its strongest cells, whose mean answers "
         "for the tile: about as much of a tile as a label means at least. 1: all.",
     )
+    pooled_mean: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="SegMix+: weight of the mean of the whole map in that answer; "
+        "the strongest cells have the rest.",
+    )
     rounds: int = Field(
         1,
         ge=0,
@@ -153,8 +164,7 @@ class TrainConfig(Section):
         # they began.
         oldest = cls.model_fields.keys() - _NEWER
         if isinstance(content, dict) and oldest <= content.keys():
-            newer = {"stain_normalisation": False, "shared_foreground": False}
-            return newer | content
+            return _BEFORE | content
         return content
 
     @field_validator("weights")

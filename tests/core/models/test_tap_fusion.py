@@ -66,15 +66,19 @@ def test_other_backbones_are_fused_on_the_grid_they_have(backbone):
     assert cam.shape[-1] == 64 // model.stride
 
 
-def test_the_strongest_tenth_answers_for_a_tile(fused):
-    model = CamClassifier(num_classes=3, width=8, pooled_share=0.1).eval()
+@pytest.mark.parametrize("weight", [0.0, 0.25, 1.0])
+def test_the_strongest_tenth_and_the_mean_answer_for_a_tile(weight):
+    model = CamClassifier(
+        num_classes=3, width=8, pooled_share=0.1, pooled_mean=weight
+    ).eval()
     with torch.no_grad():
         output = model(torch.rand(2, 3, 64, 64))
     for tile in range(2):
         for column in range(3):
             cells = sorted(output.cam[tile, column].flatten().tolist(), reverse=True)
             # A tenth of 64 cells, rounded.
-            assert output.logits[tile, column] == pytest.approx(sum(cells[:6]) / 6)
+            answer = (1 - weight) * sum(cells[:6]) / 6 + weight * sum(cells) / 64
+            assert output.logits[tile, column] == pytest.approx(answer, abs=1e-6)
 
 
 def test_cells_that_answer_alone_are_shown_as_probabilities():
@@ -91,10 +95,17 @@ def test_a_share_of_the_cells_answers(share):
         CamClassifier(num_classes=1, pooled_share=share)
 
 
+@pytest.mark.parametrize("weight", [-0.1, 1.1])
+def test_the_mean_of_all_cells_has_a_weight_from_0_to_1(weight):
+    with pytest.raises(ValueError, match="weight from 0 to 1"):
+        CamClassifier(num_classes=1, pooled_mean=weight)
+
+
 def test_checkpoints_with_the_older_name_of_pooling_are_read(tmp_path):
     model = CamClassifier(num_classes=2, width=8, pooled_share=0.1)
     for name, share in (("top", 0.1), ("mean", 1.0)):
-        arguments = {n: v for n, v in model.arguments.items() if n != "pooled_share"}
+        newer = ("pooled_share", "pooled_mean")
+        arguments = {n: v for n, v in model.arguments.items() if n not in newer}
         save_checkpoint(
             tmp_path / name,
             module=model,
@@ -105,7 +116,7 @@ def test_checkpoints_with_the_older_name_of_pooling_are_read(tmp_path):
             extra={"scores": {}},
         )
         again = load_classifier(load_checkpoint(tmp_path / name))
-        assert again.pooled_share == share
+        assert (again.pooled_share, again.pooled_mean) == (share, 0)
 
 
 def test_arguments_rebuild_fusion_and_pooled_share(tmp_path):

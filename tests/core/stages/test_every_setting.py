@@ -41,6 +41,7 @@ TRAINING = {
     "train.fusion": (PLUS, False),
     "train.shared_foreground": (PLUS, False),
     "train.pooled_share": (FIRST, 0.5),
+    "train.pooled_mean": (FIRST, 0.0),
     "train.rounds": (PLUS, 0),
     "train.puzzle_weight": (PUZZLE, 0.1),
     "train.seed": ({}, 1),

@@ -24,7 +24,7 @@ PLUS = {
     "train.epochs": 3,
     "train.pooled_share": 0.5,
 }
-"""Networks of 4 and 2 steps; the second always has the share of masks, 0.1."""
+"""Networks of 4 and 2 steps; the second always has the share of masks, 0.1, alone."""
 
 
 def last(folder):
@@ -50,6 +50,7 @@ def test_the_last_network_is_used_and_the_first_kept(folder):
     assert run.ended().results == {"steps": 6, "tiles": 12}
     assert last(run).step == 6
     assert last(run).arguments["pooled_share"] == 0.1
+    assert last(run).arguments["pooled_mean"] == 0
     own = load_checkpoint(run.checkpoints_path / "round-1" / "last")
     assert own.step == 2
     for name, tensor in last(run).weights.items():
@@ -108,8 +109,10 @@ def test_a_run_that_is_done_is_not_done_again(folder):
 
 
 def test_no_round_is_the_first_network_alone(folder):
-    run = folder.run("train", changes=PLUS | {"train.rounds": 0})
+    changes = {"train.rounds": 0, "train.pooled_mean": 0.3}
+    run = folder.run("train", changes=PLUS | changes)
     assert last(run).arguments["pooled_share"] == 0.5
+    assert last(run).arguments["pooled_mean"] == 0.3
     assert last(run).arguments["fusion"]
     assert not (run.checkpoints_path / "round-1").exists()
 
