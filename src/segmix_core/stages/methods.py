@@ -51,6 +51,10 @@ class MethodParts:
         """Return the share of a map that answers for a tile."""
         return settings.pooled_share if self.plus else 1.0
 
+    def pooled_mean(self, settings: TrainConfig) -> float:
+        """Return the weight of the whole map beside that share."""
+        return settings.pooled_mean if self.plus else 0.0
+
     def stain_normalisation(self, settings: TrainConfig) -> bool:
         """Say whether all images get the same colours."""
         return self.plus and settings.stain_normalisation

@@ -162,7 +162,7 @@ def _make_model(
         pooled_share=_SHARE_OF_MASKS
         if preparation.learns_masks
         else parts.pooled_share(settings),
-        pooled_mean=0.0 if preparation.learns_masks else settings.pooled_mean,
+        pooled_mean=0.0 if preparation.learns_masks else parts.pooled_mean(settings),
         shared_foreground=preparation.shared_foreground,
         normalised_stain=parts.stain_normalisation(settings),
         # A run that goes on has weights of its own; the file may be gone by then.

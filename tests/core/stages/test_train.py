@@ -283,6 +283,8 @@ def test_only_segmix_plus_pools_less_than_all():
         for name, parts in METHODS.items()
     }
     assert shares == dict.fromkeys(METHODS, 1.0) | {"segmix-plus": 0.3}
+    means = {n: p.pooled_mean(TrainConfig(pooled_mean=0.7)) for n, p in METHODS.items()}
+    assert means == dict.fromkeys(METHODS, 0.0) | {"segmix-plus": 0.7}
 
 
 @pytest.mark.skipif(
