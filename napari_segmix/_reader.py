@@ -34,7 +34,7 @@ def read_project(path: Paths) -> list[tuple[None]]:
 
     viewer = current_viewer()
     if viewer is None:
-        raise ProjectError(
+        raise ProjectError.unexpected(
             "a napari viewer to show the project in",
             "none",
             "Start napari, or use the 'segmix' command without a window.",

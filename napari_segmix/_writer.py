@@ -36,7 +36,7 @@ def write_mask(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
 
 def _as_mask(data: Any, meta: dict[str, Any]) -> npt.NDArray[np.uint8]:
     if _facts(meta).get("role") == "tiles":
-        raise ProjectError(
+        raise ProjectError.unexpected(
             "a mask",
             "tile labels, of which a pixel is a whole tile",
             "They are in the project already; masks are saved on the Export page.",
@@ -45,13 +45,13 @@ def _as_mask(data: Any, meta: dict[str, Any]) -> npt.NDArray[np.uint8]:
     level = data[0] if isinstance(data, list | tuple) else data
     labels = np.asarray(level)
     if labels.ndim != 2 or labels.size == 0:
-        raise ProjectError(
+        raise ProjectError.unexpected(
             "a two-dimensional Labels layer",
             f"one of shape {labels.shape}",
             "Choose a layer that shows one image.",
         )
     if labels.min() < 0 or labels.max() > IGNORE_INDEX:
-        raise ProjectError(
+        raise ProjectError.unexpected(
             "classes 0..255",
             f"values from {labels.min()} to {labels.max()}",
             "Save instance labels with napari's own writer.",

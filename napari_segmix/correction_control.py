@@ -222,7 +222,9 @@ class CorrectionControl:
     def _visible_box(self, shown: Shown) -> tuple[int, Box]:
         layer = find_layer(self._session.viewer, "tiles")
         if shown.kind is not SourceKind.SLIDE or layer is None:
-            raise ProjectError("a slide", "a folder of tiles", "Open a tile instead.")
+            raise ProjectError.unexpected(
+                "a slide", "a folder of tiles", "Open a tile instead."
+            )
         image = shown.images[0]
         pitch = shown.placement.pitch / image.downsample
         low, high = layer.corner_pixels[:, -2:]
@@ -231,12 +233,14 @@ class CorrectionControl:
         seen = Box(y, x, max(0, bottom - y), max(0, right - x))
         box = seen.intersect(Box(0, 0, *image.working_shape))
         if max(box.height, box.width) > MAX_WINDOW_PX:
-            raise ProjectError(
+            raise ProjectError.unexpected(
                 f"a view of at most {MAX_WINDOW_PX} mask pixels an edge",
                 f"{box.height} x {box.width}",
                 "Zoom in first.",
             )
         rows = shown.rows_at(image.id, box)
         if not rows:
-            raise ProjectError("tiles in view", "none", "Move the view to the tissue.")
+            raise ProjectError.unexpected(
+                "tiles in view", "none", "Move the view to the tissue."
+            )
         return rows[0], box

@@ -161,7 +161,7 @@ def _read_label_file(path: Path) -> Bytes:
                     break
             return np.asarray(level.asarray(), np.uint8)
     except (OSError, ValueError, IndexError, tifffile.TiffFileError) as error:
-        raise ProjectError(
+        raise ProjectError.unexpected(
             "a label image", f"{path.name} ({error})", "Export it again."
         ) from error
 

@@ -100,5 +100,5 @@ class ProjectState(Notices):
         """
         if self.store is None:
             remedy = "Open a project on the Data page."
-            raise ProjectError("an open project", "none", remedy)
+            raise ProjectError.unexpected("an open project", "none", remedy)
         return self.store

@@ -200,11 +200,13 @@ class RunControl:
         # Another window or the command line may have started one, too.
         if self._alive():
             got, remedy = "one that is not finished", "Stop it, or wait for its end."
-            raise JobError("no run going on", got, remedy)
+            raise JobError.unexpected("no run going on", got, remedy)
 
     def _launch(self, job: Job) -> None:
         if self._store is None:
-            raise JobError("an open project", "none", "Open or make a project first.")
+            raise JobError.unexpected(
+                "an open project", "none", "Open or make a project first."
+            )
         request = RunRequest(
             stage=job.stage,
             project=self._store.path,

@@ -65,7 +65,7 @@ def read(path: Path, split: str) -> dict[str, Any]:
     # Files from before there was a choice are of test.
     found = content.get("split", "test")
     if found != split:
-        raise ProjectError(
+        raise ProjectError.unexpected(
             f"scores of {split} in {path.name}",
             f"scores of {found}",
             "Scores of test stand in docs/results/, those of val in choices/.",
@@ -97,7 +97,7 @@ def choice(path: Path) -> list[str]:
     """
     asked = path.with_suffix(".md")
     if not asked.exists():
-        raise ProjectError(
+        raise ProjectError.unexpected(
             f"a text {asked.name} beside {path.name}", "none", "Say what was asked."
         )
     title, _, text = asked.read_text(encoding="utf-8").partition("\n")

@@ -123,7 +123,7 @@ class SourceView:
         layer.refresh()
         if failed:
             self._report(
-                SegmixError(
+                SegmixError.unexpected(
                     "images that can be read",
                     f"{len(failed)} that cannot, first {failed[0]}",
                     "Their cells stay grey; put the files back and open the project "

@@ -284,13 +284,15 @@ def _as_config_error(error: ValidationError) -> ConfigError:
     if len(where) < 2:
         for name in _field_names():
             message = message.replace(name, f"'{field_label(name)}'")
-        return ConfigError(
+        return ConfigError.unexpected(
             "settings that agree", f"a contradiction: {message}", "Correct one of them."
         )
     label = field_label(where[1])
     wanted = message.replace("Input should be ", "").partition(",")[0]
     got = repr(first["input"]) if first["input"] != "" else "nothing"
-    return ConfigError(f"'{label}' to be {wanted}", got, f"Correct '{label}'.")
+    return ConfigError.unexpected(
+        f"'{label}' to be {wanted}", got, f"Correct '{label}'."
+    )
 
 
 def _field_names() -> list[str]:

@@ -30,14 +30,14 @@ def main(arguments: Sequence[str]) -> int:
 
 def _folder(arguments: Sequence[str]) -> RunFolder:
     if len(arguments) != 2:
-        raise JobError(
+        raise JobError.unexpected(
             "a stage and a run folder",
             f"{len(arguments)} arguments",
             "Use 'segmix STAGE PROJECT', which makes the folder.",
         )
     folder = RunFolder(Path(arguments[1]))
     if folder.request().stage != arguments[0]:
-        raise JobError(
+        raise JobError.unexpected(
             f"a run of stage {arguments[0]!r} at {folder.path}",
             f"one of stage {folder.request().stage!r}",
             "Name the stage that the folder was made for.",

@@ -269,7 +269,7 @@ class RunConfig(Section):
             section, _, field = name.partition(".")
             if field not in content.get(section, {}):
                 known = content.get(section, content)
-                raise ConfigError(
+                raise ConfigError.unexpected(
                     "a setting of the form section.field",
                     repr(name),
                     f"Choose one of {', '.join(known)}.",
@@ -284,12 +284,12 @@ def _as_config_error(error: ValidationError) -> ConfigError:
     message = first["msg"].removeprefix("Value error, ")
     # The input of a check of a whole section is every setting.
     if first["type"] == "value_error" and isinstance(first["input"], dict):
-        return ConfigError(
+        return ConfigError.unexpected(
             f"settings of {name} that agree",
             f"a contradiction: {message}",
             "Correct one of them.",
         )
-    return ConfigError(
+    return ConfigError.unexpected(
         f"a valid value for {name}",
         f"{first.get('input')!r} ({message})",
         "Correct it; 'segmix train --help' lists the settings and ranges.",

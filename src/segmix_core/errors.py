@@ -1,8 +1,10 @@
 """Errors that a user can act on.
 
 Programming mistakes raise ``ValueError`` or ``TypeError``; everything here is for
-the person at the screen and says what was expected, what came and what to do.
+the person at the screen and says what is wrong and what to do.
 """
+
+from typing import Self
 
 
 class SegmixError(Exception):
@@ -10,23 +12,33 @@ class SegmixError(Exception):
 
     Parameters
     ----------
-    expected
-        What the program needed, without a leading "expected".
-    got
-        What it found instead.
+    problem
+        What is wrong, in terms of the user's own file, tile or class: one sentence.
     remedy
-        What to do now: a whole sentence.
+        What to do now: one sentence.
+
+    Attributes
+    ----------
+    reason
+        The cause in a few words, for sentences that name several files.
     """
 
-    def __init__(self, expected: str, got: str, remedy: str) -> None:
-        self.expected = expected
-        self.got = got
+    def __init__(self, problem: str, remedy: str) -> None:
+        self.problem = problem
         self.remedy = remedy
-        super().__init__(f"Expected {expected}, but got {got}. {remedy}")
+        self.reason = problem.rstrip(".")
+        super().__init__(f"{problem} {remedy}")
 
-    def __reduce__(self) -> tuple[type["SegmixError"], tuple[str, str, str]]:
+    @classmethod
+    def unexpected(cls, expected: str, got: str, remedy: str) -> Self:
+        """Return the error for "Expected ``expected``, but got ``got``."."""
+        error = cls(f"Expected {expected}, but got {got}.", remedy)
+        error.reason = got
+        return error
+
+    def __reduce__(self) -> tuple[object, ...]:
         # Exceptions are rebuilt from their message by default, which is one argument.
-        return type(self), (self.expected, self.got, self.remedy)
+        return type(self), (self.problem, self.remedy), {"reason": self.reason}
 
 
 class ProjectError(SegmixError):

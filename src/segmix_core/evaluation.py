@@ -101,7 +101,7 @@ def evaluate_run(
         matrix.update(expected, _mask_of(store, run, image, corrected))
         count += 1
     if count == 0:
-        raise ProjectError(
+        raise ProjectError.unexpected(
             f"masks of the project's images at {truth}",
             "none with the name of an image",
             "Name each mask file like its image.",
@@ -134,11 +134,11 @@ def read_mask_file(path: Path) -> MaskArray:
             with Image.open(path) as image:
                 values = np.asarray(image)
     except _DAMAGED as error:
-        raise ProjectError(
+        raise ProjectError.unexpected(
             f"a mask at {path}", str(error), "Give a TIFF or PNG of class indices."
         ) from error
     if values.ndim != 2 or values.dtype != np.uint8:
-        raise ProjectError(
+        raise ProjectError.unexpected(
             f"one 8-bit channel of class indices in {path.name}",
             f"shape {values.shape} of {values.dtype}",
             "Export the mask as class indices, without colours.",
@@ -169,7 +169,7 @@ def _check_values(mask: MaskArray, num_classes: int, path: Path) -> None:
     values = np.unique(mask)
     wrong = values[(values > num_classes) & (values != IGNORE_INDEX)]
     if wrong.size:
-        raise ProjectError(
+        raise ProjectError.unexpected(
             f"class indices 0..{num_classes} or 255 in {path.name}",
             f"the value {int(wrong[0])}",
             "Use the class order of the project; see 'segmix status'.",

@@ -37,3 +37,18 @@ def write_json(path: Path, content: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a UTF-8 JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+_DOUBLE_SUFFIXES = (".ome.tif", ".ome.tiff", ".ome.btf", ".ome.tf2", ".ome.tf8")
+
+
+def image_stem(path: Path | str) -> str:
+    """Return the name of an image file without its ending: ``x`` of ``x.ome.tif``.
+
+    Only the last suffix is an ending, but for those of OME-TIFF, which are two.
+    """
+    name = Path(path).name
+    for suffix in _DOUBLE_SUFFIXES:
+        if name.lower().endswith(suffix) and len(name) > len(suffix):
+            return name[: -len(suffix)]
+    return Path(name).stem

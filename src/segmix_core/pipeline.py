@@ -48,7 +48,7 @@ def run_stage(request: RunRequest, writer: RunWriter) -> dict[str, Any]:
         For everything a user can act on.
     """
     if request.stage not in STAGES:
-        raise JobError(
+        raise JobError.unexpected(
             f"one of the stages {', '.join(STAGES)}",
             repr(request.stage),
             "Start the run with the 'segmix' command of that name.",

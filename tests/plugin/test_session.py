@@ -196,7 +196,7 @@ def test_an_edit_from_elsewhere_fails_softly(
     slide_session: Session, messages: Messages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(self: ProjectStore, ids: object, states: object) -> None:
-        raise ProjectError("room on the disk", "none", "Free some.")
+        raise ProjectError.unexpected("room on the disk", "none", "Free some.")
 
     monkeypatch.setattr(ProjectStore, "set_labels", refuse)
     layer = find_layer(slide_session.viewer, "tiles")

@@ -69,7 +69,7 @@ class BenchmarkFolder:
 
     def __post_init__(self) -> None:
         if self.scored not in SCORED_SPLITS:
-            raise ConfigError(
+            raise ConfigError.unexpected(
                 f"one of the splits {', '.join(SCORED_SPLITS)} to score",
                 repr(self.scored),
                 "Choose test, or val while settings are chosen.",
@@ -82,7 +82,7 @@ class BenchmarkFolder:
         named = {_number(row, "mask_value"): row["class_name"] for row in rows}
         named.pop(0, None)
         if sorted(named) != list(range(1, len(named) + 1)):
-            raise ProjectError(
+            raise ProjectError.unexpected(
                 "classes.csv to number the classes 1, 2, 3, ...",
                 f"the values {sorted(named)}",
                 "Number the mask values without gaps; 0 is background.",
@@ -140,7 +140,7 @@ class BenchmarkFolder:
         """
         found = tuple(image for image in self.images if image.split == name)
         if not found:
-            raise ProjectError(
+            raise ProjectError.unexpected(
                 f"images of the split '{name}' in labels.csv",
                 "none",
                 "Give some images this split.",
@@ -233,7 +233,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         with Image.open(path) as image:
             yield image
     except (OSError, SyntaxError, UnidentifiedImageError) as error:
-        raise ProjectError(
+        raise ProjectError.unexpected(
             f"an image at {path}", str(error), "Restore the file or drop its row."
         ) from error
 
@@ -243,7 +243,7 @@ def _number(row: dict[str, str], column: str) -> int:
         return int(row[column])
     except (TypeError, ValueError):
         where = row.get("filename") or row.get("class_name")
-        raise ProjectError(
+        raise ProjectError.unexpected(
             f"a whole number as {column} of {where}",
             repr(row[column]),
             "Correct the table.",
@@ -252,7 +252,7 @@ def _number(row: dict[str, str], column: str) -> int:
 
 def _split(row: dict[str, str]) -> str:
     if row["split"] not in SPLITS:
-        raise ProjectError(
+        raise ProjectError.unexpected(
             f"a split of {', '.join(SPLITS)} for {row['filename']}",
             repr(row["split"]),
             "Correct the table.",
@@ -265,14 +265,14 @@ def _read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file))
     except OSError as error:
-        raise ProjectError(
+        raise ProjectError.unexpected(
             f"a table at {path}",
             str(error.strerror),
             "A benchmark folder has images/, masks/, labels.csv and classes.csv.",
         ) from error
     missing = [name for name in columns if not rows or name not in rows[0]]
     if missing:
-        raise ProjectError(
+        raise ProjectError.unexpected(
             f"the columns {', '.join(columns)} in {path.name}",
             f"a table without {', '.join(missing)}",
             "Add the columns; the layout is described in docs/benchmark.md.",

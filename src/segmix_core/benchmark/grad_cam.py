@@ -28,7 +28,7 @@ def load_package() -> ModuleType:
     try:
         return importlib.import_module("pytorch_grad_cam")
     except ImportError as error:
-        raise ConfigError(
+        raise ConfigError.unexpected(
             "the package grad-cam for the method grad-cam",
             str(error),
             "Install it with 'pip install grad-cam', or leave the method out.",

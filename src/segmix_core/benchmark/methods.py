@@ -89,7 +89,7 @@ def check_methods(methods: Sequence[str]) -> None:
     """
     for method in methods:
         if method not in METHODS:
-            raise ConfigError(
+            raise ConfigError.unexpected(
                 f"methods among {', '.join(METHODS)}", repr(method), "Correct the name."
             )
         METHODS[method].check()

@@ -97,7 +97,7 @@ def true_class(image: Item) -> int:
         If it has none or several.
     """
     if sum(image.labels) != 1:
-        raise ConfigError(
+        raise ConfigError.unexpected(
             "one class an image for protocol p1",
             f"{sum(image.labels)} in {image.name}",
             "Use protocol p2 for images with several classes.",

@@ -58,7 +58,7 @@ class PatchTagProtocol(Protocol):
             if not name.startswith(BACKGROUND_TAGS)
         )
         if not 0 < len(found) < len(names):
-            raise ConfigError(
+            raise ConfigError.unexpected(
                 "tags for foreground and for background in patches.csv",
                 f"the tags {', '.join(names)}",
                 "Let the name of the background's tag begin with 'non' or "

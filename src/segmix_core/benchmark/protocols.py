@@ -18,7 +18,7 @@ def make_protocol(name: str, folder: BenchmarkFolder) -> Protocol:
         If there is none of that name.
     """
     if name not in PROTOCOLS:
-        raise ConfigError(
+        raise ConfigError.unexpected(
             f"one of the protocols {', '.join(PROTOCOLS)}",
             repr(name),
             "Choose one of them.",

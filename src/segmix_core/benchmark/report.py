@@ -182,7 +182,7 @@ class Report:
         try:
             write_atomically(path, lambda file: file.write(text.encode()))
         except OSError as error:
-            raise ConfigError(
+            raise ConfigError.unexpected(
                 f"to be able to write {path}",
                 f"'{error.strerror}'",
                 "Give --json a file in a folder that exists and can be written.",
@@ -211,7 +211,7 @@ def read_report(path: Path, conditions: Conditions) -> Report:
             *(content[name] for name in ("methods", "results", "seconds", "against")),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(
+        raise ConfigError.unexpected(
             f"results with the pixel counts of every image in {path}",
             f"{type(error).__name__} {error}",
             "Only files of this version can be gone on with; name a new one.",
@@ -219,7 +219,7 @@ def read_report(path: Path, conditions: Conditions) -> Report:
     there, here = stored.facts(), conditions.facts()
     for name, value in here.items():
         if there[name] != value:
-            raise ConfigError(
+            raise ConfigError.unexpected(
                 f"the {name} of {path.name} to go on with it, {_short(there[name])}",
                 _short(value),
                 "Choose the same, or another file.",

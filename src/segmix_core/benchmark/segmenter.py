@@ -55,7 +55,7 @@ def learn_masks(
     samples = MaskedSamples(protocol.training_samples(), regions)
     pixels = samples.count_pixels(_FOREGROUND)
     if not pixels.any():
-        raise JobError(
+        raise JobError.unexpected(
             "masks of train images for a segmenter",
             "none with a decided pixel",
             "Lower pseudo_masks.margin or pseudo_masks.min_object_px.",

@@ -102,7 +102,7 @@ class _Child:
             kind, content = self.inbox.recv()
         except EOFError:
             self._process.join()
-            raise JobError(
+            raise JobError.unexpected(
                 f"the training of {self._title} to end",
                 f"exit code {self._process.exitcode} of its process",
                 "Its error stands above. With --json FILE, rows that were done are in "

@@ -55,7 +55,7 @@ class Variant:
         fixed = {*OF_THE_BENCHMARK, *self.recipe.changes}
         for name in self.changes:
             if name in fixed:
-                raise ConfigError(
+                raise ConfigError.unexpected(
                     f"settings that rows of {self.method} can have of their own",
                     repr(name),
                     "Methods are chosen by their names, seeds by --seeds; what is "
@@ -77,7 +77,7 @@ def check_variants(variants: Sequence[Variant], config: RunConfig) -> None:
     for number, variant in enumerate(variants):
         variant.apply(config)
         if variant.name in names[:number]:
-            raise ConfigError(
+            raise ConfigError.unexpected(
                 "methods that differ", f"{variant.name!r} twice", "Name it once."
             )
 

@@ -144,7 +144,7 @@ def _prepare(options: BenchmarkOptions) -> "tuple[Report, list[Training]]":
     report.against = options.against or report.against or variants[0].name
     trained = [name for name in report.methods if name not in TRIVIAL_PREDICTORS]
     if report.against not in trained:
-        raise ConfigError(
+        raise ConfigError.unexpected(
             f"one of {', '.join(trained)} to take differences to",
             repr(report.against),
             "Name one of --methods as --against.",
@@ -152,7 +152,7 @@ def _prepare(options: BenchmarkOptions) -> "tuple[Report, list[Training]]":
     for result in score_trivial(folder):
         # They are exact, so the same images give the same counts.
         if not report.add(result) and file:
-            raise ConfigError(
+            raise ConfigError.unexpected(
                 f"the images and masks that {file.name} was made of",
                 f"others, on which '{result.method}' has other counts",
                 "Restore them, or name a new file.",
@@ -168,11 +168,11 @@ def _checked_file(options: BenchmarkOptions) -> Path | None:
     """Return the file of ``--json``, where there may be one only with ``--resume``."""
     file = options.json
     if options.resume and file is None:
-        raise ConfigError(
+        raise ConfigError.unexpected(
             "--json FILE with --resume", "none", "Name the file to go on with."
         )
     if file and file.exists() and not options.resume:
-        raise ConfigError(
+        raise ConfigError.unexpected(
             "a new file for --json",
             f"{file}, which exists",
             "Go on with it by --resume, delete it, or name another.",

@@ -65,4 +65,6 @@ def _chosen(options: RunOptions) -> RunFolder:
         return find_run(runs, options.run)
     if found := list_runs(runs):
         return found[-1]
-    raise JobError(f"a run in {runs}", "none", "Start one with 'segmix train'.")
+    raise JobError.unexpected(
+        f"a run in {runs}", "none", "Start one with 'segmix train'."
+    )

@@ -129,7 +129,7 @@ def _make_slide(slide: Path, mask: Path, options: DemoOptions, voice: Voice) -> 
         with _waiting(voice, "sample"):
             write_sample_slide(slide, mask, size=options.size, seed=options.seed)
     except OSError as error:
-        raise ProjectError(
+        raise ProjectError.unexpected(
             f"to be able to write in {options.folder}",
             f"'{error.strerror}'",
             "Choose a folder that you may write to, on a disk with free space.",

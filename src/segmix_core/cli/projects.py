@@ -188,7 +188,7 @@ def _find_source(store: "ProjectStore", name: str) -> "Source":
     found = [s for s in store.sources() if name in {str(s.id), s.name}]
     if len(found) != 1:
         names = ", ".join(f"{s.id} {s.name}" for s in store.sources())
-        raise ProjectError(
+        raise ProjectError.unexpected(
             "the name or id of one source",
             f"{name!r}, which is {len(found)} of them",
             f"The sources are: {names or 'none yet'}.",

@@ -54,7 +54,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     """
     name, equals, value = text.partition("=")
     if not equals:
-        raise ConfigError(
+        raise ConfigError.unexpected(
             "a setting of the form section.field=value",
             repr(text),
             "For instance: --set train.epochs=4",
@@ -124,11 +124,11 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         content = read_json(file)
     except (OSError, ValueError) as error:
-        raise ConfigError(
+        raise ConfigError.unexpected(
             f"a JSON file of settings at {file}", str(error), "Correct it."
         ) from error
     if not isinstance(content, dict):
-        raise ConfigError(
+        raise ConfigError.unexpected(
             f"a JSON object of settings in {file}",
             type(content).__name__,
             'For instance: {"train": {"epochs": 4}}',

@@ -88,7 +88,7 @@ def run_stage(order: Order, voice: Voice) -> int:
     options = order.options
     prepare = isinstance(options, TrainingOptions) and options.prepare
     if prepare and options.detach:
-        raise ConfigError(
+        raise ConfigError.unexpected(
             "a run to prepare or to launch",
             "--prepare and --detach",
             "Leave one of them out.",
@@ -158,7 +158,7 @@ def _resumed(order: Order) -> RunFolder:
     options = order.options
     given = [name for name, value in options.flags().items() if value is not None]
     if given or options.set or options.config:
-        raise ConfigError(
+        raise ConfigError.unexpected(
             "a resumed run with the settings it began with",
             f"new settings ({', '.join(given) or '--set or --config'})",
             "Leave them out, or start a new run.",
@@ -166,7 +166,7 @@ def _resumed(order: Order) -> RunFolder:
     folder = find_run(options.project / "runs", options.resume or "")
     stage = folder.request().stage
     if stage != order.stage:
-        raise JobError(
+        raise JobError.unexpected(
             f"a run of '{order.stage}' to go on with",
             f"one of '{stage}'",
             f"Use 'segmix {stage}'.",
@@ -185,7 +185,7 @@ def _choices(store: "ProjectStore", order: Order) -> dict[str, Any]:
     if order.format is None:
         return {}
     if order.format not in FORMATS:
-        raise ConfigError(
+        raise ConfigError.unexpected(
             f"one of the formats {', '.join(FORMATS)}",
             repr(order.format),
             "Choose one of them.",
@@ -219,7 +219,7 @@ def image_ids(store: "ProjectStore", name: str) -> list[int]:
     ]
     if not found:
         names = ", ".join(source.name for source in store.sources()[:5])
-        raise ProjectError(
+        raise ProjectError.unexpected(
             "an image or source of the project",
             repr(name),
             f"Its sources are {names}." if names else "Add it with 'segmix add'.",

@@ -45,8 +45,7 @@ class Voice:
         self.failed(
             str(error),
             error=kind,
-            expected=error.expected,
-            got=error.got,
+            problem=error.problem,
             remedy=error.remedy,
         )
 

@@ -241,7 +241,7 @@ def make_controller(  # noqa: PLR0913 - the settings of a run, by name
     if patch_size is None:
         patch_size = default_patch_size(patch_sizes, tile_px)
     elif patch_size not in patch_sizes:
-        raise ConfigError(
+        raise ConfigError.unexpected(
             f"a patch size of this run ({', '.join(map(str, patch_sizes))})",
             str(patch_size),
             "Choose one of these, or leave the patch size empty.",

@@ -46,7 +46,7 @@ def list_patch_sizes(height: int, width: int, *, stride: int = 8) -> tuple[int, 
         if common % size == 0 and size % stride == 0
     )
     if not sizes:
-        raise ConfigError(
+        raise ConfigError.unexpected(
             f"a tile size that patches of a multiple of {stride} pixels divide",
             f"{height} x {width}",
             f"Choose a tile size such as {nearest_sizes(shorter, stride)} pixels, or "
@@ -90,7 +90,7 @@ def check_patch_sizes(
     ]
     wrong = [size for size in sizes if size not in possible]
     if wrong or not sizes:
-        raise ConfigError(
+        raise ConfigError.unexpected(
             f"patch sizes that divide a tile of {height} x {width} pixels "
             f"and are multiples of {stride}",
             f"{', '.join(map(str, wrong)) or 'none'}",

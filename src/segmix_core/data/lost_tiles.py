@@ -32,10 +32,10 @@ class LostTiles:
         """
         self._errors.append(error)
         if len(self._errors) > self._most:
-            raise JobError(
+            raise JobError.unexpected(
                 "readable tiles",
                 f"{len(self._errors)} of {self._count} that are not; the first: "
-                f"{self._errors[0].got}",
+                f"{self._errors[0].reason}",
                 "Check that the disk with the images is connected, then start again.",
             )
         return Warned(message=f"Tile {name} is skipped: {error}")

@@ -219,11 +219,10 @@ class TileReader:
         except SlideError as error:
             if str(record.path) in str(error):
                 raise
-            raise SlideError(
-                error.expected, f"{error.got} ({record.path})", error.remedy
-            ) from error
+            problem = f"{error.problem.rstrip('.')} ({record.path})."
+            raise SlideError(problem, error.remedy) from error
         except OSError as error:
-            raise SlideError(
+            raise SlideError.unexpected(
                 "a readable image",
                 f"{record.path} ({error})",
                 "Check that its disk or network share is connected.",
@@ -246,7 +245,7 @@ class TileReader:
         if slide.level_shapes[0] != (record.height, record.width):
             found = " x ".join(str(edge) for edge in slide.level_shapes[0])
             slide.close()
-            raise SlideError(
+            raise SlideError.unexpected(
                 f"an image of {record.height} x {record.width} pixels",
                 f"{record.path}, which has {found} now",
                 "The file has changed since it was added; add it again.",

@@ -17,4 +17,4 @@ def write_error(path: Path, error: OSError) -> JobError:
         else "Check that the folder can be written and that no other program has "
         "the file open, and export again."
     )
-    return JobError(f"to write {path}", error.strerror or str(error), remedy)
+    return JobError.unexpected(f"to write {path}", error.strerror or str(error), remedy)

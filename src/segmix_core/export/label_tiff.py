@@ -149,7 +149,7 @@ def read_label_tiff_classes(path: Path) -> dict[int, str]:
 
 
 def _no_classes(path: Path, got: str) -> ProjectError:
-    return ProjectError(
+    return ProjectError.unexpected(
         f"class names in {path.name}",
         got,
         "Choose a label TIFF that SegMix has exported.",

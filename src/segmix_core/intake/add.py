@@ -87,7 +87,7 @@ def _check_new(store: ProjectStore, planned: Sequence[PlannedSource]) -> None:
     for plan in planned:
         for path in (image.path for image in plan.images):
             if path in known:
-                raise ProjectError(
+                raise ProjectError.unexpected(
                     "images that are not in the project yet",
                     f"{path.name}, which is in it already",
                     "Leave it out, or start another project to cut it differently.",

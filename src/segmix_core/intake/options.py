@@ -45,7 +45,7 @@ def _check_range(
     name: str, value: float | None, low: float, high: float, unit: str
 ) -> None:
     if value is not None and not low <= value <= high:
-        raise ProjectError(
+        raise ProjectError.unexpected(
             f"{name} between {low} and {high} {unit}".rstrip(),
             f"{value}",
             "Choose a value in that range.",
@@ -63,7 +63,7 @@ def find_downsample(path: Path, mpp: float | None, wanted: float | None) -> floa
     if wanted is None:
         return 1.0
     if mpp is None:
-        raise ProjectError(
+        raise ProjectError.unexpected(
             f"the pixel size of {path.name}, to work at {wanted} µm per pixel",
             "a file that does not say it",
             "Give its µm per pixel (a command's --slide-mpp; often 0.25 for 40x and "

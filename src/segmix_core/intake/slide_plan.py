@@ -63,7 +63,7 @@ def plan_slide(path: Path, options: IntakeOptions) -> PlannedSource:
 def _check_count(path: Path, working_pixels: float, plan: TilingPlan) -> None:
     count = working_pixels / plan.stride_px**2
     if count > MAX_TILES:
-        raise SlideError(
+        raise SlideError.unexpected(
             f"at most {MAX_TILES:,} tiles in a slide",
             f"about {count:,.0f} in {path.name}",
             "Choose larger tiles, a larger stride, or more µm per pixel.",

@@ -48,9 +48,9 @@ def plan_folder(folder: Path, options: IntakeOptions) -> list[PlannedSource]:
         return planned
     if headers.failures:
         count, first = len(headers.failures), headers.failures[0][1]
-        raise SlideError(
+        raise SlideError.unexpected(
             f"at least one image that can be read in {folder.name}",
-            f"{count} that cannot; the first: {first.got}",
+            f"{count} that cannot; the first: {first.reason}",
             first.remedy,
         )
     raise no_images_error(folder)
@@ -63,7 +63,9 @@ def _failure_notes(headers: Headers) -> tuple[str, ...]:
     names = ", ".join(path.name for path, _ in headers.failures[:3])
     rest = f" and {count - 3} more" if count > 3 else ""
     first = headers.failures[0][1]
-    return (f"{names}{rest} cannot be read and were left out; the first: {first.got}.",)
+    return (
+        f"{names}{rest} cannot be read and were left out; the first: {first.reason}.",
+    )
 
 
 def plan_tiles(
@@ -108,7 +110,7 @@ def _check_sizes(folder: Path, headers: Sequence[ImageHeader]) -> None:
     limit = MAX_TILE_EDGE if is_uniform else MAX_PADDED_EDGE
     if high > limit:
         kind = "one size" if is_uniform else "different sizes"
-        raise SlideError(
+        raise SlideError.unexpected(
             f"tile images of {kind} with edges of at most {limit} pixels",
             f"{largest.path.name} with {largest.height} x {largest.width} in "
             f"{folder.name}",
@@ -116,7 +118,7 @@ def _check_sizes(folder: Path, headers: Sequence[ImageHeader]) -> None:
             "into tiles.",
         )
     if not is_uniform and high > MAX_SPREAD * low:
-        raise SlideError(
+        raise SlideError.unexpected(
             f"tile images whose edges differ at most {MAX_SPREAD} times",
             f"{low} pixels in {smallest.path.name} and {high} in {largest.path.name}",
             "Put them into one folder for each size, and add those.",

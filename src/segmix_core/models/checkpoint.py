@@ -83,7 +83,7 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
     found = {name: tuple(t.shape) for name, t in weights.items()}
     for name in sorted(wanted.keys() | found.keys()):
         if wanted.get(name) != found.get(name):
-            raise CheckpointError(
+            raise CheckpointError.unexpected(
                 f"{name} of shape {wanted.get(name, 'none: there is no such tensor')}",
                 f"{found.get(name, 'nothing')}",
                 f"The weights belong to another network. {NEW_TRAINING}",
@@ -242,14 +242,14 @@ def _check_fit(
     content: Mapping[str, Any], kind: str | None, class_names: Sequence[str] | None
 ) -> None:
     if kind is not None and content.get("kind") != kind:
-        raise CheckpointError(
+        raise CheckpointError.unexpected(
             f"the weights of a {kind}",
             f"those of a {content.get('kind')}",
             f"Choose a run that trained a {kind}.",
         )
     names = list(content.get("class_names", ()))
     if class_names is not None and names != list(class_names):
-        raise CheckpointError(
+        raise CheckpointError.unexpected(
             f"weights for the classes {', '.join(class_names)}",
             f"weights for {', '.join(names) or 'none'}",
             "The project's classes have changed since; train again.",

@@ -34,7 +34,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     try:
         content = read_json(folder / MANIFEST)
     except FileNotFoundError:
-        raise CheckpointError(
+        raise CheckpointError.unexpected(
             f"a checkpoint in {folder}",
             "no such file" if folder.is_dir() else "no such folder",
             "Finish the training first, or choose another run.",
@@ -44,7 +44,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or not isinstance(content.get("version"), int):
         raise broken(folder, f"{MANIFEST} has no version")
     if content["version"] > FORMAT_VERSION:
-        raise CheckpointError(
+        raise CheckpointError.unexpected(
             f"a checkpoint of version {FORMAT_VERSION} or older",
             f"version {content['version']} in {folder}",
             "It was written by a newer napari-segmix; update this one.",
@@ -122,4 +122,6 @@ def remove_unnamed(folder: Path) -> None:
 
 def broken(folder: Path, what: str) -> CheckpointError:
     """Return the error for a checkpoint of which something is broken."""
-    return CheckpointError(f"a whole checkpoint in {folder}", what, NEW_TRAINING)
+    return CheckpointError.unexpected(
+        f"a whole checkpoint in {folder}", what, NEW_TRAINING
+    )

@@ -69,7 +69,7 @@ def find_weights(text: str) -> InitialWeights:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise ConfigError(
+        raise ConfigError.unexpected(
             "a safetensors file of weights",
             f"{path} ({_reason(error)})",
             "Correct the path, or choose 'scratch'.",
@@ -123,7 +123,7 @@ def fit_weights(
         matching = sum(_fits(found.get(n), shapes[n], "") for n in shapes)
         first = wrong[0]
         has = tuple(found[first].shape) if first in found else None
-        raise ConfigError(
+        raise ConfigError.unexpected(
             f"weights of {network}",
             f"{weights.name}, where {matching} of {len(shapes)} tensors match; the "
             f"first that does not is {first}: {_shape(has)} instead of "

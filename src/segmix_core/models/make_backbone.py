@@ -59,13 +59,13 @@ def _make_small(
     width: int, stride: int | None, weights: InitialWeights
 ) -> SmallBackbone:
     if stride not in (None, SmallBackbone.stride):
-        raise ConfigError(
+        raise ConfigError.unexpected(
             f"stride {SmallBackbone.stride} for the small backbone",
             f"stride {stride}",
             "Leave the stride empty, or choose a timm backbone such as resnet18.",
         )
     if weights.source == "download":
-        raise ConfigError(
+        raise ConfigError.unexpected(
             "a backbone with published weights",
             "the small backbone, which has none",
             "Choose the weights 'scratch', or a timm backbone such as resnet18.",
@@ -83,13 +83,13 @@ def _look_up(name: str) -> Encoder | None:
     import timm
 
     if name.startswith(HUB):
-        raise ConfigError(
+        raise ConfigError.unexpected(
             "an encoder whose architecture is known here",
             repr(name),
             f"Choose one of {', '.join(ENCODERS)}, or a name of timm.",
         )
     if not timm.is_model(name):
-        raise ConfigError(
+        raise ConfigError.unexpected(
             "'small' or the name of a timm model as backbone",
             repr(name),
             "Common choices are resnet18, resnet34 and resnet50.",

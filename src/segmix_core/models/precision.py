@@ -41,7 +41,7 @@ def resolve_precision(
         return "bf16"
     if name == "auto":
         return "float32"
-    raise ConfigError(
+    raise ConfigError.unexpected(
         "a device that computes in bf16",
         f"{device}, which does not",
         "Choose the precision auto or float32.",

@@ -131,7 +131,7 @@ def _build(
     decoder: str, encoder: str, depth: int, pretrained: bool, classes: int
 ) -> nn.Module:
     if depth not in DEPTHS:
-        raise ConfigError(
+        raise ConfigError.unexpected(
             f"a depth of {', '.join(map(str, DEPTHS))}",
             str(depth),
             "Correct segmenter.depth.",
@@ -149,7 +149,7 @@ def _build(
         "deeplabv3plus": lambda: smp.DeepLabV3Plus(decoder_channels=128, **common),
     }
     if decoder not in makers:
-        raise ConfigError(
+        raise ConfigError.unexpected(
             f"one of the decoders {', '.join(DECODERS)}",
             repr(decoder),
             "Correct segmenter.decoder.",
@@ -157,14 +157,14 @@ def _build(
     try:
         module: nn.Module = makers[decoder]()
     except OSError as error:
-        raise ConfigError(
+        raise ConfigError.unexpected(
             "to download pretrained weights",
             f"no answer ({error})",
             "Connect to the network, or switch segmenter.pretrained off.",
         ) from error
     # The libraries answer an unknown or unsuitable encoder in these ways.
     except (KeyError, ValueError, RuntimeError, NotImplementedError) as error:
-        raise ConfigError(
+        raise ConfigError.unexpected(
             f"an encoder that {decoder} can use",
             f"{encoder!r}",
             f"Use {DEFAULT_ENCODER}, another encoder of segmentation-models-pytorch, "

@@ -79,7 +79,7 @@ def _create_network(name: str, stride: int | None) -> tuple[int, Any]:
         channels = network.feature_info.channels()
         if network.feature_info.reduction()[-1] == wanted and len(channels) >= 2:
             return wanted, network
-    raise ConfigError(
+    raise ConfigError.unexpected(
         "a backbone that gives feature maps of stride "
         f"{' or '.join(map(str, possible))}",
         repr(name),
@@ -146,7 +146,7 @@ def downloading(name: str) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError) as error:
-        raise ConfigError(
+        raise ConfigError.unexpected(
             f"published weights for {name}",
             (str(error).splitlines() or [type(error).__name__])[0].rstrip("."),
             "Check the connection and, for gated weights, your access; or give the "

@@ -54,7 +54,7 @@ class VitBackbone(nn.Module):
         blocks: Any = self.network.feature_info
         self.stride: int = blocks[-1]["reduction"]
         if stride not in (None, self.stride):
-            raise ConfigError(
+            raise ConfigError.unexpected(
                 f"stride {self.stride} for {name}, the edge of its patches",
                 f"stride {stride}",
                 "Leave the stride empty, or choose a convolutional backbone.",
@@ -97,7 +97,7 @@ def _create_network(name: str, encoder: Encoder) -> nn.Module:
     try:
         return _create(encoder)
     except UNFIT as error:
-        raise ConfigError(
+        raise ConfigError.unexpected(
             "a vision transformer that timm can build",
             f"{name!r} ({error})",
             "Choose another one, such as vit_small_patch16_224.",

@@ -137,7 +137,7 @@ class Corrections:
                 flushed = last
             self._masks.set_state(last, flushed)
         except OSError as error:
-            raise ProjectError(
+            raise ProjectError.unexpected(
                 f"to write mask pixels to {self._masks.folder}",
                 f"a disk that refused them ({error})",
                 "Free some space; the correction is in the journal and will be "

@@ -131,13 +131,13 @@ class Database:
         (application,) = self._connection.execute("PRAGMA application_id").fetchone()
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
         if application != _APPLICATION_ID:
-            raise ProjectError(
+            raise ProjectError.unexpected(
                 f"a SegMix project in {self.path}",
                 "another or an empty SQLite file",
                 "Open the folder that holds project.sqlite, or restore a copy of it.",
             )
         if version > SCHEMA_VERSION:
-            raise ProjectError(
+            raise ProjectError.unexpected(
                 f"a project of format {SCHEMA_VERSION} or older in {self.path}",
                 f"format {version}, written by a newer version of SegMix",
                 "Update napari-segmix to open it.",
@@ -199,7 +199,7 @@ class Database:
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
     if not path.is_file():
-        raise ProjectError(
+        raise ProjectError.unexpected(
             f"a project at {path.parent}",
             f"no file {path.name} there",
             "Choose a project folder, or create a new project.",
@@ -218,13 +218,13 @@ def _explained(error: sqlite3.Error, path: Path) -> Exception:
     """Return the error a user can act on; programming mistakes stay as they are."""
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return ProjectError(
+        return ProjectError.unexpected(
             f"to write to {path}",
             f"a project that another program has kept locked for {_BUSY_SECONDS:g} s",
             "Wait for the other program to finish or close it, then try again.",
         )
     if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
-        return ProjectError(
+        return ProjectError.unexpected(
             f"to write to {path}",
             f"a full or failing disk ({error})",
             "Free some space and try again; everything saved before is still there.",
@@ -232,7 +232,7 @@ def _explained(error: sqlite3.Error, path: Path) -> Exception:
     if name.startswith((*_UNWRITABLE, "SQLITE_PERM", "SQLITE_AUTH")):
         return _unwritable(path, str(error))
     if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
-        return ProjectError(
+        return ProjectError.unexpected(
             f"an undamaged project in {path}",
             f"a file SQLite cannot read ({error})",
             "Keep the file, and restore a copy of the project folder.",
@@ -241,7 +241,7 @@ def _explained(error: sqlite3.Error, path: Path) -> Exception:
 
 
 def _unwritable(path: Path, reason: str) -> ProjectError:
-    return ProjectError(
+    return ProjectError.unexpected(
         f"a folder that can be written to at {path.parent}",
         f"one that cannot ({reason})",
         "Change its permissions, or copy the project to another folder.",

@@ -106,7 +106,7 @@ def _plan(
     images, tiles = store.images(source_id), store.tiles(source_id)
     problems.raise_if_any()
     if not rows:
-        raise ProjectError(
+        raise ProjectError.unexpected(
             f"labels in {name}", "none", "Choose another file or kind of import."
         )
     if kind != "windows":
@@ -125,7 +125,7 @@ def _in_folder(folder: Path, preset: str | None) -> tuple[ImportKind, Path]:
         preset or any(bracket_digits(file.name) for file in image_files(folder))
     ):
         return "brackets", folder
-    raise ProjectError(
+    raise ProjectError.unexpected(
         f"one of {', '.join(_TABLES)} in {folder}, or names with brackets",
         f"{len(tables)} tables and no such names" if not tables else f"{len(tables)}",
         "Choose the table itself.",
@@ -135,7 +135,7 @@ def _in_folder(folder: Path, preset: str | None) -> tuple[ImportKind, Path]:
 def _checked_kind(table: TableFile, kind: ImportKind) -> ImportKind:
     has_labels = bool(class_columns(table) or table.column(*LIST_COLUMNS))
     if not table.column(*FILE_COLUMNS) or not has_labels:
-        raise ProjectError(
+        raise ProjectError.unexpected(
             f"columns with the file ({', '.join(FILE_COLUMNS)}) and labels "
             f"({', '.join(f'{p}<class>' for p in CLASS_PREFIXES)}, labels) "
             f"in {table.name}",
@@ -143,7 +143,7 @@ def _checked_kind(table: TableFile, kind: ImportKind) -> ImportKind:
             "Rename the columns; nothing was imported.",
         )
     if kind == "windows" and not has_boxes(table):
-        raise ProjectError(
+        raise ProjectError.unexpected(
             f"the columns x, y and size in {table.name}",
             f"the columns {', '.join(table.columns)}",
             "Add them, or import the file as a table of whole images.",

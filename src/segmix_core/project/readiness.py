@@ -54,7 +54,7 @@ def check_tables(
         As :func:`check_trainable`.
     """
     if not any(len(table) for table in tables):
-        raise ProjectError(
+        raise ProjectError.unexpected(
             "tiles to learn from",
             "a project without images",
             "Add a slide or a folder of tiles.",
@@ -89,22 +89,24 @@ def check_labels(
         As :func:`check_trainable`.
     """
     if not classes:
-        raise ProjectError("classes to learn", "none", "Add at least one class.")
+        raise ProjectError.unexpected(
+            "classes to learn", "none", "Add at least one class."
+        )
     labelled = (labels != LabelState.UNKNOWN).any(axis=1)
     if not labelled.any():
-        raise ProjectError(
+        raise ProjectError.unexpected(
             "labelled tiles", "none", "Label some tiles of every class first."
         )
     used = labels[labelled & training]
     if len(used) == 0:
-        raise ProjectError(
+        raise ProjectError.unexpected(
             "labelled tiles in the split 'train'",
             f"{int(labelled.sum())} labelled tiles, all in other splits",
             "Label tiles of training images, or import labels with a column split.",
         )
     _check_every_class_present(classes, used)
     if len(classes) == 1 and not (used == LabelState.ABSENT).any():
-        raise ProjectError(
+        raise ProjectError.unexpected(
             "at least two classes, or tiles without the only one",
             f"one class, '{classes[0].name}', present in every labelled tile",
             "Add a second class and label it, or mark tiles where it is absent.",
@@ -119,7 +121,7 @@ def _check_every_class_present(
     if not missing:
         return
     names = ", ".join(f"'{name}'" for name in missing)
-    raise ProjectError(
+    raise ProjectError.unexpected(
         "a training tile of every class",
         f"no tile labelled {names}",
         f"Label at least one training tile of {names}.",

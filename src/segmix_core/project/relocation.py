@@ -24,7 +24,7 @@ def relocated(
     }
     missing = [path for path in moves.values() if not path.is_file()]
     if missing:
-        raise ProjectError(
+        raise ProjectError.unexpected(
             f"the {len(images)} files of {source.name} at {new_path}",
             f"{len(missing)} missing, first {missing[0].name}",
             "Choose the place where all of them are.",

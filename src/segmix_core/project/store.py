@@ -73,7 +73,7 @@ class ProjectStore(ProjectReader):
             classes.append(TissueClass(len(classes) + 1, *checked))
         file = Path(path) / FILE_NAME
         if file.exists():
-            raise ProjectError(
+            raise ProjectError.unexpected(
                 "a folder without a project",
                 f"the project {file}",
                 "Open it, or choose another folder.",
@@ -81,7 +81,7 @@ class ProjectStore(ProjectReader):
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ProjectError(
+            raise ProjectError.unexpected(
                 f"to create the folder {path}",
                 error.strerror or str(error),
                 "Choose a folder that you may write to.",

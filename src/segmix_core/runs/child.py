@@ -102,7 +102,7 @@ def _kind(error: Exception) -> dict[str, Any]:
 
 
 def _about(error: SegmixError) -> dict[str, Any]:
-    parts = {name: getattr(error, name) for name in ("expected", "got", "remedy")}
+    parts = {name: getattr(error, name) for name in ("problem", "remedy")}
     return _kind(error) | parts
 
 

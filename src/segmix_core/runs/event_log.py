@@ -107,7 +107,7 @@ def _parse(line: bytes) -> Event | None:
 
 
 def _unwritable(path: Path, error: OSError) -> JobError:
-    return JobError(
+    return JobError.unexpected(
         f"to be able to write {path}",
         f"'{error.strerror}'",
         "Free disk space or make the folder writable, then resume the run.",

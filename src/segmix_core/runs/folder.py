@@ -51,7 +51,7 @@ class RunFolder:
             path = _new_folder(runs_path, name)
             write_json(path / "config.json", to_json(request, path))
         except OSError as error:
-            raise JobError(
+            raise JobError.unexpected(
                 f"to be able to write in {runs_path}",
                 f"'{error.strerror}'",
                 "Free disk space or make the folder writable.",
@@ -104,7 +104,7 @@ class RunFolder:
         try:
             return from_json(read_json(self.path / "config.json"), self.path)
         except (OSError, ValueError) as error:
-            raise JobError(
+            raise JobError.unexpected(
                 f"the folder of a run at {self.path}",
                 f"no readable config.json ({error})",
                 "Choose a folder inside the project's 'runs' folder.",

@@ -43,7 +43,7 @@ def find_inputs(
     if run is not None:
         found = run.request().stage
         if found not in readable:
-            raise JobError(
+            raise JobError.unexpected(
                 f"a run of {_either(readable)} for '{stage}'",
                 f"the {found} run {run.name}",
                 f"'{stage}' reads no other runs." if readable else "Leave it out.",
@@ -54,7 +54,7 @@ def find_inputs(
         if latest is not None:
             return {name: latest.path}
     if readable:
-        raise JobError(
+        raise JobError.unexpected(
             f"a completed run of {_either(readable)} for '{stage}'",
             "none in this project",
             f"Run 'segmix {readable[0]}' first, or choose a run yourself.",
@@ -74,7 +74,7 @@ def find_run(runs_path: Path, name: str | Path) -> RunFolder:
         if (path / "config.json").is_file():
             return RunFolder(path.absolute())
     newest = ", ".join(folder.name for folder in list_runs(runs_path)[-3:])
-    raise JobError(
+    raise JobError.unexpected(
         f"a run in {runs_path}",
         f"{str(name)!r}",
         f"The newest runs are {newest}." if newest else "There are no runs yet.",

@@ -71,7 +71,7 @@ def launch(
     except OSError as error:
         with contextlib.suppress(OSError):  # The error that counts is the first one.
             write_status(folder, former)
-        raise JobError(
+        raise JobError.unexpected(
             f"to be able to start {line[0]}",
             f"'{error.strerror or error}'",
             "Choose a Python that has SegMix and torch; 'segmix doctor' checks it.",
@@ -104,7 +104,7 @@ def check_not_running(folder: RunFolder) -> None:
         If it is running.
     """
     if folder.state() is RunState.RUNNING:
-        raise JobError(
+        raise JobError.unexpected(
             f"a run that has stopped at {folder.path}",
             "one that is running",
             "Stop it first, or start a new run.",
@@ -163,7 +163,7 @@ def kill(folder: RunFolder, grace_seconds: float = 3.0) -> None:
     if folder.state() is not RunState.RUNNING or status.pid is None:
         return
     if status.host != platform.node():
-        raise JobError(
+        raise JobError.unexpected(
             f"the run {folder.name} on this machine",
             f"a run on {status.host}",
             "Kill it there, or ask it to stop.",
@@ -178,7 +178,7 @@ def kill(folder: RunFolder, grace_seconds: float = 3.0) -> None:
     except psutil.NoSuchProcess:
         return
     except psutil.AccessDenied as error:
-        raise JobError(
+        raise JobError.unexpected(
             f"to be able to end process {status.pid}",
             "a refusal of the system",
             "End it as the user who started it.",

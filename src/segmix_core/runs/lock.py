@@ -48,7 +48,7 @@ class RunLock:
         while not _is_taken(file):
             if time.monotonic() > deadline:
                 os.close(file)
-                raise JobError(
+                raise JobError.unexpected(
                     f"no other process at work in {self._folder}",
                     "one that has just begun there",
                     "Follow or stop that one, or start a new run.",

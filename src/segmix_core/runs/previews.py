@@ -70,6 +70,6 @@ def load_preview(path: Path) -> Preview:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (OSError, ValueError, AttributeError, zipfile.BadZipFile) as error:
-        raise JobError(
+        raise JobError.unexpected(
             f"a preview at {path}", str(error), "Wait for the next one."
         ) from error

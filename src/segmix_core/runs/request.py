@@ -94,7 +94,7 @@ def from_json(content: dict[str, Any], folder: Path) -> RunRequest:
     """
     try:
         if content["version"] > FORMAT_VERSION:
-            raise JobError(
+            raise JobError.unexpected(
                 f"a run of format {FORMAT_VERSION} or older in {folder}",
                 f"format {content['version']}",
                 "Update SegMix, or start a new run.",
@@ -111,7 +111,7 @@ def from_json(content: dict[str, Any], folder: Path) -> RunRequest:
             version=content["version"],
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise JobError(
+        raise JobError.unexpected(
             f"the request of a run in {folder / 'config.json'}",
             f"a file without it ({type(error).__name__}: {error})",
             "Start a new run.",

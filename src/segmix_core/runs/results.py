@@ -131,6 +131,6 @@ def load_tiles(run: Path) -> dict[str, npt.NDArray[Any]]:
 
 
 def _missing(what: str, run: Path, command: str) -> JobError:
-    return JobError(
+    return JobError.unexpected(
         f"{what} in {run}", "none", f"Run '{command}' again, or choose another run."
     )

@@ -73,7 +73,7 @@ class RunWriter:
             return self
         former = self.folder.status()
         if _is_other(former):
-            raise JobError(
+            raise JobError.unexpected(
                 f"no other process at work in {self.folder.path}",
                 f"process {former.pid} on {former.host}",
                 "Stop it first, or start a new run.",
@@ -257,7 +257,7 @@ def _is_other(status: RunStatus) -> bool:
 
 def disk_error(folder: RunFolder, error: OSError) -> JobError:
     """Return what the user is told where a run cannot write its results."""
-    return JobError(
+    return JobError.unexpected(
         f"to be able to write in {folder.path}",
         f"'{error.strerror}'",
         "Free disk space or make the folder writable, then resume the run.",

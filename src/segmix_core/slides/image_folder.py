@@ -85,7 +85,7 @@ def no_images_error(folder: Path) -> SlideError:
         ):
             remedy = f"Choose the folder {child.name} in it, which has images."
             break
-    return SlideError(
+    return SlideError.unexpected(
         f"images in the folder {folder.name}",
         "none (PNG, JPEG, BMP, WebP, TIFF or a slide)",
         remedy,

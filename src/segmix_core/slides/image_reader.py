@@ -90,7 +90,7 @@ def _identify(file: IO[bytes]) -> Image.Image:
 def _check(path: Path, image: Image.Image, file: IO[bytes]) -> None:
     pixels = image.width * image.height
     if pixels > MAX_FLAT_PIXELS:
-        raise SlideError(
+        raise SlideError.unexpected(
             f"at most {MAX_FLAT_PIXELS:,} pixels in an image without smaller levels",
             f"{pixels:,} in {path.name}",
             "Save it as a pyramidal TIFF (QuPath, or vips tiffsave --pyramid --tile).",
@@ -98,7 +98,7 @@ def _check(path: Path, image: Image.Image, file: IO[bytes]) -> None:
     if image.mode in _OWN_MODES and not _is_deep_png(image, file):
         return
     kind = "16-bit pixels" if image.mode in _OWN_MODES else f"{image.mode} pixels"
-    raise SlideError(
+    raise SlideError.unexpected(
         "8-bit RGB or grayscale pixels",
         f"{kind} in {path.name}",
         "Convert it to 8-bit RGB, for example in ImageJ: Image > Type > RGB Color.",
@@ -129,7 +129,7 @@ def _decode(path: Path) -> RgbArray:
             image = _identify(file)
             return to_rgb(np.asarray(image.convert(_OWN_MODES[image.mode])))
     except (OSError, SyntaxError, UnidentifiedImageError, NotThisFormatError) as error:
-        raise SlideError(
+        raise SlideError.unexpected(
             f"all pixels of {path.name}",
             f"Pillow's answer: {error}",
             "The file is cut off or damaged: copy it again from its origin.",

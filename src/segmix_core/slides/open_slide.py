@@ -42,7 +42,7 @@ def open_slide(path: Path | str) -> Slide:
             answers.append(f"{name}: {error.strerror or error}")
         else:
             return slide
-    raise SlideError(
+    raise SlideError.unexpected(
         "a slide or an image",
         f"{path.name}, which no reader can open ({'; '.join(answers)})",
         "Export it from its viewer as a pyramidal TIFF or PNG with 8-bit RGB pixels.",
@@ -52,10 +52,12 @@ def open_slide(path: Path | str) -> Slide:
 def _check_file(path: Path) -> None:
     if not path.exists():
         remedy = "Check the name, and that its disk or network share is connected."
-        raise SlideError("an image file", f"no file at {path}", remedy)
+        raise SlideError.unexpected("an image file", f"no file at {path}", remedy)
     if path.is_dir():
         remedy = "Choose a file in it."
-        raise SlideError("an image file", f"the folder {path}", remedy)
+        raise SlideError.unexpected("an image file", f"the folder {path}", remedy)
     if path.stat().st_size == 0:
         remedy = "Copy the file again from its origin."
-        raise SlideError("an image file", f"{path.name} with 0 bytes", remedy)
+        raise SlideError.unexpected(
+            "an image file", f"{path.name} with 0 bytes", remedy
+        )

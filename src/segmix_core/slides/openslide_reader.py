@@ -61,7 +61,7 @@ class OpenSlideSlide:
         try:
             image = self._handle.read_region(location, level, (box.width, box.height))
         except openslide.OpenSlideError as error:
-            raise SlideError(
+            raise SlideError.unexpected(
                 f"pixels at level {level} of {self.path.name}",
                 f"OpenSlide's answer: {error}",
                 "The file is cut off or damaged: copy it again from its origin.",

@@ -40,7 +40,7 @@ def find_levels(path: Path, tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
         If the file holds a stack of several planes.
     """
     if not tiff.series:
-        raise SlideError(
+        raise SlideError.unexpected(
             "a TIFF with an image",
             f"no image in {path.name}",
             "The file is empty or cut off: copy it again from its origin.",
@@ -50,7 +50,7 @@ def find_levels(path: Path, tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
     )
     count = len(main.pages)
     if count > 1 or main.keyframe.imagedepth > 1 or _hidden_planes(main) > 1:
-        raise SlideError(
+        raise SlideError.unexpected(
             "one picture, with or without smaller levels",
             f"a stack of {max(count, _hidden_planes(main))} planes in {path.name}",
             "Save the plane to label as a file of its own, as 8-bit RGB.",
@@ -81,7 +81,7 @@ def check_levels(path: Path, levels: list[tifffile.TiffPage]) -> None:
     _check_pixels(path, page)
     pixels = page.imagelength * page.imagewidth
     if len(levels) == 1 and pixels > MAX_FLAT_PIXELS:
-        raise SlideError(
+        raise SlideError.unexpected(
             f"at most {MAX_FLAT_PIXELS:,} pixels in an image without smaller levels",
             f"{pixels:,} in {path.name}",
             "Save it as a pyramidal TIFF (QuPath, or vips tiffsave --pyramid --tile).",
@@ -95,7 +95,7 @@ def check_levels(path: Path, levels: list[tifffile.TiffPage]) -> None:
         default=0,
     )  # fmt: skip
     if end > size:
-        raise SlideError(
+        raise SlideError.unexpected(
             f"{end:,} bytes in {path.name}, as its header says",
             f"{size:,} bytes",
             "The file is cut off: copy it again from its origin.",
@@ -104,7 +104,7 @@ def check_levels(path: Path, levels: list[tifffile.TiffPage]) -> None:
 
 def _check_pixels(path: Path, page: tifffile.TiffPage) -> None:
     if page.imagelength == 0 or page.imagewidth == 0:
-        raise SlideError(
+        raise SlideError.unexpected(
             "an image of at least one pixel",
             f"{page.imagelength} x {page.imagewidth} pixels in {path.name}",
             "Export the image again from its origin.",
@@ -112,13 +112,13 @@ def _check_pixels(path: Path, page: tifffile.TiffPage) -> None:
     if page.dtype is None or page.dtype.name != "uint8" or page.bitspersample != 8:
         kind = "unknown" if page.dtype is None else page.dtype.name
         got = f"{page.bitspersample}-bit {kind} pixels in {path.name}"
-        raise SlideError("8-bit RGB or grayscale pixels", got, _DEPTH_REMEDY)
+        raise SlideError.unexpected("8-bit RGB or grayscale pixels", got, _DEPTH_REMEDY)
     wanted = (3, 4) if page.photometric in (2, 6) else (1, 2)
     if page.photometric in _COLORS and page.samplesperpixel in wanted:
         return
     color = getattr(page.photometric, "name", str(page.photometric))
     got = f"{page.samplesperpixel} channel(s) of kind {color} in {path.name}"
-    raise SlideError("8-bit RGB or grayscale pixels", got, _DEPTH_REMEDY)
+    raise SlideError.unexpected("8-bit RGB or grayscale pixels", got, _DEPTH_REMEDY)
 
 
 def segment_shape(page: tifffile.TiffPage) -> tuple[int, int]:
@@ -135,7 +135,7 @@ def _check_parts(path: Path, page: tifffile.TiffPage) -> None:
         down, across = ceil(page.imagelength / rows), ceil(page.imagewidth / cols)
         if len(page.dataoffsets) == planes * down * across:
             return
-    raise SlideError(
+    raise SlideError.unexpected(
         f"an image of {page.imagelength} x {page.imagewidth} pixels in {path.name}",
         f"{len(page.dataoffsets)} parts of {rows} x {cols}",
         "The file is damaged: copy it again from its origin.",

@@ -141,7 +141,7 @@ class TiffSlide:
             data = self._bytes(page, index)
             array, _, shape = page.decode(data, index, jpegtables=page.jpegtables)
         except _DAMAGES as error:
-            raise SlideError(
+            raise SlideError.unexpected(
                 f"pixels at level {level} of {self.path.name}",
                 f"a part that cannot be decoded ({error})",
                 "The file is cut off or damaged: copy it again from its origin.",

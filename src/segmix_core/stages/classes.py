@@ -45,7 +45,7 @@ def check_classes(
         if not (name in (names or ()) or (fewer and name is None))
     ]
     if differing:
-        raise error(
+        raise error.unexpected(
             f"{of} of the classes {', '.join(wanted)}",
             f"{of} of {', '.join(found)}",
             f"The project's classes have changed since ({', '.join(differing)}); "

@@ -39,7 +39,7 @@ def export_masks(job: Job) -> dict[str, Any]:
         check_mask_classes(job.store, base)
     images = [image for image in job.images() if image.id in known]
     if not images:
-        raise JobError(
+        raise JobError.unexpected(
             f"masks to export in {base.name}",
             "none of the chosen images",
             "Make pseudo masks or predict these images first.",

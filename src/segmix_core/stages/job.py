@@ -100,7 +100,7 @@ def tiles_of(store: ProjectStore, images: Sequence[ImageRecord]) -> TileTable:
     tiles = store.tiles()
     tiles = tiles.take(np.isin(tiles.image_ids, [image.id for image in images]))
     if len(tiles) == 0:
-        raise ProjectError(
+        raise ProjectError.unexpected(
             "images with tiles", "none", "Add a slide or a folder of tiles first."
         )
     return tiles

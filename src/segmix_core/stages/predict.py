@@ -37,7 +37,9 @@ def predict_slides(job: Job) -> dict[str, Any]:
     """
     images = list(job.images())
     if not images:
-        raise ProjectError("images to predict", "none", "Add a slide or a folder.")
+        raise ProjectError.unexpected(
+            "images to predict", "none", "Add a slide or a folder."
+        )
     tiles = tiles_of(job.store, images)
     prediction = _Prediction(job, images)
     layout: Layout = job.request.options.get("format", "ome")

@@ -49,7 +49,7 @@ class StoredMaps:
         """Raise a JobError if the project has other classes than the maps."""
         found, wanted = self._cams.shape[1], len(job.class_names)
         if found != wanted:
-            raise JobError(
+            raise JobError.unexpected(
                 f"maps of {wanted} classes",
                 f"maps of {found}",
                 "The project's classes have changed since; run 'segmix train' and "
@@ -70,7 +70,7 @@ class StoredMaps:
         tiles = job.store.tiles()
         found = tiles.image_ids[np.isin(tiles.ids, self.tile_ids)]
         if found.size == 0:
-            raise JobError(
+            raise JobError.unexpected(
                 "maps of the project's tiles",
                 "maps of tiles that are gone",
                 "Run 'segmix cams' again.",

@@ -62,7 +62,7 @@ def train_segmenter(job: Job) -> dict[str, Any]:
         drawn = np.flatnonzero(np.isin(tiles.ids, job.store.corrected_tiles()))
         pixels = samples.count_pixels(len(job.class_names), also=drawn)
         if len(tiles) == 0 or not pixels.any():
-            raise JobError(
+            raise JobError.unexpected(
                 "pseudo masks of training images",
                 "none with a decided pixel",
                 "Make pseudo masks with a smaller margin, or label more tiles.",

@@ -56,7 +56,7 @@ class DivergenceWatch:
         before = self.first if self._smoothed is None else self._smoothed
         self._smoothed = _SMOOTHING * before + (1 - _SMOOTHING) * loss
         if self._smoothed > _WORSE_THAN_FIRST * max(1.0, self.first):
-            raise JobError(
+            raise JobError.unexpected(
                 f"a loss near or below the {self.first:.3g} of the first step",
                 f"one that explodes, {loss:.3g} at step {step} on the tiles "
                 f"{_names([batch for batch, _ in pieces])}",
@@ -67,7 +67,7 @@ class DivergenceWatch:
     def _end_undefined(self, pieces: Sequence[tuple[Batch, float]], step: int) -> None:
         guilty = [batch for batch, loss in pieces if not math.isfinite(loss)]
         what = "loss" if guilty else "gradient"
-        raise JobError(
+        raise JobError.unexpected(
             f"a finite {what}",
             f"an infinite or undefined one at step {step} on the tiles "
             f"{_names(guilty or [batch for batch, _ in pieces])}",

@@ -104,7 +104,7 @@ def load_optimizer_tensors(
         parameter = parameters.get(name)
         scalar = key == "step"
         if parameter is None or not (scalar or tensor.shape == parameter.shape):
-            raise CheckpointError(
+            raise CheckpointError.unexpected(
                 "the optimizer state of this network",
                 f"a tensor {full} of shape {tuple(tensor.shape)}",
                 "Start a new training; this one cannot go on.",

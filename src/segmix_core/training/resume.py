@@ -153,7 +153,7 @@ def load_trainee(
     known = checkpoint.extra.get("terms", {})
     for name, value in terms.items():
         if known.get(name) != value:
-            raise CheckpointError(
+            raise CheckpointError.unexpected(
                 f"a run with {name.replace('_', ' ')} {value}",
                 f"one with {known.get(name, 'none')} in {folder}",
                 "Settings and tiles of a run must stay as they were for it to go on; "

@@ -223,7 +223,7 @@ class Stepper:
         self.pieces = 2 * used
         if len(self._pieces(batch)) == used or self._fabric.world_size > 1:
             height, width = batch.images.shape[-2:]
-            raise JobError(
+            raise JobError.unexpected(
                 f"memory for {-(-len(batch) // used)} tiles of {height} x {width} "
                 "pixels",
                 f"too little on {self._fabric.device}",

@@ -176,7 +176,7 @@ def test_results_are_never_replaced(dark_discs, tmp_path, segmix):
 
 @pytest.mark.parametrize(
     ("error", "code"),
-    [(KeyboardInterrupt(), 3), (JobError("memory", "none", "Buy some."), 2)],
+    [(KeyboardInterrupt(), 3), (JobError.unexpected("memory", "none", "Buy some."), 2)],
 )
 def test_what_ends_a_table_shows_what_is_done(
     dark_discs, tmp_path, segmix, monkeypatch, error, code

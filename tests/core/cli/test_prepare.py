@@ -45,12 +45,14 @@ def test_a_running_run_is_not_prepared(project, answer):
     later = 2e9 + START_SECONDS
     write_status(folder, RunStatus(state=RunState.RUNNING, heartbeat=later))
     code, said = answer("train", project, "--resume", folder.name, "--prepare")
-    assert (code, said["got"]) == (2, "one that is running")
+    assert code == 2
+    assert "one that is running" in said["problem"]
 
 
 def test_prepare_and_detach_contradict_each_other(project, answer):
     code, said = answer("train", project, "--prepare", "--detach")
-    assert (code, said["expected"]) == (2, "a run to prepare or to launch")
+    assert code == 2
+    assert "a run to prepare or to launch" in said["problem"]
     assert not (project / "runs").exists()
 
 

@@ -55,7 +55,7 @@ def test_a_run_can_be_chosen(project, masks, finished, truth, answer):
     newer = finished("pseudo-masks", 2e9)
     code, said = answer("evaluate", project, "--masks", truth)
     assert code == 2
-    assert "masks" in said["expected"]
+    assert "masks" in said["problem"]
     code, said = answer("evaluate", project, "--masks", truth, "--run", masks.name)
     assert (code, said["images"]) == (0, 4)
     assert newer.name != masks.name

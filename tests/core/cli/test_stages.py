@@ -184,7 +184,7 @@ def test_pseudo_masks_are_fitted_by_a_flag(project, finished, work, answer, word
 def test_a_run_of_the_wrong_stage_is_refused(project, finished, answer):
     code, said = answer("cams", project, "--run", finished("predict").path)
     assert code == 2
-    assert "'train' for 'cams'" in said["expected"]
+    assert "'train' for 'cams'" in said["problem"]
 
 
 def test_a_missing_run_is_refused_with_those_there_are(project, finished, answer):

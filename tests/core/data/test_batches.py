@@ -37,7 +37,9 @@ class Drawn:
 
     def read(self, row: int) -> Sample:
         if row in self.broken:
-            raise SlideError("a tile", f"a broken file{row}.png", "Repair it.")
+            raise SlideError.unexpected(
+                "a tile", f"a broken file{row}.png", "Repair it."
+            )
         image = np.full((*self.shape, 3), row, np.uint8)
         if not self.with_masks:
             return Sample(image)

@@ -32,7 +32,7 @@ def test_of_many_launches_at_once_one_starts_the_run(folder, start):
         try:
             return start("deaf")
         except JobError as error:
-            return error.got
+            return error.reason
 
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(attempt, range(6)))

@@ -76,7 +76,7 @@ def test_few_tiles_are_passed_more_often_unless_epochs_are_given(folder, monkeyp
 
     def fit(task, loader, settings, **others):
         seen.append((loader.steps_per_epoch, settings.epochs))
-        raise JobError("no training", "this", "Look at the settings.")
+        raise JobError.unexpected("no training", "this", "Look at the settings.")
 
     monkeypatch.setattr(train_segmenter, "fit", fit)
     for epochs in (0, 3):
@@ -100,7 +100,7 @@ def test_corrections_win_and_weigh(folder, monkeypatch):
         for row, image_id in enumerate(samples.tiles.image_ids):
             sample = samples.read(row)
             seen[int(image_id)] = set(sample.mask.flat), set(sample.weight.flat)
-        raise JobError("no training", "this", "Look at the samples.")
+        raise JobError.unexpected("no training", "this", "Look at the samples.")
 
     monkeypatch.setattr(train_segmenter, "fit_segmenter", fit)
     with pytest.raises(JobError, match="no training"):

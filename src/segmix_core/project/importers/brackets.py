@@ -90,7 +90,7 @@ def parse_brackets(
 
 def _columns(preset: str | None, classes: ClassMatcher) -> list[int]:
     if preset not in PRESETS:
-        raise ProjectError(
+        raise ProjectError.unexpected(
             f"the data set the brackets are from: {', '.join(PRESETS)}",
             "none" if preset is None else repr(preset),
             "Choose one: the same digits mean different classes in each.",
@@ -99,7 +99,7 @@ def _columns(preset: str | None, classes: ClassMatcher) -> list[int]:
     for spellings in PRESETS[preset]:
         column = classes.column(*spellings)
         if column is None:
-            raise ProjectError(
+            raise ProjectError.unexpected(
                 f"a class {spellings[0]!r} in the project, as {preset} has it",
                 f"the classes {', '.join(classes.names)}",
                 f"Add it; other names that fit: {', '.join(spellings[1:])}.",

@@ -28,7 +28,7 @@ class Problems:
             sentences.append(
                 f"{len(examples)} {kind} ({', '.join(examples[:_NAMED])}{more})"
             )
-        raise ProjectError(
+        raise ProjectError.unexpected(
             f"rows in {self._source} that fit the project",
             "; ".join(sentences),
             "Correct the file, or add the images and classes first; nothing was "

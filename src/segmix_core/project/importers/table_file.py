@@ -41,7 +41,7 @@ def read_table(path: Path) -> TableFile:
         If it cannot be read as a table with at least one row.
     """
     if not path.is_file():
-        raise ProjectError(
+        raise ProjectError.unexpected(
             f"a table in {path}", "no file there", "Choose an existing file."
         )
     try:
@@ -102,7 +102,7 @@ def _text(value: object) -> str:
 
 
 def _unreadable(path: Path, reason: str) -> ProjectError:
-    return ProjectError(
+    return ProjectError.unexpected(
         f"a table in {path}",
         reason,
         "Save it as CSV in UTF-8 with a line of column names; nothing was imported.",

@@ -83,7 +83,7 @@ def check_replaceable(
     labelled = np.unique(tiles.image_ids[used & np.isin(tiles.image_ids, changed)])
     if len(labelled):
         names = {image.id: image.path.name for image in images}
-        raise ProjectError(
+        raise ProjectError.unexpected(
             "images without labels to put windows on",
             f"{len(labelled)} labelled images, first {names[int(labelled[0])]}",
             "Import with replace to use the windows instead; undo brings the labels "
