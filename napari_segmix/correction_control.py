@@ -21,7 +21,7 @@ from napari_segmix.mask_reading import (
 )
 from segmix_core.errors import ProjectError, SegmixError
 from segmix_core.geometry import Box
-from segmix_core.project.records import IGNORE_INDEX, SourceKind
+from segmix_core.project.records import IGNORE_INDEX, UNCHANGED, SourceKind
 
 if TYPE_CHECKING:
     from napari_segmix.session import Session
@@ -210,9 +210,9 @@ class CorrectionControl:
         session = self._session
         try:
             store = session.require()
-            # Pixels of the box that were not painted keep what they were.
-            values = np.where(changed, new, store.corrections(image_id, box))
-            store.correct_mask(image_id, box, values.astype(np.uint8))
+            # Pixels of the box that were not painted keep what is stored.
+            values = np.where(changed, new, UNCHANGED).astype(np.uint8)
+            store.correct_mask(image_id, box, values, session.classes)
         except SegmixError as error:
             session.report(error)
             self.read_again(box)

@@ -6,10 +6,10 @@ from enum import StrEnum, unique
 import numpy as np
 import numpy.typing as npt
 
-from segmix_core.project.records import LabelState
+from segmix_core.project.records import KEEP, LabelState
 
 States = npt.NDArray[np.int8]
-"""(n, C) of :class:`LabelState`."""
+"""(n, C) of :class:`LabelState`; in an edit also KEEP: left as it is stored."""
 
 
 @unique
@@ -23,12 +23,12 @@ class PaintMode(StrEnum):
 
 
 def edited(states: States, mode: PaintMode, class_index: int) -> States:
-    """Return the labels of n tiles after a stroke with a class (1..C).
+    """Return what a stroke with a class (1..C) sets in n tiles of labels ``states``.
 
-    ONLY makes the class present and the others absent, ADD and REMOVE change the one
-    class, CLEAR forgets everything.
+    ONLY makes the class present and the others absent, ADD and REMOVE set the one
+    class and keep the others, CLEAR makes all unknown.
     """
-    result = states.copy()
+    result = np.full_like(states, KEEP)
     column = class_index - 1
     if mode is PaintMode.CLEAR:
         result[:] = LabelState.UNKNOWN
@@ -47,6 +47,12 @@ def exactly(states: States, present: tuple[int, ...]) -> States:
     result = np.full_like(states, LabelState.ABSENT)
     for class_index in present:
         result[:, class_index - 1] = LabelState.PRESENT
+    return result
+
+
+def merged(states: States, edit: States) -> States:
+    """Return labels (n, C) after an edit (n, C)."""
+    result: States = np.where(edit == KEEP, states, edit)
     return result
 
 

@@ -14,7 +14,7 @@ from napari_segmix.label_edits import (
     next_unlabelled,
 )
 from segmix_core.errors import SegmixError
-from segmix_core.project.records import LabelState, TissueClass
+from segmix_core.project.records import KEEP, LabelState, TissueClass
 
 if TYPE_CHECKING:
     from napari_segmix.session import Session
@@ -91,13 +91,14 @@ class Labelling:
         rows
             (n,) rows of ``session.tiles``, all different.
         states
-            (n, C) of ``LabelState``.
+            (n, C) of ``LabelState`` or KEEP.
         """
         session, source = self._session, self._session.active_source
         if source is None or session.tiles is None:
             return
         try:
-            change = session.require().set_labels(session.tiles.ids[rows], states)
+            ids, classes = session.tiles.ids[rows], session.classes
+            change = session.require().set_labels(ids, states, classes)
         except SegmixError as error:
             session.report(error)
             change = None
@@ -135,7 +136,7 @@ class Labelling:
         tiles = self._session.tiles
         if tiles is None or self.current_tile is None:
             return
-        states = tiles.labels[[self.current_tile]].copy()
+        states = np.full_like(tiles.labels[[self.current_tile]], KEEP)
         states[0, class_index - 1] = state
         self.set_labels(np.array([self.current_tile]), states)
 
@@ -206,9 +207,9 @@ class Labelling:
         self.hover_changed.emit()
 
     def undo(self) -> None:
-        """Take the project's last change back."""
-        self._session.undo()
+        """Take the last change of labels, classes or images back."""
+        self._session.undo("labels")
 
     def redo(self) -> None:
-        """Make the change that was undone last again."""
-        self._session.redo()
+        """Make the change of labels that was undone last again."""
+        self._session.redo("labels")

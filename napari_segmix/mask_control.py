@@ -245,8 +245,8 @@ class MaskControl:
         return {
             "N": self.next_doubtful,
             "A": self.accept,
-            "Control-Z": session.undo,
-            "Control-Shift-Z": session.redo,
+            "Control-Z": partial(session.undo, "masks"),
+            "Control-Shift-Z": partial(session.redo, "masks"),
         }
 
     # ---- what happens elsewhere ---------------------------------------------------

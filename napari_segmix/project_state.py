@@ -35,6 +35,7 @@ class ProjectState(Notices):
         super().__init__(executor)
         self.store: ProjectStore | None = None
         self.view: SourceView | None = None
+        self._classes: tuple[TissueClass, ...] = ()
         self._source_id: int | None = None
         self.tables = TileTables(lambda source_id: self.require().tiles(source_id))
 
@@ -45,8 +46,15 @@ class ProjectState(Notices):
 
     @property
     def classes(self) -> tuple[TissueClass, ...]:
-        """Classes of the project, by index 1..C; empty without a project."""
-        return () if self.store is None else self.store.classes()
+        """Classes of the project as they are shown, by index 1..C; or empty.
+
+        An edit of a class that another program took back meanwhile is refused by the
+        store: it compares these with its own.
+        """
+        return self._classes
+
+    def _read_classes(self) -> None:
+        self._classes = () if self.store is None else self.store.classes()
 
     @property
     def sources(self) -> tuple[Source, ...]:

@@ -22,7 +22,7 @@ from napari_segmix.preferences import read_preferences
 from napari_segmix.project_state import ProjectState
 from napari_segmix.run_control import RunControl
 from segmix_core.errors import SegmixError
-from segmix_core.project.records import Change
+from segmix_core.project.records import Change, Scope
 from segmix_core.project.store import ProjectStore
 from segmix_core.runs import RunFolder, launch
 
@@ -116,6 +116,7 @@ class Session(ProjectState):
             return False
         self.close_project()
         self.store = store
+        self._read_classes()
         self.say(f"Opened {store.path.name}.")
         self.project_changed.emit()
         self.classes_changed.emit()
@@ -132,6 +133,7 @@ class Session(ProjectState):
         self.show_source(None)
         self.store.close()
         self.store = None
+        self._read_classes()
         self.tables.forget()
         self.set_idle()
         self.project_changed.emit()
@@ -229,6 +231,7 @@ class Session(ProjectState):
         self._classes_are_new()
 
     def _classes_are_new(self) -> None:
+        self._read_classes()
         self.tables.forget()
         self.classes_changed.emit()
         self.labels_are_new()
@@ -236,17 +239,19 @@ class Session(ProjectState):
 
     # ---- undo ---------------------------------------------------------------------
 
-    def undo(self) -> None:
-        """Take the last change of the project back, of labels, classes or masks."""
-        self._travel(ProjectStore.undo, "Nothing to undo.")
+    def undo(self, scope: Scope) -> None:
+        """Take the last change of labels, classes and images, or of masks, back."""
+        self._step_history(partial(ProjectStore.undo, scope=scope), "Nothing to undo.")
 
-    def redo(self) -> None:
-        """Make the change that was undone last again."""
-        self._travel(ProjectStore.redo, "Nothing to redo.")
+    def redo(self, scope: Scope) -> None:
+        """Make the change of a scope that was undone last again."""
+        self._step_history(partial(ProjectStore.redo, scope=scope), "Nothing to redo.")
 
-    def _travel(self, way: Callable[[ProjectStore], Change | None], none: str) -> None:
+    def _step_history(
+        self, step: Callable[[ProjectStore], Change | None], none: str
+    ) -> None:
         try:
-            change = way(self.require())
+            change = step(self.require())
         except SegmixError as error:
             self.report(error)
             return

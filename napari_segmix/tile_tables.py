@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from napari_segmix.label_edits import LabelCounts, States, count_labels
+from napari_segmix.label_edits import LabelCounts, States, count_labels, merged
 from segmix_core.project.records import TileTable
 
 
@@ -32,10 +32,10 @@ class TileTables:
     def put_labels(
         self, source_id: int, rows: npt.NDArray[np.int64], states: States
     ) -> None:
-        """Note labels that were stored: (n, C) for (n,) rows of a source's table."""
+        """Note an edit that was stored: (n, C) for (n,) rows of a source's table."""
         table = self.get(source_id)
         labels = table.labels.copy()
-        labels[rows] = states
+        labels[rows] = merged(labels[rows], states)
         self._tables[source_id] = replace(table, labels=labels)
 
     def forget(self) -> None:

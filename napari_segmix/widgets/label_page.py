@@ -49,9 +49,9 @@ class LabelPage(Page):
         self.next = _button("Next unlabelled", "N")
         self.next.clicked.connect(labelling.next_unlabelled)
         self.undo = _button("Undo", "Ctrl-Z")
-        self.undo.clicked.connect(session.undo)
+        self.undo.clicked.connect(labelling.undo)
         self.redo = _button("Redo", "Ctrl-Shift-Z")
-        self.redo.clicked.connect(session.redo)
+        self.redo.clicked.connect(labelling.redo)
         self._build()
         self.listen(session.sources_changed, self.refresh)
         self.listen(session.labels_changed, self.refresh)
@@ -105,8 +105,8 @@ class LabelPage(Page):
 
     def _show_history(self) -> None:
         store = self.session.store
-        self.undo.setEnabled(store is not None and store.can_undo)
-        self.redo.setEnabled(store is not None and store.can_redo)
+        self.undo.setEnabled(store is not None and store.can_undo("labels"))
+        self.redo.setEnabled(store is not None and store.can_redo("labels"))
 
     def _choose_source(self, _index: int) -> None:
         self.session.show_source(int(self.source.currentData()))

@@ -52,3 +52,14 @@ def image_stem(path: Path | str) -> str:
         if name.lower().endswith(suffix) and len(name) > len(suffix):
             return name[: -len(suffix)]
     return Path(name).stem
+
+
+def flush_folder(folder: Path) -> None:
+    """Bring new and renamed names in a folder to the disk, where that is possible."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -120,5 +120,5 @@ def test_windows_become_cells(folder_session: Session, tmp_path: Path) -> None:
     assert layer is not None
     assert layer.data.shape == (4, 4)
     assert (layer.data == 1).sum() == 14
-    folder_session.undo()
+    folder_session.undo("labels")
     assert len(folder_session.tiles) == 7

@@ -7,8 +7,10 @@ from napari_segmix.label_edits import (
     edited,
     exactly,
     is_labelled,
+    merged,
     next_unlabelled,
 )
+from segmix_core.project.records import KEEP
 
 STATES = np.array([[-1, -1, -1], [1, 0, -1], [0, 0, 0]], np.int8)
 
@@ -26,7 +28,11 @@ def test_a_stroke_with_the_second_class(
     mode: PaintMode, expected: list[list[int]]
 ) -> None:
     before = STATES.copy()
-    assert edited(STATES, mode, 2).tolist() == expected
+    edit = edited(STATES, mode, 2)
+    assert merged(STATES, edit).tolist() == expected
+    # Another program's labels of classes that the stroke is not about are left alone.
+    if mode in (PaintMode.ADD, PaintMode.REMOVE):
+        assert (np.delete(edit, 1, axis=1) == KEEP).all()
     assert np.array_equal(STATES, before)
 
 

@@ -164,9 +164,9 @@ def test_undo_and_redo_are_those_of_the_project(slide):
     slide.masks.open_tile(0)
     layer = window_of(slide)
     paint(slide, slice(0, 4), slice(0, 4), 3)
-    slide.undo()
+    slide.undo("masks")
     assert (layer.data == 2).all()
-    slide.redo()
+    slide.redo("masks")
     assert (layer.data[:4, :4] == 3).all()
     assert len(slide.store.history(10)) == len(
         [c for c in slide.store.history(10) if c.kind in ("mask", "source")]
@@ -188,7 +188,7 @@ def test_undo_without_window_draws_the_overlay(slide):
     slide.masks.open_tile(0)
     paint(slide, slice(0, 4), slice(60, 64), 3)
     slide.masks.correction.close()
-    slide.undo()
+    slide.undo("masks")
     assert (find_layer(slide.viewer, "mask").data[:4, 92:96] == 2).all()
 
 
@@ -213,7 +213,7 @@ def test_accept_reviews_and_goes_on(slide):
     reviews = slide.store.tiles().reviews
     assert reviews[:3].tolist() == [Review.ACCEPTED, Review.CORRECTED, Review.NONE]
     assert [tile.row for tile in masks.doubtful(16)][-2:] == [0, 1]
-    slide.undo()
+    slide.undo("masks")
     assert masks.review_counts() == (1, 0, 16)
 
 

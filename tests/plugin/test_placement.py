@@ -28,7 +28,9 @@ def table(boxes: list[tuple[int, ...]], image_ids: list[int]) -> TileTable:
 
 
 def slide_placement(mpp: float | None = 0.25, downsample: float = 2.0) -> Placement:
-    image = ImageRecord(7, 1, Path("s.svs"), 1000, 1500, mpp, downsample, "", "train")
+    image = ImageRecord(
+        7, 1, Path("s.svs"), 1000, 1500, mpp, mpp, downsample, "", "train"
+    )
     tiles = table([(0, 0, 256, 256), (0, 256, 256, 256)], [7, 7])
     return place_slide(image, TilingPlan(128, 128), tiles)
 

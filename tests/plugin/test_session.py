@@ -43,7 +43,7 @@ def test_without_a_project_everything_is_empty(session: Session) -> None:
 def test_verbs_without_a_project_say_what_to_do(
     session: Session, messages: Messages, slide_file: Path
 ) -> None:
-    session.undo()
+    session.undo("labels")
     session.add_class("fat")
     session.intake.add([slide_file])
     session.intake.import_labels(slide_file)
@@ -127,15 +127,15 @@ def test_undo_and_redo_are_the_journals(
     changes = []
     slide_session.change_undone.connect(changes.append)
     label(slide_session, 0, [1, 0, 0])
-    slide_session.undo()
+    slide_session.undo("labels")
     assert slide_session.label_counts.labelled == 0
     layer = find_layer(slide_session.viewer, "tiles")
     assert layer is not None
     assert not layer.data.any()
-    slide_session.redo()
+    slide_session.redo("labels")
     assert layer.data[0, 1] == 1
     assert [change.kind for change in changes] == ["labels", "labels"]
-    slide_session.redo()
+    slide_session.redo("labels")
     assert messages[-1] == ("Nothing to redo.", "info")
 
 
@@ -144,8 +144,8 @@ def test_whether_the_labels_can_train(slide_session: Session) -> None:
         slide_session.check_trainable()
     label(slide_session, 0, [1, 1, 1])
     slide_session.check_trainable()
-    slide_session.undo()
-    slide_session.undo()
+    slide_session.undo("labels")
+    slide_session.undo("labels")
     with pytest.raises(ProjectError, match="Add a slide"):
         slide_session.check_trainable()
     slide_session.close_project()
@@ -160,16 +160,16 @@ def test_undoing_a_mask_is_told(slide_session: Session) -> None:
     image = slide_session.store.images()[0].id
     box = Box(0, 0, 2, 3)
     slide_session.store.correct_mask(image, box, np.ones((2, 3), np.uint8))
-    slide_session.undo()
+    slide_session.undo("masks")
     assert [change.kind for change in changes] == ["mask"]
     assert (slide_session.store.corrections(image, box) == 254).all()
 
 
 def test_undoing_the_source_removes_its_layers(slide_session: Session) -> None:
-    slide_session.undo()
+    slide_session.undo("labels")
     assert slide_session.active_source is None
     assert len(slide_session.viewer.layers) == 0
-    slide_session.redo()
+    slide_session.redo("labels")
     assert slide_session.active_source is not None
 
 
@@ -187,15 +187,15 @@ def test_classes_can_be_added_renamed_and_coloured(
     assert np.allclose(color[:3], np.array([0x12, 0x34, 0x56]) / 255)
     slide_session.rename_class(1, "stroma")
     assert messages[-1][1] == "error"
-    slide_session.undo()
-    slide_session.undo()
+    slide_session.undo("labels")
+    slide_session.undo("labels")
     assert slide_session.classes[0].name == "gland"
 
 
 def test_an_edit_from_elsewhere_fails_softly(
     slide_session: Session, messages: Messages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(self: ProjectStore, ids: object, states: object) -> None:
+    def refuse(self: ProjectStore, *_: object) -> None:
         raise ProjectError.unexpected("room on the disk", "none", "Free some.")
 
     monkeypatch.setattr(ProjectStore, "set_labels", refuse)

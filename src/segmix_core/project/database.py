@@ -1,64 +1,87 @@
 """The connection to a project's file: durable, shared by threads, never torn."""
 
+import os
+import secrets
+import shutil
 import sqlite3
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib import resources
 from pathlib import Path
 from threading import RLock
-from typing import Any, Self
+from typing import Self
 
 from segmix_core.errors import ProjectError
+from segmix_core.files import flush_folder
+from segmix_core.project import opening
+from segmix_core.project.migration import migrate
+from segmix_core.project.opening import Row
+from segmix_core.project.packing import DamagedError
+from segmix_core.project.records import TissueClass
 
 FILE_NAME = "project.sqlite"
-SCHEMA_VERSION = 1
-_APPLICATION_ID = 0x5365674D  # "SegM"
-_BUSY_SECONDS = 5.0
-_UNWRITABLE = ("SQLITE_CANTOPEN", "SQLITE_READONLY")
-
-Row = tuple[Any, ...]
-"""One row of a query; SQLite's columns have no static type."""
+_UNWRITABLE = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM", "SQLITE_AUTH")
 
 
 class Database:
     """One connection; every call may come from any thread.
 
     A write is in the file, flushed to disk, when :meth:`transaction` ends.
+
+    Attributes
+    ----------
+    path
+        The file.
+    is_read_only
+        Whether the folder or disk forbids changes.
+    before_change
+        Called before each transaction that begins, in its thread.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        path: Path,
+        *,
+        is_read_only: bool = False,
+        copy: Path | None = None,
+    ) -> None:
         self._connection = connection
         self._lock = RLock()
+        self._copy = copy
+        self._identity = _identity(path)
+        self._seen_version = self._data_version()
         self.path = path
-        self.is_read_only = False
+        self.is_read_only = is_read_only
+        self.before_change: Callable[[], None] | None = None
 
     @classmethod
-    def create(cls, path: Path, classes: Sequence[tuple[int, str, str]]) -> Self:
-        """Write a project with ``classes`` (index, name, colour) to ``path``; open it.
+    def create(cls, path: Path, classes: Sequence[TissueClass]) -> Self:
+        """Write a project with ``classes`` to ``path``; open it.
 
         Raises
         ------
         ProjectError
-            If the file cannot be written.
+            If there is a project already, or the file cannot be written.
         """
-        # The file gets its name when it is complete: a crash leaves no half project.
-        temporary = path.with_name(f".{path.name}.new")
-        schema = resources.files("segmix_core.project").joinpath("schema.sql")
+        # The file gets its name when it is complete: a crash leaves no half project,
+        # and of two programs that create one, the second sees the first's.
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
         try:
-            temporary.unlink(missing_ok=True)
-            connection = sqlite3.connect(temporary, isolation_level=None)
+            write_empty(temporary, classes)
             try:
-                connection.executescript(
-                    f"BEGIN; {schema.read_text(encoding='utf-8')}"
-                    f"PRAGMA application_id = {_APPLICATION_ID};"
-                    f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-                )
-                connection.executemany("INSERT INTO class VALUES (?,?,?)", classes)
+                _publish(temporary, path)
             finally:
-                connection.close()
-            temporary.replace(path)
+                temporary.unlink(missing_ok=True)
+            opening.put_companions_aside(path)
+            flush_folder(path.parent)
+        except FileExistsError as error:
+            raise ProjectError(
+                f"There is a project in {path.parent} already.",
+                "Open it, or choose another folder.",
+            ) from error
         except sqlite3.Error as error:
-            raise _explained(error, path) from error
+            raise explained(error, path) from error
         except OSError as error:
             raise _unwritable(path, str(error)) from error
         return cls.open(path)
@@ -67,102 +90,109 @@ class Database:
     def open(cls, path: Path) -> Self:
         """Open ``path``; read only where the folder or disk allows no more.
 
+        A project of an older format is brought to today's, with a backup beside it.
+
         Raises
         ------
         ProjectError
             If it is no project, is damaged, or was written by a newer version.
         """
-        database = None
         try:
-            database = cls(_connect(path, ""), path)
-            database._start()
+            if path.is_file():
+                opening.check_header(path)
+            opening.check_companions(path)
+            return cls._open_to_write(path)
         except sqlite3.Error as error:
-            if database is not None:
-                database.close()
             if not error.sqlite_errorname.startswith(_UNWRITABLE):
-                raise _explained(error, path) from error
-            database = cls._open_read_only(path)
-        except ProjectError:
-            if database is not None:
-                database.close()
+                raise explained(error, path) from error
+        except OSError as error:
+            raise ProjectError(
+                f"{path} cannot be read ({error.strerror or error}).",
+                "Reconnect its disk, or change its permissions.",
+            ) from error
+        try:
+            return cls._open_read_only(path)
+        except sqlite3.Error as error:
+            raise explained(error, path) from error
+
+    @classmethod
+    def _open_to_write(cls, path: Path) -> Self:
+        connection = opening.connect(path)
+        try:
+            _check(connection, path, migrates=True)
+            # Network drives refuse WAL; the older journal is slower and as safe.
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            _probe_writing(connection)
+            return cls(connection, path)
+        except BaseException:
+            connection.close()
             raise
-        return database
 
     @classmethod
     def _open_read_only(cls, path: Path) -> Self:
-        # SQLite cannot share a WAL file in a folder it may not write to; without one
-        # the file is complete and may be read as it is.
-        wal = path.with_name(path.name + "-wal")
-        is_whole = not wal.exists() or wal.stat().st_size == 0
-        mode = "?mode=ro&immutable=1" if is_whole else "?mode=ro"
-        database = cls(_connect(path, mode), path)
+        # SQLite cannot share a WAL file in a folder it may not write to. Without one
+        # the file is complete and is read as it is; with one, a copy of both is.
+        waiting = [file for file in opening.companions(path) if file.stat().st_size]
+        copy = Path(tempfile.mkdtemp(prefix="segmix-")) if waiting else None
+        connection = None
         try:
-            database.is_read_only = True
-            database._check_version()
-        except (sqlite3.Error, ProjectError) as error:
-            database.close()
-            if isinstance(error, ProjectError):
-                raise
-            raise _explained(error, path) from error
-        return database
-
-    def _start(self) -> None:
-        self._check_version()
-        # Network drives refuse WAL; the older journal is slower and as safe.
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = FULL")
-        self._connection.execute("PRAGMA foreign_keys = ON")
-        self._connection.execute("PRAGMA temp_store = MEMORY")
-        self._probe_writing()
-
-    def _probe_writing(self) -> None:
-        # A file that cannot be written is noticed now, not at the first label.
-        self._connection.execute("PRAGMA busy_timeout = 0")
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.execute("ROLLBACK")
-        except sqlite3.OperationalError as error:
-            # Another program writes at the moment, so the file can be written.
-            if not error.sqlite_errorname.startswith("SQLITE_BUSY"):
-                raise
-        self._connection.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000:.0f}")
-
-    def _check_version(self) -> None:
-        (application,) = self._connection.execute("PRAGMA application_id").fetchone()
-        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-        if application != _APPLICATION_ID:
-            raise ProjectError.unexpected(
-                f"a SegMix project in {self.path}",
-                "another or an empty SQLite file",
-                "Open the folder that holds project.sqlite, or restore a copy of it.",
-            )
-        if version > SCHEMA_VERSION:
-            raise ProjectError.unexpected(
-                f"a project of format {SCHEMA_VERSION} or older in {self.path}",
-                f"format {version}, written by a newer version of SegMix",
-                "Update napari-segmix to open it.",
-            )
+            if copy is None:
+                connection = opening.connect(path, "?mode=ro&immutable=1")
+            else:
+                for file in (path, *waiting):
+                    shutil.copyfile(file, copy / file.name)
+                opening.check_companions(copy / path.name)
+                connection = opening.connect(copy / path.name)
+            _check(connection, path, migrates=False)
+            return cls(connection, path, is_read_only=True, copy=copy)
+        except BaseException:
+            if connection is not None:
+                connection.close()
+            if copy is not None:
+                shutil.rmtree(copy, ignore_errors=True)
+            raise
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Hold the write lock; commit at the end, roll back on any error.
 
+        Inside another transaction of the same thread it is a part of that one.
+
         Raises
         ------
         ProjectError
-            If another program holds the lock, the disk is full or read only.
+            If another program holds the lock, the disk is full or read only, or the
+            file was deleted or replaced.
         """
         with self._lock:
+            if self._connection.in_transaction:
+                yield self._connection
+                return
+            self._check_writable()
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
                 yield self._connection
                 self._connection.execute("COMMIT")
             except sqlite3.Error as error:
-                raise _explained(error, self.path) from error
+                raise explained(error, self.path) from error
             finally:
                 # SQLite has rolled back by itself after some errors.
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
+
+    def _check_writable(self) -> None:
+        if self.is_read_only:
+            raise _unwritable(self.path, "it was opened read only")
+        # A file without a name would take every label into the void.
+        if _identity(self.path) != self._identity:
+            raise ProjectError(
+                f"{self.path} was deleted, moved or replaced while it was open.",
+                "Put it back and open the project again; nothing was stored now.",
+            )
+        if self.before_change is not None:
+            self.before_change()
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -171,7 +201,7 @@ class Database:
             try:
                 yield self._connection
             except sqlite3.Error as error:
-                raise _explained(error, self.path) from error
+                raise explained(error, self.path) from error
 
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
@@ -191,58 +221,117 @@ class Database:
         with self.reading() as connection:
             return connection.execute(query, values).fetchall()
 
+    def is_changed_elsewhere(self) -> bool:
+        """Whether another connection has changed the file since this last asked."""
+        with self._lock:
+            version = self._data_version()
+            is_new = version != self._seen_version
+            self._seen_version = version
+            return is_new
+
+    def _data_version(self) -> int:
+        return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+
     def close(self) -> None:
         """Close the file; closing twice is harmless."""
         with self._lock:
             self._connection.close()
+            if self._copy is not None:
+                shutil.rmtree(self._copy, ignore_errors=True)
 
 
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    if not path.is_file():
-        raise ProjectError.unexpected(
-            f"a project at {path.parent}",
-            f"no file {path.name} there",
-            "Choose a project folder, or create a new project.",
+def write_empty(path: Path, classes: Sequence[TissueClass]) -> None:
+    """Write a project without images to a file that is not there yet.
+
+    Raises
+    ------
+    sqlite3.Error, OSError
+        If it cannot be written.
+    """
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        connection.executescript(f"BEGIN; {opening.schema_script()} COMMIT;")
+        connection.executemany(
+            "INSERT INTO class (idx, name, color, since) VALUES (?,?,?,?)",
+            [(entry.index, entry.name, entry.color, entry.since) for entry in classes],
         )
-    target = path.absolute().as_uri() + mode if mode else str(path)
-    return sqlite3.connect(
-        target,
-        timeout=_BUSY_SECONDS,
-        isolation_level=None,
-        check_same_thread=False,
-        uri=bool(mode),
-    )
+    finally:
+        connection.close()
 
 
-def _explained(error: sqlite3.Error, path: Path) -> Exception:
+def _publish(temporary: Path, path: Path) -> None:
+    """Give a complete file its name; FileExistsError if that is taken."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        # Some file systems (FAT, network drives) have no hard links.
+        if path.exists():
+            raise FileExistsError(path) from None
+        temporary.rename(path)
+
+
+def _check(connection: sqlite3.Connection, path: Path, *, migrates: bool) -> None:
+    version = opening.check_application(connection, path)
+    opening.check_schema(connection, version=version)
+    if version == opening.FORMAT:
+        return
+    if not migrates:
+        raise ProjectError(
+            f"{path} has the older format {version} and may not be written to.",
+            "Copy the project to a folder that you may write to, and open it there.",
+        )
+    migrate(connection, path)
+    opening.check_schema(connection)
+
+
+def _probe_writing(connection: sqlite3.Connection) -> None:
+    # A file that cannot be written is noticed now, not at the first label.
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("ROLLBACK")
+    except sqlite3.OperationalError as error:
+        # Another program writes at the moment, so the file can be written.
+        if not error.sqlite_errorname.startswith("SQLITE_BUSY"):
+            raise
+    connection.execute(f"PRAGMA busy_timeout = {opening.BUSY_SECONDS * 1000:.0f}")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return state.st_dev, state.st_ino
+
+
+def explained(error: sqlite3.Error, path: Path) -> Exception:
     """Return the error a user can act on; programming mistakes stay as they are."""
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return ProjectError.unexpected(
-            f"to write to {path}",
-            f"a project that another program has kept locked for {_BUSY_SECONDS:g} s",
-            "Wait for the other program to finish or close it, then try again.",
+        return ProjectError(
+            f"Another program has kept {path} locked for {opening.BUSY_SECONDS:g} s.",
+            "Wait for it to finish or close it, then try again.",
         )
     if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
-        return ProjectError.unexpected(
-            f"to write to {path}",
-            f"a full or failing disk ({error})",
+        return ProjectError(
+            f"{path} cannot be written: the disk is full or failing ({error}).",
             "Free some space and try again; everything saved before is still there.",
         )
-    if name.startswith((*_UNWRITABLE, "SQLITE_PERM", "SQLITE_AUTH")):
+    if name.startswith(_UNWRITABLE):
         return _unwritable(path, str(error))
-    if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
-        return ProjectError.unexpected(
-            f"an undamaged project in {path}",
-            f"a file SQLite cannot read ({error})",
-            "Keep the file, and restore a copy of the project folder.",
-        )
+    # "Could not decode to UTF-8" has no name of SQLite's.
+    if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_TOOBIG")) or (
+        "decode" in str(error)
+    ):
+        return DamagedError(f"{path.name}: {error}")
     return error
 
 
 def _unwritable(path: Path, reason: str) -> ProjectError:
-    return ProjectError.unexpected(
-        f"a folder that can be written to at {path.parent}",
-        f"one that cannot ({reason})",
+    return ProjectError(
+        f"{path.parent} cannot be written to ({reason}).",
         "Change its permissions, or copy the project to another folder.",
     )

@@ -1,20 +1,26 @@
 """From what is wanted to the parts of one journal entry: only real differences."""
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from segmix_core.errors import ProjectError
 from segmix_core.geometry import Box
-from segmix_core.project.edits import tile_states
+from segmix_core.project import chunks
+from segmix_core.project.edits import pack_rows, tile_states
 from segmix_core.project.journal import Part
 from segmix_core.project.paths import stored_path
 from segmix_core.project.records import (
+    KEEP,
     SPLITS,
+    UNCHANGED,
+    Fingerprint,
     LabelState,
     NewImage,
     Review,
@@ -25,6 +31,8 @@ from segmix_core.project.records import (
 
 Ids = npt.NDArray[np.int64]
 States = npt.NDArray[np.int8]
+Value = TypeVar("Value")
+_NO_BOXES = np.zeros((0, 8), np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,15 +51,21 @@ def draft_labels(
     states: States,
     classes: Sequence[TissueClass],
 ) -> Draft:
-    """Set the labels of (n,) tiles to (n, C) states."""
-    expected = (len(tile_ids), len(classes))
-    if states.shape != expected:
+    """Set the labels of (n,) tiles to (n, K) states of the first K ``classes``.
+
+    A state of KEEP leaves what is stored now.
+    """
+    count, width = len(tile_ids), states.shape[-1]
+    if states.shape != (count, width) or width > len(classes):
+        expected = f"({count}, at most {len(classes)})"
         raise ValueError(f"Expected states of shape {expected}, got {states.shape}")
-    if states.size and not -1 <= states.min() <= states.max() <= 1:
-        raise ValueError("Expected states of -1, 0 and 1")
+    if states.size and not KEEP <= states.min() <= states.max() <= 1:
+        raise ValueError("Expected states of -2, -1, 0 and 1")
     now = tile_states(database, tile_ids, len(classes))
-    differs = (now.labels != states).any(1)
-    before, after = now.labels[differs], states[differs].astype(np.int8)
+    wanted = now.labels.copy()
+    wanted[:, :width] = np.where(states == KEEP, wanted[:, :width], states)
+    differs = (now.labels != wanted).any(1)
+    before, after = now.labels[differs], wanted[differs]
     if not len(after):
         return Draft("")
     return Draft(
@@ -59,6 +73,25 @@ def draft_labels(
         (Part("labels", tile_ids[differs], before, after),),
         _distinct(now.image_ids[differs]),
     )
+
+
+def check_known_classes(
+    known: Sequence[TissueClass], classes: Sequence[TissueClass], used: Sequence[int]
+) -> None:
+    """Return if the classes of indices ``used``, 1..C, are those of ``known`` still.
+
+    Raises
+    ------
+    ProjectError
+        If one was taken back, or another class has its index now.
+    """
+    now = {entry.index: entry.since for entry in classes}
+    for entry in known:
+        if entry.index in used and now.get(entry.index) != entry.since:
+            raise ProjectError(
+                f"The class {entry.name} is not in the project any more.",
+                "Look at the classes that there are now, and try again.",
+            )
 
 
 def draft_reviews(database: sqlite3.Connection, tile_ids: Ids, review: Review) -> Draft:
@@ -104,8 +137,8 @@ def draft_class(
     description: str, index: int, before: TissueClass | None, after: TissueClass
 ) -> Draft:
     """Add or change the class of ``index``."""
-    old = [] if before is None else [before.name, before.color]
-    new = [after.name, after.color]
+    old = [] if before is None else [before.name, before.color, str(before.since)]
+    new = [after.name, after.color, str(after.since)]
     if old == new:
         return Draft("")
     part = Part("class", np.array([index]), np.array(old, np.str_), np.array(new))
@@ -118,67 +151,174 @@ def draft_source(
     images: Sequence[NewImage],
     project: Path,
 ) -> tuple[Draft, int]:
-    """Write a source with its images and tiles; return its id as well."""
+    """Return the addition of a source with its images and tiles, and its id."""
     kind, path, name, plan = source
-    cursor = database.execute(
-        "INSERT INTO source (kind, path, name, tile_px, stride_px, mpp) "
-        "VALUES (?,?,?,?,?,?)",
-        (
-            kind.value,
-            stored_path(path, project),
-            name,
-            plan.tile_px,
-            plan.stride_px,
-            plan.mpp,
+    source_id = _next_id(database, "source")
+    first = _next_id(database, "image")
+    row = {
+        "id": source_id,
+        "kind": kind.value,
+        "path": stored_path(path, project),
+        "name": name,
+        "tile_px": plan.tile_px,
+        "stride_px": plan.stride_px,
+        "mpp": plan.mpp,
+        "shown": 0,
+    }
+    rows = [
+        _image_row(first + i, source_id, image, project)
+        for i, image in enumerate(images)
+    ]
+    boxes = [
+        _box_rows(first + i, image.boxes, image.rows, image.cols, shown=True)
+        for i, image in enumerate(images)
+    ]
+    parts = (
+        Part(
+            "images", np.array([source_id]), np.zeros(0, np.uint8), pack_rows(row, rows)
         ),
+        draft_boxes(database, np.concatenate([_NO_BOXES, *boxes])),
+        Part("source", np.array([source_id]), _flags([0]), _flags([1])),
     )
-    source_id = int(cursor.lastrowid or 0)
-    image_ids = []
-    for image in images:
-        image_id = _insert_image(database, source_id, image, project)
-        insert_tiles(database, image_id, image.boxes, image.rows, image.cols)
-        image_ids.append(image_id)
     number = sum(len(image.boxes) for image in images)
-    part = Part("source", np.array([source_id]), _flags([0]), _flags([1]))
     text = (
         f"Added {name} with {_count(len(images), 'image')} and {_count(number, 'tile')}"
     )
-    return Draft(text, (part,), tuple(image_ids)), source_id
+    return Draft(text, parts, tuple(row["id"] for row in rows)), source_id
 
 
-def insert_tiles(
-    database: sqlite3.Connection, image_id: int, boxes: Ids, rows: Ids, cols: Ids
-) -> Ids:
-    """Write the tiles of an image; return their ids, (n,) int64."""
-    (last,) = database.execute("SELECT ifnull(max(id), 0) FROM tile").fetchone()
-    ids = np.arange(last + 1, last + 1 + len(boxes), dtype=np.int64)
+def draft_boxes(
+    database: sqlite3.Connection, boxes: Ids, before: Sequence[Part] = ()
+) -> Part:
+    """Return the part that writes new tiles; its keys are their ids.
+
+    Parameters
+    ----------
+    database
+        The connection.
+    boxes
+        (n, 8) as :mod:`segmix_core.project.edits` says.
+    before
+        Parts of the same entry, whose tiles are not written yet.
+    """
+    taken = [int(part.keys.max()) for part in before if part.keys.size]
+    first = max([_next_id(database, "tile"), *(last + 1 for last in taken)])
+    ids = np.arange(first, first + len(boxes), dtype=np.int64)
+    return Part("boxes", ids, _NO_BOXES, boxes)
+
+
+def hidden_boxes(image_id: int, boxes: Ids, rows: Ids, cols: Ids) -> Ids:
+    """Return (n, 8) rows of tiles that are not shown yet."""
+    return _box_rows(image_id, boxes, rows, cols, shown=False)
+
+
+def draft_mpp(
+    database: sqlite3.Connection, image_ids: Ids, mpp_y: float, mpp_x: float
+) -> Draft:
+    """Set µm per level-0 pixel of (n,) images."""
+    before = _image_columns(database, image_ids, ("mpp_y", "mpp_x"))
+    old = np.array(
+        [[np.nan if v is None else v for v in row] for row in before], np.float64
+    ).reshape(-1, 2)
+    new = np.broadcast_to(np.array([mpp_y, mpp_x]), old.shape)
+    differs = (old != new).any(1)
+    if not differs.any():
+        return Draft("")
+    size = f"{mpp_y:.4g}" if mpp_y == mpp_x else f"{mpp_y:.4g} x {mpp_x:.4g}"
+    ids = image_ids[differs]
+    text = f"Set the pixel size of {_count(len(ids), 'image')} to {size} µm"
+    part = Part("mpp", ids, old[differs], new[differs].copy())
+    return Draft(text, (part,), tuple(ids.tolist()))
+
+
+def draft_files(
+    database: sqlite3.Connection, image_ids: Ids, files: Sequence[Fingerprint]
+) -> Draft:
+    """Take the files of (n,) images as they are now for those that were labeled."""
+    names = ("file_size", "file_mtime_ns", "file_digest")
+    before = np.array(
+        [
+            ["" if value is None else str(value) for value in row]
+            for row in _image_columns(database, image_ids, names)
+        ],
+        np.str_,
+    ).reshape(-1, 3)
+    after = np.array(
+        [[str(file.size), str(file.mtime_ns), file.digest] for file in files], np.str_
+    ).reshape(-1, 3)
+    differs = (before != after).any(1)
+    if not differs.any():
+        return Draft("")
+    ids = image_ids[differs]
+    part = Part("file", ids, before[differs], after[differs])
+    text = f"Accepted {_count(len(ids), 'changed file')}"
+    return Draft(text, (part,), tuple(ids.tolist()))
+
+
+def draft_mask(
+    database: sqlite3.Connection, image_id: int, box: Box, values: chunks.MaskArray
+) -> Draft:
+    """Correct the pixels of ``box``; UNCHANGED leaves what is stored now."""
+    before = chunks.read_box(database, image_id, box)
+    after = np.where(values == UNCHANGED, before, values)
+    changed = chunks.changed_box(before, after)
+    if changed is None:
+        return Draft("")
+    place = changed.moved(box.y, box.x)
+    number = int((before != after).sum())
+    part = Part(
+        "mask",
+        chunks.mask_key(image_id, place),
+        before[changed.slices],
+        after[changed.slices],
+    )
+    text = f"Corrected {_count(number, 'mask pixel')}"
+    return Draft(text, (part,), (image_id,), place)
+
+
+def _image_row(
+    image_id: int, source_id: int, image: NewImage, project: Path
+) -> dict[str, Any]:
+    file, bounds = image.fingerprint, image.bounds
+    return {
+        "id": image_id,
+        "source_id": source_id,
+        "path": stored_path(image.path, project),
+        "height": int(image.height),
+        "width": int(image.width),
+        "mpp_y": image.mpp_y,
+        "mpp_x": image.mpp_x,
+        "downsample": float(image.downsample),
+        "grp": image.group,
+        "split": image.split,
+        "file_size": None if file is None else file.size,
+        "file_mtime_ns": None if file is None else file.mtime_ns,
+        "file_digest": None if file is None else file.digest,
+        "bounds": None
+        if bounds is None
+        else json.dumps([bounds.y, bounds.x, bounds.height, bounds.width]),
+    }
+
+
+def _box_rows(image_id: int, boxes: Ids, rows: Ids, cols: Ids, *, shown: bool) -> Ids:
     images = np.full(len(boxes), image_id)
-    database.executemany(
-        "INSERT INTO tile (id, image_id, row, col, y, x, height, width) "
-        "VALUES (?,?,?,?,?,?,?,?)",
-        np.column_stack((ids, images, rows, cols, boxes)).tolist(),
-    )
-    return ids
+    flags = np.full(len(boxes), int(shown))
+    return np.column_stack((images, rows, cols, boxes, flags)).astype(np.int64)
 
 
-def _insert_image(
-    database: sqlite3.Connection, source_id: int, image: NewImage, project: Path
+def _next_id(
+    database: sqlite3.Connection, table: Literal["source", "image", "tile"]
 ) -> int:
-    cursor = database.execute(
-        "INSERT INTO image (source_id, path, height, width, mpp, downsample, grp, "
-        "split) VALUES (?,?,?,?,?,?,?,?)",
-        (
-            source_id,
-            stored_path(image.path, project),
-            int(image.height),
-            int(image.width),
-            image.mpp,
-            float(image.downsample),
-            image.group,
-            image.split,
-        ),
-    )
-    return int(cursor.lastrowid or 0)
+    row = database.execute(f"SELECT 1 + ifnull(max(id), 0) FROM {table}").fetchone()
+    return int(row[0])
+
+
+def _image_columns(
+    database: sqlite3.Connection, image_ids: Ids, names: Sequence[str]
+) -> list[tuple[Any, ...]]:
+    rows = database.execute(f"SELECT id, {', '.join(names)} FROM image").fetchall()
+    found = {row[0]: row[1:] for row in rows}
+    return [_known(image_id, found) for image_id in image_ids.tolist()]
 
 
 def _describe_labels(
@@ -193,10 +333,10 @@ def _describe_labels(
     return f"Set {classes[columns[0]].name} to {word} in {tiles}"
 
 
-def _known(image_id: int, texts: dict[int, str]) -> str:
-    if image_id not in texts:
+def _known(image_id: int, found: dict[int, Value]) -> Value:
+    if image_id not in found:
         raise ValueError(f"Expected the id of an image, got {image_id}")
-    return texts[image_id]
+    return found[image_id]
 
 
 def _flags(values: Sequence[int]) -> npt.NDArray[np.uint8]:

@@ -11,12 +11,13 @@ from segmix_core.project.drafts import (
     Draft,
     Ids,
     States,
+    draft_boxes,
     draft_image_texts,
     draft_labels,
-    insert_tiles,
+    hidden_boxes,
 )
 from segmix_core.project.journal import Part
-from segmix_core.project.records import TissueClass
+from segmix_core.project.records import KEEP, LabelState, TissueClass
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +50,7 @@ class ImportContent:
     description
         A sentence for the user.
     tile_ids, states
-        (n,) int64 and (n, C) int8: labels of tiles that exist.
+        (n,) int64 and (n, C) int8: labels of tiles that exist; KEEP leaves a label.
     splits, groups
         By image id.
     windows
@@ -81,7 +82,7 @@ def draft_import(
     ]
     parts = [part for draft in drafts for part in draft.parts]
     for windows in content.windows:
-        parts += _window_parts(database, windows)
+        parts += _window_parts(database, windows, parts)
     parts += _plan_parts(database, content.tile_px)
     image_ids = {image_id for draft in drafts for image_id in draft.image_ids}
     image_ids |= {windows.image_id for windows in content.windows}
@@ -97,19 +98,25 @@ def _draft_texts(
     return draft_image_texts(database, column, ids, list(texts.values()))
 
 
-def _window_parts(database: sqlite3.Connection, windows: NewWindows) -> Iterator[Part]:
-    rows = database.execute(
+def _window_parts(
+    database: sqlite3.Connection, windows: NewWindows, before: Sequence[Part]
+) -> Iterator[Part]:
+    shown = database.execute(
         "SELECT id FROM tile WHERE image_id = ? AND shown", (windows.image_id,)
     ).fetchall()
-    old = np.array([row[0] for row in rows], np.int64)
-    new = insert_tiles(
-        database, windows.image_id, windows.boxes, windows.rows, windows.cols
-    )
+    old = np.array([row[0] for row in shown], np.int64)
+    rows = hidden_boxes(windows.image_id, windows.boxes, windows.rows, windows.cols)
+    written = [part for part in before if part.kind == "boxes"]
+    added = draft_boxes(database, rows, written)
+    new = added.keys
+    yield added
     was_shown = np.repeat(np.array([1, 0], np.uint8), (len(old), len(new)))
     yield Part("tiles", np.concatenate((old, new)), was_shown, 1 - was_shown)
     known = (windows.states >= 0).any(1)
     if known.any():
-        states = windows.states[known]
+        states = np.where(
+            windows.states[known] == KEEP, LabelState.UNKNOWN, windows.states[known]
+        ).astype(np.int8)
         yield Part("labels", new[known], np.full_like(states, -1), states)
 
 

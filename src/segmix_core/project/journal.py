@@ -1,32 +1,41 @@
 """The journal: every change of the project, in order, never rewritten.
 
 Undoing appends an entry that points at what it undoes. Entries that did something form
-a tree: each knows the one in force before it (``parent``). An edit after an undo opens
-a new branch; the old one stays in the file.
+a tree in each scope: each knows the one of its scope in force before it (``parent``).
+An edit after an undo opens a new branch; the old one stays in the file.
 """
 
-import io
 import json
 import sqlite3
 import time
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Literal, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from segmix_core.geometry import Box
-from segmix_core.project.database import Row
-from segmix_core.project.records import Change, ChangeKind
+from segmix_core.project.opening import Row
+from segmix_core.project.packing import Values, decoding, pack, unpack
+from segmix_core.project.records import Change, ChangeKind, Scope, scope_of
 
 Action = Literal["do", "undo", "redo"]
 PartKind = Literal[
-    "class", "source", "split", "group", "labels", "review", "tiles", "plan", "mask"
+    "class",
+    "source",
+    "images",
+    "boxes",
+    "split",
+    "group",
+    "labels",
+    "review",
+    "tiles",
+    "plan",
+    "mask",
+    "mpp",
+    "file",
 ]
-Values = npt.NDArray[Any]
-"""Numbers or text; the shape belongs to the kind of part."""
 
 _COLUMNS = "id, action, kind, description, image_ids, box"
 
@@ -55,11 +64,12 @@ def append(
     database: sqlite3.Connection, change: Change, parts: Sequence[Part]
 ) -> Change:
     """Append what was done; return ``change`` with its id."""
-    entry_id = _insert(database, "do", change, target=None, parent=head(database))
+    parent = head(database, scope_of(change.kind))
+    entry_id = _insert(database, "do", change, target=None, parent=parent)
     database.executemany(
         "INSERT INTO part (entry_id, kind, keys, before, after) VALUES (?,?,?,?,?)",
         [
-            (entry_id, p.kind, _pack(p.keys), _pack(p.before), _pack(p.after))
+            (entry_id, p.kind, pack(p.keys), pack(p.before), pack(p.after))
             for p in parts
         ],
     )
@@ -78,22 +88,48 @@ def append_reversal(
     return _with_id(_described(change, action), entry_id)
 
 
-def head(database: sqlite3.Connection) -> int:
-    """Return the entry in force, the one to undo next; 0 if there is none."""
+def append_restore(
+    database: sqlite3.Connection, entry_id: int, description: str
+) -> None:
+    """Append that all of the project was replaced; ``entry_id`` must be new."""
+    change = Change(entry_id, "restore", description)
+    _insert(database, "do", change, target=entry_id, parent=0, entry_id=entry_id)
+
+
+def next_id(database: sqlite3.Connection) -> int:
+    """Return the id that the next entry will have."""
+    row = database.execute("SELECT 1 + ifnull(max(id), 0) FROM journal").fetchone()
+    return int(row[0])
+
+
+def head(database: sqlite3.Connection, scope: Scope) -> int:
+    """Return the entry in force in a scope, the one to undo next; 0 without."""
     row = database.execute(
         "SELECT CASE action WHEN 'undo' THEN parent ELSE target END FROM journal "
-        "ORDER BY id DESC LIMIT 1"
+        "WHERE scope = ? ORDER BY id DESC LIMIT 1",
+        (scope,),
     ).fetchone()
     return int(row[0]) if row else 0
 
 
-def redo_target(database: sqlite3.Connection) -> int:
-    """Return the entry to do again next; 0 if there is none."""
+def redo_target(database: sqlite3.Connection, scope: Scope) -> int:
+    """Return the entry of a scope to do again next; 0 if there is none."""
     row = database.execute(
-        "SELECT max(id) FROM journal WHERE action = 'do' AND parent = ?",
-        (head(database),),
+        "SELECT max(id) FROM journal WHERE action = 'do' AND scope = ? AND parent = ?",
+        (scope, head(database, scope)),
     ).fetchone()
     return int(row[0] or 0)
+
+
+def newest_to_undo(database: sqlite3.Connection) -> int:
+    """Return the newest entry in force in any scope; 0 if there is none."""
+    return max(head(database, scope) for scope in get_args(Scope))
+
+
+def oldest_to_redo(database: sqlite3.Connection) -> int:
+    """Return the oldest entry that any scope can do again; 0 if there is none."""
+    found = [redo_target(database, scope) for scope in get_args(Scope)]
+    return min(filter(None, found), default=0)
 
 
 def parts_of(database: sqlite3.Connection, entry_id: int) -> tuple[Part, ...]:
@@ -103,7 +139,7 @@ def parts_of(database: sqlite3.Connection, entry_id: int) -> tuple[Part, ...]:
         (entry_id,),
     )
     return tuple(
-        Part(kind, _unpack(keys), _unpack(before), _unpack(after))
+        Part(_part_kind(kind), unpack(keys), unpack(before), unpack(after))
         for kind, keys, before, after in rows
     )
 
@@ -111,28 +147,20 @@ def parts_of(database: sqlite3.Connection, entry_id: int) -> tuple[Part, ...]:
 def last_entry(database: sqlite3.Connection, kind: ChangeKind) -> int:
     """Return the newest entry of a kind, also one that undoes; 0 if there is none."""
     row = database.execute(
-        "SELECT max(id) FROM journal WHERE kind = ?", (kind,)
+        "SELECT max(id) FROM journal WHERE kind IN (?, 'restore')", (kind,)
     ).fetchone()
     return int(row[0] or 0)
 
 
-def mask_steps(
-    database: sqlite3.Connection, after: int
-) -> Iterator[tuple[npt.NDArray[np.int64], Values]]:
-    """Yield key and new pixels of each mask change after entry ``after``, in order."""
-    entries = database.execute(
-        "SELECT action, target FROM journal WHERE kind = 'mask' AND id > ? ORDER BY id",
-        (after,),
-    ).fetchall()
-    for action, target in entries:
-        for part in parts_of(database, target):
-            yield part.keys, part.before if action == "undo" else part.after
-
-
-def mask_keys(database: sqlite3.Connection) -> list[npt.NDArray[np.int64]]:
-    """Return the keys of all mask changes ever made, undone ones as well."""
-    rows = database.execute("SELECT keys FROM part WHERE kind = 'mask'")
-    return [_unpack(keys) for (keys,) in rows]
+def changes_after(
+    database: sqlite3.Connection, kind: ChangeKind, entry_id: int
+) -> tuple[Change, ...]:
+    """Return the entries of a kind after an entry, oldest first."""
+    rows = database.execute(
+        f"SELECT {_COLUMNS} FROM journal WHERE kind = ? AND id > ? ORDER BY id",
+        (kind, entry_id),
+    )
+    return tuple(_described(_change(row), row[1]) for row in rows)
 
 
 def class_steps(
@@ -166,22 +194,23 @@ def _insert(
     *,
     target: int | None,
     parent: int,
+    entry_id: int | None = None,
 ) -> int:
     box = change.box
     content = (
         time.time(),
         action,
         parent,
+        "" if change.kind == "restore" else scope_of(change.kind),
         change.kind,
         change.description,
         json.dumps(change.image_ids),
         None if box is None else json.dumps([box.y, box.x, box.height, box.width]),
     )
-    new_id = database.execute("SELECT 1 + ifnull(max(id), 0) FROM journal").fetchone()
-    entry_id = int(new_id[0])
+    entry_id = next_id(database) if entry_id is None else entry_id
     database.execute(
-        "INSERT INTO journal (id, target, time, action, parent, kind, description, "
-        "image_ids, box) VALUES (?,?,?,?,?,?,?,?,?)",
+        "INSERT INTO journal (id, target, time, action, parent, scope, kind, "
+        "description, image_ids, box) VALUES (?,?,?,?,?,?,?,?,?,?)",
         (entry_id, entry_id if target is None else target, *content),
     )
     return entry_id
@@ -189,13 +218,23 @@ def _insert(
 
 def _change(row: Row) -> Change:
     entry_id, _, kind, description, image_ids, box = row[:6]
-    return Change(
-        id=entry_id,
-        kind=cast("ChangeKind", kind),
-        description=description,
-        image_ids=tuple(json.loads(image_ids)),
-        box=None if box is None else Box(*json.loads(box)),
-    )
+    with decoding(f"journal entry {entry_id}"):
+        if kind not in get_args(ChangeKind):
+            raise ValueError(f"unknown kind {kind!r}")
+        return Change(
+            id=entry_id,
+            kind=cast("ChangeKind", kind),
+            description=description,
+            image_ids=tuple(int(i) for i in json.loads(image_ids)),
+            box=None if box is None else Box(*(int(v) for v in json.loads(box))),
+        )
+
+
+def _part_kind(text: str) -> PartKind:
+    with decoding("a journal entry"):
+        if text not in get_args(PartKind):
+            raise ValueError(f"unknown kind {text!r}")
+    return cast("PartKind", text)
 
 
 def _with_id(change: Change, entry_id: int) -> Change:
@@ -208,14 +247,3 @@ def _described(change: Change, action: Action) -> Change:
     prefix = {"do": "", "undo": "Undid: ", "redo": "Did again: "}[action]
     text = prefix + change.description
     return Change(change.id, change.kind, text, change.image_ids, change.box)
-
-
-def _pack(values: Values) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, np.ascontiguousarray(values), allow_pickle=False)
-    return zlib.compress(buffer.getvalue(), 1)
-
-
-def _unpack(content: bytes) -> Values:
-    values: Values = np.load(io.BytesIO(zlib.decompress(content)), allow_pickle=False)
-    return values

@@ -8,15 +8,17 @@ from typing import Any, Self, get_args
 import numpy as np
 import numpy.typing as npt
 
+from segmix_core.errors import ProjectError
 from segmix_core.geometry import Box
-from segmix_core.project import journal, tables
-from segmix_core.project.corrections import Corrections
+from segmix_core.project import chunks, journal, snapshots, tables
+from segmix_core.project.chunks import MaskArray
 from segmix_core.project.database import FILE_NAME, Database
-from segmix_core.project.mask_store import MaskArray
+from segmix_core.project.packing import decoding
 from segmix_core.project.records import (
     Change,
     ChangeKind,
     ImageRecord,
+    Scope,
     Source,
     TileTable,
     TissueClass,
@@ -38,12 +40,8 @@ class ProjectReader:
         self.path = path
         self._database = database
         self._tiles = tables.TileTables(database)
-        self._corrections = Corrections(
-            database,
-            path / "masks",
-            lambda image_id: self.image(image_id).working_shape,
-        )
-        self._corrections.recover()
+        self._snapshots = snapshots.DailySnapshots(database.path)
+        database.before_change = self._snapshots.take_if_due
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -52,13 +50,15 @@ class ProjectReader:
         Raises
         ------
         ProjectError
-            If there is none, or it is damaged or from a newer version.
+            If there is none, it is damaged or from a newer version, or one of its
+            folders is a link.
         """
+        check_folders(Path(path))
         return cls(Path(path), Database.open(Path(path) / FILE_NAME))
 
     def close(self) -> None:
-        """Close the files; closing twice is harmless."""
-        self._corrections.close()
+        """Close the file; closing twice is harmless."""
+        self._snapshots.wait()
         self._database.close()
 
     def __enter__(self) -> Self:
@@ -138,25 +138,33 @@ class ProjectReader:
 
         0..C, 255 ignore, 254 where nobody has corrected.
         """
-        return self._corrections.read(image_id, box)
+        with self._database.snapshot() as connection:
+            return chunks.read_box(connection, image_id, box)
 
     def corrected_tiles(self, source_id: int | None = None) -> Ids:
         """Return the ids, (n,), of the tiles with at least one corrected pixel."""
-        return self._corrections.corrected_tiles(
-            self.images(source_id), self.tiles(source_id)
-        )
+        images, tiles = self.images(source_id), self.tiles(source_id)
+        with self._database.snapshot() as connection:
+            return chunks.corrected_tiles(connection, images, tiles)
 
-    @property
-    def can_undo(self) -> bool:
-        """Whether :meth:`undo` would do something."""
+    def can_undo(self, scope: Scope) -> bool:
+        """Whether :meth:`ProjectStore.undo` would do something."""
         with self._database.reading() as connection:
-            return journal.head(connection) > 0
+            return journal.head(connection, scope) > 0
 
-    @property
-    def can_redo(self) -> bool:
-        """Whether :meth:`redo` would do something."""
+    def can_redo(self, scope: Scope) -> bool:
+        """Whether :meth:`ProjectStore.redo` would do something."""
         with self._database.reading() as connection:
-            return journal.redo_target(connection) > 0
+            return journal.redo_target(connection, scope) > 0
+
+    def is_changed_elsewhere(self) -> bool:
+        """Whether another program has changed the project since this last asked."""
+        return self._database.is_changed_elsewhere()
+
+    def changes_after(self, kind: ChangeKind, revision: int) -> tuple[Change, ...]:
+        """Return the changes of a kind after a revision, oldest first."""
+        with self._database.reading() as connection:
+            return journal.changes_after(connection, kind, revision)
 
     def history(self, limit: int = 100) -> tuple[Change, ...]:
         """Return the last changes, newest first."""
@@ -177,4 +185,21 @@ class ProjectReader:
     def setting(self, key: str, default: Any = None) -> Any:
         """Return the JSON value stored under ``key``, or ``default``."""
         rows = self._database.rows("SELECT value FROM setting WHERE key = ?", (key,))
-        return json.loads(rows[0][0]) if rows else default
+        with decoding(f"setting {key}"):
+            return json.loads(rows[0][0]) if rows else default
+
+
+def check_folders(project: Path) -> None:
+    """Return if the folders that SegMix writes in a project are no links.
+
+    Raises
+    ------
+    ProjectError
+        If one is: a project from elsewhere could lead any program to any folder.
+    """
+    for name in ("masks", "runs", "cache", snapshots.FOLDER):
+        if (project / name).is_symlink():
+            raise ProjectError(
+                f"The folder {name} of {project.name} is a link to another place.",
+                "Replace it by a real folder, or move the whole project there.",
+            )

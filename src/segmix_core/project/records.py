@@ -1,9 +1,12 @@
 """What a project knows, as values."""
 
+import hashlib
+import os
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum, unique
+from math import sqrt
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +18,11 @@ IGNORE_INDEX = 255
 """Class index of pixels that take no part in training or scores."""
 UNTOUCHED = 254
 """Value of a correction pixel that nobody has corrected."""
+UNCHANGED = 253
+"""Value that leaves a pixel as it is stored, in :meth:`ProjectStore.correct_mask`."""
 MAX_CLASSES = 250
+KEEP = -2
+"""State that leaves a label as it is stored, in :meth:`ProjectStore.set_labels`."""
 
 
 @unique
@@ -46,11 +53,16 @@ class Review(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class TissueClass:
-    """A class: index 1..C as stored in masks, name, and colour "#rrggbb"."""
+    """A class: index 1..C as stored in masks, name, and color "#rrggbb".
+
+    ``since`` is the journal entry that added it, 0 for a class that the project began
+    with: a class that gets the index of one that was taken back is another class.
+    """
 
     index: int
     name: str
     color: str
+    since: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +88,66 @@ class Source:
     plan: TilingPlan
 
 
+_SAMPLE_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """A file as it was when it was added or accepted.
+
+    Attributes
+    ----------
+    size
+        Bytes.
+    mtime_ns
+        Time of the last change, nanoseconds since the epoch.
+    digest
+        SHA-256 of its first and last 64 KiB, hexadecimal.
+    """
+
+    size: int
+    mtime_ns: int
+    digest: str
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Return the fingerprint of a file; OSError if it cannot be read."""
+        with path.open("rb") as file:
+            state = os.fstat(file.fileno())
+            digest = hashlib.sha256(file.read(_SAMPLE_BYTES))
+            file.seek(max(0, state.st_size - _SAMPLE_BYTES))
+            digest.update(file.read(_SAMPLE_BYTES))
+        return cls(state.st_size, state.st_mtime_ns, digest.hexdigest())
+
+    def matches(self, path: Path) -> bool:
+        """Whether a file has the same content, as far as size and digest tell.
+
+        Size and time alone decide where both are as they were; OSError if the file
+        cannot be read.
+        """
+        state = path.stat()
+        if (state.st_size, state.st_mtime_ns) == (self.size, self.mtime_ns):
+            return True
+        if state.st_size != self.size:
+            return False
+        return Fingerprint.of(path).digest == self.digest
+
+
+def mean_mpp(mpp_y: float | None, mpp_x: float | None) -> float | None:
+    """Return the geometric mean of two pixel sizes in µm; None if one is unknown."""
+    if mpp_y is None or mpp_x is None:
+        return None
+    return mpp_y if mpp_y == mpp_x else sqrt(mpp_y * mpp_x)
+
+
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
     """One image file of a source.
 
-    ``height`` and ``width`` are level-0 pixels, ``mpp`` µm per level-0 pixel, and
-    ``downsample`` level-0 pixels per working pixel (>= 1). Masks live on the working
-    grid, whose shape is :attr:`working_shape`.
+    ``height`` and ``width`` are level-0 pixels, ``mpp_y`` and ``mpp_x`` µm per level-0
+    pixel, and ``downsample`` level-0 pixels per working pixel (>= 1). Masks live on
+    the working grid, whose shape is :attr:`working_shape`. ``bounds`` is the part that
+    the scanner marked as scanned, in level-0 pixels; None is the whole frame.
     """
 
     id: int
@@ -90,10 +155,18 @@ class ImageRecord:
     path: Path
     height: int
     width: int
-    mpp: float | None
+    mpp_y: float | None
+    mpp_x: float | None
     downsample: float
     group: str
     split: str
+    fingerprint: Fingerprint | None = None
+    bounds: Box | None = None
+
+    @property
+    def mpp(self) -> float | None:
+        """µm per level-0 pixel, the geometric mean of both axes; None if unknown."""
+        return mean_mpp(self.mpp_y, self.mpp_x)
 
     @property
     def working_shape(self) -> tuple[int, int]:
@@ -154,7 +227,17 @@ class TileTable:
 
 SPLITS = ("train", "val", "test")
 
-ChangeKind = Literal["labels", "class", "mask", "review", "source", "split"]
+ChangeKind = Literal[
+    "labels", "class", "mask", "review", "source", "split", "mpp", "file", "restore"
+]
+Scope = Literal["labels", "masks"]
+"""What is undone together: labels, classes and images; or masks and reviews."""
+MASK_KINDS: frozenset[ChangeKind] = frozenset({"mask", "review"})
+
+
+def scope_of(kind: ChangeKind) -> Scope:
+    """Return the scope in which a change is undone."""
+    return "masks" if kind in MASK_KINDS else "labels"
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -172,13 +255,21 @@ class NewImage:
     path: Path
     height: int
     width: int
-    mpp: float | None
+    mpp_y: float | None
+    mpp_x: float | None
     downsample: float
     group: str
     boxes: npt.NDArray[np.int64]
     rows: npt.NDArray[np.int64]
     cols: npt.NDArray[np.int64]
     split: str = "train"
+    fingerprint: Fingerprint | None = None
+    bounds: Box | None = None
+
+    @property
+    def mpp(self) -> float | None:
+        """µm per level-0 pixel, the geometric mean of both axes; None if unknown."""
+        return mean_mpp(self.mpp_y, self.mpp_x)
 
     def __post_init__(self) -> None:
         count = len(self.boxes)

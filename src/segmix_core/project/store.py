@@ -2,7 +2,9 @@
 
 import json
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -11,20 +13,24 @@ import numpy.typing as npt
 
 from segmix_core.errors import ProjectError
 from segmix_core.geometry import Box
-from segmix_core.project import drafts, edits, journal
+from segmix_core.project import chunks, drafts, edits, journal
+from segmix_core.project.chunks import MaskArray
 from segmix_core.project.colors import default_color
 from segmix_core.project.database import FILE_NAME, Database
 from segmix_core.project.drafts import Draft
 from segmix_core.project.import_draft import ImportContent, draft_import
-from segmix_core.project.mask_store import MaskArray
+from segmix_core.project.journal import Part
 from segmix_core.project.names import checked_color, checked_name
-from segmix_core.project.reader import ProjectReader
+from segmix_core.project.reader import ProjectReader, check_folders
 from segmix_core.project.records import (
-    UNTOUCHED,
+    KEEP,
+    UNCHANGED,
     Change,
     ChangeKind,
+    Fingerprint,
     NewImage,
     Review,
+    Scope,
     Source,
     SourceKind,
     TilingPlan,
@@ -33,6 +39,7 @@ from segmix_core.project.records import (
 from segmix_core.project.relocation import relocated, write_paths
 
 Ids = npt.NDArray[np.int64]
+_MIN_MPP, _MAX_MPP = 0.01, 1000.0
 
 
 class ProjectStore(ProjectReader):
@@ -71,13 +78,8 @@ class ProjectStore(ProjectReader):
         for name, color in zip(class_names, colors, strict=True):
             checked = checked_name(name, classes), checked_color(color)
             classes.append(TissueClass(len(classes) + 1, *checked))
+        check_folders(Path(path))
         file = Path(path) / FILE_NAME
-        if file.exists():
-            raise ProjectError.unexpected(
-                "a folder without a project",
-                f"the project {file}",
-                "Open it, or choose another folder.",
-            )
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -86,8 +88,7 @@ class ProjectStore(ProjectReader):
                 error.strerror or str(error),
                 "Choose a folder that you may write to.",
             ) from error
-        rows = [(entry.index, entry.name, entry.color) for entry in classes]
-        return cls(Path(path), Database.create(file, rows))
+        return cls(Path(path), Database.create(file, classes))
 
     def add_class(self, name: str, color: str | None = None) -> TissueClass:
         """Add a class at the end; its labels are unknown everywhere.
@@ -99,12 +100,13 @@ class ProjectStore(ProjectReader):
         """
         added: list[TissueClass] = []
 
-        def build(_: sqlite3.Connection) -> Draft:
+        def build(connection: sqlite3.Connection) -> Draft:
             classes = self.classes()
             index = len(classes) + 1
             wanted = default_color(index - 1) if color is None else color
             checked = checked_name(name, classes), checked_color(wanted)
-            added.append(TissueClass(index, *checked))
+            since = journal.next_id(connection)
+            added.append(TissueClass(index, *checked, since))
             text = f"Added the class {added[0].name}"
             return drafts.draft_class(text, index, None, added[0])
 
@@ -116,7 +118,7 @@ class ProjectStore(ProjectReader):
 
         def build(_: sqlite3.Connection) -> Draft:
             old, others = self._class_and_others(index)
-            new = TissueClass(index, checked_name(name, others), old.color)
+            new = replace(old, name=checked_name(name, others))
             text = f"Renamed the class {old.name} to {new.name}"
             return drafts.draft_class(text, index, old, new)
 
@@ -128,7 +130,7 @@ class ProjectStore(ProjectReader):
 
         def build(_: sqlite3.Connection) -> Draft:
             old, _others = self._class_and_others(index)
-            new = TissueClass(index, old.name, wanted)
+            new = replace(old, color=wanted)
             text = f"Changed the colour of {old.name}"
             return drafts.draft_class(text, index, old, new)
 
@@ -154,15 +156,23 @@ class ProjectStore(ProjectReader):
         self._change("source", build)
         return next(entry for entry in self.sources() if entry.id == new_id)
 
-    def set_labels(self, tile_ids: Ids, states: npt.NDArray[np.int8]) -> Change | None:
-        """Set the labels of tiles.
+    def set_labels(
+        self,
+        tile_ids: Ids,
+        states: npt.NDArray[np.int8],
+        classes: Sequence[TissueClass] | None = None,
+    ) -> Change | None:
+        """Set labels of tiles; what another program set meanwhile is kept.
 
         Parameters
         ----------
         tile_ids
             (n,), all different.
         states
-            (n, C) of LabelState, in the order of the classes.
+            (n, K) of LabelState, in the order of the classes; KEEP leaves what is
+            stored. Classes from K on are left as they are.
+        classes
+            The K classes as the caller knows them; None: the first K as they are.
 
         Returns
         -------
@@ -171,13 +181,22 @@ class ProjectStore(ProjectReader):
 
         Raises
         ------
+        ProjectError
+            If a tile or one of the classes is not in the project any more.
         ValueError
-            If an id is unknown, or the states do not fit.
+            If the states do not fit.
         """
         ids, states = np.asarray(tile_ids, np.int64), np.asarray(states)
-        return self._change(
-            "labels", lambda c: drafts.draft_labels(c, ids, states, self.classes())
-        )
+
+        def build(connection: sqlite3.Connection) -> Draft:
+            now = self.classes()
+            used = np.flatnonzero((states != KEEP).any(0)) + 1
+            drafts.check_known_classes(classes or (), now, used.tolist())
+            # Columns of classes that have gone say nothing, as was just checked.
+            known = states[:, : len(now)] if classes else states
+            return drafts.draft_labels(connection, ids, known, now)
+
+        return self._change("labels", build)
 
     def record_import(self, content: ImportContent) -> Change | None:
         """Store what an importer read: tiles, labels, splits and groups at once."""
@@ -201,7 +220,13 @@ class ProjectStore(ProjectReader):
             "split", lambda c: drafts.draft_image_texts(c, "split", ids, splits)
         )
 
-    def correct_mask(self, image_id: int, box: Box, values: MaskArray) -> Change | None:
+    def correct_mask(
+        self,
+        image_id: int,
+        box: Box,
+        values: MaskArray,
+        classes: Sequence[TissueClass] | None = None,
+    ) -> Change | None:
         """Store corrected pixels.
 
         Parameters
@@ -211,21 +236,65 @@ class ProjectStore(ProjectReader):
         box
             Inside its working grid.
         values
-            (height, width) uint8: 0..C, 255 ignore, 254 takes a correction back.
+            (height, width) uint8: 0..C, 255 ignore, 254 takes a correction back, 253
+            leaves what is stored.
+        classes
+            The classes as the caller knows them; None: as they are.
+
+        Raises
+        ------
+        ProjectError
+            If one of the classes painted is not in the project any more.
+        ValueError
+            If the values do not fit.
         """
-        self._check_mask(image_id, box, values)
 
         def build(connection: sqlite3.Connection) -> Draft:
-            found = self._corrections.part(connection, image_id, box, values)
-            if found is None:
-                return Draft("")
-            part, place = found
-            text = f"Corrected {part.after.size} mask pixels"
-            return Draft(text, (part,), (image_id,), place)
+            self._check_mask(image_id, box, values, classes)
+            return drafts.draft_mask(connection, image_id, box, values)
 
-        change = self._change("mask", build)
-        self._corrections.catch_up()
-        return change
+        return self._change("mask", build)
+
+    def set_mpp(
+        self, image_ids: Ids, mpp_y: float, mpp_x: float | None = None
+    ) -> Change | None:
+        """Set the pixel size of (n,) images, in µm per level-0 pixel.
+
+        Tiles, masks and the working grid stay as they are. ``mpp_x`` None: as
+        ``mpp_y``.
+
+        Raises
+        ------
+        ProjectError
+            If a size is not between 0.01 and 1,000 µm.
+        """
+        sizes = mpp_y, mpp_y if mpp_x is None else mpp_x
+        if not all(_MIN_MPP <= size <= _MAX_MPP for size in sizes):
+            raise ProjectError(
+                f"A pixel size of {sizes[0]:g} x {sizes[1]:g} µm is not possible.",
+                f"Give µm per pixel, from {_MIN_MPP:g} to {_MAX_MPP:g}.",
+            )
+        ids = np.asarray(image_ids, np.int64)
+        return self._change("mpp", lambda c: drafts.draft_mpp(c, ids, *sizes))
+
+    def accept_files(self, image_ids: Ids) -> Change | None:
+        """Take the files of (n,) images as they are now for the right ones.
+
+        Raises
+        ------
+        ProjectError
+            If a file cannot be read.
+        """
+        ids = np.asarray(image_ids, np.int64)
+        paths = [self.image(int(image_id)).path for image_id in ids]
+        try:
+            files = [Fingerprint.of(path) for path in paths]
+        except OSError as error:
+            raise ProjectError(
+                f"{error.filename} cannot be read ({error.strerror}).",
+                "Reconnect its disk, or relocate the source.",
+            ) from error
+        return self._change("file", lambda c: drafts.draft_files(c, ids, files))
 
     def relocate(self, source_id: int, new_path: Path) -> None:
         """Tell the project where the files of a source are now. Not undone.
@@ -235,25 +304,39 @@ class ProjectStore(ProjectReader):
         ProjectError
             If a file of the source is not there.
         """
-        source = next((s for s in self.sources() if s.id == source_id), None)
-        if source is None:
-            raise ValueError(f"Expected the id of a source, got {source_id}")
-        images = self.images(source_id)
-        moves = relocated(source, images, Path(new_path))
         with self._database.transaction() as connection:
+            source = next((s for s in self.sources() if s.id == source_id), None)
+            if source is None:
+                raise ValueError(f"Expected the id of a source, got {source_id}")
+            images = self.images(source_id)
+            moves = relocated(source, images, Path(new_path))
             write_paths(connection, source_id, Path(new_path), moves, self.path)
 
-    def rebuild_corrections(self) -> None:
-        """Make the arrays of corrected pixels anew from the journal."""
-        self._corrections.rebuild()
+    def undo(self, scope: Scope | None = None) -> Change | None:
+        """Take the last change of a scope back; None if there is none. Without limit.
 
-    def undo(self) -> Change | None:
-        """Take the last change back; None if there is none. Without limit."""
-        return self._travel("undo")
+        Parameters
+        ----------
+        scope
+            "labels" (labels, classes and images) or "masks" (masks and reviews);
+            None: the last change of either.
 
-    def redo(self) -> Change | None:
-        """Make the change that was undone last again; None if there is none."""
-        return self._travel("redo")
+        Raises
+        ------
+        ProjectError
+            If corrected pixels have the class that would go.
+        """
+        return self._step_history("undo", scope)
+
+    def redo(self, scope: Scope | None = None) -> Change | None:
+        """Make the change that was undone last again; None if there is none.
+
+        Raises
+        ------
+        ProjectError
+            If a stroke has a class that has gone since.
+        """
+        return self._step_history("redo", scope)
 
     def set_setting(self, key: str, value: Any) -> None:
         """Store a JSON value under ``key``. Settings are not undone."""
@@ -261,18 +344,66 @@ class ProjectStore(ProjectReader):
         with self._database.transaction() as connection:
             connection.execute("REPLACE INTO setting VALUES (?,?)", (key, text))
 
-    def _travel(self, action: Literal["undo", "redo"]) -> Change | None:
-        find = journal.head if action == "undo" else journal.redo_target
+    @contextmanager
+    def atomic(self) -> Iterator[None]:
+        """Make everything inside one transaction: all of it is stored, or nothing.
+
+        What is read inside is the present state, which nobody else can change before
+        the end; so what depends on it is decided here. Keep it short: other programs
+        wait, for at most five seconds.
+
+        Raises
+        ------
+        ProjectError
+            As for a change.
+        """
+        with self._database.transaction():
+            yield
+
+    def _step_history(
+        self, action: Literal["undo", "redo"], scope: Scope | None
+    ) -> Change | None:
         with self._database.transaction() as connection:
-            target = find(connection)
+            target = _target(connection, action, scope)
             if not target:
                 return None
             parts = journal.parts_of(connection, target)
-            (edits.reverse if action == "undo" else edits.apply)(connection, parts)
-            change = journal.append_reversal(connection, action, target)
-        if change.kind == "mask":
-            self._corrections.catch_up()
-        return change
+            is_undo = action == "undo"
+            self._check_classes_of(connection, parts, target, is_undo=is_undo)
+            (edits.reverse if is_undo else edits.apply)(connection, parts)
+            return journal.append_reversal(connection, action, target)
+
+    def _check_classes_of(
+        self,
+        connection: sqlite3.Connection,
+        parts: Sequence[Part],
+        target: int,
+        *,
+        is_undo: bool,
+    ) -> None:
+        """Keep masks and classes apart from contradicting each other.
+
+        They are undone in different scopes, and a mask must not get the index of a
+        class that has gone, or of another class that has its index now.
+        """
+        since = {entry.index: entry.since for entry in self.classes()}
+        for part in parts:
+            values = part.before if is_undo else part.after
+            if part.kind == "class" and not len(values):
+                index = int(part.keys[0])
+                if chunks.top_class_stored(connection) >= index:
+                    name = self.classes()[index - 1].name
+                    raise ProjectError(
+                        f"Corrected masks hold the class {name}.",
+                        "Undo these corrections first.",
+                    )
+            if part.kind == "mask":
+                used = np.unique(values[(values > 0) & (values < UNCHANGED)])
+                if any(since.get(int(i), target) >= target for i in used):
+                    raise ProjectError(
+                        "The stroke holds a class that is not in the project any more.",
+                        "Redo the addition of the class first.",
+                    )
 
     def _change(
         self, kind: ChangeKind, build: Callable[[sqlite3.Connection], Draft]
@@ -295,12 +426,34 @@ class ProjectStore(ProjectReader):
             )
         return classes[index - 1], (*classes[: index - 1], *classes[index:])
 
-    def _check_mask(self, image_id: int, box: Box, values: MaskArray) -> None:
+    def _check_mask(
+        self,
+        image_id: int,
+        box: Box,
+        values: MaskArray,
+        classes: Sequence[TissueClass] | None,
+    ) -> None:
         if values.shape != (box.height, box.width) or values.dtype != np.uint8:
             raise ValueError(f"Expected uint8 ({box.height}, {box.width}) for {box}")
         grid = Box(0, 0, *self.image(image_id).working_shape)
         if box.intersect(grid) != box:
             raise ValueError(f"Expected a box inside {grid}, got {box}")
-        num_classes = len(self.classes())
-        if ((values > num_classes) & (values < UNTOUCHED)).any():
-            raise ValueError(f"Expected classes 0..{num_classes}, 254 or 255")
+        now = self.classes()
+        used = np.unique(values[values < UNCHANGED])
+        drafts.check_known_classes(classes or (), now, used.tolist())
+        num_classes = len(now)
+        if (used > num_classes).any():
+            raise ValueError(f"Expected classes 0..{num_classes}, 253..255")
+
+
+def _target(
+    connection: sqlite3.Connection,
+    action: Literal["undo", "redo"],
+    scope: Scope | None,
+) -> int:
+    if scope is None:
+        find = journal.newest_to_undo if action == "undo" else journal.oldest_to_redo
+        return find(connection)
+    if action == "undo":
+        return journal.head(connection, scope)
+    return journal.redo_target(connection, scope)

@@ -1,5 +1,6 @@
 """Queries that turn the tables into values."""
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,10 +8,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from segmix_core.project.database import Database, Row
+from segmix_core.geometry import Box
+from segmix_core.project.database import Database
 from segmix_core.project.edits import decode_labels
+from segmix_core.project.opening import Row
+from segmix_core.project.packing import decoding
 from segmix_core.project.paths import actual_path
 from segmix_core.project.records import (
+    Fingerprint,
     ImageRecord,
     Source,
     SourceKind,
@@ -20,8 +25,9 @@ from segmix_core.project.records import (
 )
 
 _IMAGE = (
-    "SELECT i.id, i.source_id, i.path, i.height, i.width, i.mpp, i.downsample, i.grp, "
-    "i.split FROM image AS i JOIN source AS s ON s.id = i.source_id WHERE s.shown "
+    "SELECT i.id, i.source_id, i.path, i.height, i.width, i.mpp_y, i.mpp_x, "
+    "i.downsample, i.grp, i.split, i.file_size, i.file_mtime_ns, i.file_digest, "
+    "i.bounds FROM image AS i JOIN source AS s ON s.id = i.source_id WHERE s.shown "
 )
 _TILE = (
     "SELECT t.id, t.image_id, t.row, t.col, t.y, t.x, t.height, t.width "
@@ -35,7 +41,7 @@ Grid = npt.NDArray[np.int64]
 
 def read_classes(database: Database) -> tuple[TissueClass, ...]:
     """Return the classes by index."""
-    rows = database.rows("SELECT idx, name, color FROM class ORDER BY idx")
+    rows = database.rows("SELECT idx, name, color, since FROM class ORDER BY idx")
     return tuple(TissueClass(*row) for row in rows)
 
 
@@ -45,16 +51,17 @@ def read_sources(database: Database, project: Path) -> tuple[Source, ...]:
         "SELECT id, kind, path, name, tile_px, stride_px, mpp FROM source "
         "WHERE shown ORDER BY id"
     )
-    return tuple(
-        Source(
-            row[0],
-            SourceKind(row[1]),
-            actual_path(row[2], project),
-            row[3],
-            TilingPlan(*row[4:]),
+    with decoding("sources"):
+        return tuple(
+            Source(
+                row[0],
+                SourceKind(row[1]),
+                actual_path(row[2], project),
+                row[3],
+                TilingPlan(*row[4:]),
+            )
+            for row in rows
         )
-        for row in rows
-    )
 
 
 def read_images(
@@ -108,7 +115,7 @@ class TileTables:
 
     def _grid(self, connection: sqlite3.Connection, source_id: int | None) -> Grid:
         (changed,) = connection.execute(
-            "SELECT ifnull(max(id), 0) FROM journal WHERE kind = 'source'"
+            "SELECT ifnull(max(id), 0) FROM journal WHERE kind IN ('source', 'restore')"
         ).fetchone()
         known, grid = self._grids.get(source_id, (-1, np.empty((0, 8), np.int64)))
         if known != changed:
@@ -139,5 +146,23 @@ def _read_states(
 
 
 def _image(row: Row, project: Path) -> ImageRecord:
-    image_id, source_id, path, *rest = row
-    return ImageRecord(image_id, source_id, actual_path(path, project), *rest)
+    image_id, source_id, path, height, width, mpp_y, mpp_x = row[:7]
+    downsample, group, split = row[7:10]
+    size, mtime_ns, digest, bounds = row[10:]
+    with decoding(f"image {image_id}"):
+        return ImageRecord(
+            image_id,
+            source_id,
+            actual_path(path, project),
+            height,
+            width,
+            mpp_y,
+            mpp_x,
+            downsample,
+            group,
+            split,
+            fingerprint=None
+            if digest is None
+            else Fingerprint(int(size), int(mtime_ns), digest),
+            bounds=None if bounds is None else Box(*map(int, json.loads(bounds))),
+        )

@@ -26,7 +26,7 @@ def add_image(tmp_path: Path) -> Callable[..., ImageRecord]:
         Image.fromarray(pixels).save(path)
         height, width = pixels.shape[:2]
         return ImageRecord(
-            image_id, 1, path, height, width, None, downsample, "", "train"
+            image_id, 1, path, height, width, None, None, downsample, "", "train"
         )
 
     return add

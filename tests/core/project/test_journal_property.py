@@ -1,4 +1,4 @@
-"""Random edits, undos, redos and restarts against a list of all states."""
+"""Random edits, undos, redos and restarts against a list of all states a scope."""
 
 import itertools
 import tempfile
@@ -13,8 +13,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from segmix_core.geometry import Box
-from segmix_core.project.records import NewImage, Review, SourceKind, TilingPlan
+from segmix_core.project.records import (
+    NewImage,
+    Review,
+    Scope,
+    SourceKind,
+    TilingPlan,
+)
 from segmix_core.project.store import ProjectStore
+from segmix_core.project.verify import find_faults
 
 TILES, EDGE = 6, 16
 _numbers = itertools.count()
@@ -33,13 +40,16 @@ class Known:
     )
 
 
-def _differs(one: Known, two: Known) -> bool:
-    return (
-        one.names != two.names
-        or one.labels != two.labels
-        or one.reviews != two.reviews
-        or one.split != two.split
-        or not np.array_equal(one.mask, two.mask)
+LABELS, MASKS = ("names", "labels", "split"), ("reviews", "mask")
+FIELDS = {"labels": LABELS, "masks": MASKS}
+
+
+def _differs(one: Known, two: Known, scope: str) -> bool:
+    return any(
+        not np.array_equal(getattr(one, name), getattr(two, name))
+        if name == "mask"
+        else getattr(one, name) != getattr(two, name)
+        for name in FIELDS[scope]
     )
 
 
@@ -54,7 +64,8 @@ class StoreMachine(RuleBasedStateMachine):
             path=self.path / "s.tif",
             height=EDGE,
             width=EDGE * TILES,
-            mpp=None,
+            mpp_y=None,
+            mpp_x=None,
             downsample=1.0,
             group="",
             boxes=np.column_stack(
@@ -65,20 +76,29 @@ class StoreMachine(RuleBasedStateMachine):
         )
         plan = TilingPlan(EDGE, EDGE)
         self.store.add_source(SourceKind.SLIDE, image.path, "s", plan, [image])
-        self.states, self.now, self.revision = [Known()], 0, 1
+        self.states = {scope: [Known()] for scope in FIELDS}
+        self.now = dict.fromkeys(FIELDS, 0)
+        self.revision = 1
 
     def teardown(self) -> None:
         self.store.close()
         self.folder.cleanup()
 
-    def edited(self, known: Known) -> None:
-        if _differs(known, self.states[self.now]):
-            self.states = [*self.states[: self.now + 1], known]
-            self.now += 1
+    def edited(self, known: Known, scope: str) -> None:
+        states, now = self.states[scope], self.now[scope]
+        if _differs(known, states[now], scope):
+            self.states[scope] = [*states[: now + 1], known]
+            self.now[scope] += 1
             self.revision += 1
 
     def copy(self) -> Known:
-        return deepcopy(self.states[self.now])
+        """Return what is known now: each scope has its own present."""
+        known = Known()
+        for scope, names in FIELDS.items():
+            present = self.states[scope][self.now[scope]]
+            for name in names:
+                setattr(known, name, deepcopy(getattr(present, name)))
+        return known
 
     @rule(
         tiles=st.sets(st.integers(0, TILES - 1), min_size=1),
@@ -93,7 +113,7 @@ class StoreMachine(RuleBasedStateMachine):
         for tile in tiles:
             known.labels[tile, column] = state
         known.labels = {key: v for key, v in known.labels.items() if v != -1}
-        self.edited(known)
+        self.edited(known, "labels")
 
     @rule(tile=st.integers(0, TILES - 1), review=st.sampled_from(list(Review)))
     def review(self, tile: int, review: Review) -> None:
@@ -101,14 +121,14 @@ class StoreMachine(RuleBasedStateMachine):
         self.store.set_reviews(np.array([tile + 1]), review)
         known.reviews[tile] = review
         known.reviews = {key: v for key, v in known.reviews.items() if v}
-        self.edited(known)
+        self.edited(known, "masks")
 
     @rule(split=st.sampled_from(["train", "val", "test"]))
     def split(self, split: str) -> None:
         known = self.copy()
         self.store.set_splits(np.array([1]), [split])
         known.split = split
-        self.edited(known)
+        self.edited(known, "labels")
 
     @rule(
         y=st.integers(0, EDGE - 1),
@@ -122,37 +142,37 @@ class StoreMachine(RuleBasedStateMachine):
             1, box, np.full((box.height, box.width), value, np.uint8)
         )
         known.mask[box.slices] = value
-        self.edited(known)
+        self.edited(known, "masks")
 
     @rule()
     def rename(self) -> None:
         known = self.copy()
         known.names[0] = f"name {next(_numbers)}"
         self.store.rename_class(1, known.names[0])
-        self.edited(known)
+        self.edited(known, "labels")
 
-    @precondition(lambda self: len(self.states[self.now].names) < 6)
+    @precondition(lambda self: len(self.copy().names) < 6)
     @rule()
     def add(self) -> None:
         known = self.copy()
         known.names.append(f"new {next(_numbers)}")
         self.store.add_class(known.names[-1])
-        self.edited(known)
+        self.edited(known, "labels")
 
-    @rule()
-    def undo(self) -> None:
+    @rule(scope=st.sampled_from(["labels", "masks"]))
+    def undo(self, scope: Scope) -> None:
         # Undoing the addition of the slide is left out: there is nothing to compare.
-        if self.now:
-            assert self.store.undo() is not None
-            self.now -= 1
+        if self.now[scope]:
+            assert self.store.undo(scope) is not None
+            self.now[scope] -= 1
             self.revision += 1
 
-    @rule()
-    def redo(self) -> None:
-        can = self.now + 1 < len(self.states)
-        assert self.store.can_redo == can
-        assert (self.store.redo() is not None) == can
-        self.now += can
+    @rule(scope=st.sampled_from(["labels", "masks"]))
+    def redo(self, scope: Scope) -> None:
+        can = self.now[scope] + 1 < len(self.states[scope])
+        assert self.store.can_redo(scope) == can
+        assert (self.store.redo(scope) is not None) == can
+        self.now[scope] += can
         self.revision += can
 
     @rule()
@@ -161,12 +181,12 @@ class StoreMachine(RuleBasedStateMachine):
         self.store = ProjectStore.open(self.path)
 
     @rule()
-    def rebuild(self) -> None:
-        self.store.rebuild_corrections()
+    def verify(self) -> None:
+        assert find_faults(self.path) == ()
 
     @invariant()
     def agrees(self) -> None:
-        known, tiles = self.states[self.now], self.store.tiles()
+        known, tiles = self.copy(), self.store.tiles()
         assert [entry.name for entry in self.store.classes()] == known.names
         labels = np.full((TILES, len(known.names)), -1)
         for place, state in known.labels.items():

@@ -5,10 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from segmix_core.errors import ProjectError
 from segmix_core.geometry import Box
-from segmix_core.project import corrections
-from segmix_core.project.mask_store import MaskStore, changed_box
+from segmix_core.project.chunks import changed_box
 from segmix_core.project.records import NewImage, SourceKind, TilingPlan
 from segmix_core.project.store import ProjectStore
 
@@ -73,7 +71,8 @@ def test_working_grid_of_a_fine_slide(store: ProjectStore, tmp_path: Path) -> No
         path=tmp_path / "s.tif",
         height=400,
         width=600,
-        mpp=0.25,
+        mpp_y=0.25,
+        mpp_x=0.25,
         downsample=2.0,
         group="",
         boxes=np.array([[0, 0, 200, 200], [0, 200, 200, 200]]),
@@ -94,7 +93,7 @@ def test_working_grid_of_a_fine_slide(store: ProjectStore, tmp_path: Path) -> No
     [
         (np.zeros((4, 5), np.uint8), "uint8"),
         (np.zeros((4, 4), np.int64), "uint8"),
-        (np.full((4, 4), 3, np.uint8), "classes 0..2"),
+        (np.full((4, 4), 3, np.uint8), r"classes 0\.\.2"),
     ],
 )
 def test_wrong_pixels(
@@ -104,54 +103,72 @@ def test_wrong_pixels(
         slide_store.correct_mask(1, Box(0, 0, 4, 4), values)
 
 
-def test_lost_arrays_come_back_from_the_journal(slide_store: ProjectStore) -> None:
+def test_caches_and_runs_hold_no_work(slide_store: ProjectStore) -> None:
     whole = Box(0, 0, 192, 256)
     for y in (0, 40, 80):
         box = Box(y, y, 60, 60)
         slide_store.correct_mask(1, box, _fill(box, y // 40))
-    slide_store.undo()
+    slide_store.undo("masks")
     before = slide_store.corrections(1, whole)
     slide_store.close()
-    shutil.rmtree(slide_store.path / "masks")
+    for path in slide_store.path.iterdir():
+        if path.name != "project.sqlite":
+            shutil.rmtree(path)
     with ProjectStore.open(slide_store.path) as store:
         assert np.array_equal(store.corrections(1, whole), before)
-        store.rebuild_corrections()
-        assert np.array_equal(store.corrections(1, whole), before)
-        assert not (store.path / "masks.new").exists()
-        assert not (store.path / "masks.old").exists()
 
 
-def test_damaged_state_is_replayed(slide_store: ProjectStore) -> None:
+def test_unchanged_pixels_keep_what_another_program_drew(
+    slide_store: ProjectStore,
+) -> None:
+    box = Box(0, 0, 8, 8)
+    with ProjectStore.open(slide_store.path) as other:
+        other.correct_mask(1, box, _fill(box, 2))
+    values = _fill(box, 253)
+    values[:4] = 1
+    change = slide_store.correct_mask(1, box, values)
+    assert change is not None
+    assert change.description == "Corrected 32 mask pixels"
+    found = slide_store.corrections(1, box)
+    assert (found[:4] == 1).all()
+    assert (found[4:] == 2).all()
+
+
+def test_squares_against_one_large_array(store: ProjectStore) -> None:
+    height, width = 1500, 1100
+    image = NewImage(
+        path=store.path / "s.tif",
+        height=height,
+        width=width,
+        mpp_y=None,
+        mpp_x=None,
+        downsample=1.0,
+        group="",
+        boxes=np.array([[0, 0, height, width]]),
+        rows=np.array([0]),
+        cols=np.array([0]),
+    )
+    plan = TilingPlan(2048, 2048)
+    store.add_source(SourceKind.SLIDE, image.path, "s", plan, [image])
+    twin, rng = np.full((height, width), 254, np.uint8), np.random.default_rng(2)
+    for _ in range(30):
+        y, x = int(rng.integers(0, height - 1)), int(rng.integers(0, width - 1))
+        box = Box(y, x, *(int(rng.integers(1, n + 1)) for n in (height - y, width - x)))
+        values = rng.choice([0, 1, 2, 253, 254, 255], (box.height, box.width))
+        store.correct_mask(1, box, values.astype(np.uint8))
+        twin[box.slices] = np.where(values == 253, twin[box.slices], values)
+        seen = Box(y // 2, x // 2, 700, 600)
+        padded = np.pad(twin, 700, constant_values=254)
+        assert np.array_equal(
+            store.corrections(1, seen), padded[seen.moved(700, 700).slices]
+        )
+
+
+def test_squares_without_corrections_take_no_room(slide_store: ProjectStore) -> None:
     box = Box(0, 0, 8, 8)
     slide_store.correct_mask(1, box, _fill(box, 1))
-    slide_store.close()
-    (slide_store.path / "masks" / "state.json").write_text("{")
-    with ProjectStore.open(slide_store.path) as store:
-        assert (store.corrections(1, box) == 1).all()
-
-
-def test_arrays_are_flushed_now_and_then(
-    slide_store: ProjectStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(corrections, "_FLUSH_EVERY", 2)
-    box = Box(0, 0, 8, 8)
-    for value in (0, 1, 2, 0):
-        slide_store.correct_mask(1, box, _fill(box, value))
-    written, flushed = MaskStore(slide_store.path / "masks").state()
-    assert written == 5
-    assert 0 < flushed <= written
-    slide_store.close()
-    assert MaskStore(slide_store.path / "masks").state() == (5, 5)
-
-
-def test_refused_arrays_are_drawn_later(slide_store: ProjectStore) -> None:
-    masks = slide_store.path / "masks"
-    masks.write_text("a file where the folder should be")
-    box = Box(0, 0, 8, 8)
-    with pytest.raises(ProjectError, match="in the journal"):
-        slide_store.correct_mask(1, box, _fill(box, 1))
-    masks.unlink()
-    assert (slide_store.corrections(1, box) == 1).all()
+    slide_store.correct_mask(1, box, _fill(box, 254))
+    assert slide_store._database.rows("SELECT count(*) FROM chunk") == [(0,)]
 
 
 def test_changed_box_matches_a_slow_search() -> None:

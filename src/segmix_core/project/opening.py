@@ -1,0 +1,227 @@
+"""Connections to a project's file, and what is checked before one is trusted.
+
+The file may come from anywhere: it is read with ``trusted_schema`` off, and tables,
+triggers and views that SegMix did not make are refused.
+"""
+
+import sqlite3
+import time
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from segmix_core.errors import ProjectError
+from segmix_core.project.packing import DamagedError
+
+FORMAT = 2
+APPLICATION_ID = 0x5365674D  # "SegM"
+BUSY_SECONDS = 5.0
+_MAGIC = b"SQLite format 3\x00"
+_HEADER_BYTES = 100
+_MAX_VALUE_BYTES = 2**29
+_CHECK_SECONDS = 2.0
+_COMPANIONS = ("-wal", "-shm", "-journal")
+
+Row = tuple[Any, ...]
+"""One row of a query; SQLite's columns have no static type."""
+Item = tuple[str, str, str]
+"""Type, name and SQL of a table, index, trigger or view."""
+
+
+def connect(path: Path, mode: str = "") -> sqlite3.Connection:
+    """Return a connection that trusts nothing of the file.
+
+    ``mode`` is the query of an SQLite URI, such as ``"?mode=ro"``; without one the
+    file is opened for reading and writing.
+
+    Raises
+    ------
+    ProjectError
+        If there is no such file.
+    sqlite3.Error
+        If SQLite cannot open it.
+    """
+    if not path.is_file():
+        raise ProjectError(
+            f"There is no project at {path.parent} (no file {path.name}).",
+            "Choose a project folder, or create a new project.",
+        )
+    connection = sqlite3.connect(
+        path.absolute().as_uri() + (mode or "?mode=rw"),
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+        uri=True,
+    )
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_VALUE_BYTES)
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("PRAGMA cell_size_check = ON")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    return connection
+
+
+def schema_script() -> str:
+    """Return the SQL that makes the tables of a project, a statement a line or more."""
+    schema = resources.files("segmix_core.project").joinpath("schema.sql")
+    return (
+        schema.read_text(encoding="utf-8")
+        + f"PRAGMA application_id = {APPLICATION_ID};\n"
+        + f"PRAGMA user_version = {FORMAT};\n"
+    )
+
+
+def check_header(path: Path) -> None:
+    """Return if a file can be a project: by its first bytes and its size.
+
+    Raises
+    ------
+    ProjectError
+        If it is another file, or its end is missing.
+    """
+    with path.open("rb") as file:
+        header = file.read(_HEADER_BYTES)
+    if not header.startswith(_MAGIC) or len(header) < _HEADER_BYTES:
+        raise ProjectError(
+            f"{path} is not the database of a SegMix project, or its start is lost.",
+            "Choose another folder, or run 'segmix restore' on this one.",
+        )
+    page = int.from_bytes(header[16:18], "big")
+    pages = int.from_bytes(header[28:32], "big")
+    # A value of 1 stands for 65,536.
+    expected = pages * (65536 if page == 1 else page)
+    # Pages that are still in the write-ahead log are missing from the file.
+    if path.stat().st_size < expected and not _size(path, "-wal"):
+        raise DamagedError(f"the end of {path.name} is missing")
+
+
+def check_application(connection: sqlite3.Connection, path: Path) -> int:
+    """Return the format of a project's file.
+
+    Raises
+    ------
+    ProjectError
+        If it belongs to another program or a newer version.
+    """
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if application != APPLICATION_ID:
+        raise ProjectError(
+            f"{path} belongs to another program, or is empty.",
+            "Open the folder of a SegMix project.",
+        )
+    if not 1 <= version <= FORMAT:
+        raise ProjectError(
+            f"{path} has format {version}, written by a newer version of SegMix.",
+            "Update napari-segmix to open it.",
+        )
+    return int(version)
+
+
+def check_schema(connection: sqlite3.Connection, *, version: int = FORMAT) -> None:
+    """Return if the file has the tables of a project and nothing that runs code.
+
+    Raises
+    ------
+    ProjectError
+        If there are triggers, views or other tables.
+    """
+    found = set(_items(connection))
+    active = sorted(name for kind, name, _ in found if kind in ("trigger", "view"))
+    if active:
+        raise ProjectError(
+            f"The project holds triggers or views of its own ({', '.join(active)}), "
+            "which SegMix never makes.",
+            "Open a copy from somebody you trust.",
+        )
+    if version == FORMAT and found != _expected():
+        names = sorted({name for _, name, _ in found ^ _expected()})
+        raise DamagedError(f"tables differ: {', '.join(names[:5])}")
+
+
+def check_companions(path: Path) -> None:
+    """Return if a write-ahead log or journal beside a file belongs to it.
+
+    SQLite would replay whatever lies there: the log of another file, or of a newer
+    state when an older copy was put back, tears the project. What it would make is
+    looked at first, without changing anything.
+
+    Raises
+    ------
+    ProjectError
+        If the file does not fit what lies beside it.
+    sqlite3.Error
+        If the folder cannot be written to, which SQLite needs even for looking.
+    """
+    if not (_size(path, "-wal") or _size(path, "-journal")):
+        return
+    mismatch = ProjectError(
+        f"{path.name} does not fit the changes in the file beside it "
+        f"({path.name}-wal or -journal): one was copied or replaced without the other.",
+        "Run 'segmix repair' or 'segmix restore' on the project.",
+    )
+    connection = connect(path, "?mode=ro")
+    try:
+        answer = quick_check(connection)
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorname", "").startswith(
+            ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+        ):
+            raise mismatch from error
+        raise
+    finally:
+        connection.close()
+    if answer != "ok":
+        raise mismatch
+
+
+def quick_check(connection: sqlite3.Connection) -> str:
+    """Return "ok", or the first fault that SQLite finds within two seconds."""
+    deadline = time.monotonic() + _CHECK_SECONDS
+    connection.set_progress_handler(lambda: time.monotonic() > deadline, 100_000)
+    try:
+        return str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorname != "SQLITE_INTERRUPT":
+            raise
+        return "ok"
+    finally:
+        connection.set_progress_handler(None, 0)
+
+
+def put_companions_aside(path: Path) -> None:
+    """Rename logs of a database that is gone, so that a new one does not read them."""
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    for suffix in _COMPANIONS:
+        leftover = path.with_name(path.name + suffix)
+        if leftover.exists():
+            leftover.rename(leftover.with_name(f"{leftover.name}.old-{stamp}"))
+
+
+def companions(path: Path) -> list[Path]:
+    """Return the files of SQLite that lie beside a database."""
+    found = (path.with_name(path.name + suffix) for suffix in _COMPANIONS)
+    return [file for file in found if file.exists()]
+
+
+def _size(path: Path, suffix: str) -> int:
+    file = path.with_name(path.name + suffix)
+    return file.stat().st_size if file.exists() else 0
+
+
+def _items(connection: sqlite3.Connection) -> list[Item]:
+    rows = connection.execute(
+        "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite\\_%' "
+        "ESCAPE '\\'"
+    ).fetchall()
+    return [(kind, name, " ".join((sql or "").split())) for kind, name, sql in rows]
+
+
+@cache
+def _expected() -> frozenset[Item]:
+    connection = sqlite3.connect(":memory:")
+    try:
+        connection.executescript(schema_script())
+        return frozenset(_items(connection))
+    finally:
+        connection.close()

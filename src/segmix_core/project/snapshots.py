@@ -1,0 +1,159 @@
+"""Copies of the whole project: one a day, before its first change, ten kept."""
+
+import logging
+import re
+import secrets
+import sqlite3
+import threading
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+from segmix_core.errors import ProjectError
+from segmix_core.project import opening
+
+_log = logging.getLogger(__name__)
+
+FOLDER = "snapshots"
+KEPT = 10
+_DAILY = re.compile(r"\d{4}-\d\d-\d\d\.sqlite")
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A copy of the project as it was.
+
+    Attributes
+    ----------
+    path
+        The file.
+    made
+        When it was written, local time.
+    size
+        Bytes.
+    """
+
+    path: Path
+    made: datetime
+    size: int
+
+    @property
+    def name(self) -> str:
+        """What it is called in lists and commands: the file without its ending."""
+        return self.path.stem
+
+
+def snapshot_folder(project: Path) -> Path:
+    """Return the folder of a project's snapshots, which may not exist yet."""
+    return project / FOLDER
+
+
+def list_snapshots(project: Path) -> tuple[Snapshot, ...]:
+    """Return the snapshots of a project folder, the newest first."""
+    found = []
+    for path in snapshot_folder(project).glob("*.sqlite"):
+        if path.is_file():
+            state = path.stat()
+            made = datetime.fromtimestamp(state.st_mtime)
+            found.append(Snapshot(path, made, state.st_size))
+    return tuple(sorted(found, key=lambda entry: (entry.made, entry.name))[::-1])
+
+
+def find_snapshot(project: Path, name: str) -> Snapshot:
+    """Return the snapshot of a name.
+
+    Raises
+    ------
+    ProjectError
+        If there is none; names those there are.
+    """
+    snapshots = list_snapshots(project)
+    for entry in snapshots:
+        if entry.name == name:
+            return entry
+    names = ", ".join(entry.name for entry in snapshots) or "none yet"
+    raise ProjectError(
+        f"There is no snapshot {name!r} of {project.name}.",
+        f"The snapshots are: {names}.",
+    )
+
+
+def copy_database(source: sqlite3.Connection, path: Path) -> None:
+    """Write what ``source`` sees to a file, whole or not at all.
+
+    Raises
+    ------
+    sqlite3.Error, OSError
+        If it cannot be read or written.
+    """
+    path.parent.mkdir(exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
+    try:
+        target = sqlite3.connect(temporary)
+        try:
+            source.backup(target)
+        finally:
+            target.close()
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class DailySnapshots:
+    """Takes a snapshot before the first change of a day, without holding it up.
+
+    The copy is made in a thread, of the state at the moment it was asked for.
+
+    Parameters
+    ----------
+    database
+        The project's file.
+    """
+
+    def __init__(self, database: Path) -> None:
+        self._database = database
+        self._day: date | None = None
+        self._thread: threading.Thread | None = None
+
+    def take_if_due(self) -> None:
+        """Begin the snapshot of today unless there is one."""
+        today = date.today()
+        if self._day == today:
+            return
+        self._day = today
+        path = snapshot_folder(self._database.parent) / f"{today.isoformat()}.sqlite"
+        if path.exists():
+            return
+        connection = opening.connect(self._database)
+        # A read transaction holds this moment, whatever is written meanwhile.
+        connection.execute("BEGIN")
+        row = connection.execute("SELECT count(*) FROM journal").fetchone()
+        if not row[0]:
+            connection.close()
+            return
+        self.wait()
+        self._thread = threading.Thread(
+            target=_copy_and_tidy, args=(connection, path), name="segmix-snapshot"
+        )
+        self._thread.start()
+
+    def wait(self) -> None:
+        """Wait for a snapshot that is being taken."""
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+
+def _copy_and_tidy(connection: sqlite3.Connection, path: Path) -> None:
+    try:
+        copy_database(connection, path)
+        daily = sorted(
+            entry for entry in path.parent.iterdir() if _DAILY.fullmatch(entry.name)
+        )
+        for old in daily[:-KEPT]:
+            old.unlink(missing_ok=True)
+    except (sqlite3.Error, OSError) as error:
+        # A full disk must not keep the label from being stored.
+        _log.warning("No snapshot of %s was taken: %s", path.parent.parent, error)
+    finally:
+        connection.close()

@@ -1,0 +1,152 @@
+"""Check a project: the file, every stored array, and the journal against the state."""
+
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+from segmix_core.errors import SegmixError
+from segmix_core.project import chunks, edits, journal, opening
+from segmix_core.project.database import FILE_NAME, explained
+from segmix_core.project.packing import DamagedError, decoding
+from segmix_core.project.reader import check_folders
+from segmix_core.project.snapshots import copy_database
+
+MAX_FAULTS = 20
+"""After so many faults the rest is not looked for."""
+
+Progress = Callable[[int, int], None]
+"""Called with the journal entries checked so far, and their number."""
+
+
+def find_faults(project: Path, progress: Progress | None = None) -> tuple[str, ...]:
+    """Return what is wrong with a project, a sentence each; empty if nothing is.
+
+    The journal is taken back entry by entry on a copy, from the present state to the
+    beginning; before each step what is stored must be what the entry left. So every
+    label, review, class and corrected pixel is compared with what the journal says.
+    Nothing of the project is changed.
+
+    Parameters
+    ----------
+    project
+        The project folder.
+    progress
+        Told how far the journal is checked.
+
+    Raises
+    ------
+    ProjectError
+        If there is no project, or it is another program's.
+    """
+    path = project / FILE_NAME
+    check_folders(project)
+    with tempfile.TemporaryDirectory(prefix="segmix-verify-") as folder:
+        copy = Path(folder) / FILE_NAME
+        try:
+            if path.is_file():
+                opening.check_header(path)
+            opening.check_companions(path)
+            with closing(opening.connect(path, "?mode=ro")) as connection:
+                opening.check_application(connection, path)
+                copy_database(connection, copy)
+            with closing(opening.connect(copy)) as connection:
+                return tuple(_limited(_faults(connection, progress)))
+        except sqlite3.Error as error:
+            return (str(explained(error, path)),)
+        except DamagedError as error:
+            return (f"{error.reason[:1].upper()}{error.reason[1:]}.",)
+
+
+def _limited(faults: Iterator[str]) -> Iterator[str]:
+    for number, fault in enumerate(faults):
+        if number == MAX_FAULTS:
+            yield "There are more faults; the search stopped here."
+            return
+        yield fault
+
+
+def _faults(connection: sqlite3.Connection, progress: Progress | None) -> Iterator[str]:
+    opening.check_schema(connection)
+    rows = connection.execute(f"PRAGMA integrity_check({MAX_FAULTS})").fetchall()
+    if rows != [("ok",)]:
+        yield from (f"The file: {text}." for (text,) in rows)
+        return
+    for table, row_id, parent, _ in connection.execute("PRAGMA foreign_key_check"):
+        yield f"Row {row_id} of {table} belongs to no {parent}."
+    yield from _broken_squares(connection)
+    yield from _contradictions(connection, progress)
+
+
+def _broken_squares(connection: sqlite3.Connection) -> Iterator[str]:
+    rows = connection.execute(
+        "SELECT image_id, row, col, top_class, pixels FROM chunk ORDER BY id"
+    )
+    for image_id, row, col, top_class, content in rows:
+        place = f"image {image_id}, square {row}, {col}"
+        try:
+            pixels = chunks.decode_square(content)
+        except DamagedError as error:
+            yield f"Corrected pixels of {place} cannot be read ({error.reason})."
+            continue
+        if chunks.top_class(pixels) != top_class:
+            yield f"Corrected pixels of {place} have other classes than is noted."
+
+
+def _contradictions(
+    connection: sqlite3.Connection, progress: Progress | None
+) -> Iterator[str]:
+    entries = connection.execute(
+        "SELECT id, action, target, kind, description FROM journal ORDER BY id DESC"
+    ).fetchall()
+    connection.execute("BEGIN")
+    for number, (entry_id, action, target, kind, text) in enumerate(entries):
+        if progress is not None:
+            progress(number, len(entries))
+        if kind == "restore":
+            # What came before is the restored file's own history.
+            continue
+        place = f"Journal entry {entry_id} ({text})"
+        try:
+            fault = _take_back(connection, action == "undo", target)
+        except SegmixError as error:
+            yield f"{place} cannot be read: {error.reason}."
+            return
+        if fault:
+            yield f"{place}: {fault} is not as the entry left it."
+            return
+    if progress is not None:
+        progress(len(entries), len(entries))
+    yield from _beginning(connection)
+
+
+def _take_back(connection: sqlite3.Connection, is_undo: bool, target: int) -> str:
+    """Take one entry back; return the kind of part that differs, or nothing."""
+    parts = journal.parts_of(connection, target)
+    if not parts:
+        return "what it changed"
+    ordered = parts if is_undo else parts[::-1]
+    for part in ordered:
+        with decoding(f"a part of kind {part.kind}"):
+            left = part.before if is_undo else part.after
+            if not edits.is_in_force(connection, part, left):
+                return part.kind
+            edits.put(connection, part, part.after if is_undo else part.before)
+    return ""
+
+
+def _beginning(connection: sqlite3.Connection) -> Iterator[str]:
+    """Check that nothing is left that no entry has made."""
+    questions = {
+        "labels": "SELECT count(*) FROM tile "
+        "WHERE replace(hex(labels), 'FF', '') <> ''",
+        "reviews": "SELECT count(*) FROM tile WHERE review <> 0",
+        "corrected squares": "SELECT count(*) FROM chunk",
+        "sources": "SELECT count(*) FROM source WHERE shown",
+        "added classes": "SELECT count(*) FROM class WHERE since <> 0",
+    }
+    for name, question in questions.items():
+        (count,) = connection.execute(question).fetchone()
+        if count:
+            yield f"There are {count} {name} that no entry of the journal has made."
