@@ -1,5 +1,6 @@
 """The connection to a project's file: durable, shared by threads, never torn."""
 
+import json
 import os
 import secrets
 import shutil
@@ -17,7 +18,7 @@ from segmix_core.project import opening
 from segmix_core.project.migration import migrate
 from segmix_core.project.opening import Row
 from segmix_core.project.packing import DamagedError
-from segmix_core.project.records import TissueClass
+from segmix_core.project.records import INITIAL_CLASSES, TissueClass
 
 FILE_NAME = "project.sqlite"
 _UNWRITABLE = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM", "SQLITE_AUTH")
@@ -254,6 +255,10 @@ def write_empty(path: Path, classes: Sequence[TissueClass]) -> None:
         connection.executemany(
             "INSERT INTO class (idx, name, color, since) VALUES (?,?,?,?)",
             [(entry.index, entry.name, entry.color, entry.since) for entry in classes],
+        )
+        connection.execute(
+            "INSERT INTO setting VALUES (?,?)",
+            (INITIAL_CLASSES, json.dumps([[c.name, c.color] for c in classes])),
         )
     finally:
         connection.close()

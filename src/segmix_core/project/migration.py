@@ -19,7 +19,7 @@ from segmix_core.project import chunks, edits, journal
 from segmix_core.project.journal import Part
 from segmix_core.project.opening import Row, check_application, schema_script
 from segmix_core.project.packing import Values, decoding, pack, unpack
-from segmix_core.project.records import scope_of
+from segmix_core.project.records import INITIAL_CLASSES, scope_of
 from segmix_core.project.snapshots import copy_database, snapshot_folder
 
 _TABLES = ("class", "source", "image", "tile", "journal", "part", "setting")
@@ -109,6 +109,7 @@ def _copy_parts(connection: sqlite3.Connection) -> None:
     ).fetchall()
     later = _windows(parts)
     since: dict[int, int] = {}
+    first: dict[int, Values] = {}
     number = 0
     for entry_id, kind, *contents in parts:
         keys, before, after = map(unpack, contents)
@@ -122,6 +123,8 @@ def _copy_parts(connection: sqlite3.Connection) -> None:
             index = int(keys[0])
             if not len(before):
                 since[index] = entry_id
+            elif index not in since:
+                first.setdefault(index, before)
             known = str(since.get(index, 0))
             found = [
                 Part(kind, keys, *(_with_since(v, known) for v in (before, after)))
@@ -144,6 +147,23 @@ def _copy_parts(connection: sqlite3.Connection) -> None:
                 "SELECT idx, name, color FROM old_class ORDER BY idx"
             ).fetchall()
         ],
+    )
+    _note_initial_classes(connection, since, first)
+
+
+def _note_initial_classes(
+    connection: sqlite3.Connection, since: dict[int, int], first: dict[int, Values]
+) -> None:
+    """Store the classes that the project began with, as they were then."""
+    rows = connection.execute("SELECT idx, name, color FROM class ORDER BY idx")
+    initial = [
+        [str(text) for text in first.get(index, [name, color])][:2]
+        for index, name, color in rows
+        if index not in since
+    ]
+    connection.execute(
+        "INSERT OR REPLACE INTO setting VALUES (?,?)",
+        (INITIAL_CLASSES, json.dumps(initial)),
     )
 
 

@@ -21,6 +21,10 @@ UNTOUCHED = 254
 UNCHANGED = 253
 """Value that leaves a pixel as it is stored, in :meth:`ProjectStore.correct_mask`."""
 MAX_CLASSES = 250
+INITIAL_CLASSES = "initial_classes"
+"""Setting: the classes a project began with, which are not in the journal."""
+REPAIRED = "repaired"
+"""Setting: the journal entry from which on a repaired project is whole."""
 KEEP = -2
 """State that leaves a label as it is stored, in :meth:`ProjectStore.set_labels`."""
 

@@ -11,6 +11,7 @@ from segmix_core.project import chunks, edits, journal, opening
 from segmix_core.project.database import FILE_NAME, explained
 from segmix_core.project.packing import DamagedError, decoding
 from segmix_core.project.reader import check_folders
+from segmix_core.project.records import REPAIRED
 from segmix_core.project.snapshots import copy_database
 
 MAX_FAULTS = 20
@@ -98,14 +99,14 @@ def _contradictions(
     connection: sqlite3.Connection, progress: Progress | None
 ) -> Iterator[str]:
     entries = connection.execute(
-        "SELECT id, action, target, kind, description FROM journal ORDER BY id DESC"
+        "SELECT id, action, target, scope, description FROM journal ORDER BY id DESC"
     ).fetchall()
     connection.execute("BEGIN")
-    for number, (entry_id, action, target, kind, text) in enumerate(entries):
+    for number, (entry_id, action, target, scope, text) in enumerate(entries):
         if progress is not None:
             progress(number, len(entries))
-        if kind == "restore":
-            # What came before is the restored file's own history.
+        if not scope:
+            # A restored snapshot has its own history; a repaired project has gaps.
             continue
         place = f"Journal entry {entry_id} ({text})"
         try:
@@ -118,7 +119,9 @@ def _contradictions(
             return
     if progress is not None:
         progress(len(entries), len(entries))
-    yield from _beginning(connection)
+    repaired = connection.execute("SELECT 1 FROM setting WHERE key = ?", (REPAIRED,))
+    if repaired.fetchone() is None:
+        yield from _beginning(connection)
 
 
 def _take_back(connection: sqlite3.Connection, is_undo: bool, target: int) -> str:

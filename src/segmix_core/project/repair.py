@@ -1,0 +1,304 @@
+"""Rebuild a damaged project beside the original, from all that can be read of it."""
+
+import json
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from segmix_core.errors import ProjectError, SegmixError
+from segmix_core.project import chunks, edits, journal, opening
+from segmix_core.project.database import FILE_NAME, write_empty
+from segmix_core.project.journal import Part, PartKind
+from segmix_core.project.migration import migrate
+from segmix_core.project.packing import decoding, unpack
+from segmix_core.project.paths import actual_path, stored_path
+from segmix_core.project.records import INITIAL_CLASSES, REPAIRED, TissueClass
+from segmix_core.project.salvage import Row, Table, read_table
+
+_TABLES = (
+    *("class", "source", "image", "tile", "chunk"),
+    *("journal", "part", "setting"),
+)
+_NAMES = {"chunk": "corrected squares", "part": "parts of journal entries"}
+Progress = Callable[[int, int], None]
+"""Called with the journal entries replayed so far, and their number."""
+
+
+@dataclass(frozen=True, slots=True)
+class RepairReport:
+    """What came of a repair.
+
+    Attributes
+    ----------
+    path
+        The new project folder.
+    entries, tiles
+        How many journal entries were replayed, and tiles are there now.
+    lost
+        What could not be read, a sentence each; empty if all could.
+    """
+
+    path: Path
+    entries: int
+    tiles: int
+    lost: tuple[str, ...]
+
+
+def repair(
+    project: Path, target: Path | None = None, progress: Progress | None = None
+) -> RepairReport:
+    """Write what can be read of a project to a new one; the original stays as it is.
+
+    The journal is replayed from the beginning. Where it is whole it decides; where
+    entries are damaged, what the tables hold is taken, and undo begins anew.
+
+    Parameters
+    ----------
+    project
+        The damaged project folder.
+    target
+        The new folder, which must not exist; beside the original by default.
+    progress
+        Told how far the journal is replayed.
+
+    Raises
+    ------
+    ProjectError
+        If nothing can be read, or the target exists or cannot be written.
+    """
+    target = target or project.with_name(f"{project.stem}-repaired{project.suffix}")
+    if target.exists():
+        raise ProjectError(
+            f"{target} exists already.", "Choose another folder for the repaired copy."
+        )
+    with tempfile.TemporaryDirectory(prefix="segmix-repair-") as folder:
+        tables, lost = _read(project / FILE_NAME, Path(folder))
+        fresh = Path(folder) / "fresh.sqlite"
+        write_empty(fresh, _initial_classes(tables))
+        with closing(opening.connect(fresh)) as connection:
+            rebuild = _Rebuild(connection, tables, lost, progress)
+            rebuild.run(project, target)
+            tiles = connection.execute(
+                "SELECT count(*) FROM tile WHERE shown"
+            ).fetchone()[0]
+        try:
+            target.mkdir(parents=True)
+            shutil.copyfile(fresh, target / FILE_NAME)
+        except OSError as error:
+            raise ProjectError(
+                f"{target} cannot be written ({error.strerror or error}).",
+                "Choose another folder for the repaired copy.",
+            ) from error
+    return RepairReport(target, rebuild.replayed, int(tiles), tuple(rebuild.lost))
+
+
+def _read(path: Path, folder: Path) -> tuple[dict[str, Table], list[str]]:
+    """Return the tables, with the changes beside the file if they belong to it."""
+    nothing = ProjectError(
+        f"Nothing can be read from {path}.", "Restore a snapshot of the project."
+    )
+    if not path.is_file():
+        raise nothing
+    copy, lost = _copy_of(path, folder)
+    try:
+        with closing(opening.connect(copy)) as connection:
+            if opening.check_application(connection, path) != opening.FORMAT:
+                migrate(connection, copy)
+            # Nothing of the file may run while its rows are read.
+            opening.check_schema(connection, version=0)
+            tables = {name: read_table(connection, name) for name in _TABLES}
+    except sqlite3.Error as error:
+        raise nothing from error
+    if not any(table.rows for table in tables.values()):
+        raise nothing
+    lost += [
+        f"Some {_NAMES.get(name, f'rows of the table {name}')} cannot be read."
+        for name, table in tables.items()
+        if not table.is_whole
+    ]
+    return tables, lost
+
+
+def _copy_of(path: Path, folder: Path) -> tuple[Path, list[str]]:
+    """Return a copy to read from, and what had to be left out of it."""
+    for name in (path.name, *(file.name for file in opening.companions(path))):
+        shutil.copyfile(path.with_name(name), folder / name)
+    copy = folder / path.name
+    try:
+        opening.check_companions(copy)
+    except (ProjectError, sqlite3.Error):
+        for file in opening.companions(copy):
+            file.unlink()
+        return copy, [
+            "The changes in the write-ahead log do not belong to the file and were "
+            "left out."
+        ]
+    return copy, []
+
+
+def _initial_classes(tables: dict[str, Table]) -> tuple[TissueClass, ...]:
+    for row in tables["setting"].rows:
+        if row["key"] == INITIAL_CLASSES:
+            with decoding("the classes"):
+                return tuple(
+                    TissueClass(i + 1, str(name), str(color))
+                    for i, (name, color) in enumerate(json.loads(row["value"]))
+                )
+    return tuple(
+        TissueClass(row["idx"], row["name"], row["color"])
+        for row in tables["class"].rows
+        if row["since"] == 0
+    )
+
+
+class _Rebuild:
+    """The new project while it is being written."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        tables: dict[str, Table],
+        lost: list[str],
+        progress: Progress | None,
+    ) -> None:
+        self._connection = connection
+        self._tables = tables
+        self._progress = progress
+        self._is_whole = all(tables[n].is_whole for n in ("journal", "part"))
+        self._columns = {name: _columns(connection, name) for name in _TABLES}
+        self.lost = lost
+        self.replayed = 0
+
+    def run(self, project: Path, target: Path) -> None:
+        self._connection.execute("PRAGMA foreign_keys = OFF")
+        self._connection.execute("BEGIN")
+        self._replay()
+        self._copy("setting", self._tables["setting"].rows)
+        if not self._is_whole:
+            self._take_tables()
+            self._begin_anew()
+        self._take_paths(project, target)
+        self._connection.execute("COMMIT")
+
+    def _replay(self) -> None:
+        parts: dict[int, list[Row]] = {}
+        for row in self._tables["part"].rows:
+            parts.setdefault(row["entry_id"], []).append(row)
+        entries = self._tables["journal"].rows
+        self._look_for_gaps(entries)
+        for number, entry in enumerate(entries):
+            if self._progress is not None:
+                self._progress(number, len(entries))
+            self._copy("journal", [entry])
+            self._copy("part", parts.get(entry["id"], []))
+            if entry["kind"] == "restore":
+                continue
+            try:
+                self._apply(entry, parts.get(entry["target"], []))
+                self.replayed += 1
+            except (SegmixError, sqlite3.Error) as error:
+                reason = getattr(error, "reason", str(error))
+                self._is_whole = False
+                self.lost.append(
+                    f"Journal entry {entry['id']} ({entry['description']}) cannot be "
+                    f"replayed: {reason}."
+                )
+        if self._progress is not None:
+            self._progress(len(entries), len(entries))
+
+    def _look_for_gaps(self, entries: Sequence[Row]) -> None:
+        # Only a restored snapshot makes the ids jump.
+        missing = sum(
+            entry["id"] - before - 1
+            for before, entry in zip(
+                [0, *(entry["id"] for entry in entries)], entries, strict=False
+            )
+            if entry["kind"] != "restore"
+        )
+        if missing:
+            self._is_whole = False
+            self.lost.append(f"{missing} entries of the journal are missing.")
+
+    def _apply(self, entry: Row, rows: Sequence[Row]) -> None:
+        if not rows:
+            raise ProjectError("What it changed cannot be read.", "Look at it again.")
+        found = [_part(row) for row in rows]
+        # An entry counts as a whole: half of it would be a state nobody made.
+        self._connection.execute("SAVEPOINT entry")
+        try:
+            if entry["action"] == "undo":
+                edits.reverse(self._connection, found)
+            else:
+                edits.apply(self._connection, found)
+        except BaseException:
+            self._connection.execute("ROLLBACK TO entry")
+            raise
+        finally:
+            self._connection.execute("RELEASE entry")
+
+    def _take_tables(self) -> None:
+        """Let the rows that can be read decide over a journal with gaps."""
+        for name in ("class", "source", "image", "tile"):
+            self._copy(name, self._tables[name].rows)
+        for row in self._tables["chunk"].rows:
+            try:
+                pixels = chunks.decode_square(row["pixels"])
+            except SegmixError as error:
+                self.lost.append(
+                    "Corrected pixels of image {image_id}, square {row}, {col} cannot "
+                    "be read".format(**row)
+                    + f": {error.reason}."
+                )
+                continue
+            place = row["image_id"], row["row"], row["col"]
+            chunks.write_square(self._connection, *place, pixels)
+
+    def _begin_anew(self) -> None:
+        """Keep the journal to be read, but let undo end here."""
+        self._connection.execute("UPDATE journal SET scope = ''")
+        entry_id = journal.next_id(self._connection)
+        journal.append_restore(
+            self._connection, entry_id, "Repaired the project; undo begins anew"
+        )
+        self._connection.execute(
+            "REPLACE INTO setting VALUES (?,?)", (REPAIRED, str(entry_id))
+        )
+
+    def _take_paths(self, project: Path, target: Path) -> None:
+        for name in ("source", "image"):
+            known = {row["id"]: row["path"] for row in self._tables[name].rows}
+            rows = self._connection.execute(f"SELECT id, path FROM {name}").fetchall()
+            for row_id, path in rows:
+                place = actual_path(str(known.get(row_id, path)), project)
+                self._connection.execute(
+                    f"UPDATE {name} SET path = ? WHERE id = ?",
+                    (stored_path(place, target), row_id),
+                )
+
+    def _copy(self, table: str, rows: Iterable[Row]) -> None:
+        names = self._columns[table]
+        marks = ", ".join("?" * len(names))
+        for row in rows:
+            try:
+                self._connection.execute(
+                    f"INSERT OR REPLACE INTO {table} ({', '.join(names)}) "
+                    f"VALUES ({marks})",
+                    [row[name] for name in names],
+                )
+            except (sqlite3.Error, OverflowError, KeyError) as error:
+                self._is_whole = False
+                self.lost.append(f"A row of {table} makes no sense ({error}).")
+
+
+def _part(row: Row) -> Part:
+    kind: PartKind = row["kind"]
+    return Part(kind, *(unpack(row[name]) for name in ("keys", "before", "after")))
+
+
+def _columns(connection: sqlite3.Connection, table: str) -> tuple[str, ...]:
+    rows = connection.execute(f"PRAGMA table_info({table})").fetchall()
+    return tuple(name for _, name, *_ in rows)

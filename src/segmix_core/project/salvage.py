@@ -1,0 +1,68 @@
+"""Read the rows of a damaged database, as many as there are."""
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+Row = dict[str, Any]
+_MAX_MISSES = 20_000
+"""Ids without a readable row in a row, after which the table is taken to end."""
+
+
+@dataclass(slots=True)
+class Table:
+    """The rows of one table that could be read.
+
+    Attributes
+    ----------
+    rows
+        Columns by name, in the order of their ids.
+    is_whole
+        Whether nothing stood in the way of reading all of them.
+    """
+
+    rows: list[Row] = field(default_factory=list)
+    is_whole: bool = True
+
+
+def read_table(connection: sqlite3.Connection, name: str) -> Table:
+    """Return the rows of a table, without those in damaged pages."""
+    table, last = Table(), 0
+    try:
+        for key, row in _rows(connection, name, "ORDER BY rowid"):
+            table.rows.append(row)
+            last = key
+    except sqlite3.Error:
+        table.is_whole = False
+    if not table.is_whole:
+        table.rows += _after(connection, name, last)
+    return table
+
+
+def _after(connection: sqlite3.Connection, name: str, last: int) -> list[Row]:
+    """Return the rows after an id, each found by its own: other pages lead to them."""
+    found: list[Row] = []
+    key = misses = 0
+    while misses < _MAX_MISSES:
+        key, misses = key + 1, misses + 1
+        for row in _one(connection, name, last + key):
+            found.append(row)
+            misses = 0
+    return found
+
+
+def _one(connection: sqlite3.Connection, name: str, key: int) -> list[Row]:
+    try:
+        return [row for _, row in _rows(connection, name, f"WHERE rowid = {key}")]
+    except sqlite3.Error:
+        return []
+
+
+def _rows(
+    connection: sqlite3.Connection, name: str, rest: str
+) -> Iterator[tuple[int, Row]]:
+    cursor = connection.execute(f"SELECT rowid, * FROM {name} {rest}")
+    columns = [entry[0] for entry in cursor.description][1:]
+    for key, *values in cursor:
+        yield int(key), dict(zip(columns, values, strict=True))

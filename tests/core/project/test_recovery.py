@@ -1,0 +1,269 @@
+"""Verify, repair and restore: on projects that were damaged in many ways."""
+
+import re
+import shutil
+import sqlite3
+import zlib
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segmix_core.errors import ProjectError
+from segmix_core.geometry import Box
+from segmix_core.project.records import Review
+from segmix_core.project.repair import repair
+from segmix_core.project.restore import restore
+from segmix_core.project.snapshots import find_snapshot, list_snapshots
+from segmix_core.project.store import ProjectStore
+from segmix_core.project.verify import find_faults
+
+WHOLE = Box(0, 0, 192, 256)
+
+
+@pytest.fixture
+def worked(slide_store: ProjectStore) -> Path:
+    """A project with some of everything, closed."""
+    store, rng = slide_store, np.random.default_rng(0)
+    ids = store.tiles().ids
+    for _ in range(5):
+        store.set_labels(ids, rng.integers(-1, 2, (12, 2)).astype(np.int8))
+    store.rename_class(1, "crypt")
+    store.add_class("lymph")
+    store.set_labels(ids[:4], np.ones((4, 3), np.int8))
+    for k in range(6):
+        box = Box(20 * k, 10 * k, 30, 40)
+        store.correct_mask(1, box, rng.integers(0, 4, (30, 40)).astype(np.uint8))
+    store.undo("masks")
+    store.set_reviews(ids[3:6], Review.ACCEPTED)
+    store.set_setting("note", {"a": 1})
+    store.close()
+    return store.path
+
+
+def state(path: Path) -> list[object]:
+    with ProjectStore.open(path) as store:
+        tiles = store.tiles()
+        return [
+            [(entry.name, entry.color) for entry in store.classes()],
+            tiles.labels.tolist(),
+            tiles.reviews.tolist(),
+            store.corrections(1, WHOLE).tolist(),
+            [str(image.path) for image in store.images()],
+            store.setting("note"),
+        ]
+
+
+def change(path: Path, statement: str, *values: object) -> None:
+    with closing(sqlite3.connect(path / "project.sqlite")) as connection:
+        connection.execute(statement, values)
+        connection.commit()
+
+
+def test_a_sound_project_has_no_faults(worked: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    before = (worked / "project.sqlite").read_bytes()
+    assert find_faults(worked, lambda *steps: seen.append(steps)) == ()
+    assert seen[-1][0] == seen[-1][1] > 15
+    assert (worked / "project.sqlite").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("statement", "fault"),
+    [
+        ("UPDATE tile SET labels = x'0000' WHERE id = 5", "labels is not as"),
+        ("UPDATE tile SET review = 2 WHERE id = 1", "review"),
+        ("UPDATE class SET name = 'other' WHERE idx = 1", "class is not as"),
+        ("DELETE FROM part WHERE id = 3", "sources that no entry"),
+        ("UPDATE part SET after = x'00' WHERE id = 4", "cannot be read|boxes|labels"),
+        ("UPDATE chunk SET top_class = 9", "other classes than is noted"),
+        ("UPDATE chunk SET pixels = x'1234'", "cannot be read"),
+        ("DELETE FROM chunk", "mask is not as"),
+        ("DELETE FROM tile WHERE id = 12", "labels|boxes|cannot be read"),
+        ("CREATE TABLE more (x)", "Tables differ: more"),
+    ],
+)
+def test_what_verify_finds(worked: Path, statement: str, fault: str) -> None:
+    change(worked, statement)
+    faults = find_faults(worked)
+    assert any(re.search(fault, text) for text in faults), faults
+
+
+def test_pixels_changed_behind_the_journal(worked: Path) -> None:
+    change(
+        worked, "UPDATE chunk SET pixels = ?", zlib.compress(bytes(512 * 512) * 1, 1)
+    )
+    assert any("mask" in text or "classes" in text for text in find_faults(worked))
+
+
+def test_repair_of_a_sound_project_changes_nothing(worked: Path) -> None:
+    report = repair(worked)
+    assert report.path.name == "p-repaired.segmix"
+    assert report.lost == ()
+    assert report.tiles == 12
+    assert state(report.path) == state(worked)
+    assert find_faults(report.path) == ()
+    with ProjectStore.open(report.path) as store:
+        assert store.undo("masks") is not None
+        assert store.undo("labels") is not None
+    with pytest.raises(ProjectError, match="exists already"):
+        repair(worked)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE tile SET labels = x'0000', review = 0",
+        "DELETE FROM tile",
+        "DELETE FROM chunk",
+        "UPDATE chunk SET pixels = x'1234'",
+        "DELETE FROM image",
+        "DELETE FROM class",
+        "DELETE FROM source",
+    ],
+)
+def test_a_whole_journal_brings_everything_back(worked: Path, statement: str) -> None:
+    wanted = state(worked)
+    change(worked, statement)
+    assert find_faults(worked)
+    report = repair(worked)
+    assert state(report.path) == wanted
+    assert find_faults(report.path) == ()
+
+
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        ("DELETE FROM part WHERE id = 7", "cannot be replayed"),
+        ("DELETE FROM journal WHERE id = 4", "1 entries of the journal are missing"),
+        ("UPDATE part SET after = x'00' WHERE id = 5", "cannot be replayed"),
+    ],
+)
+def test_tables_stand_in_for_a_journal_with_gaps(
+    worked: Path, statement: str, told: str
+) -> None:
+    wanted = state(worked)
+    change(worked, statement)
+    report = repair(worked)
+    assert any(told in text for text in report.lost), report.lost
+    assert state(report.path) == wanted
+    assert find_faults(report.path) == ()
+    with ProjectStore.open(report.path) as store:
+        assert store.undo() is None
+        assert store.set_labels(np.array([1]), np.array([[0, 0, 0]], np.int8))
+        assert store.undo() is not None
+    assert find_faults(report.path) == ()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_damaged_pages_lose_nothing_in_silence(worked: Path, seed: int) -> None:
+    """Overwrite one page: repair gives the whole state, or says what is missing."""
+    wanted = state(worked)
+    file = worked / "project.sqlite"
+    content = bytearray(file.read_bytes())
+    rng = np.random.default_rng(seed)
+    page = int(rng.integers(1, len(content) // 4096))
+    content[page * 4096 : (page + 1) * 4096] = rng.bytes(4096)
+    file.write_bytes(content)
+    report = repair(worked)
+    assert file.read_bytes() == bytes(content)
+    assert report.lost or state(report.path) == wanted
+    assert find_faults(report.path) == ()
+
+
+def test_nothing_to_repair(tmp_path: Path) -> None:
+    with pytest.raises(ProjectError, match="Nothing can be read"):
+        repair(tmp_path / "none")
+    (tmp_path / "project.sqlite").write_bytes(bytes(9000))
+    with pytest.raises(ProjectError, match="Nothing can be read"):
+        repair(tmp_path, tmp_path / "out")
+
+
+def snapshot(path: Path) -> str:
+    """Take the snapshot that the first change of a day takes."""
+    with ProjectStore.open(path) as store:
+        store.set_setting("day", 1)
+    return list_snapshots(path)[0].name
+
+
+def test_restore_keeps_what_was_there(worked: Path) -> None:
+    name = snapshot(worked)
+    wanted = state(worked)
+    with ProjectStore.open(worked) as store:
+        store.set_labels(np.array([1]), np.array([[0, 0, 0]], np.int8))
+        later, revision = state(worked), store.revision
+        runs = store.last_changes()
+        kept = restore(worked, name)
+        # The open window goes on with the restored project.
+        assert store.is_changed_elsewhere()
+        assert store.revision == revision + 1
+        assert all(store.last_changes()[kind] > runs[kind] for kind in runs)
+        assert store.history(1)[0].description == f"Restored the snapshot {name}"
+        assert store.tiles().labels.tolist() == wanted[1]
+        assert store.undo("labels") is not None
+        store.redo("labels")
+    assert state(worked) == wanted
+    assert find_faults(worked) == ()
+    restore(worked, kept.stem)
+    assert state(worked) == later
+
+
+@pytest.mark.parametrize("damage", ["cut", "zeros", "gone", "text"])
+def test_restore_of_a_damaged_project(worked: Path, damage: str) -> None:
+    name = snapshot(worked)
+    wanted = state(worked)
+    file = worked / "project.sqlite"
+    content = file.read_bytes()
+    broken: dict[str, Callable[[], object]] = {
+        "cut": lambda: file.write_bytes(content[: len(content) // 2]),
+        "zeros": lambda: file.write_bytes(bytes(len(content))),
+        "gone": file.unlink,
+        "text": lambda: file.write_text("hello"),
+    }
+    broken[damage]()
+    left = file.read_bytes() if file.exists() else None
+    kept = restore(worked, name)
+    assert state(worked) == wanted
+    if left is not None:
+        assert (kept / file.name).read_bytes() == left
+
+
+def test_snapshots_that_cannot_be_restored(worked: Path) -> None:
+    with pytest.raises(ProjectError, match="no snapshot 'yesterday'"):
+        find_snapshot(worked, "yesterday")
+    name = snapshot(worked)
+    path = find_snapshot(worked, name).path
+    content = bytearray(path.read_bytes())
+    content[5000:9000] = bytes(4000)
+    path.write_bytes(content)
+    before = state(worked)
+    with pytest.raises(ProjectError, match="damaged"):
+        restore(worked, name)
+    assert state(worked) == before
+
+
+def test_ten_daily_snapshots_are_kept(worked: Path) -> None:
+    folder = worked / "snapshots"
+    folder.mkdir()
+    for day in range(1, 15):
+        shutil.copy(worked / "project.sqlite", folder / f"2025-01-{day:02}.sqlite")
+    shutil.copy(worked / "project.sqlite", folder / "before-restore-1.sqlite")
+    snapshot(worked)
+    names = sorted(path.name for path in folder.iterdir())
+    assert len([name for name in names if name.startswith("20")]) == 10
+    assert names[0] == "2025-01-06.sqlite"
+    assert "before-restore-1.sqlite" in names
+
+
+def test_a_snapshot_is_of_before_the_first_change(worked: Path) -> None:
+    wanted = state(worked)
+    with ProjectStore.open(worked) as store:
+        store.set_labels(np.array([1]), np.array([[0, 0, 0]], np.int8))
+    taken = list_snapshots(worked)
+    assert len(taken) == 1
+    other = worked.with_name("other.segmix")
+    other.mkdir()
+    shutil.copy(taken[0].path, other / "project.sqlite")
+    assert state(other)[1:4] == wanted[1:4]
