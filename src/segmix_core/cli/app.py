@@ -9,6 +9,7 @@ from segmix_core.cli import (
     health,
     projects,
     quality,
+    recovery,
     stages,
 )
 from segmix_core.cli.settings import settings_help
@@ -27,6 +28,12 @@ app.command("add", rich_help_panel=_PROJECT)(projects.add)
 app.command("import-labels", rich_help_panel=_PROJECT)(projects.import_labels)
 app.command("relocate", rich_help_panel=_PROJECT)(projects.relocate)
 app.command("status", rich_help_panel=_PROJECT)(projects.status)
+
+_RECOVERY = "When something went wrong"
+app.command("verify", rich_help_panel=_RECOVERY)(recovery.verify)
+app.command("repair", rich_help_panel=_RECOVERY)(recovery.repair)
+app.command("snapshots", rich_help_panel=_RECOVERY)(recovery.snapshots)
+app.command("restore", rich_help_panel=_RECOVERY)(recovery.restore)
 
 _STAGES = "Stages, in their order"
 app.command(

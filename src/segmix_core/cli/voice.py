@@ -23,7 +23,7 @@ class Voice:
     def __init__(self, as_json: bool = False) -> None:
         self.as_json = as_json
         self.console = Console(stderr=as_json, highlight=False)
-        self._problems = Console(stderr=True, highlight=False)
+        self.problems = Console(stderr=True, highlight=False)
 
     def say(self, text: str, style: str | None = None) -> None:
         """Print a line for a person, never broken by us."""
@@ -31,11 +31,11 @@ class Voice:
 
     def note(self, text: str) -> None:
         """Print a line that is no result, on stderr."""
-        self._problems.print(text, style="dim", markup=False, soft_wrap=True)
+        self.problems.print(text, style="dim", markup=False, soft_wrap=True)
 
     def warn(self, text: str) -> None:
         """Print a warning."""
-        self._problems.print(
+        self.problems.print(
             f"Warning: {text}", style="yellow", markup=False, soft_wrap=True
         )
 
@@ -51,7 +51,7 @@ class Voice:
 
     def failed(self, message: str, **facts: Any) -> None:
         """Print an error message; ``facts`` are added to the JSON object."""
-        self._problems.print(
+        self.problems.print(
             f"Error: {message}", style="red", markup=False, soft_wrap=True
         )
         self.result({"message": message, **facts})

@@ -162,10 +162,14 @@ def check_companions(path: Path) -> None:
     )
     connection = connect(path, "?mode=ro")
     try:
-        answer = quick_check(connection)
+        connection.execute("BEGIN")
+        answer = check_briefly(connection)
+        if answer == "ok" and not has_whole_journal(connection):
+            answer = "entries of the journal are missing"
     except sqlite3.DatabaseError as error:
-        if getattr(error, "sqlite_errorname", "").startswith(
-            ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+        # "No such table" has no name of its own.
+        if error.sqlite_errorname in ("SQLITE_ERROR", "SQLITE_NOTADB") or (
+            error.sqlite_errorname.startswith("SQLITE_CORRUPT")
         ):
             raise mismatch from error
         raise
@@ -175,12 +179,28 @@ def check_companions(path: Path) -> None:
         raise mismatch
 
 
-def quick_check(connection: sqlite3.Connection) -> str:
+def has_whole_journal(connection: sqlite3.Connection) -> bool:
+    """Whether no entry of the journal and no part is missing, as far as ids tell."""
+    # Ids grow by one, but that a restored snapshot may jump ahead.
+    (jumps,) = connection.execute(
+        "SELECT ifnull(sum(id - 1 - (SELECT ifnull(max(id), 0) FROM journal "
+        "WHERE id < j.id)), 0) FROM journal AS j WHERE kind = 'restore'"
+    ).fetchone()
+    (entries,) = connection.execute(
+        "SELECT ifnull(max(id), 0) - count(*) FROM journal"
+    ).fetchone()
+    (parts,) = connection.execute(
+        "SELECT ifnull(max(id), 0) - count(*) FROM part"
+    ).fetchone()
+    return bool(entries == jumps and parts == 0)
+
+
+def check_briefly(connection: sqlite3.Connection) -> str:
     """Return "ok", or the first fault that SQLite finds within two seconds."""
     deadline = time.monotonic() + _CHECK_SECONDS
     connection.set_progress_handler(lambda: time.monotonic() > deadline, 100_000)
     try:
-        return str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+        return str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
     except sqlite3.OperationalError as error:
         if error.sqlite_errorname != "SQLITE_INTERRUPT":
             raise

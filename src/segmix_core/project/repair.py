@@ -194,7 +194,10 @@ class _Rebuild:
             if self._progress is not None:
                 self._progress(number, len(entries))
             self._copy("journal", [entry])
-            self._copy("part", parts.get(entry["id"], []))
+            # Numbered anew, so that a gap is not one for ever.
+            self._copy(
+                "part", [{**row, "id": None} for row in parts.get(entry["id"], [])]
+            )
             if entry["kind"] == "restore":
                 continue
             try:
@@ -211,17 +214,27 @@ class _Rebuild:
             self._progress(len(entries), len(entries))
 
     def _look_for_gaps(self, entries: Sequence[Row]) -> None:
+        """Note missing entries and parts; entries get a place holder to be read."""
+        known = [0, *(entry["id"] for entry in entries)]
         # Only a restored snapshot makes the ids jump.
-        missing = sum(
-            entry["id"] - before - 1
-            for before, entry in zip(
-                [0, *(entry["id"] for entry in entries)], entries, strict=False
-            )
+        missing = [
+            entry_id
+            for before, entry in zip(known, entries, strict=False)
             if entry["kind"] != "restore"
-        )
-        if missing:
-            self._is_whole = False
-            self.lost.append(f"{missing} entries of the journal are missing.")
+            for entry_id in range(before + 1, entry["id"])
+        ]
+        for entry_id in missing:
+            self._connection.execute(
+                "INSERT INTO journal VALUES (?, 0, 'do', ?, 0, '', 'labels', "
+                "'Could not be read', '[]', NULL)",
+                (entry_id, entry_id),
+            )
+        ids = [row["id"] for row in self._tables["part"].rows]
+        parts = max(ids, default=0) - len(ids)
+        for count, name in ((len(missing), "entries"), (parts, "parts of entries")):
+            if count:
+                self._is_whole = False
+                self.lost.append(f"{count} {name} of the journal are missing.")
 
     def _apply(self, entry: Row, rows: Sequence[Row]) -> None:
         if not rows:

@@ -89,7 +89,7 @@ def _keep_present(path: Path) -> tuple[Path, int]:
         with closing(opening.connect(path)) as connection:
             if opening.check_application(connection, path) != opening.FORMAT:
                 raise sqlite3.DatabaseError("an older format")
-            if opening.quick_check(connection) != "ok":
+            if opening.check_briefly(connection) != "ok":
                 raise sqlite3.DatabaseError("damaged")
             copy_database(connection, kept)
             return kept, journal.next_id(connection) - 1

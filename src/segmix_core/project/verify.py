@@ -76,6 +76,11 @@ def _faults(connection: sqlite3.Connection, progress: Progress | None) -> Iterat
         return
     for table, row_id, parent, _ in connection.execute("PRAGMA foreign_key_check"):
         yield f"Row {row_id} of {table} belongs to no {parent}."
+    (missing,) = connection.execute(
+        "SELECT ifnull(max(id), 0) - count(*) FROM part"
+    ).fetchone()
+    if missing:
+        yield f"{missing} parts of journal entries are missing."
     yield from _broken_squares(connection)
     yield from _contradictions(connection, progress)
 

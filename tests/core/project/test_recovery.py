@@ -4,7 +4,6 @@ import re
 import shutil
 import sqlite3
 import zlib
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -76,7 +75,7 @@ def test_a_sound_project_has_no_faults(worked: Path) -> None:
         ("UPDATE tile SET labels = x'0000' WHERE id = 5", "labels is not as"),
         ("UPDATE tile SET review = 2 WHERE id = 1", "review"),
         ("UPDATE class SET name = 'other' WHERE idx = 1", "class is not as"),
-        ("DELETE FROM part WHERE id = 3", "sources that no entry"),
+        ("DELETE FROM part WHERE id = 3", "1 parts of journal entries are missing"),
         ("UPDATE part SET after = x'00' WHERE id = 4", "cannot be read|boxes|labels"),
         ("UPDATE chunk SET top_class = 9", "other classes than is noted"),
         ("UPDATE chunk SET pixels = x'1234'", "cannot be read"),
@@ -137,6 +136,7 @@ def test_a_whole_journal_brings_everything_back(worked: Path, statement: str) ->
     ("statement", "told"),
     [
         ("DELETE FROM part WHERE id = 7", "cannot be replayed"),
+        ("DELETE FROM part WHERE id = 2", "1 parts of entries of the journal"),
         ("DELETE FROM journal WHERE id = 4", "1 entries of the journal are missing"),
         ("UPDATE part SET after = x'00' WHERE id = 5", "cannot be replayed"),
     ],
@@ -216,7 +216,7 @@ def test_restore_of_a_damaged_project(worked: Path, damage: str) -> None:
     wanted = state(worked)
     file = worked / "project.sqlite"
     content = file.read_bytes()
-    broken: dict[str, Callable[[], object]] = {
+    broken = {
         "cut": lambda: file.write_bytes(content[: len(content) // 2]),
         "zeros": lambda: file.write_bytes(bytes(len(content))),
         "gone": file.unlink,

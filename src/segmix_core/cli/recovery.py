@@ -1,0 +1,142 @@
+"""The commands for a project in trouble: verify, repair, snapshots, restore."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import Progress, TextColumn, TimeRemainingColumn
+
+from segmix_core.cli.options import ProjectOptions, takes
+from segmix_core.cli.voice import Voice
+from segmix_core.project.repair import repair as repair_project
+from segmix_core.project.restore import restore as restore_project
+from segmix_core.project.snapshots import list_snapshots
+from segmix_core.project.verify import find_faults
+from segmix_core.runs.child import EXIT_COMPLETED, EXIT_UNEXPECTED
+
+
+@takes(ProjectOptions)
+def verify(options: ProjectOptions, voice: Voice) -> int:
+    """Compare the journal of a project with what is stored, and read everything."""
+    with _Steps(voice, "Checking the journal") as steps:
+        faults = find_faults(options.project, steps.show)
+    for fault in faults:
+        voice.say(fault, "red")
+    if faults:
+        voice.say("Run 'segmix repair' or 'segmix restore' on the project.")
+    else:
+        voice.say(f"{options.project} is sound.", "green")
+    voice.result({"sound": not faults, "faults": list(faults)})
+    return EXIT_UNEXPECTED if faults else EXIT_COMPLETED
+
+
+@dataclass(frozen=True, kw_only=True)
+class RepairOptions(ProjectOptions):
+    """What ``repair`` takes."""
+
+    to: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the repaired copy; default: beside the original."),
+    ] = None
+
+
+@takes(RepairOptions)
+def repair(options: RepairOptions, voice: Voice) -> int:
+    """Write what can be read of a damaged project to a new one."""
+    with _Steps(voice, "Replaying the journal") as steps:
+        report = repair_project(options.project, options.to, steps.show)
+    voice.say(
+        f"Wrote {report.path} with {report.tiles} tiles from {report.entries} "
+        "changes. The original is as it was; its runs and exports stay there.",
+        "green",
+    )
+    for sentence in report.lost:
+        voice.warn(sentence)
+    if not report.lost:
+        voice.say("Everything could be read.")
+    voice.result(
+        {
+            "project": str(report.path.absolute()),
+            "entries": report.entries,
+            "tiles": report.tiles,
+            "lost": list(report.lost),
+        }
+    )
+    return EXIT_COMPLETED
+
+
+@takes(ProjectOptions)
+def snapshots(options: ProjectOptions, voice: Voice) -> int:
+    """List the snapshots of a project, the newest first."""
+    found = list_snapshots(options.project)
+    if found:
+        voice.table(
+            "Snapshots",
+            ["name", "made", "MB"],
+            [
+                [entry.name, f"{entry.made:%Y-%m-%d %H:%M}", f"{entry.size / 1e6:.1f}"]
+                for entry in found
+            ],
+        )
+    else:
+        voice.say("There are none yet. One is taken before the first change of a day.")
+    voice.result(
+        {
+            "snapshots": [
+                {
+                    "name": entry.name,
+                    "made": entry.made.isoformat(),
+                    "bytes": entry.size,
+                    "path": str(entry.path.absolute()),
+                }
+                for entry in found
+            ]
+        }
+    )
+    return EXIT_COMPLETED
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestoreOptions(ProjectOptions):
+    """What ``restore`` takes."""
+
+    snapshot: Annotated[str, typer.Argument(help="Its name; see 'segmix snapshots'.")]
+
+
+@takes(RestoreOptions)
+def restore(options: RestoreOptions, voice: Voice) -> int:
+    """Put a snapshot in the place of a project; the present state is kept."""
+    kept = restore_project(options.project, options.snapshot)
+    voice.say(f"Restored {options.project} from {options.snapshot}.", "green")
+    if kept.exists():
+        voice.say(f"What it was before is kept in {kept}.")
+    voice.result(
+        {"project": str(options.project.absolute()), "kept": str(kept.absolute())}
+    )
+    return EXIT_COMPLETED
+
+
+class _Steps:
+    """A bar of journal entries with the time left, on stderr of a terminal."""
+
+    def __init__(self, voice: Voice, text: str) -> None:
+        self._bar = Progress(
+            *Progress.get_default_columns()[:2],
+            TextColumn("{task.completed} of {task.total}"),
+            TimeRemainingColumn(),
+            console=voice.problems,
+            transient=True,
+        )
+        self._task = self._bar.add_task(text, total=None)
+
+    def show(self, done: int, total: int) -> None:
+        """Show how many entries of the journal are done."""
+        self._bar.update(self._task, completed=done, total=total)
+
+    def __enter__(self) -> "_Steps":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
