@@ -16,7 +16,7 @@ from segmix_core.errors import ProjectError
 from segmix_core.files import flush_folder
 from segmix_core.project import opening
 from segmix_core.project.migration import migrate
-from segmix_core.project.opening import Row
+from segmix_core.project.opening import Row, error_name
 from segmix_core.project.packing import DamagedError
 from segmix_core.project.records import INITIAL_CLASSES, TissueClass
 
@@ -104,8 +104,8 @@ class Database:
             opening.check_companions(path)
             return cls._open_to_write(path)
         except sqlite3.Error as error:
-            if not error.sqlite_errorname.startswith(_UNWRITABLE):
-                raise explained(error, path) from error
+            if not error_name(error).startswith(_UNWRITABLE):
+                raise _refusal(error, path) from error
         except OSError as error:
             raise ProjectError(
                 f"{path} cannot be read ({error.strerror or error}).",
@@ -114,7 +114,7 @@ class Database:
         try:
             return cls._open_read_only(path)
         except sqlite3.Error as error:
-            raise explained(error, path) from error
+            raise _refusal(error, path) from error
 
     @classmethod
     def _open_to_write(cls, path: Path) -> Self:
@@ -251,6 +251,8 @@ def write_empty(path: Path, classes: Sequence[TissueClass]) -> None:
     """
     connection = sqlite3.connect(path, isolation_level=None)
     try:
+        # Set here, a kill while it is being set can hit a nameless file only.
+        connection.execute("PRAGMA journal_mode = WAL")
         connection.executescript(f"BEGIN; {opening.schema_script()} COMMIT;")
         connection.executemany(
             "INSERT INTO class (idx, name, color, since) VALUES (?,?,?,?)",
@@ -282,12 +284,16 @@ def _check(connection: sqlite3.Connection, path: Path, *, migrates: bool) -> Non
     opening.check_schema(connection, version=version)
     if version == opening.FORMAT:
         return
+    unwritable = ProjectError(
+        f"{path} has the older format {version} and may not be written to.",
+        "Copy the project to a folder that you may write to, and open it there.",
+    )
     if not migrates:
-        raise ProjectError(
-            f"{path} has the older format {version} and may not be written to.",
-            "Copy the project to a folder that you may write to, and open it there.",
-        )
-    migrate(connection, path)
+        raise unwritable
+    try:
+        migrate(connection, path)
+    except OSError as error:
+        raise unwritable from error
     opening.check_schema(connection)
 
 
@@ -299,7 +305,7 @@ def _probe_writing(connection: sqlite3.Connection) -> None:
         connection.execute("ROLLBACK")
     except sqlite3.OperationalError as error:
         # Another program writes at the moment, so the file can be written.
-        if not error.sqlite_errorname.startswith("SQLITE_BUSY"):
+        if not error_name(error).startswith("SQLITE_BUSY"):
             raise
     connection.execute(f"PRAGMA busy_timeout = {opening.BUSY_SECONDS * 1000:.0f}")
 
@@ -312,9 +318,15 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return state.st_dev, state.st_ino
 
 
+def _refusal(error: sqlite3.Error, path: Path) -> Exception:
+    """Return why a file cannot be opened; what SQLite does not explain is damage."""
+    found = explained(error, path)
+    return DamagedError(f"{path.name}: {error}") if found is error else found
+
+
 def explained(error: sqlite3.Error, path: Path) -> Exception:
     """Return the error a user can act on; programming mistakes stay as they are."""
-    name = getattr(error, "sqlite_errorname", "")
+    name = error_name(error)
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return ProjectError(
             f"Another program has kept {path} locked for {opening.BUSY_SECONDS:g} s.",

@@ -244,6 +244,7 @@ def _with_id(change: Change, entry_id: int) -> Change:
 
 
 def _described(change: Change, action: Action) -> Change:
-    prefix = {"do": "", "undo": "Undid: ", "redo": "Did again: "}[action]
+    with decoding(f"journal entry {change.id}"):
+        prefix = {"do": "", "undo": "Undid: ", "redo": "Did again: "}[action]
     text = prefix + change.description
     return Change(change.id, change.kind, text, change.image_ids, change.box)

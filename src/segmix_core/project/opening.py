@@ -4,7 +4,9 @@ The file may come from anywhere: it is read with ``trusted_schema`` off, and tab
 triggers and views that SegMix did not make are refused.
 """
 
+import shutil
 import sqlite3
+import tempfile
 import time
 from functools import cache
 from importlib import resources
@@ -155,12 +157,23 @@ def check_companions(path: Path) -> None:
     """
     if not (_size(path, "-wal") or _size(path, "-journal")):
         return
+    if _size(path, "-journal"):
+        # A transaction was cut off, which SQLite mends by writing: seen on a copy.
+        with tempfile.TemporaryDirectory(prefix="segmix-look-") as folder:
+            for file in (path, *companions(path)):
+                shutil.copyfile(file, Path(folder) / file.name)
+            _check_fit(Path(folder) / path.name, "?mode=rw")
+    else:
+        _check_fit(path, "?mode=ro")
+
+
+def _check_fit(path: Path, mode: str) -> None:
     mismatch = ProjectError(
         f"{path.name} does not fit the changes in the file beside it "
         f"({path.name}-wal or -journal): one was copied or replaced without the other.",
         "Run 'segmix repair' or 'segmix restore' on the project.",
     )
-    connection = connect(path, "?mode=ro")
+    connection = connect(path, mode)
     try:
         connection.execute("BEGIN")
         answer = check_briefly(connection)
@@ -168,8 +181,8 @@ def check_companions(path: Path) -> None:
             answer = "entries of the journal are missing"
     except sqlite3.DatabaseError as error:
         # "No such table" has no name of its own.
-        if error.sqlite_errorname in ("SQLITE_ERROR", "SQLITE_NOTADB") or (
-            error.sqlite_errorname.startswith("SQLITE_CORRUPT")
+        if error_name(error).startswith(
+            ("SQLITE_ERROR", "SQLITE_NOTADB", "SQLITE_CORRUPT")
         ):
             raise mismatch from error
         raise
@@ -202,11 +215,16 @@ def check_briefly(connection: sqlite3.Connection) -> str:
     try:
         return str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorname != "SQLITE_INTERRUPT":
+        if error_name(error) != "SQLITE_INTERRUPT":
             raise
         return "ok"
     finally:
         connection.set_progress_handler(None, 0)
+
+
+def error_name(error: sqlite3.Error) -> str:
+    """Return SQLite's name of an error; errors of Python's module have none."""
+    return str(getattr(error, "sqlite_errorname", ""))
 
 
 def put_companions_aside(path: Path) -> None:

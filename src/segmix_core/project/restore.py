@@ -11,6 +11,7 @@ from segmix_core.errors import ProjectError
 from segmix_core.project import journal, opening
 from segmix_core.project.database import FILE_NAME, explained
 from segmix_core.project.migration import migrate
+from segmix_core.project.opening import error_name
 from segmix_core.project.reader import check_folders
 from segmix_core.project.snapshots import (
     Snapshot,
@@ -94,8 +95,8 @@ def _keep_present(path: Path) -> tuple[Path, int]:
             copy_database(connection, kept)
             return kept, journal.next_id(connection) - 1
     except (sqlite3.DatabaseError, ProjectError) as error:
-        name = getattr(error, "sqlite_errorname", "")
-        if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL")):
+        passing = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL")
+        if isinstance(error, sqlite3.Error) and error_name(error).startswith(passing):
             raise
         # What cannot be read is moved as it is: the next program may know how.
         aside = _free(folder / f"damaged-{stamp}")

@@ -42,7 +42,13 @@ Grid = npt.NDArray[np.int64]
 def read_classes(database: Database) -> tuple[TissueClass, ...]:
     """Return the classes by index."""
     rows = database.rows("SELECT idx, name, color, since FROM class ORDER BY idx")
-    return tuple(TissueClass(*row) for row in rows)
+    with decoding("classes"):
+        if [row[0] for row in rows] != list(range(1, len(rows) + 1)):
+            raise ValueError("indices with gaps")
+        return tuple(
+            TissueClass(index, str(name), str(color), int(since))
+            for index, name, color, since in rows
+        )
 
 
 def read_sources(database: Database, project: Path) -> tuple[Source, ...]:
@@ -154,15 +160,21 @@ def _image(row: Row, project: Path) -> ImageRecord:
             image_id,
             source_id,
             actual_path(path, project),
-            height,
-            width,
-            mpp_y,
-            mpp_x,
-            downsample,
-            group,
-            split,
+            _positive(height),
+            _positive(width),
+            None if mpp_y is None else float(mpp_y),
+            None if mpp_x is None else float(mpp_x),
+            float(downsample),
+            str(group),
+            str(split),
             fingerprint=None
             if digest is None
             else Fingerprint(int(size), int(mtime_ns), digest),
             bounds=None if bounds is None else Box(*map(int, json.loads(bounds))),
         )
+
+
+def _positive(value: int) -> int:
+    if value < 1:
+        raise ValueError(f"a size of {value}")
+    return int(value)

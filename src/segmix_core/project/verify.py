@@ -1,5 +1,6 @@
 """Check a project: the file, every stored array, and the journal against the state."""
 
+import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 from segmix_core.errors import SegmixError
 from segmix_core.project import chunks, edits, journal, opening
 from segmix_core.project.database import FILE_NAME, explained
+from segmix_core.project.migration import migrate
 from segmix_core.project.packing import DamagedError, decoding
 from segmix_core.project.reader import check_folders
 from segmix_core.project.records import REPAIRED
@@ -49,15 +51,35 @@ def find_faults(project: Path, progress: Progress | None = None) -> tuple[str, .
             if path.is_file():
                 opening.check_header(path)
             opening.check_companions(path)
-            with closing(opening.connect(path, "?mode=ro")) as connection:
-                opening.check_application(connection, path)
-                copy_database(connection, copy)
+            version = _copy(path, copy)
             with closing(opening.connect(copy)) as connection:
+                opening.check_schema(connection, version=version)
+                if version != opening.FORMAT:
+                    migrate(connection, copy)
                 return tuple(_limited(_faults(connection, progress)))
         except sqlite3.Error as error:
             return (str(explained(error, path)),)
         except DamagedError as error:
             return (f"{error.reason[:1].upper()}{error.reason[1:]}.",)
+
+
+def _copy(path: Path, copy: Path) -> int:
+    """Write what is stored to ``copy``, without touching the project; the format."""
+    try:
+        with closing(opening.connect(path, "?mode=ro")) as connection:
+            version = opening.check_application(connection, path)
+            copy_database(connection, copy)
+            return version
+    except sqlite3.Error as error:
+        if not opening.error_name(error).startswith(
+            ("SQLITE_CANTOPEN", "SQLITE_READONLY")
+        ):
+            raise
+    # SQLite would have to write here, to end what a crash left; it may on a copy.
+    for file in (path, *opening.companions(path)):
+        shutil.copyfile(file, copy.with_name(file.name))
+    with closing(opening.connect(copy)) as connection:
+        return opening.check_application(connection, path)
 
 
 def _limited(faults: Iterator[str]) -> Iterator[str]:
@@ -69,7 +91,6 @@ def _limited(faults: Iterator[str]) -> Iterator[str]:
 
 
 def _faults(connection: sqlite3.Connection, progress: Progress | None) -> Iterator[str]:
-    opening.check_schema(connection)
     rows = connection.execute(f"PRAGMA integrity_check({MAX_FAULTS})").fetchall()
     if rows != [("ok",)]:
         yield from (f"The file: {text}." for (text,) in rows)

@@ -110,6 +110,48 @@ def test_a_log_after_a_crash_is_replayed(closed: Path) -> None:
     assert find_faults(closed) == ()
 
 
+def test_a_journal_that_a_kill_left_is_taken_back(closed: Path) -> None:
+    """As on a network drive, where there is no write-ahead log."""
+    execute(closed, "PRAGMA journal_mode = DELETE")
+    file, journal = closed / "project.sqlite", closed / "project.sqlite-journal"
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        connection.execute("PRAGMA cache_size = 1")
+        connection.execute("BEGIN")
+        connection.execute("UPDATE tile SET labels = x'0101'")
+        connection.execute("CREATE TABLE big (x)")
+        connection.executemany(
+            "INSERT INTO big VALUES (?)", [(bytes(4000),) for _ in range(200)]
+        )
+        left = file.read_bytes(), journal.read_bytes()
+        connection.execute("ROLLBACK")
+    file.write_bytes(left[0])
+    journal.write_bytes(left[1])
+    assert find_faults(closed) == ()
+    assert journal.read_bytes() == left[1]
+    with ProjectStore.open(closed) as store:
+        assert store.tiles().labels[:2].tolist() == [[1, 0], [-1, -1]]
+    assert find_faults(closed) == ()
+
+
+def test_a_journal_of_another_database(closed: Path, tmp_path: Path) -> None:
+    execute(closed, "PRAGMA journal_mode = DELETE")
+    other = tmp_path / "other.segmix"
+    ProjectStore.create(other, ["a"]).close()
+    execute(other, "PRAGMA journal_mode = DELETE")
+    with closing(sqlite3.connect(other / "project.sqlite")) as connection:
+        connection.execute("PRAGMA cache_size = 1")
+        connection.execute("DELETE FROM class")
+        connection.executemany(
+            "INSERT INTO setting VALUES (?, ?)",
+            [(str(i), "x" * 900) for i in range(99)],
+        )
+        shutil.copy(other / "project.sqlite-journal", closed)
+    before = (closed / "project.sqlite").read_bytes()
+    with pytest.raises(ProjectError, match=r"does not fit|damaged|another program"):
+        ProjectStore.open(closed)
+    assert (closed / "project.sqlite").read_bytes() == before
+
+
 def test_an_older_copy_beside_a_newer_log(closed: Path) -> None:
     file = closed / "project.sqlite"
     shutil.copy(file, closed.parent / "older.sqlite")
