@@ -1,5 +1,6 @@
 """Check a project: the file, every stored array, and the journal against the state."""
 
+import json
 import shutil
 import sqlite3
 import tempfile
@@ -13,7 +14,7 @@ from segmix_core.project.database import FILE_NAME, explained
 from segmix_core.project.migration import migrate
 from segmix_core.project.packing import DamagedError, decoding
 from segmix_core.project.reader import check_folders
-from segmix_core.project.records import REPAIRED
+from segmix_core.project.records import INITIAL_CLASSES, REPAIRED
 from segmix_core.project.snapshots import copy_database
 
 MAX_FAULTS = 20
@@ -179,3 +180,9 @@ def _beginning(connection: sqlite3.Connection) -> Iterator[str]:
         (count,) = connection.execute(question).fetchone()
         if count:
             yield f"There are {count} {name} that no entry of the journal has made."
+    stored = connection.execute(
+        "SELECT value FROM setting WHERE key = ?", (INITIAL_CLASSES,)
+    ).fetchone()
+    classes = connection.execute("SELECT name, color FROM class ORDER BY idx")
+    if stored is None or json.loads(stored[0]) != [list(row) for row in classes]:
+        yield "The classes are not those that the project began with."
