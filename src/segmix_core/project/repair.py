@@ -5,7 +5,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from segmix_core.project import chunks, edits, journal, opening
 from segmix_core.project.database import FILE_NAME, write_empty
 from segmix_core.project.journal import Part, PartKind
 from segmix_core.project.migration import migrate
-from segmix_core.project.packing import decoding, unpack
+from segmix_core.project.packing import DamagedError, decoding, unpack
 from segmix_core.project.paths import actual_path, stored_path
 from segmix_core.project.records import INITIAL_CLASSES, REPAIRED, TissueClass
 from segmix_core.project.salvage import Row, Table, read_table
@@ -148,11 +148,19 @@ def _initial_classes(tables: dict[str, Table]) -> tuple[TissueClass, ...]:
                     TissueClass(i + 1, str(name), str(color))
                     for i, (name, color) in enumerate(json.loads(row["value"]))
                 )
-    return tuple(
-        TissueClass(row["idx"], row["name"], row["color"])
+    # Without the setting: as they are now, and before the first change of each.
+    found = {
+        row["idx"]: TissueClass(row["idx"], row["name"], row["color"])
         for row in tables["class"].rows
         if row["since"] == 0
-    )
+    }
+    for row in reversed(tables["part"].rows):
+        if row["kind"] == "class":
+            with suppress(DamagedError):
+                index, before = int(unpack(row["keys"])[0]), unpack(row["before"])
+                if len(before) == 3 and before[2] == "0":
+                    found[index] = TissueClass(index, str(before[0]), str(before[1]))
+    return tuple(found[index] for index in sorted(found))
 
 
 class _Rebuild:
