@@ -130,6 +130,10 @@ class ImportOptions(ProjectOptions):
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace windows that have labels.")
     ] = False
+    keep: Annotated[
+        bool,
+        typer.Option("--keep", help="Leave known labels; set only unknown ones."),
+    ] = False
 
 
 @takes(ImportOptions)
@@ -145,9 +149,11 @@ def import_labels(options: ImportOptions, voice: Voice) -> int:
             kind=options.kind.value,
             preset=options.preset,
             replace=options.replace,
+            keep=options.keep,
         )
     voice.say(
-        f"Labelled {report.tiles} tiles of {report.images} images.",
+        f"Read {report.labels} labels of {report.tiles} tiles in {report.images} "
+        "images.",
         "green",
     )
     for note in report.notes:
@@ -157,6 +163,8 @@ def import_labels(options: ImportOptions, voice: Voice) -> int:
             "images": report.images,
             "tiles": report.tiles,
             "labels": report.labels,
+            "overturned": report.overturned,
+            "kept": report.kept,
             "notes": list(report.notes),
         }
     )

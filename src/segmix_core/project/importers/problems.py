@@ -5,13 +5,14 @@ from collections import defaultdict
 from segmix_core.errors import ProjectError
 
 _NAMED = 3
+_MAX_TEXT = 80
 
 
 class Problems:
     """Collects what is wrong, so that the user sees all kinds of it at once."""
 
     def __init__(self, source: str) -> None:
-        self._source = source
+        self._source = printable(source)
         self._found: dict[str, list[str]] = defaultdict(list)
 
     def add(self, kind: str, example: str) -> None:
@@ -28,9 +29,17 @@ class Problems:
             sentences.append(
                 f"{len(examples)} {kind} ({', '.join(examples[:_NAMED])}{more})"
             )
-        raise ProjectError.unexpected(
-            f"rows in {self._source} that fit the project",
-            "; ".join(sentences),
+        raise ProjectError(
+            f"{self._source} does not fit the project: {'; '.join(sentences)}.",
             "Correct the file, or add the images and classes first; nothing was "
             "imported.",
         )
+
+
+def printable(text: str) -> str:
+    """Return a text of somebody else as it can be shown in a sentence: short, one line.
+
+    Characters that cannot be printed become their escapes.
+    """
+    shown = text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}..."
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in shown)
