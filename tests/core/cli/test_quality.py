@@ -63,10 +63,25 @@ def test_a_run_can_be_chosen(project, masks, finished, truth, answer):
     assert (code, said["error"]) == (2, "JobError")
 
 
+def test_the_newest_masks_of_any_stage(project, masks, finished, truth, answer, segmix):
+    older = finished("predict", 5e8)
+    assert answer("evaluate", project, "--masks", truth)[1]["run"] == str(masks.path)
+    newer = finished("predict", 2e9)
+    create_mask(newer.path, 1, (32, 32))[:] = 1
+    said = answer("evaluate", project, "--masks", truth)[1]
+    assert (said["run"], said["images"]) == (str(newer.path), 1)
+    shown = segmix("evaluate", project, "--masks", truth)
+    assert f"Run {newer.name}: 1 of 1 images and 1,024 pixels (100.0%" in shown.stdout
+    assert (
+        "Warning: 3 known masks of images that the run has no mask of" in shown.stderr
+    )
+    assert older.name != newer.name
+
+
 def test_what_is_no_mask_is_named(project, masks, tmp_path, answer):
     code, said = answer("evaluate", project, "--masks", tmp_path / "nowhere")
     assert (code, said["error"]) == (2, "ProjectError")
-    assert said["remedy"] == "Name each mask file like its image."
+    assert said["remedy"] == "Choose the folder of known masks."
     for name, content in (("tile [0].png", b"no image"), ("tile [0].tif", b"II*\0")):
         file = tmp_path / name
         file.write_bytes(content)
