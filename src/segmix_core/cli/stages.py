@@ -19,7 +19,8 @@ from segmix_core.cli.options import (
 from segmix_core.cli.settings import build_config
 from segmix_core.cli.voice import Voice
 from segmix_core.cli.watch import stopping, watch
-from segmix_core.errors import ConfigError, JobError, ProjectError
+from segmix_core.config import RunConfig
+from segmix_core.errors import ConfigError, JobError, ProjectError, SegmixError
 from segmix_core.runs.child import EXIT_COMPLETED
 from segmix_core.runs.commands import PROCESSES, start_commands
 from segmix_core.runs.folder import RunFolder
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from segmix_core.project.store import ProjectStore
 
 FORMATS = ("ome", "generic")
+_BACKGROUND = "pseudo_masks.background"
 
 
 @takes(TrainOptions)
@@ -93,7 +95,7 @@ def run_stage(order: Order, voice: Voice) -> int:
             "--prepare and --detach",
             "Leave one of them out.",
         )
-    folder = _resumed(order) if options.resume else _created(order)
+    folder = _resumed(order) if options.resume else _created(order, voice)
     if not options.resume:
         tell_licence(folder.request(), voice)
     if prepare:
@@ -134,20 +136,24 @@ def _prepare(folder: RunFolder, voice: Voice) -> int:
     return EXIT_COMPLETED
 
 
-def _created(order: Order) -> RunFolder:
+def _created(order: Order, voice: Voice) -> RunFolder:
     from segmix_core.project.readiness import check_trainable
     from segmix_core.project.store import ProjectStore
 
     options = order.options
-    config = build_config(options.flags(), options.set or [], options.config)
     with ProjectStore.open(options.project) as store:
         if order.stage == "train":
             check_trainable(store)
+        inputs = _inputs(store, order)
+        defaults = _defaults(inputs, voice)
+        config = build_config(
+            options.flags(), options.set or [], options.config, defaults
+        )
         request = RunRequest(
             stage=order.stage,
             project=options.project.absolute(),
             config=config.model_dump(mode="json"),
-            inputs=_inputs(store, order),
+            inputs=inputs,
             options=_choices(store, order),
             revision=store.revision,
         )
@@ -179,6 +185,29 @@ def _inputs(store: "ProjectStore", order: Order) -> dict[str, Any]:
     name = options.run if isinstance(options, FollowingOptions) else None
     run = find_run(store.runs_path, name) if name else None
     return find_inputs(store.runs_path, order.stage, run)
+
+
+def _defaults(inputs: dict[str, Any], voice: Voice) -> dict[str, object]:
+    """Return what a run takes over from the training before it, unless told otherwise.
+
+    Pseudo masks have the background of the masks that the training learned from.
+    """
+    if "cams" not in inputs:
+        return {}
+    try:
+        training = RunFolder(RunFolder(inputs["cams"]).request().inputs["train"])
+        background = RunConfig.parse(training.request().config).trained_background
+    except (SegmixError, KeyError) as error:
+        reason = error.reason if isinstance(error, SegmixError) else "it is not known"
+        voice.warn(
+            f"The background of the training is not known ({reason}). Choose it with "
+            "--background if it was not the default."
+        )
+        return {}
+    if background is None:
+        return {}
+    voice.note(f"{training.name} learned from masks with the background {background}.")
+    return {_BACKGROUND: background}
 
 
 def _choices(store: "ProjectStore", order: Order) -> dict[str, Any]:

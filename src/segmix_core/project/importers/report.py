@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from segmix_core.project.importers.label_rows import LabelRow
 from segmix_core.project.importers.problems import Problems, printable
-from segmix_core.project.records import SPLITS, ImageRecord, LabelState
+from segmix_core.project.readiness import says_nothing
+from segmix_core.project.records import SPLITS, ImageRecord
 from segmix_core.project.splits import crossing_groups
 
 
@@ -51,7 +52,7 @@ def count_text(number: int, noun: str, plural: str | None = None) -> str:
 
 def plausibility_notes(states: npt.NDArray[np.int8]) -> list[str]:
     """Return a sentence if the states (n, C) say the same of every tile."""
-    if len(states) > 1 and (states == LabelState.PRESENT).all():
+    if says_nothing(states):
         return [
             "Every class is present in every tile of the file: nothing can be learned "
             "from such labels alone."
