@@ -152,8 +152,7 @@ def import_labels(options: ImportOptions, voice: Voice) -> int:
             keep=options.keep,
         )
     voice.say(
-        f"Read {report.labels} labels of {report.tiles} tiles in {report.images} "
-        "images.",
+        f"Read {report.labels} labels: {report.tiles} tiles, {report.images} images.",
         "green",
     )
     for note in report.notes:

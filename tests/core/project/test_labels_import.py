@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -138,6 +139,11 @@ def test_texts_of_others_are_shown_printable(
         import_labels(folder_store, write("t.csv", text))
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 400
+    odd = os.fsdecode(b"t\xff.csv")
+    import_labels(folder_store, write(odd, "file,is_gland\na,1\n"))
+    change = folder_store.undo()
+    assert change is not None
+    assert r"t\udcff.csv" in change.description
 
 
 @pytest.mark.parametrize(
@@ -210,18 +216,18 @@ HEAD = "filename,split,is_gland,is_stroma,width\n"
     [
         (
             HEAD + "x.png,,1,0,\n" * 4,
-            r"4 files .* \(line 2: x.png, line 3: x.png, .*\.\.\.\)",
+            r"files .* \(line 2: x.png, line 3: x.png, .*\.\.\.; 4 in all\)",
         ),
-        (HEAD + ",,1,0,\n", r"1 files .* \(line 2: no name\)"),
-        ("filename,is_gland,is_fat\na.png,1,0\n", r"1 unknown classes \(fat\)"),
-        ("filename,labels\na.png,fat\nb.png,fat\n", r"1 unknown classes \(fat\)"),
-        (HEAD + "a.png,,1,0,\na.png,,1,0,\n", r"1 duplicate rows \(line 3: a.png\)"),
-        (HEAD + "a.png,,2,0,\n", r"1 wrong numbers \(line 2: is_gland is '2'\)"),
-        (HEAD + "a.png,,1,0,9x\n", r"1 wrong numbers \(line 2: width is '9x'\)"),
-        (HEAD + "a.png,,1,0,inf\n", "1 wrong numbers"),
+        (HEAD + ",,1,0,\n", r"files .* \(line 2: no name\)"),
+        ("filename,is_gland,is_fat\na.png,1,0\n", r"unknown classes \(fat\)"),
+        ("filename,labels\na.png,fat\nb.png,fat\n", r"unknown classes \(fat\)"),
+        (HEAD + "a.png,,1,0,\na.png,,1,0,\n", r"duplicate rows \(line 3: a.png\)"),
+        (HEAD + "a.png,,2,0,\n", r"wrong numbers \(line 2: is_gland is '2'\)"),
+        (HEAD + "a.png,,1,0,9x\n", r"wrong numbers \(line 2: width is '9x'\)"),
+        (HEAD + "a.png,,1,0,inf\n", "wrong numbers"),
         (HEAD + "a.png,,1,0,90\n", r"sizes that differ \(line 2: width 90, not 96\)"),
-        (HEAD + "a.png,left,1,0,\n", r"1 splits other .* \(line 2: left\)"),
-        (HEAD + "x.png,,7,0,\na.png,,1,0,\n", r"1 files .*; 1 wrong numbers"),
+        (HEAD + "a.png,left,1,0,\n", r"splits other .* \(line 2: left\)"),
+        (HEAD + "x.png,,7,0,\na.png,,1,0,\n", r"files .*; wrong numbers"),
         ("a,b\n1,2\n", "no column with file names"),
         ("filename,size\na.png,2\n", "no column with labels"),
         ("filename,is_gland,is_gland\na.png,1,1\n", "the column is_gland twice"),

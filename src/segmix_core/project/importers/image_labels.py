@@ -42,7 +42,7 @@ def plan_image_labels(
     differs = (said >= 0) & (now >= 0) & (said != now)
     used = (said >= 0) & ~(keep & (now >= 0))
     content = ImportContent(
-        f"Imported labels of {len(rows)} tiles from {source_name}",
+        f"Imported labels of {len(rows)} tiles from {printable(source_name)}",
         tiles.ids[positions],
         np.where(used, said, KEEP).astype(np.int8),
         splits,

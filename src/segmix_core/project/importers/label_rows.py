@@ -92,7 +92,8 @@ def find_image(
         return match.item
     name = printable(text) or "no name"
     example = f"{place}: {name}" if place else name
-    candidates = shortest_paths([image.path for image in match.candidates])
+    paths = shortest_paths([image.path for image in match.candidates])
+    candidates = printable(paths, max_length=240)
     if match.is_ambiguous:
         problems.add("names of several images", f"{example} is {candidates}")
     elif candidates:

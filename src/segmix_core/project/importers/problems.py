@@ -20,15 +20,13 @@ class Problems:
         self._found[kind].append(example)
 
     def raise_if_any(self) -> None:
-        """Raise ProjectError with the number and the first examples of each kind."""
+        """Raise ProjectError with the first examples of each kind."""
         if not self._found:
             return
         sentences = []
         for kind, examples in self._found.items():
-            more = ", ..." if len(examples) > _NAMED else ""
-            sentences.append(
-                f"{len(examples)} {kind} ({', '.join(examples[:_NAMED])}{more})"
-            )
+            more = f", ...; {len(examples)} in all" if len(examples) > _NAMED else ""
+            sentences.append(f"{kind} ({', '.join(examples[:_NAMED])}{more})")
         raise ProjectError(
             f"{self._source} does not fit the project: {'; '.join(sentences)}.",
             "Correct the file, or add the images and classes first; nothing was "
@@ -36,10 +34,10 @@ class Problems:
         )
 
 
-def printable(text: str) -> str:
+def printable(text: str, max_length: int = _MAX_TEXT) -> str:
     """Return a text of somebody else as it can be shown in a sentence: short, one line.
 
     Characters that cannot be printed become their escapes.
     """
-    shown = text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}..."
+    shown = text if len(text) <= max_length else f"{text[:max_length]}..."
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in shown)

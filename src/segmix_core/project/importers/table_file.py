@@ -126,7 +126,7 @@ def _csv_rows(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
         except StopIteration:
             return
         except csv.Error as error:
-            raise _NoTableError(f"line {line}: {error}") from error
+            raise _NoTableError(f"line {line}: {printable(str(error))}") from error
         yield line, cells
 
 

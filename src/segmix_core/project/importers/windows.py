@@ -57,7 +57,7 @@ def plan_windows(
     ]
     windows += [_grid(image, edges[image.source_id], num_classes) for image in rest]
     content = ImportContent(
-        f"Imported {len(rows)} windows from {source_name}",
+        f"Imported {len(rows)} windows from {printable(source_name)}",
         np.empty(0, np.int64),
         np.empty((0, num_classes), np.int8),
         splits,
