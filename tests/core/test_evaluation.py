@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -209,6 +210,26 @@ def test_sides_scale_alike(
             evaluate_run(store, run, truth)
     else:
         assert evaluate_run(store, run, truth).images == 1
+
+
+def test_masks_of_a_part_are_refused(store: ProjectStore, tmp_path: Path) -> None:
+    image = new_image(tmp_path / "slide.png", 8, 24)
+    image = replace(image, bounds=Box(0, 0, 8, 12))
+    folder = tmp_path / "slides"
+    store.add_source(SourceKind.FOLDER, folder, "slides", TilingPlan(8, 8), [image])
+    run = tmp_path / "run"
+    create_mask(run, 3, (8, 24))[:] = 1
+    truth = _truth(tmp_path / "truth", slide=np.ones((8, 12)))
+    with pytest.raises(ProjectError, match="cropped to the bounds of the scanner"):
+        evaluate_run(store, run, truth)
+
+
+def test_masks_of_more_classes_are_refused(store: ProjectStore, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    create_mask(run, 1, (8, 8))[:] = 3
+    truth = _truth(tmp_path / "truth", a=np.ones((8, 8)))
+    with pytest.raises(ProjectError, match="more than the 2 classes"):
+        evaluate_run(store, run, truth)
 
 
 def test_transposed_masks_are_refused(store: ProjectStore, tmp_path: Path) -> None:

@@ -39,12 +39,14 @@ def evaluate(options: EvaluateOptions, voice: Voice) -> int:
     """Score the masks of a run against known masks."""
     from segmix_core.evaluation import evaluate_run
     from segmix_core.project.store import ProjectStore
+    from segmix_core.stages.classes import check_mask_classes
 
     with ProjectStore.open(options.project) as store:
         runs = store.runs_path
         chosen = find_run(runs, options.run) if options.run else _newest(runs)
         # What can be exported is what can be scored.
         [run] = find_inputs(runs, "export", chosen).values()
+        check_mask_classes(store, run)
         result = evaluate_run(store, run, options.masks, corrected=options.corrected)
     voice.say(
         f"Run {run.name}: {result.images} of {result.run_images} images and "

@@ -230,27 +230,32 @@ def _choices(store: "ProjectStore", order: Order) -> dict[str, Any]:
 def image_ids(store: "ProjectStore", name: str) -> list[int]:
     """Return the ids of the images of a source, or of one image, by name or path.
 
+    Images are found by the rule of :mod:`segmix_core.project.matching`.
+
     Raises
     ------
     ProjectError
-        If the project has nothing of that name.
+        If the project has nothing of that name, or several images fit.
     """
+    from segmix_core.project.matching import ImageMatcher, shortest_paths
+
     sources = {
         source.id
         for source in store.sources()
         if name in {source.name, str(source.path), source.path.name}
     }
-    found = [
-        image.id
-        for image in store.images()
-        if image.source_id in sources
-        or name in {str(image.path), image.path.name, image.path.stem}
-    ]
-    if not found:
-        names = ", ".join(source.name for source in store.sources()[:5])
-        raise ProjectError.unexpected(
-            "an image or source of the project",
-            repr(name),
-            f"Its sources are {names}." if names else "Add it with 'segmix add'.",
-        )
-    return found
+    images = store.images()
+    if found := [image.id for image in images if image.source_id in sources]:
+        return found
+    match = ImageMatcher(images).find(name)
+    if match.item is not None:
+        return [match.item.id]
+    candidates = shortest_paths([image.path for image in match.candidates])
+    if match.is_ambiguous:
+        raise ProjectError(f"'{name}' could be {candidates}.", "Give more of its path.")
+    known = ", ".join(source.name for source in store.sources()[:5])
+    raise ProjectError(
+        f"The project has no image or source '{name}'"
+        + (f", but {candidates}." if candidates else "."),
+        f"Its sources are {known}." if known else "Add it with 'segmix add'.",
+    )

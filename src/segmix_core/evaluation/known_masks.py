@@ -113,14 +113,20 @@ def why_not_of(mask: MaskArray, image: ImageRecord, num_classes: int) -> str | N
     wrong = values[(values > num_classes) & (values != IGNORE_INDEX)]
     if wrong.size:
         return f"the value {int(wrong[0])}, and classes are 1 to {num_classes}"
-    if not _has_sides_of(mask.shape[0], mask.shape[1], image):
-        height, width = mask.shape
-        turned = _has_sides_of(width, height, image)
-        return (
-            f"{height} x {width} pixels (height x width), and the image has "
-            f"{image.height} x {image.width}" + (": it looks transposed" * turned)
-        )
-    return None
+    height, width = mask.shape
+    if _scales_to(height, width, image.height, image.width):
+        return None
+    guess = ""
+    if _scales_to(width, height, image.height, image.width):
+        guess = "; it looks transposed"
+    elif image.bounds and _scales_to(
+        height, width, image.bounds.height, image.bounds.width
+    ):
+        guess = "; it looks cropped to the bounds of the scanner"
+    return (
+        f"{height} x {width} pixels (height x width), and the image "
+        f"{image.height} x {image.width}{guess}"
+    )
 
 
 def fit_to(mask: MaskArray, shape: tuple[int, int]) -> MaskArray:
@@ -203,8 +209,8 @@ def _read(path: Path) -> npt.NDArray[np.generic]:
             return np.asarray(image)
 
 
-def _has_sides_of(height: int, width: int, image: ImageRecord) -> bool:
+def _scales_to(height: int, width: int, to_height: int, to_width: int) -> bool:
     """Return whether one scale, up to a pixel of rounding, makes both sides."""
-    low = max((height - 1) / image.height, (width - 1) / image.width)
-    high = min((height + 1) / image.height, (width + 1) / image.width)
+    low = max((height - 1) / to_height, (width - 1) / to_width)
+    high = min((height + 1) / to_height, (width + 1) / to_width)
     return low < high

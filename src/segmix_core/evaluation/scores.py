@@ -237,6 +237,13 @@ def _mask_of(
     if stored is None:
         raise ValueError(f"The run has no mask of image {image.id}")
     mask = np.asarray(stored[:])
+    values, num_classes = np.unique(mask), len(store.classes())
+    if ((values > num_classes) & (values != IGNORE_INDEX)).any():
+        raise ProjectError(
+            f"The masks of {run.name} have more than the {num_classes} classes that "
+            "the project has now.",
+            "Make them again.",
+        )
     if not corrected:
         return mask
     changes = store.corrections(image.id, Box(0, 0, *mask.shape))

@@ -4,7 +4,7 @@ from PIL import Image
 
 from segmix_core.geometry import Box
 from segmix_core.project.store import ProjectStore
-from segmix_core.runs.results import create_mask
+from segmix_core.runs.results import create_mask, save_tiles
 
 
 @pytest.fixture
@@ -23,9 +23,14 @@ def masks(project, finished):
     """A run of masks that are gland everywhere."""
     run = finished("pseudo-masks")
     with ProjectStore.open(project) as store:
-        for image in store.images():
-            create_mask(run.path, image.id, (32, 32))[:] = 1
+        fill(run, [image.id for image in store.images()])
     return run
+
+
+def fill(run, image_ids, class_names=("gland", "stroma")):
+    save_tiles(run.path, {"tile_ids": [], "class_names": np.array(class_names)})
+    for image_id in image_ids:
+        create_mask(run.path, image_id, (32, 32))[:] = 1
 
 
 def test_scores_of_the_newest_masks(project, masks, truth, answer, segmix):
@@ -53,6 +58,7 @@ def test_corrections_count_unless_left_out(project, masks, truth, answer):
 
 def test_a_run_can_be_chosen(project, masks, finished, truth, answer):
     newer = finished("pseudo-masks", 2e9)
+    fill(newer, [])
     code, said = answer("evaluate", project, "--masks", truth)
     assert code == 2
     assert "masks" in said["problem"]
@@ -67,7 +73,7 @@ def test_the_newest_masks_of_any_stage(project, masks, finished, truth, answer, 
     older = finished("predict", 5e8)
     assert answer("evaluate", project, "--masks", truth)[1]["run"] == str(masks.path)
     newer = finished("predict", 2e9)
-    create_mask(newer.path, 1, (32, 32))[:] = 1
+    fill(newer, [1])
     said = answer("evaluate", project, "--masks", truth)[1]
     assert (said["run"], said["images"]) == (str(newer.path), 1)
     shown = segmix("evaluate", project, "--masks", truth)
@@ -76,6 +82,13 @@ def test_the_newest_masks_of_any_stage(project, masks, finished, truth, answer, 
         "Warning: 3 known masks of images that the run has no mask of" in shown.stderr
     )
     assert older.name != newer.name
+
+
+def test_masks_of_other_classes_are_refused(project, finished, truth, answer):
+    fill(finished("pseudo-masks"), [1], ("stroma", "gland"))
+    code, said = answer("evaluate", project, "--masks", truth)
+    assert (code, said["error"]) == (2, "JobError")
+    assert "gland" in said["message"]
 
 
 def test_what_is_no_mask_is_named(project, masks, tmp_path, answer):

@@ -282,6 +282,14 @@ def test_unknown_images_and_formats_are_refused(project, finished, answer):
     finished("train-segmenter")
     code, said = answer("predict", project, "other.png")
     assert (code, said["remedy"]) == (2, "Its sources are biopsies.")
+    code, said = answer("predict", project, "other/tile [2].png")
+    assert code == 2
+    assert "no image or source 'other/tile [2].png', but biopsies/t" in said["problem"]
+    shutil.copytree(project.parent / "biopsies", project.parent / "more")
+    answer("add", project, project.parent / "more")
+    code, said = answer("predict", project, "tile [2].png")
+    assert (code, said["remedy"]) == (2, "Give more of its path.")
+    assert "biopsies/tile [2].png or more/tile [2].png" in said["problem"]
     code, said = answer("predict", project, "--format", "bmp")
     assert (code, said["error"]) == (2, "ConfigError")
 

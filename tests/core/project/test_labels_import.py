@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from segmix_core.errors import ProjectError
 from segmix_core.project.labels_import import ImportKind, import_labels
@@ -321,6 +323,32 @@ def test_rows_about_tiles_of_a_slide(slide_store: ProjectStore, write: Write) ->
         import_labels(slide_store, write("t.csv", "slide,is_gland\nslide,1\n"))
 
 
+def test_windows_of_one_corner_are_told_apart(
+    folder_store: ProjectStore, write: Write
+) -> None:
+    head = "file,x,y,size,has_gland\n"
+    windows = write("w.csv", f"{head}a.png,0,0,48,1\na.png,0,0,96,0\n")
+    import_labels(folder_store, windows)
+    head = "file,x,y,width,height,has_gland\n"
+    import_labels(folder_store, write("t.csv", f"{head}a.png,0,0,96,96,1\n"))
+    assert labels_of(folder_store)[:2] == [[1, -1], [1, -1]]
+    with pytest.raises(ProjectError, match="places of several tiles, which need"):
+        import_labels(folder_store, write("t.csv", f"{head}a.png,0,0,,,1\n"))
+
+
+def test_what_others_store_meanwhile_is_kept(
+    folder_store: ProjectStore, write: Write
+) -> None:
+    table = write("t.csv", "file,is_gland,is_stroma\na,1,\nb,1,1\n")
+    assert labels_of(folder_store) == [[-1, -1]] * 3
+    with ProjectStore.open(folder_store.path) as second:
+        states = np.array([[-1, 1], [0, -1]], np.int8)
+        second.set_labels(np.array([1, 2]), states)
+    report = import_labels(folder_store, table, keep=True)
+    assert (report.labels, report.kept) == (2, 1)
+    assert labels_of(folder_store) == [[1, 1], [0, 1], [-1, -1]]
+
+
 def test_groups_across_splits_are_told(
     folder_store: ProjectStore, write: Write
 ) -> None:
@@ -457,3 +485,61 @@ def test_table_of_a_folder(
     (folder / "labels.csv").write_text("file_name,labels\na,gland\n")
     with pytest.raises(ProjectError, match="Choose the table itself"):
         import_labels(folder_store, folder)
+
+
+TABLES = [
+    "filename,split,is_gland,is_stroma,group,width\na.png,train,1,0,g,96\nb,val,,1,h,\n",
+    "file;x;y;size;has_gland\na.png;0;0;48;1\na.png;48;0;48;0\n",
+    'file_name\tlabels\na.png\tgland;stroma\n"c.png"\t"gland"\n',
+    '{"file_name": "a.png", "labels": ["gland", "stroma"], "split": null}\n',
+]
+PIECES = st.sampled_from(
+    ["\0", "\ud800", '"', ",", ";", "\t", "\n", "\r", "-1", "nan", "1e308", "9" * 30]
+    + [
+        "é",
+        "e\u0301",
+        "is_",
+        "is_gland",
+        "labels",
+        "x",
+        "{",
+        "}",
+        "[" * 2000,
+        "..",
+        "/",
+    ]
+    + ["\\", "C:\\", "\u2028", "\x1c", "_", "\\ud800", "a" * 140_000, "\ufeff", "null"]
+)
+EDITS = st.lists(
+    st.tuples(st.floats(0, 1), st.integers(0, 3), PIECES), min_size=1, max_size=6
+)
+
+
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(st.sampled_from(TABLES), EDITS, st.sampled_from(["utf-8", "utf-16", "cp1252"]))
+def test_any_table_is_imported_or_refused(
+    folder_store: ProjectStore,
+    tmp_path: Path,
+    text: str,
+    edits: list[tuple[float, int, str]],
+    encoding: str,
+) -> None:
+    for place, removed, piece in edits:
+        at = int(place * len(text))
+        text = text[:at] + piece + text[at + removed :]
+    path = tmp_path / ("t.jsonl" if text[:1] == "{" else "t.csv")
+    path.write_bytes(
+        text.encode(encoding, "surrogatepass" if "u" in encoding else "replace")
+    )
+    revision = folder_store.revision
+    try:
+        import_labels(folder_store, path)
+    except ProjectError as error:
+        assert str(error).isprintable()
+        assert folder_store.revision == revision
+    else:
+        folder_store.undo()

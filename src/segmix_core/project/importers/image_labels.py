@@ -87,12 +87,11 @@ def _tile_positions(
     by_image: dict[int, list[int]] = {}
     for position, image_id in enumerate(tiles.image_ids.tolist()):
         by_image.setdefault(image_id, []).append(position)
-    corners = {
-        (int(image_id), int(y), int(x)): position
-        for position, (image_id, (y, x, _, _)) in enumerate(
-            zip(tiles.image_ids, tiles.boxes, strict=True)
-        )
-    }
+    # Windows of several sizes may have one corner.
+    corners: dict[tuple[int, ...], list[int]] = {}
+    keys = np.column_stack((tiles.image_ids, tiles.boxes[:, :2])).tolist()
+    for position, key in enumerate(keys):
+        corners.setdefault(tuple(key), []).append(position)
     places: list[int] = []
     used: set[int] = set()
     for row in rows:
@@ -110,7 +109,7 @@ def _tile_positions(
 def _position(
     row: LabelRow,
     by_image: dict[int, list[int]],
-    corners: dict[tuple[int, int, int], int],
+    corners: dict[tuple[int, ...], list[int]],
     tiles: TileTable,
     problems: Problems,
 ) -> int | None:
@@ -122,10 +121,18 @@ def _position(
         kind = "files with several tiles and a row without x and y"
         problems.add(kind, f"{row.place}: {name}")
         return None
-    position = corners.get((row.image.id, row.box.y, row.box.x))
     size = (row.box.height, row.box.width)
-    if position is None or size not in ((0, 0), tuple(tiles.boxes[position, 2:])):
-        place = f"{row.place}: {name} at x {row.box.x}, y {row.box.y}"
-        problems.add("tiles that are not in the project", place)
-        return None
-    return position
+    positions = [
+        position
+        for position in corners.get((row.image.id, row.box.y, row.box.x), [])
+        if size in ((0, 0), tuple(tiles.boxes[position, 2:].tolist()))
+    ]
+    if len(positions) == 1:
+        return positions[0]
+    kind = (
+        "places of several tiles, which need width and height"
+        if positions
+        else "tiles that are not in the project"
+    )
+    problems.add(kind, f"{row.place}: {name} at x {row.box.x}, y {row.box.y}")
+    return None

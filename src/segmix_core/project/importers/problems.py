@@ -29,8 +29,8 @@ class Problems:
             sentences.append(f"{kind} ({', '.join(examples[:_NAMED])}{more})")
         raise ProjectError(
             f"{self._source} does not fit the project: {'; '.join(sentences)}.",
-            "Correct the file, or add the images and classes first; nothing was "
-            "imported.",
+            "Correct the file, or add the images and classes first; where file names "
+            "are unique they need no folders. Nothing was imported.",
         )
 
 
