@@ -103,10 +103,14 @@ def import_labels(
     if kind != "brackets":
         table = read_table(path)
         kind = _checked_kind(table, kind)
-    # What is decided here is stored before another program can change it.
+    choices = _Choices(preset, source_id, replace, keep)
+    revision = store.revision
+    content, report = _plan(store, kind, path, table, choices)
     with store.atomic():
-        choices = _Choices(preset, source_id, replace, keep)
-        content, report = _plan(store, kind, path, table, choices)
+        # Others wait for a transaction, so only what they changed meanwhile makes it
+        # necessary to decide again inside of it.
+        if store.revision != revision:
+            content, report = _plan(store, kind, path, table, choices)
         store.record_import(content)
     return report
 

@@ -23,6 +23,8 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
 from pathlib import PurePath
 from typing import Generic, TypeVar
 
@@ -37,6 +39,7 @@ ENDINGS = frozenset(
 """What counts as the ending of an image's name; "tile_1.5" has none."""
 Parts = tuple[str, ...]
 _SHOWN = 3
+_MAX_CANDIDATES = 16
 _Item = TypeVar("_Item")
 
 
@@ -51,8 +54,8 @@ class Match(Generic[_Item]):
     is_exact
         Whether it was found without the fallback.
     candidates
-        Where ``item`` is None: what the name fits equally well, or what has that name
-        but in another folder or with other signs.
+        Where ``item`` is None: the first things that the name fits equally well, or
+        that have this name but in another folder or with other signs.
     is_ambiguous
         Whether the candidates fit.
     """
@@ -68,15 +71,23 @@ class PathMatcher(Generic[_Item]):
 
     def __init__(self, items: Iterable[tuple[PurePath, _Item]]) -> None:
         self._items: list[_Item] = []
+        self._paths: list[Parts] = []
         self._whole: dict[Parts, list[int]] = defaultdict(list)
-        self._exact, self._alike = _PathIndex(_written), _PathIndex(_alike)
         for path, item in items:
             parts = path_parts(str(path))
             if parts:
                 self._whole[parts].append(len(self._items))
-                self._exact.add(parts)
-                self._alike.add(parts)
                 self._items.append(item)
+                self._paths.append(parts)
+
+    # Most names match exactly, and most tables need one of these only.
+    @cached_property
+    def _exact(self) -> "_PathIndex":
+        return _PathIndex(self._paths, _written)
+
+    @cached_property
+    def _alike(self) -> "_PathIndex":
+        return _PathIndex(self._paths, _alike)
 
     def find(self, text: str) -> Match[_Item]:
         """Return what ``text``, a path or file name, means."""
@@ -86,7 +97,7 @@ class PathMatcher(Generic[_Item]):
         exact = self._whole.get(parts) or self._exact.fitting(parts)
         fits = exact or self._alike.fitting(parts)
         places = fits or self._alike.fitting(parts[-1:])
-        found = tuple(self._items[place] for place in places)
+        found = tuple(self._items[place] for place in places[:_MAX_CANDIDATES])
         if len(fits) == 1:
             return Match(found[0], is_exact=bool(exact))
         return Match(None, candidates=found, is_ambiguous=bool(fits))
@@ -159,33 +170,35 @@ def shortest_paths(paths: Sequence[PurePath]) -> str:
 class _PathIndex:
     """Places of paths by their ends; ``spell`` gives what is compared."""
 
-    def __init__(self, spell: Callable[[Parts], tuple[Parts, Parts]]) -> None:
+    def __init__(
+        self, paths: Sequence[Parts], spell: Callable[[Parts], tuple[Parts, Parts]]
+    ) -> None:
         self._spell = spell
         self._folders: list[Parts] = []
         # By folder and name: a file of one name may be in every folder.
         self._places: dict[tuple[str | None, str], list[int]] = defaultdict(list)
-
-    def add(self, parts: Parts) -> None:
-        """Add a path; its place is the number of those before it."""
-        folders, names = self._spell(parts)
-        for name in names:
-            self._places[None, name].append(len(self._folders))
-            self._places["".join(folders[-1:]), name].append(len(self._folders))
-        self._folders.append(folders)
+        for place, parts in enumerate(paths):
+            folders, names = spell(parts)
+            self._folders.append(folders)
+            folder = folders[-1] if folders else ""
+            for name in names:
+                self._places[None, name].append(place)
+                self._places[folder, name].append(place)
 
     def fitting(self, parts: Parts) -> list[int]:
         """Return the places of the paths that agree with ``parts``."""
         folders, names = self._spell(parts)
         # "" are paths without a folder: they agree with any.
-        keys = {folders[-1], ""} if folders else {None}
-        found = [
+        keys = (folders[-1], "") if folders else (None,)
+        found = (
             place
             for key in keys
             for name in names
             for place in self._places.get((key, name), ())
             if _agree(folders, self._folders[place])
-        ]
-        return list(dict.fromkeys(found))
+        )
+        # A name may come with and without its ending.
+        return list(dict.fromkeys(islice(found, 2 * _MAX_CANDIDATES)))
 
 
 def _agree(first: Parts, second: Parts) -> bool:
@@ -198,18 +211,18 @@ def _written(parts: Parts) -> tuple[Parts, Parts]:
 
 
 def _alike(parts: Parts) -> tuple[Parts, Parts]:
-    *folders, name = (_folded(part) for part in parts)
+    *folders, name = (part.strip() for part in _folded("/".join(parts)).split("/"))
     return tuple(folders), tuple(dict.fromkeys((name, _without_ending(name))))
 
 
 def _without_ending(name: str) -> str:
-    return image_stem(name) if PurePath(name).suffix in ENDINGS else name
+    _, point, ending = name.rpartition(".")
+    return image_stem(name) if point + ending in ENDINGS else name
 
 
 def _folded(text: str) -> str:
-    return unicodedata.normalize(
-        "NFC", unicodedata.normalize("NFC", text).casefold()
-    ).strip()
+    composed = unicodedata.normalize("NFC", text).casefold()
+    return unicodedata.normalize("NFC", composed).strip()
 
 
 def _letters(name: str) -> str:

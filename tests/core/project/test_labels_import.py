@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from segmix_core.errors import ProjectError
 from segmix_core.project.labels_import import ImportKind, import_labels
-from segmix_core.project.records import Review, TilingPlan
+from segmix_core.project.records import KEEP, Review, TileTable, TilingPlan
 from segmix_core.project.store import ProjectStore
 from tests.core.project.plain_images import add_images
 
@@ -340,11 +340,19 @@ def test_what_others_store_meanwhile_is_kept(
     folder_store: ProjectStore, write: Write
 ) -> None:
     table = write("t.csv", "file,is_gland,is_stroma\na,1,\nb,1,1\n")
-    assert labels_of(folder_store) == [[-1, -1]] * 3
-    with ProjectStore.open(folder_store.path) as second:
-        states = np.array([[-1, 1], [0, -1]], np.int8)
-        second.set_labels(np.array([1, 2]), states)
-    report = import_labels(folder_store, table, keep=True)
+
+    class Interrupted(ProjectStore):
+        """Another program labels tiles after this one has read them."""
+
+        def tiles(self, source_id: int | None = None) -> TileTable:
+            read = super().tiles(source_id)
+            if (read.labels < 0).all():
+                states = np.array([[KEEP, 1], [0, KEEP]], np.int8)
+                folder_store.set_labels(np.array([1, 2]), states)
+            return read
+
+    with Interrupted.open(folder_store.path) as store:
+        report = import_labels(store, table, keep=True)
     assert (report.labels, report.kept) == (2, 1)
     assert labels_of(folder_store) == [[1, 1], [0, 1], [-1, -1]]
 
