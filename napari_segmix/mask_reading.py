@@ -20,6 +20,7 @@ from napari_segmix.layers.mosaics import (
 from napari_segmix.layers.placement import Placement
 from segmix_core.errors import JobError, ProjectError
 from segmix_core.geometry import Box
+from segmix_core.project.matching import ImageMatcher
 from segmix_core.project.records import (
     UNTOUCHED,
     ImageRecord,
@@ -67,16 +68,11 @@ class Shown:
 
     def row_of_file(self, path: Path) -> int | None:
         """Return a tile of the image that an exported file was made for, or None."""
-        names = {path.name.partition(".")[0], path.stem}
-        for image in self.images:
-            if names & {
-                image.path.stem,
-                image.path.name,
-                image.path.name.split(".")[0],
-            }:
-                rows = np.flatnonzero(self.tiles.image_ids == image.id)
-                return int(rows[0]) if len(rows) else None
-        return None
+        image = ImageMatcher(self.images).find(path.name).item
+        if image is None:
+            return None
+        rows = np.flatnonzero(self.tiles.image_ids == image.id)
+        return int(rows[0]) if len(rows) else None
 
     def canvas_origin(self, row: int) -> tuple[float, float, float]:
         """Return canvas y, x of the working grid's origin, and its pixel's edge."""

@@ -32,6 +32,8 @@ class ImportBox(Page):
         self.preset.addItems(PRESETS)
         self.preset.setToolTip("The data set, which says what each digit means")
         self.replace = QCheckBox("Windows take the place of labelled tiles")
+        self.keep = QCheckBox("Keep labels that are known already")
+        self.keep.setToolTip("Only labels that are unknown are set")
         self.button = QPushButton("Import labels…")
         self.button.clicked.connect(self._ask)
         self._form = QFormLayout()
@@ -39,12 +41,13 @@ class ImportBox(Page):
         self._form.addRow("Data set", self.preset)
         self.column.addWidget(
             hint(
-                "Images are found by file name. Nothing is imported unless the whole "
-                "file fits the project, and one undo takes it back."
+                "Images are found by their path or file name. Nothing is imported "
+                "unless the whole file fits the project, and one undo takes it back."
             )
         )
         self.column.addLayout(self._form)
         self.column.addWidget(self.replace)
+        self.column.addWidget(self.keep)
         self.column.addWidget(self.button)
         self.kind.currentIndexChanged.connect(self._show_options)
         self.listen(session.busy_changed, self._enable)
@@ -56,6 +59,7 @@ class ImportBox(Page):
         kind = self.kind.currentData()
         self._form.setRowVisible(self.preset, kind == "brackets")
         self.replace.setVisible(kind == "windows")
+        self.keep.setVisible(kind != "windows")
 
     def _enable(self) -> None:
         self.button.setEnabled(bool(self.session.sources) and not self.session.busy)
@@ -70,4 +74,5 @@ class ImportBox(Page):
                 kind=kind,
                 preset=self.preset.currentText() if is_folder else None,
                 replace=kind == "windows" and self.replace.isChecked(),
+                keep=kind != "windows" and self.keep.isChecked(),
             )

@@ -57,9 +57,8 @@ class MakingBox(StageBox):
         except ConfigError as error:
             self.session.report(error)
             return
-        # Nobody asked for background where no network learns from masks.
-        if config.train.learns_from_masks:
-            self.form.set_values({_BACKGROUND: config.pseudo_masks.background})
+        if config.trained_background is not None:
+            self.form.set_values({_BACKGROUND: config.trained_background})
 
     def _has_made_masks_since(self, training: "RunInfo") -> bool:
         runs = self.session.runs.runs()

@@ -247,6 +247,17 @@ class RunConfig(Section):
         curriculum = {"labels": "area", **content.get("curriculum", {})}
         return {**content, "train": train, "curriculum": curriculum}
 
+    @property
+    def trained_background(self) -> str | None:
+        """The background of the masks that a training with these settings learns from.
+
+        Pseudo masks made after it have the same, unless another is chosen; None where
+        no network learns from masks, because nobody asked for a background then.
+        """
+        if not self.train.learns_from_masks:
+            return None
+        return self.pseudo_masks.background
+
     @classmethod
     def parse(cls, content: dict[str, Any]) -> "RunConfig":
         """Build from JSON content.

@@ -1,3 +1,5 @@
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,36 +10,26 @@ from PIL import Image
 from segmix_core.errors import ProjectError
 from segmix_core.evaluation import evaluate_run, read_mask_file
 from segmix_core.geometry import Box
-from segmix_core.project.records import NewImage, SourceKind, TilingPlan
+from segmix_core.project.records import SourceKind, TilingPlan
 from segmix_core.project.store import ProjectStore
 from segmix_core.runs.results import create_mask
+from tests.core.project.plain_images import new_image
+
+
+def add(store: ProjectStore, folder: Path, *names: str, width: int = 8) -> None:
+    images = []
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (width, 8)).save(path)
+        images.append(new_image(path, 8, width))
+    store.add_source(SourceKind.FOLDER, folder, folder.name, TilingPlan(8, 8), images)
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> ProjectStore:
     store = ProjectStore.create(tmp_path / "p.segmix", ["gland", "stroma"])
-    images = []
-    for name in ("a.png", "b.png"):
-        path = tmp_path / "tiles" / name
-        path.parent.mkdir(exist_ok=True)
-        Image.new("RGB", (8, 8)).save(path)
-        images.append(
-            NewImage(
-                path=path,
-                height=8,
-                width=8,
-                mpp_y=None,
-                mpp_x=None,
-                downsample=1.0,
-                group=name,
-                boxes=np.array([[0, 0, 8, 8]]),
-                rows=np.array([0]),
-                cols=np.array([len(images)]),
-            )
-        )
-    store.add_source(
-        SourceKind.FOLDER, tmp_path / "tiles", "tiles", TilingPlan(8, 8), images
-    )
+    add(store, tmp_path / "tiles", "a.png", "b.png")
     return store
 
 
@@ -113,7 +105,10 @@ def test_without_a_known_mask_there_is_no_score(
     store: ProjectStore, run: Path, tmp_path: Path
 ) -> None:
     truth = _truth(tmp_path / "truth", other=np.ones((8, 8)))
-    with pytest.raises(ProjectError, match="name of an image"):
+    with pytest.raises(
+        ProjectError,
+        match=r"No image .* 1 known mask of no image",
+    ):
         evaluate_run(store, run, truth)
 
 
@@ -123,6 +118,145 @@ def test_unknown_values_are_named(
     truth = _truth(tmp_path / "truth", a=np.full((8, 8), 7))
     with pytest.raises(ProjectError, match="the value 7"):
         evaluate_run(store, run, truth)
+
+
+def test_a_mask_fits_one_image(store: ProjectStore, run: Path, tmp_path: Path) -> None:
+    add(store, tmp_path / "more", "a.png", "slide.ome.tif")
+    ones = np.ones((8, 8))
+    truth = _truth(tmp_path / "truth", a=ones)
+    with pytest.raises(ProjectError, match=r"a.png could be of tiles/a.png or more/a"):
+        evaluate_run(store, run, truth)
+    (truth / "tiles").mkdir()
+    (truth / "a.png").rename(truth / "tiles" / "a.png")
+    assert evaluate_run(store, run, truth).images == 1
+    create_mask(run, 4, (8, 8))[:] = 1
+    for name in ("slide.tif", "slide.ome.tif", "slide.png"):
+        shutil.copy(truth / "tiles" / "a.png", truth / name)
+        if name != "slide.png":
+            tifffile.imwrite(truth / name, ones.astype(np.uint8))
+        assert evaluate_run(store, run, truth).images == 2
+        assert evaluate_run(store, run, truth / name).images == 1
+        if name != "slide.png":
+            (truth / name).unlink()
+    tifffile.imwrite(truth / "slide.ome.tif", ones.astype(np.uint8))
+    with pytest.raises(ProjectError, match=r"Both slide.* known masks of more/slide"):
+        evaluate_run(store, run, truth)
+
+
+def test_a_single_mask_is_never_that_of_another_image(
+    store: ProjectStore, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    create_mask(run, 1, (8, 8))[:] = 1
+    truth = _truth(tmp_path / "truth", b=np.ones((8, 8)), known=np.ones((8, 8)))
+    with pytest.raises(ProjectError, match="images that the run has no mask of"):
+        evaluate_run(store, run, truth / "b.png")
+    result = evaluate_run(store, run, truth / "known.png")
+    assert result.notes[0].startswith("known.png was taken for tiles/a.png")
+
+
+def test_images_beside_their_masks_are_no_masks(
+    store: ProjectStore, run: Path, tmp_path: Path
+) -> None:
+    masks = _truth(tmp_path / "tiles" / "masks", a=np.ones((8, 8)))
+    with pytest.raises(ProjectError, match=r"of no image .* \(masks/a.png\)"):
+        evaluate_run(store, run, tmp_path / "tiles")
+    assert evaluate_run(store, run, masks).images == 1
+
+
+def test_what_counted_is_told(store: ProjectStore, run: Path, tmp_path: Path) -> None:
+    mask = np.full((8, 8), 255)
+    mask[0] = 1
+    result = evaluate_run(store, run, _truth(tmp_path / "truth", a=mask, z=mask))
+    assert (result.images, result.run_images, result.pixels) == (1, 2, 8)
+    assert result.counted == 0.125
+    assert (
+        "1 known mask of no image of the project, not used (z.png)" in result.notes[0]
+    )
+    assert result.notes[1].startswith("Only 0.125 of the pixels")
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_masks_of_0_and_255_are_refused(
+    store: ProjectStore, run: Path, tmp_path: Path, value: int
+) -> None:
+    mask = np.full((8, 8), value)
+    mask[:4] = 255
+    truth = _truth(tmp_path / "truth", a=mask)
+    message = "only the values 0 and 255" if value == 0 else "all are 255"
+    with pytest.raises(ProjectError, match=message):
+        evaluate_run(store, run, truth)
+    Image.fromarray(np.ones((8, 8), np.uint8)).save(truth / "b.png")
+    result = evaluate_run(store, run, truth)
+    assert result.images == 1 + (value == 0)
+    told = "with only the values 0 and 255" if value == 0 else "all are 255"
+    assert told in result.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [((16, 8), None), ((8, 12), None), ((8, 8), ""), ((9, 8), ""), ((3, 3), "")],
+)
+def test_sides_scale_alike(
+    store: ProjectStore,
+    run: Path,
+    tmp_path: Path,
+    shape: tuple[int, int],
+    message: str | None,
+) -> None:
+    truth = _truth(tmp_path / "truth", a=np.ones(shape))
+    if message is None:
+        with pytest.raises(ProjectError, match=r"pixels \(height x width\)"):
+            evaluate_run(store, run, truth)
+    else:
+        assert evaluate_run(store, run, truth).images == 1
+
+
+def test_masks_of_a_part_are_refused(store: ProjectStore, tmp_path: Path) -> None:
+    image = new_image(tmp_path / "slide.png", 8, 24)
+    image = replace(image, bounds=Box(0, 0, 8, 12))
+    folder = tmp_path / "slides"
+    store.add_source(SourceKind.FOLDER, folder, "slides", TilingPlan(8, 8), [image])
+    run = tmp_path / "run"
+    create_mask(run, 3, (8, 24))[:] = 1
+    truth = _truth(tmp_path / "truth", slide=np.ones((8, 12)))
+    with pytest.raises(ProjectError, match="cropped to the bounds of the scanner"):
+        evaluate_run(store, run, truth)
+
+
+def test_masks_of_more_classes_are_refused(store: ProjectStore, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    create_mask(run, 1, (8, 8))[:] = 3
+    truth = _truth(tmp_path / "truth", a=np.ones((8, 8)))
+    with pytest.raises(ProjectError, match="more than the 2 classes"):
+        evaluate_run(store, run, truth)
+
+
+def test_transposed_masks_are_refused(store: ProjectStore, tmp_path: Path) -> None:
+    add(store, tmp_path / "more", "wide.png", width=24)
+    run = tmp_path / "run"
+    create_mask(run, 3, (8, 24))[:] = 1
+    truth = _truth(tmp_path / "truth", wide=np.ones((24, 8)))
+    with pytest.raises(ProjectError, match="looks transposed"):
+        evaluate_run(store, run, truth)
+
+
+def test_a_file_that_is_no_mask_stops_no_others(
+    store: ProjectStore, run: Path, tmp_path: Path
+) -> None:
+    truth = _truth(tmp_path / "truth", a=np.ones((8, 8)))
+    (truth / "b.png").write_bytes(b"no image")
+    (truth / "b.txt").write_bytes(b"no image")
+    result = evaluate_run(store, run, truth)
+    assert (result.images, result.left_out) == (1, ("b.png",))
+    assert "1 known mask that cannot be read, left out" in result.notes[0]
+    with pytest.raises(ProjectError, match="cannot be read as a mask"):
+        evaluate_run(store, run, truth / "b.png")
+    (truth / "a.png").unlink()
+    with pytest.raises(ProjectError, match=r"No image has a known mask .* left out"):
+        evaluate_run(store, run, truth)
+    with pytest.raises(ProjectError, match="no file or folder"):
+        evaluate_run(store, run, truth / "nowhere")
 
 
 def test_tiff_masks_are_read_at_full_size(tmp_path: Path) -> None:
@@ -137,5 +271,5 @@ def test_pictures_and_broken_files_are_no_masks(tmp_path: Path) -> None:
         read_mask_file(tmp_path / "rgb.png")
     for name in ("broken.tif", "broken.png"):
         (tmp_path / name).write_bytes(b"no image")
-        with pytest.raises(ProjectError, match="mask at"):
+        with pytest.raises(ProjectError, match="cannot be read as a mask"):
             read_mask_file(tmp_path / name)

@@ -53,7 +53,7 @@ def test_a_request_has_to_name_the_run_it_reads(run, stage):
 
 
 def test_an_empty_project_cannot_train(run):
-    with pytest.raises(ProjectError, match="project without images"):
+    with pytest.raises(ProjectError, match="project has no images"):
         run("train")
 
 

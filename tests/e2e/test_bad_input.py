@@ -166,13 +166,13 @@ def test_settings_out_of_range(project, stage, content, name, setting, got):
 LABELS = {
     "a class that no tile has": (
         [[1, 0]] * 8,
-        *("a training tile of every class", "no tile labelled 'dark'"),
+        *("No training tile is labelled", "'dark'"),
         "Label at least one training tile of 'dark'",
     ),
-    "nothing labelled": ([[-1, -1]] * 8, "labelled tiles", "none", "of every class"),
+    "nothing labelled": ([[-1, -1]] * 8, "No tile", "has a label", "of every class"),
     "all absent": (
         [[0, 0]] * 8,
-        *("a training tile of every class", "'light', 'dark'", "Label at least one"),
+        *("No training tile is labelled", "'light', 'dark'", "Label at least one"),
     ),
 }
 
@@ -196,7 +196,7 @@ def test_one_class_needs_a_tile_without_it(
         ids = store.tiles().ids
         store.set_labels(ids, np.ones((len(ids), 1), np.int8))
     before = content(project)
-    sentence = "at least two classes", "one class, 'light'", "Add a second class"
+    sentence = "only class, 'light'", "in every labelled tile", "Add a second class"
     refused(stage("train", project), *sentence)
     assert content(project) == before
 

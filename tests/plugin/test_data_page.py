@@ -215,6 +215,24 @@ def test_digits_in_file_names_ask_for_the_data_set(
     assert asked[0]["preset"] == labels.preset.currentText()
     labels.kind.setCurrentIndex(labels.kind.findData("windows"))
     assert not labels.replace.isHidden()
+    assert labels.keep.isHidden()
+
+
+def test_known_labels_can_be_kept(
+    page: DataPage, project: Session, tile_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.intake.add([tile_folder])
+    file = tile_folder.parent / "labels.csv"
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(file), ""))
+    file.write_text("filename,is_gland\ntile0.png,1\n", encoding="utf-8")
+    page.labels._ask()
+    file.write_text("filename,is_gland\ntile0.png,0\ntile1.png,1\n", encoding="utf-8")
+    page.labels.keep.setChecked(True)
+    page.labels._ask()
+    assert project.label_counts.present == (2, 0, 0)
+    page.labels.keep.setChecked(False)
+    page.labels._ask()
+    assert project.label_counts.present == (1, 0, 0)
 
 
 def test_while_busy_nothing_can_be_added(page: DataPage, project: Session) -> None:

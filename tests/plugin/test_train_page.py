@@ -66,7 +66,7 @@ def test_labels_that_cannot_train_are_refused_before_launch(show, jobs, messages
     page.box.start()
     assert jobs.runs.runs() == ()
     assert messages[-1] == (
-        "Expected labelled tiles, but got none. Label some tiles of every class first.",
+        "No tile has a label. Label some tiles of every class first.",
         "error",
     )
 

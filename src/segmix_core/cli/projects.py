@@ -130,6 +130,10 @@ class ImportOptions(ProjectOptions):
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace windows that have labels.")
     ] = False
+    keep: Annotated[
+        bool,
+        typer.Option("--keep", help="Leave known labels; set only unknown ones."),
+    ] = False
 
 
 @takes(ImportOptions)
@@ -145,9 +149,10 @@ def import_labels(options: ImportOptions, voice: Voice) -> int:
             kind=options.kind.value,
             preset=options.preset,
             replace=options.replace,
+            keep=options.keep,
         )
     voice.say(
-        f"Labelled {report.tiles} tiles of {report.images} images.",
+        f"Read {report.labels} labels: {report.tiles} tiles, {report.images} images.",
         "green",
     )
     for note in report.notes:
@@ -157,6 +162,8 @@ def import_labels(options: ImportOptions, voice: Voice) -> int:
             "images": report.images,
             "tiles": report.tiles,
             "labels": report.labels,
+            "overturned": report.overturned,
+            "kept": report.kept,
             "notes": list(report.notes),
         }
     )
@@ -174,13 +181,17 @@ class RelocateOptions(ProjectOptions):
 @takes(RelocateOptions)
 def relocate(options: RelocateOptions, voice: Voice) -> int:
     """Tell a project where a slide or folder was moved to."""
+    from segmix_core.intake import relocate_source
     from segmix_core.project.store import ProjectStore
 
+    path = options.path.absolute()
     with ProjectStore.open(options.project) as store:
         source = _find_source(store, options.source)
-        store.relocate(source.id, options.path.absolute())
+        notes = relocate_source(store, source.id, path)
     voice.say(f"{source.name} is at {options.path} now.", "green")
-    voice.result({"source": source.id, "path": str(options.path.absolute())})
+    for note in notes:
+        voice.warn(note)
+    voice.result({"source": source.id, "path": str(path), "notes": list(notes)})
     return EXIT_COMPLETED
 
 
@@ -188,9 +199,8 @@ def _find_source(store: "ProjectStore", name: str) -> "Source":
     found = [s for s in store.sources() if name in {str(s.id), s.name}]
     if len(found) != 1:
         names = ", ".join(f"{s.id} {s.name}" for s in store.sources())
-        raise ProjectError.unexpected(
-            "the name or id of one source",
-            f"{name!r}, which is {len(found)} of them",
+        raise ProjectError(
+            f"'{name}' is the name or id of {len(found) or 'no'} sources.",
             f"The sources are: {names or 'none yet'}.",
         )
     return found[0]

@@ -10,7 +10,8 @@ import typer
 from segmix_core.cli.options import ProjectOptions, takes
 from segmix_core.cli.voice import Voice
 from segmix_core.runs.child import EXIT_COMPLETED
-from segmix_core.runs.inputs import find_inputs, find_run
+from segmix_core.runs.folder import RunFolder, find_latest
+from segmix_core.runs.inputs import INPUT_STAGES, find_inputs, find_run
 
 if TYPE_CHECKING:
     from segmix_core.evaluation import Evaluation
@@ -38,15 +39,31 @@ def evaluate(options: EvaluateOptions, voice: Voice) -> int:
     """Score the masks of a run against known masks."""
     from segmix_core.evaluation import evaluate_run
     from segmix_core.project.store import ProjectStore
+    from segmix_core.stages.classes import check_mask_classes
 
     with ProjectStore.open(options.project) as store:
-        chosen = find_run(store.runs_path, options.run) if options.run else None
+        runs = store.runs_path
+        chosen = find_run(runs, options.run) if options.run else _newest(runs)
         # What can be exported is what can be scored.
-        [run] = find_inputs(store.runs_path, "export", chosen).values()
+        [run] = find_inputs(runs, "export", chosen).values()
+        check_mask_classes(store, run)
         result = evaluate_run(store, run, options.masks, corrected=options.corrected)
+    voice.say(
+        f"Run {run.name}: {result.images} of {result.run_images} images and "
+        f"{result.pixels:,} pixels ({result.counted:.1%} of the known masks) count."
+    )
     show_scores(voice, {run.name: result})
+    for note in result.notes:
+        voice.warn(note)
     voice.result({"run": str(run), **result.to_json()})
     return EXIT_COMPLETED
+
+
+def _newest(runs_path: Path) -> RunFolder | None:
+    """Return the newest completed run of any stage that makes masks."""
+    found = [find_latest(runs_path, stage) for stage in INPUT_STAGES["export"]]
+    runs = [run for run in found if run is not None]
+    return max(runs, key=lambda run: run.request().created, default=None)
 
 
 def show_scores(voice: Voice, scores: "dict[str, Evaluation]") -> None:

@@ -18,7 +18,10 @@ from segmix_core.files import read_json
 
 
 def build_config(
-    flags: Mapping[str, object], assignments: Sequence[str], file: Path | None
+    flags: Mapping[str, object],
+    assignments: Sequence[str],
+    file: Path | None,
+    defaults: Mapping[str, object] | None = None,
 ) -> RunConfig:
     """Return the settings of a run.
 
@@ -31,15 +34,29 @@ def build_config(
     file
         JSON file of settings, or the ``config.json`` of an earlier run; both win
         over it.
+    defaults
+        Dotted setting to value, for settings that none of the others says.
 
     Raises
     ------
     ConfigError
         Naming the setting, or the file, that is wrong.
     """
-    changes = {name: value for name, value in flags.items() if value is not None}
+    content = _read(file) if file else {}
+    changes = {
+        name: value
+        for name, value in (defaults or {}).items()
+        if not _says(content, name)
+    }
+    changes |= {name: value for name, value in flags.items() if value is not None}
     changes |= dict(parse_assignment(text) for text in assignments)
-    return RunConfig.parse(_read(file) if file else {}).replace(changes)
+    return RunConfig.parse(content).replace(changes)
+
+
+def _says(content: Mapping[str, Any], name: str) -> bool:
+    section, _, field = name.partition(".")
+    part = content.get(section)
+    return isinstance(part, Mapping) and field in part
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:

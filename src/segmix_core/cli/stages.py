@@ -19,7 +19,8 @@ from segmix_core.cli.options import (
 from segmix_core.cli.settings import build_config
 from segmix_core.cli.voice import Voice
 from segmix_core.cli.watch import stopping, watch
-from segmix_core.errors import ConfigError, JobError, ProjectError
+from segmix_core.config import RunConfig
+from segmix_core.errors import ConfigError, JobError, ProjectError, SegmixError
 from segmix_core.runs.child import EXIT_COMPLETED
 from segmix_core.runs.commands import PROCESSES, start_commands
 from segmix_core.runs.folder import RunFolder
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from segmix_core.project.store import ProjectStore
 
 FORMATS = ("ome", "generic")
+_BACKGROUND = "pseudo_masks.background"
 
 
 @takes(TrainOptions)
@@ -93,7 +95,7 @@ def run_stage(order: Order, voice: Voice) -> int:
             "--prepare and --detach",
             "Leave one of them out.",
         )
-    folder = _resumed(order) if options.resume else _created(order)
+    folder = _resumed(order) if options.resume else _created(order, voice)
     if not options.resume:
         tell_licence(folder.request(), voice)
     if prepare:
@@ -134,20 +136,24 @@ def _prepare(folder: RunFolder, voice: Voice) -> int:
     return EXIT_COMPLETED
 
 
-def _created(order: Order) -> RunFolder:
+def _created(order: Order, voice: Voice) -> RunFolder:
     from segmix_core.project.readiness import check_trainable
     from segmix_core.project.store import ProjectStore
 
     options = order.options
-    config = build_config(options.flags(), options.set or [], options.config)
     with ProjectStore.open(options.project) as store:
         if order.stage == "train":
             check_trainable(store)
+        inputs = _inputs(store, order)
+        defaults = _defaults(inputs, voice)
+        config = build_config(
+            options.flags(), options.set or [], options.config, defaults
+        )
         request = RunRequest(
             stage=order.stage,
             project=options.project.absolute(),
             config=config.model_dump(mode="json"),
-            inputs=_inputs(store, order),
+            inputs=inputs,
             options=_choices(store, order),
             revision=store.revision,
         )
@@ -181,6 +187,29 @@ def _inputs(store: "ProjectStore", order: Order) -> dict[str, Any]:
     return find_inputs(store.runs_path, order.stage, run)
 
 
+def _defaults(inputs: dict[str, Any], voice: Voice) -> dict[str, object]:
+    """Return what a run takes over from the training before it, unless told otherwise.
+
+    Pseudo masks have the background of the masks that the training learned from.
+    """
+    if "cams" not in inputs:
+        return {}
+    try:
+        training = RunFolder(RunFolder(inputs["cams"]).request().inputs["train"])
+        background = RunConfig.parse(training.request().config).trained_background
+    except (SegmixError, KeyError) as error:
+        reason = error.reason if isinstance(error, SegmixError) else "it is not known"
+        voice.warn(
+            f"The background of the training is not known ({reason}). Choose it with "
+            "--background if it was not the default."
+        )
+        return {}
+    if background is None:
+        return {}
+    voice.note(f"{training.name} learned from masks with the background {background}.")
+    return {_BACKGROUND: background}
+
+
 def _choices(store: "ProjectStore", order: Order) -> dict[str, Any]:
     if order.format is None:
         return {}
@@ -201,27 +230,32 @@ def _choices(store: "ProjectStore", order: Order) -> dict[str, Any]:
 def image_ids(store: "ProjectStore", name: str) -> list[int]:
     """Return the ids of the images of a source, or of one image, by name or path.
 
+    Images are found by the rule of :mod:`segmix_core.project.matching`.
+
     Raises
     ------
     ProjectError
-        If the project has nothing of that name.
+        If the project has nothing of that name, or several images fit.
     """
+    from segmix_core.project.matching import ImageMatcher, shortest_paths
+
     sources = {
         source.id
         for source in store.sources()
         if name in {source.name, str(source.path), source.path.name}
     }
-    found = [
-        image.id
-        for image in store.images()
-        if image.source_id in sources
-        or name in {str(image.path), image.path.name, image.path.stem}
-    ]
-    if not found:
-        names = ", ".join(source.name for source in store.sources()[:5])
-        raise ProjectError.unexpected(
-            "an image or source of the project",
-            repr(name),
-            f"Its sources are {names}." if names else "Add it with 'segmix add'.",
-        )
-    return found
+    images = store.images()
+    if found := [image.id for image in images if image.source_id in sources]:
+        return found
+    match = ImageMatcher(images).find(name)
+    if match.item is not None:
+        return [match.item.id]
+    candidates = shortest_paths([image.path for image in match.candidates])
+    if match.is_ambiguous:
+        raise ProjectError(f"'{name}' could be {candidates}.", "Give more of its path.")
+    known = ", ".join(source.name for source in store.sources()[:5])
+    raise ProjectError(
+        f"The project has no image or source '{name}'"
+        + (f", but {candidates}." if candidates else "."),
+        f"Its sources are {known}." if known else "Add it with 'segmix add'.",
+    )

@@ -12,5 +12,6 @@ Nothing is added unless everything can be.
 """
 
 from segmix_core.intake.add import IntakeReport, add_paths
+from segmix_core.intake.relocate import relocate_source
 
-__all__ = ["IntakeReport", "add_paths"]
+__all__ = ["IntakeReport", "add_paths", "relocate_source"]

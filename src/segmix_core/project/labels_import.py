@@ -1,5 +1,7 @@
 """Labels from files of others: tables, windows, and brackets in file names."""
 
+from dataclasses import dataclass
+from dataclasses import replace as replaced
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -7,6 +9,7 @@ from segmix_core.errors import ProjectError
 from segmix_core.project.import_draft import ImportContent
 from segmix_core.project.importers.brackets import (
     bracket_digits,
+    bracket_notes,
     image_files,
     parse_brackets,
 )
@@ -15,20 +18,30 @@ from segmix_core.project.importers.label_rows import (
     CLASS_PREFIXES,
     FILE_COLUMNS,
     LIST_COLUMNS,
-    LabelRow,
     class_columns,
     has_boxes,
     parse_rows,
+    unused_notes,
 )
-from segmix_core.project.importers.matching import ClassMatcher, plain
-from segmix_core.project.importers.problems import Problems
-from segmix_core.project.importers.report import ImportReport
+from segmix_core.project.importers.problems import Problems, printable
+from segmix_core.project.importers.report import ImportReport, count_text
 from segmix_core.project.importers.table_file import TableFile, read_table
-from segmix_core.project.importers.windows import check_replaceable, plan_windows
+from segmix_core.project.importers.windows import plan_windows, replaced_labels
+from segmix_core.project.matching import ClassMatcher
 from segmix_core.project.store import ProjectStore
 
 ImportKind = Literal["auto", "table", "windows", "brackets"]
 _TABLES = ("labels.csv", "metadata.csv", "metadata.jsonl")
+
+
+@dataclass(frozen=True, slots=True)
+class _Choices:
+    """What the user chose: see :func:`import_labels`."""
+
+    preset: str | None
+    source_id: int | None
+    replace: bool
+    keep: bool
 
 
 def import_labels(
@@ -39,15 +52,18 @@ def import_labels(
     preset: str | None = None,
     source_id: int | None = None,
     replace: bool = False,
+    keep: bool = False,
 ) -> ImportReport:
     """Set labels, splits and groups from a file or folder, as one change.
 
     Parameters
     ----------
     store
-        Images are found by file name, or by the name without ending if that is unique.
+        Its images and classes are found by the rule of
+        :mod:`segmix_core.project.matching`.
     path
-        A table (CSV or JSON lines, UTF-8) or a folder.
+        A table (CSV or JSON lines; UTF-8, or UTF-16 with a byte order mark) or a
+        folder.
     kind
         "table": one row an image or tile, with ``is_``/``has_``/``label_<class>``
         columns of 0, 1 and blank, or ``label``/``labels`` with names joined by ";".
@@ -60,6 +76,8 @@ def import_labels(
         Look in this source only.
     replace
         Let windows take the place of tiles with labels.
+    keep
+        Leave labels that are known already; only unknown ones are set.
 
     Returns
     -------
@@ -74,47 +92,69 @@ def import_labels(
     path = Path(path)
     if kind not in get_args(ImportKind):
         raise ValueError(f"Expected one of {get_args(ImportKind)}, got {kind!r}")
+    if keep and replace:
+        raise ProjectError(
+            "Labels cannot both be kept and be replaced by windows.",
+            "Choose keep or replace.",
+        )
     if kind == "auto" and path.is_dir():
         kind, path = _in_folder(path, preset)
-    problems = Problems(path.name)
-    classes = ClassMatcher(store.classes())
-    images = store.images(source_id)
-    notes: list[str] = []
-    if kind == "brackets":
-        rows = parse_brackets(path, preset, images, classes, problems)
-    else:
+    table = None
+    if kind != "brackets":
         table = read_table(path)
         kind = _checked_kind(table, kind)
-        rows = parse_rows(table, images, classes, problems)
-        notes = _order_notes(path.with_name("classes.csv"), classes)
-    content, report = _plan(store, kind, rows, path.name, problems, source_id, replace)
-    store.record_import(content)
-    return ImportReport(
-        report.images, report.tiles, report.labels, (*notes, *report.notes)
-    )
+    choices = _Choices(preset, source_id, replace, keep)
+    revision = store.revision
+    content, report = _plan(store, kind, path, table, choices)
+    with store.atomic():
+        # Others wait for a transaction, so only what they changed meanwhile makes it
+        # necessary to decide again inside of it.
+        if store.revision != revision:
+            content, report = _plan(store, kind, path, table, choices)
+        store.record_import(content)
+    return report
 
 
 def _plan(
     store: ProjectStore,
     kind: ImportKind,
-    rows: list[LabelRow],
-    name: str,
-    problems: Problems,
-    source_id: int | None,
-    replace: bool,
+    path: Path,
+    table: TableFile | None,
+    choices: _Choices,
 ) -> tuple[ImportContent, ImportReport]:
-    images, tiles = store.images(source_id), store.tiles(source_id)
+    problems = Problems(path.name)
+    classes = ClassMatcher(store.classes())
+    images, tiles = store.images(choices.source_id), store.tiles(choices.source_id)
+    if table is None:
+        rows = parse_brackets(path, choices.preset, images, classes, problems)
+        notes = bracket_notes(path)
+    else:
+        rows = parse_rows(table, images, classes, problems)
+        notes = unused_notes(table) + _order_notes(
+            path.with_name("classes.csv"), classes
+        )
     problems.raise_if_any()
     if not rows:
-        raise ProjectError.unexpected(
-            f"labels in {name}", "none", "Choose another file or kind of import."
+        raise ProjectError(
+            f"{printable(path.name)} has no labels.",
+            "Choose another file or kind of import.",
         )
-    if kind != "windows":
-        return plan_image_labels(rows, images, tiles, name, problems)
-    content, report = plan_windows(rows, images, store.sources(), name, problems)
-    if not replace:
-        check_replaceable(content, images, tiles)
-    return content, report
+    if kind == "windows":
+        content, report = plan_windows(
+            rows, images, store.sources(), path.name, problems
+        )
+        hidden = replaced_labels(content, images, tiles, replace=choices.replace)
+        report = replaced(report, overturned=hidden)
+        if hidden:
+            notes.append(
+                f"Windows took the place of {count_text(hidden, 'known label')}; undo "
+                "brings them back."
+            )
+    else:
+        content, report = plan_image_labels(
+            rows, images, tiles, path.name, problems, keep=choices.keep
+        )
+    return content, replaced(report, notes=(*notes, *report.notes))
 
 
 def _in_folder(folder: Path, preset: str | None) -> tuple[ImportKind, Path]:
@@ -125,27 +165,35 @@ def _in_folder(folder: Path, preset: str | None) -> tuple[ImportKind, Path]:
         preset or any(bracket_digits(file.name) for file in image_files(folder))
     ):
         return "brackets", folder
-    raise ProjectError.unexpected(
-        f"one of {', '.join(_TABLES)} in {folder}, or names with brackets",
-        f"{len(tables)} tables and no such names" if not tables else f"{len(tables)}",
+    name = printable(folder.name)
+    if tables:
+        raise ProjectError(
+            f"The folder {name} has {' and '.join(table.name for table in tables)}.",
+            "Choose the table itself.",
+        )
+    raise ProjectError(
+        f"The folder {name} has none of {', '.join(_TABLES)}, and no names with "
+        "brackets.",
         "Choose the table itself.",
     )
 
 
 def _checked_kind(table: TableFile, kind: ImportKind) -> ImportKind:
-    has_labels = bool(class_columns(table) or table.column(*LIST_COLUMNS))
-    if not table.column(*FILE_COLUMNS) or not has_labels:
-        raise ProjectError.unexpected(
-            f"columns with the file ({', '.join(FILE_COLUMNS)}) and labels "
-            f"({', '.join(f'{p}<class>' for p in CLASS_PREFIXES)}, labels) "
-            f"in {table.name}",
-            f"the columns {', '.join(table.columns)}",
-            "Rename the columns; nothing was imported.",
+    name = printable(table.name)
+    if not table.column(*FILE_COLUMNS):
+        raise ProjectError(
+            f"{name} has no column with file names.",
+            f"Name it one of {', '.join(FILE_COLUMNS)}; nothing was imported.",
+        )
+    if not class_columns(table) and not table.column(*LIST_COLUMNS):
+        prefixes = ", ".join(f"{prefix}<class>" for prefix in CLASS_PREFIXES)
+        raise ProjectError(
+            f"{name} has no column with labels.",
+            f"Name such columns {prefixes} or {LIST_COLUMNS[0]}; nothing was imported.",
         )
     if kind == "windows" and not has_boxes(table):
-        raise ProjectError.unexpected(
-            f"the columns x, y and size in {table.name}",
-            f"the columns {', '.join(table.columns)}",
+        raise ProjectError(
+            f"{name} has no columns x and y, which windows need.",
             "Add them, or import the file as a table of whole images.",
         )
     if kind == "auto":
@@ -158,18 +206,22 @@ def _order_notes(path: Path, classes: ClassMatcher) -> list[str]:
     """Return a sentence if classes.csv beside the table numbers classes otherwise."""
     if not path.is_file():
         return []
-    table = read_table(path)
+    try:
+        table = read_table(path)
+    except ProjectError as error:
+        return [f"{error.problem} The order of its classes was not compared."]
     if not {"mask_value", "class_name"} <= set(table.columns):
         return []
     differing = [
-        f"{row.cells['class_name']} {row.cells['mask_value']}, here {column + 1}"
+        f"{printable(row.cells['class_name'])} {printable(row.cells['mask_value'])}, "
+        f"here {column + 1}"
         for row in table.rows
-        if (column := classes.column(plain(row.cells["class_name"]))) is not None
+        if (column := classes.find(row.cells["class_name"]).item) is not None
         and row.cells["mask_value"] != str(column + 1)
     ]
     if not differing:
         return []
     return [
-        f"{path.name} numbers {len(differing)} classes differently "
-        f"({differing[0]}): its masks do not fit this project as they are."
+        f"{path.name} numbers {count_text(len(differing), 'class', 'classes')} "
+        f"differently ({differing[0]}): its masks do not fit this project as they are."
     ]

@@ -1,40 +1,48 @@
-"""What class names and colours may be."""
+"""What class names and colors may be."""
 
+import unicodedata
 from collections.abc import Sequence
 
 from segmix_core.errors import ProjectError
 from segmix_core.project.colors import is_color
+from segmix_core.project.matching import class_key
 from segmix_core.project.records import MAX_CLASSES, TissueClass
 
 _MAX_LENGTH = 100
 
 
 def checked_name(name: str, others: Sequence[TissueClass]) -> str:
-    """Return ``name`` without outer spaces.
+    """Return ``name`` in Unicode's form NFC and without outer spaces.
 
     Raises
     ------
     ProjectError
-        If it is empty, too long, has control characters, or another class has it in
-        any spelling of upper and lower case; or if there are 250 classes already.
+        If it is empty, too long, has control characters, or cannot be told from the
+        name of another class (:func:`~segmix_core.project.matching.class_key`); or if
+        there are 250 classes already.
     """
-    name = name.strip()
+    name = unicodedata.normalize("NFC", name.strip())
     if not name or len(name) > _MAX_LENGTH or not name.isprintable():
-        raise ProjectError.unexpected(
-            f"a class name of 1 to {_MAX_LENGTH} printable characters",
-            repr(name[: _MAX_LENGTH + 1]),
-            "Choose another name.",
+        raise ProjectError(
+            f"{name[: _MAX_LENGTH + 1]!r} cannot be the name of a class.",
+            f"Choose a name of 1 to {_MAX_LENGTH} printable characters.",
         )
-    if any(name.casefold() == other.name.casefold() for other in others):
-        raise ProjectError.unexpected(
-            "class names that differ",
-            f"{name!r} twice",
-            "Choose another name; upper and lower case do not count.",
+    key = class_key(name)
+    if not key:
+        raise ProjectError(
+            f"{name!r} cannot be the name of a class.",
+            "Choose a name with a character other than '_'.",
         )
+    for other in others:
+        if class_key(other.name) == key:
+            raise ProjectError(
+                f"The classes '{other.name}' and '{name}' cannot be told apart.",
+                "Choose names that differ in more than upper and lower case, spaces "
+                "and '_'.",
+            )
     if len(others) >= MAX_CLASSES:
-        raise ProjectError.unexpected(
-            f"at most {MAX_CLASSES} classes",
-            f"{len(others) + 1}",
+        raise ProjectError(
+            f"A project has at most {MAX_CLASSES} classes.",
             "A mask holds 8 bits a pixel: use fewer classes, or several projects.",
         )
     return name
@@ -43,7 +51,7 @@ def checked_name(name: str, others: Sequence[TissueClass]) -> str:
 def checked_color(color: str) -> str:
     """Return ``color`` in lower case; ProjectError unless it is "#rrggbb"."""
     if not is_color(color):
-        raise ProjectError.unexpected(
-            'a colour of the form "#rrggbb"', repr(color), "For example #009e73."
+        raise ProjectError(
+            f"{color!r} is not a color of the form '#rrggbb'.", "Use '#009e73', say."
         )
     return color.lower()

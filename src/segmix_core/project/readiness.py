@@ -54,10 +54,8 @@ def check_tables(
         As :func:`check_trainable`.
     """
     if not any(len(table) for table in tables):
-        raise ProjectError.unexpected(
-            "tiles to learn from",
-            "a project without images",
-            "Add a slide or a folder of tiles.",
+        raise ProjectError(
+            "The project has no images.", "Add a slide or a folder of tiles."
         )
     training = np.array([i.id for i in images if i.split == TRAIN_SPLIT], np.int64)
     check_labels(
@@ -89,28 +87,43 @@ def check_labels(
         As :func:`check_trainable`.
     """
     if not classes:
-        raise ProjectError.unexpected(
-            "classes to learn", "none", "Add at least one class."
-        )
+        raise ProjectError("The project has no classes.", "Add at least one class.")
     labelled = (labels != LabelState.UNKNOWN).any(axis=1)
     if not labelled.any():
-        raise ProjectError.unexpected(
-            "labelled tiles", "none", "Label some tiles of every class first."
+        raise ProjectError(
+            "No tile has a label.", "Label some tiles of every class first."
         )
     used = labels[labelled & training]
     if len(used) == 0:
-        raise ProjectError.unexpected(
-            "labelled tiles in the split 'train'",
-            f"{int(labelled.sum())} labelled tiles, all in other splits",
+        raise ProjectError(
+            f"All {int(labelled.sum())} labelled tiles are in other splits than train.",
             "Label tiles of training images, or import labels with a column split.",
         )
     _check_every_class_present(classes, used)
     if len(classes) == 1 and not (used == LabelState.ABSENT).any():
-        raise ProjectError.unexpected(
-            "at least two classes, or tiles without the only one",
-            f"one class, '{classes[0].name}', present in every labelled tile",
+        raise ProjectError(
+            f"The only class, '{classes[0].name}', is present in every labelled tile.",
             "Add a second class and label it, or mark tiles where it is absent.",
         )
+
+
+def find_doubts(store: "ProjectStore") -> tuple[str, ...]:
+    """Return sentences on training labels that can train but will teach little."""
+    tiles = store.tiles()
+    training = [i.id for i in store.images() if i.split == TRAIN_SPLIT]
+    labels = tiles.labels[np.isin(tiles.image_ids, training)]
+    labels = labels[(labels != LabelState.UNKNOWN).any(axis=1)]
+    if not says_nothing(labels):
+        return ()
+    return (
+        "Every class is present in every labelled tile of the split train: nothing "
+        "tells the classes apart. Label tiles in which a class is absent.",
+    )
+
+
+def says_nothing(labels: npt.NDArray[np.int8]) -> bool:
+    """Return whether (N, C) labels have every class in every one of several tiles."""
+    return len(labels) > 1 and bool((labels == LabelState.PRESENT).all())
 
 
 def _check_every_class_present(
@@ -121,8 +134,7 @@ def _check_every_class_present(
     if not missing:
         return
     names = ", ".join(f"'{name}'" for name in missing)
-    raise ProjectError.unexpected(
-        "a training tile of every class",
-        f"no tile labelled {names}",
+    raise ProjectError(
+        f"No training tile is labelled {names}.",
         f"Label at least one training tile of {names}.",
     )

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from segmix_core.errors import ProjectError
+from segmix_core.project.matching import PathMatcher, shortest_paths
 from segmix_core.project.paths import moved_path, stored_path
 from segmix_core.project.records import ImageRecord, Source
 
@@ -12,23 +13,29 @@ from segmix_core.project.records import ImageRecord, Source
 def relocated(
     source: Source, images: Sequence[ImageRecord], new_path: Path
 ) -> dict[int, Path]:
-    """Return the new path of each image id.
+    """Return the new path of each image id, by what lies on the disk.
+
+    An image has the same path below ``new_path`` as it had below the source, up to what
+    :mod:`segmix_core.project.matching` takes for the same name.
 
     Raises
     ------
     ProjectError
-        If files are missing there; names the first.
+        If files are missing there, or an image or a file has several of the other;
+        names the first.
     """
+    if not new_path.exists():
+        raise ProjectError(
+            f"There is no file or folder {new_path}.",
+            "Choose the place where the images are now.",
+        )
     moves = {
         image.id: moved_path(image.path, source.path, new_path) for image in images
     }
-    missing = [path for path in moves.values() if not path.is_file()]
+    missing = {key: path for key, path in moves.items() if not path.exists()}
     if missing:
-        raise ProjectError.unexpected(
-            f"the {len(images)} files of {source.name} at {new_path}",
-            f"{len(missing)} missing, first {missing[0].name}",
-            "Choose the place where all of them are.",
-        )
+        moves |= _found_by_name(missing, new_path, source.name)
+        _check_different(moves)
     return moves
 
 
@@ -48,3 +55,43 @@ def write_paths(
         "UPDATE image SET path = ? WHERE id = ?",
         [(stored_path(new, project), image_id) for image_id, new in moves.items()],
     )
+
+
+def _found_by_name(
+    missing: Mapping[int, Path], folder: Path, name: str
+) -> dict[int, Path]:
+    matcher = PathMatcher(
+        (path, path) for path in sorted(folder.rglob("*")) if path.is_file()
+    )
+    found = {}
+    lost = []
+    for image_id, path in missing.items():
+        match = matcher.find(str(path))
+        if match.item is not None:
+            found[image_id] = match.item
+        elif match.is_ambiguous:
+            raise ProjectError(
+                f"{path.name} could be {shortest_paths(match.candidates)}.",
+                "Leave one of them in the folder.",
+            )
+        else:
+            lost.append(path)
+    if lost:
+        count = "1 file" if len(lost) == 1 else f"{len(lost)} files"
+        raise ProjectError(
+            f"{count} of {name} cannot be found at {folder}, the first is "
+            f"{lost[0].name}.",
+            "Choose the place where all of them are.",
+        )
+    return found
+
+
+def _check_different(moves: Mapping[int, Path]) -> None:
+    seen: set[Path] = set()
+    for path in moves.values():
+        if path in seen:
+            raise ProjectError(
+                f"{path.name} could be the new file of several images.",
+                "Give the files the names that they had.",
+            )
+        seen.add(path)

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from segmix_core.data.tile_reader import TileReader
-from segmix_core.project.readiness import check_trainable
+from segmix_core.events import Warned
+from segmix_core.project.readiness import check_trainable, find_doubts
 from segmix_core.stages.job import Job, labelled_tiles, samples_of
 from segmix_core.stages.methods import parts_of
 from segmix_core.stages.self_training import fit_rounds
@@ -26,6 +27,8 @@ def train_classifier(job: Job) -> dict[str, Any]:
         If settings contradict the tiles.
     """
     check_trainable(job.store)
+    for doubt in find_doubts(job.store):
+        job.writer.emit(Warned(message=doubt))
     tiles = labelled_tiles(job.store)
     images = job.store.images()
     settings = job.config.train

@@ -99,6 +99,19 @@ def test_labels_are_imported(tmp_path, project, images, answer):
     assert (code, said["error"]) == (2, "ProjectError")
 
 
+def test_overturned_labels_are_counted_or_kept(tmp_path, project, answer, segmix):
+    table = tmp_path / "labels.csv"
+    table.write_text("filename,is_gland\ntile [0].png,0\ntile [1].png,0\n")
+    code, said = answer("import-labels", project, table, "--keep")
+    assert (code, said["overturned"], said["kept"], said["labels"]) == (0, 0, 1, 0)
+    code, said = answer("import-labels", project, table)
+    assert (code, said["overturned"], said["kept"], said["labels"]) == (0, 1, 0, 2)
+    assert "1 known label changed to the opposite" in said["notes"][0]
+    assert "line 2 (tile [0].png)" in said["notes"][0]
+    code, said = answer("import-labels", project, table, "--keep", "--replace")
+    assert (code, said["remedy"]) == (2, "Choose keep or replace.")
+
+
 def test_every_kind_of_file_can_be_named():
     assert [str(kind) for kind in Kind] == list(get_args(ImportKind))
 

@@ -4,7 +4,7 @@ from PIL import Image
 
 from segmix_core.geometry import Box
 from segmix_core.project.store import ProjectStore
-from segmix_core.runs.results import create_mask
+from segmix_core.runs.results import create_mask, save_tiles
 
 
 @pytest.fixture
@@ -23,9 +23,14 @@ def masks(project, finished):
     """A run of masks that are gland everywhere."""
     run = finished("pseudo-masks")
     with ProjectStore.open(project) as store:
-        for image in store.images():
-            create_mask(run.path, image.id, (32, 32))[:] = 1
+        fill(run, [image.id for image in store.images()])
     return run
+
+
+def fill(run, image_ids, class_names=("gland", "stroma")):
+    save_tiles(run.path, {"tile_ids": [], "class_names": np.array(class_names)})
+    for image_id in image_ids:
+        create_mask(run.path, image_id, (32, 32))[:] = 1
 
 
 def test_scores_of_the_newest_masks(project, masks, truth, answer, segmix):
@@ -53,6 +58,7 @@ def test_corrections_count_unless_left_out(project, masks, truth, answer):
 
 def test_a_run_can_be_chosen(project, masks, finished, truth, answer):
     newer = finished("pseudo-masks", 2e9)
+    fill(newer, [])
     code, said = answer("evaluate", project, "--masks", truth)
     assert code == 2
     assert "masks" in said["problem"]
@@ -63,10 +69,32 @@ def test_a_run_can_be_chosen(project, masks, finished, truth, answer):
     assert (code, said["error"]) == (2, "JobError")
 
 
+def test_the_newest_masks_of_any_stage(project, masks, finished, truth, answer, segmix):
+    older = finished("predict", 5e8)
+    assert answer("evaluate", project, "--masks", truth)[1]["run"] == str(masks.path)
+    newer = finished("predict", 2e9)
+    fill(newer, [1])
+    said = answer("evaluate", project, "--masks", truth)[1]
+    assert (said["run"], said["images"]) == (str(newer.path), 1)
+    shown = segmix("evaluate", project, "--masks", truth)
+    assert f"Run {newer.name}: 1 of 1 images and 1,024 pixels (100.0%" in shown.stdout
+    assert (
+        "Warning: 3 known masks of images that the run has no mask of" in shown.stderr
+    )
+    assert older.name != newer.name
+
+
+def test_masks_of_other_classes_are_refused(project, finished, truth, answer):
+    fill(finished("pseudo-masks"), [1], ("stroma", "gland"))
+    code, said = answer("evaluate", project, "--masks", truth)
+    assert (code, said["error"]) == (2, "JobError")
+    assert "gland" in said["message"]
+
+
 def test_what_is_no_mask_is_named(project, masks, tmp_path, answer):
     code, said = answer("evaluate", project, "--masks", tmp_path / "nowhere")
     assert (code, said["error"]) == (2, "ProjectError")
-    assert said["remedy"] == "Name each mask file like its image."
+    assert said["remedy"] == "Choose the folder of known masks."
     for name, content in (("tile [0].png", b"no image"), ("tile [0].tif", b"II*\0")):
         file = tmp_path / name
         file.write_bytes(content)

@@ -1,13 +1,23 @@
 import json
 import os
+import shutil
 import signal
 import sys
 import threading
 
 import pytest
 
-from segmix_core.runs import RunFolder, RunState, kill, list_runs
+from segmix_core.config import RunConfig
+from segmix_core.runs import (
+    RunFolder,
+    RunRequest,
+    RunState,
+    RunStatus,
+    kill,
+    list_runs,
+)
 from segmix_core.runs.inputs import INPUT_STAGES
+from segmix_core.runs.writer import write_status
 
 
 def only_run(project):
@@ -181,6 +191,66 @@ def test_pseudo_masks_are_fitted_by_a_flag(project, finished, work, answer, word
     )
 
 
+def chain(project, background, **train):
+    """A training and its maps."""
+    changes = {f"train.{name}": value for name, value in train.items()}
+    config = RunConfig().replace({"pseudo_masks.background": background, **changes})
+    runs = {}
+    for number, stage in enumerate(("train", "cams")):
+        content = config.model_dump(mode="json") if stage == "train" else {}
+        inputs = {name: run.path for name, run in runs.items()}
+        request = RunRequest(stage, project, content, inputs, created=3e9 + number)
+        runs[stage] = RunFolder.create(project / "runs", request)
+        write_status(runs[stage], RunStatus(state=RunState.COMPLETED))
+    return runs["train"]
+
+
+@pytest.mark.parametrize(
+    ("background", "given", "expected"),
+    [
+        ("none", [], "none"),
+        ("score", ["--set", "pseudo_masks.margin=0"], "score"),
+        ("none", ["--background", "score"], "score"),
+        ("none", ["--set", "pseudo_masks.background=glass"], "glass"),
+        ("none", ["--config", "background.json"], "glass"),
+        ("none", ["--config", "margin.json"], "none"),
+    ],
+)
+def test_masks_have_the_background_of_the_training(
+    project, work, segmix, tmp_path, monkeypatch, background, given, expected
+):
+    monkeypatch.chdir(tmp_path)
+    for name, value in {"background": '"glass"', "margin": "0"}.items():
+        text = f'{{"pseudo_masks": {{"{name}": {value}}}}}'
+        (tmp_path / f"{name}.json").write_text(text)
+    training = chain(project, background)
+    work("count")
+    result = segmix("pseudo-masks", project, *given)
+    assert result.exit_code == 0
+    note = f"{training.name} learned from masks with the background {background}."
+    assert note in result.stderr
+    request = list_runs(project / "runs")[0].request()
+    assert request.stage == "pseudo-masks"
+    assert request.config["pseudo_masks"]["background"] == expected
+
+
+def test_a_training_without_masks_has_no_background(project, work, segmix):
+    chain(project, "none", method="cam")
+    work("count")
+    result = segmix("pseudo-masks", project)
+    assert "background" not in result.stderr
+    config = list_runs(project / "runs")[0].request().config
+    assert config["pseudo_masks"]["background"] == "glass"
+
+
+def test_a_training_that_is_gone_is_told(project, work, segmix):
+    shutil.rmtree(chain(project, "none").path)
+    work("count")
+    result = segmix("pseudo-masks", project)
+    assert result.exit_code == 0
+    assert "Warning: The background of the training is not known" in result.stderr
+
+
 def test_a_run_of_the_wrong_stage_is_refused(project, finished, answer):
     code, said = answer("cams", project, "--run", finished("predict").path)
     assert code == 2
@@ -212,6 +282,14 @@ def test_unknown_images_and_formats_are_refused(project, finished, answer):
     finished("train-segmenter")
     code, said = answer("predict", project, "other.png")
     assert (code, said["remedy"]) == (2, "Its sources are biopsies.")
+    code, said = answer("predict", project, "other/tile [2].png")
+    assert code == 2
+    assert "no image or source 'other/tile [2].png', but biopsies/t" in said["problem"]
+    shutil.copytree(project.parent / "biopsies", project.parent / "more")
+    answer("add", project, project.parent / "more")
+    code, said = answer("predict", project, "tile [2].png")
+    assert (code, said["remedy"]) == (2, "Give more of its path.")
+    assert "biopsies/tile [2].png or more/tile [2].png" in said["problem"]
     code, said = answer("predict", project, "--format", "bmp")
     assert (code, said["error"]) == (2, "ConfigError")
 

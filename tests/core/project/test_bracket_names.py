@@ -75,23 +75,35 @@ def test_presets_order_the_digits(
         assert (report.images, report.labels) == (2, 8)
         assert labels_of(store) == [first, second]
         assert store.image(1).split == "train"
+        unused = (
+            "1 image file without digits in brackets told nothing, first plain.png."
+        )
+        assert report.notes[0] == unused
 
 
 def test_bracket_problems(bracket_store: ProjectStore, tmp_path: Path) -> None:
     folder = tmp_path / "set"
     with bracket_store as store:
-        with pytest.raises(ProjectError, match="the data set the brackets are from"):
+        with pytest.raises(ProjectError, match="Which data set the brackets"):
             import_labels(store, folder)
         with pytest.raises(ProjectError, match="'other'"):
             import_labels(store, folder, kind="brackets", preset="other")
         store.rename_class(2, "tumor")
-        with pytest.raises(ProjectError, match="a class 'normal'"):
+        with pytest.raises(ProjectError, match="no class 'normal'"):
             import_labels(store, folder, preset="wsss4luad")
         store.rename_class(5, "normal")
-        with pytest.raises(ProjectError, match="2 names without 3 digits"):
+        with pytest.raises(ProjectError, match="names without 3 digits"):
+            import_labels(store, folder, preset="wsss4luad")
+        store.add_class("tum")
+        with pytest.raises(ProjectError, match="'tumor' and 'tum' could both"):
+            import_labels(store, folder, preset="wsss4luad")
+        (folder / "test").mkdir()
+        (folder / "test" / "y[010].png").touch()
+        store.rename_class(6, "other")
+        with pytest.raises(ProjectError, match=r"in the project \(test/y\[010\]"):
             import_labels(store, folder, preset="wsss4luad")
         (tmp_path / "empty").mkdir()
-        with pytest.raises(ProjectError, match="got none"):
+        with pytest.raises(ProjectError, match="empty has no labels"):
             import_labels(
                 store, tmp_path / "empty", kind="brackets", preset="bcss-wsss"
             )

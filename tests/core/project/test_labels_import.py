@@ -1,12 +1,15 @@
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from segmix_core.errors import ProjectError
 from segmix_core.project.labels_import import ImportKind, import_labels
-from segmix_core.project.records import Review, TilingPlan
+from segmix_core.project.records import KEEP, Review, TileTable, TilingPlan
 from segmix_core.project.store import ProjectStore
 from tests.core.project.plain_images import add_images
 
@@ -30,7 +33,7 @@ def test_labels_splits_and_groups_are_one_change(
     revision = folder_store.revision
     report = import_labels(folder_store, table)
     assert (report.images, report.tiles, report.labels) == (2, 2, 3)
-    assert report.notes == ("1 images of the project have no row, first c.png.",)
+    assert report.notes == ("1 image of the project has no row, first c.png.",)
     assert labels_of(folder_store) == [[1, 0], [-1, 1], [-1, -1]]
     assert [i.split for i in folder_store.images()] == ["train", "val", "train"]
     assert [i.group for i in folder_store.images()] == ["7", "8", ""]
@@ -48,6 +51,101 @@ def test_blank_cells_keep_labels(folder_store: ProjectStore, write: Write) -> No
     folder_store.set_labels(np.array([1]), np.array([[1, 1]], np.int8))
     import_labels(folder_store, write("t.csv", "file_name,label_gland\na,0\nb,\n"))
     assert labels_of(folder_store) == [[0, 1], [-1, -1], [-1, -1]]
+
+
+def test_known_labels_are_overturned_or_kept(
+    folder_store: ProjectStore, write: Write
+) -> None:
+    known = np.array([[1, 0], [0, -1]], np.int8)
+    folder_store.set_labels(np.array([1, 2]), known)
+    table = write("t.csv", "file,is_gland,is_stroma\na,0,0\nb,1,1\nc,1,\n")
+    report = import_labels(folder_store, table, keep=True)
+    assert (report.labels, report.overturned, report.kept) == (2, 0, 2)
+    first = "2 known labels differed from the file and stayed as before, the first in "
+    assert report.notes == (f"{first}line 2 (a.png).",)
+    assert labels_of(folder_store) == [[1, 0], [0, 1], [1, -1]]
+    report = import_labels(folder_store, table)
+    assert (report.labels, report.overturned, report.kept) == (5, 2, 0)
+    assert report.notes[0].startswith("2 known labels changed to the opposite")
+    assert labels_of(folder_store) == [[0, 0], [1, 1], [1, -1]]
+    folder_store.undo()
+    assert labels_of(folder_store) == [[1, 0], [0, 1], [1, -1]]
+    with pytest.raises(ProjectError, match="both be kept and be replaced"):
+        import_labels(folder_store, table, keep=True, replace=True)
+
+
+def test_splits_that_change_are_told(folder_store: ProjectStore, write: Write) -> None:
+    folder_store.set_splits(np.array([1, 2]), ["val", "test"])
+    text = "file,split,is_gland\na,train,1\nb,test,1\nc,val,0\n"
+    report = import_labels(folder_store, write("t.csv", text))
+    moved = "1 image left the split of before, first a.png (val)."
+    assert report.notes == (moved,)
+
+
+@pytest.mark.parametrize("column", ["split", "group"])
+def test_rows_of_an_image_agree(
+    slide_store: ProjectStore, write: Write, column: str
+) -> None:
+    text = f"slide,x,y,{column},is_gland\nslide,0,0,val,1\nslide,64,0,test,1\n"
+    with pytest.raises(ProjectError, match=f"several {column}s .line 3: slide.tif"):
+        import_labels(slide_store, write("t.csv", text))
+
+
+def test_labels_that_say_nothing_are_told(
+    folder_store: ProjectStore, write: Write
+) -> None:
+    text = "file,is_gland,is_stroma\na,1,1\nb,1,1\nc,1,{}\n"
+    report = import_labels(folder_store, write("t.csv", text.format(1)))
+    assert report.notes[0].startswith("Every class is present in every tile")
+    assert not import_labels(folder_store, write("t.csv", text.format(0))).notes[1:]
+
+
+def test_a_path_of_another_folder_is_no_match(
+    folder_store: ProjectStore, write: Write
+) -> None:
+    table = write("t.csv", "file,is_gland\nother/a.png,1\n")
+    message = r"than the project's \(line 2: other/a.png is not images/a.png\)"
+    with pytest.raises(ProjectError, match=message):
+        import_labels(folder_store, table)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("file\tis_gland\r\na.png\t1\r\n", "utf-16"),
+        ("file,is_gland,note\na.png,1,two\nc.png,0,\n".replace("\n", "\r"), "utf-8"),
+        ('file,is_gland,note\nb.png,,"two\nlines, ""quoted"""\na.png,1,\n', "utf-8"),
+        ('"file","is_gland","a;b;c;d"\na.png,1,\n', "utf-8-sig"),
+        ("file,is_gland,\na.png,1,\u2028\x0c\n", "utf-8"),
+    ],
+)
+def test_tables_as_programs_write_them(
+    folder_store: ProjectStore, tmp_path: Path, text: str, encoding: str
+) -> None:
+    (tmp_path / "t.csv").write_bytes(text.encode(encoding))
+    import_labels(folder_store, tmp_path / "t.csv")
+    assert labels_of(folder_store)[0] == [1, -1]
+
+
+def test_a_row_is_at_its_first_line(folder_store: ProjectStore, write: Write) -> None:
+    text = 'file,is_gland,note\na,1,"two\nlines"\n\nx,1,"two\nlines"\n'
+    with pytest.raises(ProjectError, match="line 5: x"):
+        import_labels(folder_store, write("t.csv", text))
+
+
+def test_texts_of_others_are_shown_printable(
+    folder_store: ProjectStore, write: Write
+) -> None:
+    text = f'file,is_gland\n"{"long" * 100}",1\n"two\nlines\x1b[31m",1\n'
+    with pytest.raises(ProjectError) as caught:
+        import_labels(folder_store, write("t.csv", text))
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 400
+    odd = os.fsdecode(b"t\xff.csv")
+    import_labels(folder_store, write(odd, "file,is_gland\na,1\n"))
+    change = folder_store.undo()
+    assert change is not None
+    assert r"t\udcff.csv" in change.description
 
 
 @pytest.mark.parametrize(
@@ -75,15 +173,34 @@ def test_spellings(
     assert labels_of(folder_store) == [[1, 0], [-1, -1], [-1, -1]]
 
 
-def test_separators_in_class_names_do_not_count(
-    folder_store: ProjectStore, write: Write
-) -> None:
-    folder_store.add_class("non-gland")
-    folder_store.add_class("nonstroma")
-    folder_store.add_class("non stroma")
-    table = "filename,has_nongland,has_nonstroma,has_non_stroma\na.png,1,0,1\n"
+def test_signs_in_class_names_count(folder_store: ProjectStore, write: Write) -> None:
+    for name in ("CD8+", "CD8-", "T-cell", "T cell", "PD-L1 <1%", "PD-L1 >1%"):
+        folder_store.add_class(name)
+    table = (
+        "filename,is_CD8+,is_CD8-,is_T-cell,is_t_cell,is_PD-L1 <1%,is_PD-L1_>1%\n"
+        "a.png,1,0,1,0,0,1\n"
+    )
     import_labels(folder_store, write("t.csv", table))
-    assert labels_of(folder_store)[0] == [-1, -1, 1, 0, 1]
+    assert labels_of(folder_store)[0] == [-1, -1, 1, 0, 1, 0, 0, 1]
+    listed = '{"file": "b.png", "labels": ["CD8-", "pd-l1 <1%", "t cell"]}'
+    import_labels(folder_store, write("t.jsonl", listed))
+    assert labels_of(folder_store)[1] == [0, 0, 0, 1, 0, 1, 1, 0]
+    for name in ("CD8", "CD8_+", "Tcell", "PD-L1 1%", "T\u2013cell"):
+        table = write("t.csv", f"filename,is_{name}\na.png,1\n")
+        with pytest.raises(ProjectError, match=f"unknown classes .{name.lower()[:3]}"):
+            import_labels(folder_store, table)
+
+
+def test_one_class_has_one_column(folder_store: ProjectStore, write: Write) -> None:
+    table = write("t.csv", "filename,is_gland,has_gland\na.png,1,0\n")
+    with pytest.raises(ProjectError, match=r"has one already \(has_gland\)"):
+        import_labels(folder_store, table)
+    table = write("t.csv", "filename,label,is_gland\na.png,stroma,1\n")
+    notes = import_labels(folder_store, table).notes
+    assert notes[0] == "The column label was not used: labels are those of is_gland."
+    table = write("t.csv", "filename,label,labels\na.png,stroma,gland\n")
+    notes = import_labels(folder_store, table).notes
+    assert notes[0] == "The column label was not used: labels are those of labels."
 
 
 def test_several_names_in_a_list(folder_store: ProjectStore, write: Write) -> None:
@@ -99,23 +216,26 @@ HEAD = "filename,split,is_gland,is_stroma,width\n"
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (HEAD + "x.png,,1,0,\n" * 4, r"4 files .* \(x.png, x.png, x.png, \.\.\.\)"),
-        (HEAD + ",,1,0,\n", r"1 files .* \(no name\)"),
-        ("filename,is_gland,is_fat\na.png,1,0\n", r"1 unknown classes \(fat\)"),
-        ("filename,labels\na.png,fat\nb.png,fat\n", r"1 unknown classes \(fat\)"),
-        (HEAD + "a.png,,1,0,\na.png,,1,0,\n", r"1 duplicate rows \(line 3: a.png\)"),
-        (HEAD + "a.png,,2,0,\n", r"1 wrong numbers \(line 2: is_gland is '2'\)"),
-        (HEAD + "a.png,,1,0,9x\n", r"1 wrong numbers \(line 2: width is '9x'\)"),
-        (HEAD + "a.png,,1,0,inf\n", "1 wrong numbers"),
+        (
+            HEAD + "x.png,,1,0,\n" * 4,
+            r"files .* \(line 2: x.png, line 3: x.png, .*\.\.\.; 4 in all\)",
+        ),
+        (HEAD + ",,1,0,\n", r"files .* \(line 2: no name\)"),
+        ("filename,is_gland,is_fat\na.png,1,0\n", r"unknown classes \(fat\)"),
+        ("filename,labels\na.png,fat\nb.png,fat\n", r"unknown classes \(fat\)"),
+        (HEAD + "a.png,,1,0,\na.png,,1,0,\n", r"duplicate rows \(line 3: a.png\)"),
+        (HEAD + "a.png,,2,0,\n", r"wrong numbers \(line 2: is_gland is '2'\)"),
+        (HEAD + "a.png,,1,0,9x\n", r"wrong numbers \(line 2: width is '9x'\)"),
+        (HEAD + "a.png,,1,0,inf\n", "wrong numbers"),
         (HEAD + "a.png,,1,0,90\n", r"sizes that differ \(line 2: width 90, not 96\)"),
-        (HEAD + "a.png,left,1,0,\n", r"1 splits other .* \(line 2: left\)"),
-        (HEAD + "x.png,,7,0,\na.png,,1,0,\n", r"1 files .*; 1 wrong numbers"),
-        ("a,b\n1,2\n", "columns with the file"),
-        ("filename,size\na.png,2\n", "columns with the file"),
+        (HEAD + "a.png,left,1,0,\n", r"splits other .* \(line 2: left\)"),
+        (HEAD + "x.png,,7,0,\na.png,,1,0,\n", r"files .*; wrong numbers"),
+        ("a,b\n1,2\n", "no column with file names"),
+        ("filename,size\na.png,2\n", "no column with labels"),
         ("filename,is_gland,is_gland\na.png,1,1\n", "the column is_gland twice"),
-        (HEAD + "a.png,1\n", "2 cells in line 2, 5 columns"),
-        (HEAD, "without rows"),
-        ("", "without rows"),
+        (HEAD + "a.png,1\n", "line 2 has 2 cells for 5 columns"),
+        (HEAD, "no rows"),
+        ("", "no rows"),
     ],
 )
 def test_wrong_tables(
@@ -130,15 +250,31 @@ def test_wrong_tables(
 def test_files_that_are_no_tables(
     folder_store: ProjectStore, tmp_path: Path, write: Write
 ) -> None:
-    with pytest.raises(ProjectError, match="no file there"):
+    with pytest.raises(ProjectError, match=r"no file none\.csv"):
         import_labels(folder_store, tmp_path / "none.csv")
-    (tmp_path / "bytes.csv").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ProjectError, match="UTF-8"):
-        import_labels(folder_store, tmp_path / "bytes.csv")
-    with pytest.raises(ProjectError, match="no object in line 1"):
-        import_labels(folder_store, write("t.jsonl", "[1]"))
-    with pytest.raises(ProjectError, match="Expecting value"):
-        import_labels(folder_store, write("u.jsonl", "nonsense"))
+    for content, message in (
+        (b"\xff\xfe\x00", "line 1 is not UTF-16 text"),
+        ("file,is_gland\nä.png,1\n".encode("cp1252"), "line 2 is not UTF-8 text"),
+        ("file,is_gland\na.png,1\n".encode("utf-16-le"), "line 1 has a NUL"),
+        (b"file,is_gland\na.png,1\0\n", "line 2 has a NUL character"),
+        (b'file,is_gland\n"a.png,1\n', "line 2: unexpected end of data"),
+        (b'file,is_gland\n"a"b.png,1\n', "line 2: .* expected after"),
+        (b"file,is_gland\n" + b"a" * 200_000 + b",1\n", "line 2: field larger"),
+    ):
+        (tmp_path / "bytes.csv").write_bytes(content)
+        with pytest.raises(ProjectError, match=message):
+            import_labels(folder_store, tmp_path / "bytes.csv")
+    for text, message in (
+        ("[1]", "line 1 is no JSON object"),
+        ("nonsense", "line 1 is no JSON .Expecting value"),
+        ("\n" + "[" * 100_000, "line 2 is nested too deeply"),
+        ('{"file": "\\ud800", "is_gland": 1}', "half a character"),
+        ('{"\\udfff": "a", "is_gland": 1}', "half a character"),
+        ('{"file": "a.png", "is_gland": 1, "IS_gland": 0}', "is_gland twice"),
+        ('{"file": "a.png", "is_gland": 1' + "0" * 5000 + "}", "line 1 is no JSON"),
+    ):
+        with pytest.raises(ProjectError, match=message):
+            import_labels(folder_store, write("t.jsonl", text))
     with (tmp_path / "huge.csv").open("wb") as file:
         file.truncate(300 * 2**20)
     with pytest.raises(ProjectError, match="more than 256 MB"):
@@ -156,7 +292,10 @@ def test_the_same_name_in_two_sources(
 ) -> None:
     add_images(folder_store, tmp_path / "more", ["a.png"])
     table = write("t.csv", "filename,is_gland\na.png,1\n")
-    with pytest.raises(ProjectError, match=r"several images of the project \(a.png\)"):
+    with pytest.raises(
+        ProjectError,
+        match=r"several images \(line 2: a.png is images/a.png or more/a.png\)",
+    ):
         import_labels(folder_store, table)
     import_labels(folder_store, table, source_id=2)
     assert labels_of(folder_store)[3] == [1, -1]
@@ -184,12 +323,46 @@ def test_rows_about_tiles_of_a_slide(slide_store: ProjectStore, write: Write) ->
         import_labels(slide_store, write("t.csv", "slide,is_gland\nslide,1\n"))
 
 
+def test_windows_of_one_corner_are_told_apart(
+    folder_store: ProjectStore, write: Write
+) -> None:
+    head = "file,x,y,size,has_gland\n"
+    windows = write("w.csv", f"{head}a.png,0,0,48,1\na.png,0,0,96,0\n")
+    import_labels(folder_store, windows)
+    head = "file,x,y,width,height,has_gland\n"
+    import_labels(folder_store, write("t.csv", f"{head}a.png,0,0,96,96,1\n"))
+    assert labels_of(folder_store)[:2] == [[1, -1], [1, -1]]
+    with pytest.raises(ProjectError, match="places of several tiles, which need"):
+        import_labels(folder_store, write("t.csv", f"{head}a.png,0,0,,,1\n"))
+
+
+def test_what_others_store_meanwhile_is_kept(
+    folder_store: ProjectStore, write: Write
+) -> None:
+    table = write("t.csv", "file,is_gland,is_stroma\na,1,\nb,1,1\n")
+
+    class Interrupted(ProjectStore):
+        """Another program labels tiles after this one has read them."""
+
+        def tiles(self, source_id: int | None = None) -> TileTable:
+            read = super().tiles(source_id)
+            if (read.labels < 0).all():
+                states = np.array([[KEEP, 1], [0, KEEP]], np.int8)
+                folder_store.set_labels(np.array([1, 2]), states)
+            return read
+
+    with Interrupted.open(folder_store.path) as store:
+        report = import_labels(store, table, keep=True)
+    assert (report.labels, report.kept) == (2, 1)
+    assert labels_of(folder_store) == [[1, 1], [0, 1], [-1, -1]]
+
+
 def test_groups_across_splits_are_told(
     folder_store: ProjectStore, write: Write
 ) -> None:
     text = "filename,split,patient_id,is_gland\na,train,p,1\nb,test,p,1\nc,val,q,0\n"
     report = import_labels(folder_store, write("t.csv", text))
-    assert report.notes[0].startswith("1 groups have images in several splits, first p")
+    assert report.notes[0].startswith("1 group has images in several splits, first p")
 
 
 def test_other_class_order_is_told(folder_store: ProjectStore, write: Write) -> None:
@@ -201,6 +374,9 @@ def test_other_class_order_is_told(folder_store: ProjectStore, write: Write) -> 
     assert len(import_labels(folder_store, table).notes) == 1
     write("classes.csv", "number,name\n1,stroma\n")
     assert len(import_labels(folder_store, table).notes) == 1
+    write("classes.csv", "")
+    notes = import_labels(folder_store, table).notes
+    assert notes[0].startswith("classes.csv cannot be read as a table: it has no rows")
 
 
 WINDOWS = (
@@ -214,7 +390,7 @@ WINDOWS = (
 def test_windows_replace_whole_images(folder_store: ProjectStore, write: Write) -> None:
     report = import_labels(folder_store, write("patches.csv", WINDOWS))
     assert (report.images, report.tiles, report.labels) == (2, 3, 5)
-    assert report.notes[1] == "1 images without rows were cut into unlabelled windows."
+    assert report.notes[1] == "1 image without rows became unlabelled windows."
     tiles = folder_store.tiles()
     assert tiles.image_ids.tolist() == [1, 1, 2, 3, 3, 3, 3]
     assert tiles.boxes[:3].tolist() == [
@@ -237,9 +413,13 @@ def test_windows_replace_whole_images(folder_store: ProjectStore, write: Write) 
 def test_windows_do_not_hide_labels(folder_store: ProjectStore, write: Write) -> None:
     table = write("patches.csv", WINDOWS)
     folder_store.set_reviews(np.array([3]), Review.ACCEPTED)
-    with pytest.raises(ProjectError, match=r"1 labelled images, first c\.png"):
+    with pytest.raises(ProjectError, match=r"masks of 1 image, the first is c\.png"):
         import_labels(folder_store, table)
     assert import_labels(folder_store, table, replace=True).tiles == 3
+    again = import_labels(folder_store, table, replace=True)
+    assert again.overturned == 5
+    assert again.notes[0].startswith("Windows took the place of 5 known labels")
+    folder_store.undo()
     folder_store.undo()
     assert folder_store.tiles().reviews.tolist() == [0, 0, 1]
 
@@ -265,7 +445,19 @@ def test_unlisted_images_are_covered(
     ("rows", "message"),
     [
         ("a.png,val,60,0,48,1,0\n", "windows outside their image"),
-        ("a.png,val,0,0,0,1,0\n", "windows outside their image"),
+        ("a.png,val,0,0,0,1,0\n", r"windows without a size \(line 2\)"),
+        ("a.png,val,0,0,,1,0\n", r"windows without a size \(line 2\)"),
+        ("b.png,val,0,0,8,1,0\na.png,val,,0,48,1,0\n", r"without x and y \(line 3\)"),
+        ("b.png,val,0,0,8,1,0\na.png,val,,,48,1,0\n", r"without x and y \(line 3\)"),
+        ("a.png,val,-1,0,48,1,0\n", r"wrong numbers \(line 2: x is '-1'\)"),
+        ("a.png,val,nan,0,48,1,0\n", r"wrong numbers \(line 2: x is 'nan'\)"),
+        ("a.png,val,0,inf,48,1,0\n", r"wrong numbers \(line 2: y is 'inf'\)"),
+        ("a.png,val,0,1e3,48,1,0\n", r"wrong numbers \(line 2: y is '1e3'\)"),
+        ("a.png,val,0,1_0,48,1,0\n", r"wrong numbers \(line 2: y is '1_0'\)"),
+        ("a.png,val,0,٣,48,1,0\n", r"wrong numbers \(line 2: y is '٣'\)"),
+        (f"a.png,val,0,{'9' * 5000},8,1,0\n", r"wrong numbers \(line 2: y is '9+\.{3}"),
+        ("a.png,val,0,999999999,8,1,0\n", "windows outside their image"),
+        ("a.png,val,0,0,999999999,1,0\n", "windows outside their image"),
         ("a.png,val,0,0,48,1,0\n" * 2, "duplicate rows"),
         ("a.png,val,0,0,48,1,0\na.png,train,8,0,48,1,0\n", "several splits"),
         ("a.png,val,0.5,0,48,1,0\n", r"wrong numbers \(line 2: x is '0.5'\)"),
@@ -284,7 +476,7 @@ def test_windows_need_boxes_and_a_folder(
     folder_store: ProjectStore, slide_store: ProjectStore, write: Write
 ) -> None:
     table = write("t.csv", "filename,is_gland\na,1\n")
-    with pytest.raises(ProjectError, match="the columns x, y and size"):
+    with pytest.raises(ProjectError, match="no columns x and y"):
         import_labels(folder_store, table, kind="windows")
     table = write("t.csv", "filename,x,y,size,has_gland\nslide,0,0,64,1\n")
     with pytest.raises(ProjectError, match="windows on slides"):
@@ -301,3 +493,65 @@ def test_table_of_a_folder(
     (folder / "labels.csv").write_text("file_name,labels\na,gland\n")
     with pytest.raises(ProjectError, match="Choose the table itself"):
         import_labels(folder_store, folder)
+
+
+TABLES = [
+    "filename,split,is_gland,is_stroma,group,width\na.png,train,1,0,g,96\nb,val,,1,h,\n",
+    "file;x;y;size;has_gland\na.png;0;0;48;1\na.png;48;0;48;0\n",
+    'file_name\tlabels\na.png\tgland;stroma\n"c.png"\t"gland"\n',
+    '{"file_name": "a.png", "labels": ["gland", "stroma"], "split": null}\n',
+]
+PIECES = st.sampled_from(
+    [
+        *(
+            "\0",
+            "\ud800",
+            '"',
+            ",",
+            ";",
+            "\t",
+            "\n",
+            "\r",
+            "-1",
+            "nan",
+            "1e308",
+            "9" * 30,
+        ),
+        *("é", "e\u0301", "is_", "is_gland", "labels", "x", "{", "}", "[" * 2000, ".."),
+        *("/", "\\", "C:\\", "\u2028", "\x1c", "_", "\\ud800", "a" * 140_000, "null"),
+    ]
+)
+EDITS = st.lists(
+    st.tuples(st.floats(0, 1), st.integers(0, 3), PIECES), min_size=1, max_size=6
+)
+
+
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(st.sampled_from(TABLES), EDITS, st.sampled_from(["utf-8", "utf-16", "cp1252"]))
+def test_any_table_is_imported_or_refused(
+    folder_store: ProjectStore,
+    tmp_path: Path,
+    text: str,
+    edits: list[tuple[float, int, str]],
+    encoding: str,
+) -> None:
+    for place, removed, piece in edits:
+        at = int(place * len(text))
+        text = text[:at] + piece + text[at + removed :]
+    path = tmp_path / ("t.jsonl" if text[:1] == "{" else "t.csv")
+    errors = "replace" if encoding == "cp1252" else "surrogatepass"
+    path.write_bytes(text.encode(encoding, errors))
+    revision, problem = folder_store.revision, ""
+    try:
+        import_labels(folder_store, path)
+    except ProjectError as error:
+        problem = str(error)
+    assert problem.isprintable()
+    if problem:
+        assert folder_store.revision == revision
+    else:
+        folder_store.undo()

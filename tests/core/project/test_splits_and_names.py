@@ -115,17 +115,34 @@ def test_default_colors_for_any_colour_vision(vision: str) -> None:
     assert distance.min() > 10
 
 
-@pytest.mark.parametrize("name", ["", "  ", "a\nb", "x" * 101])
+@pytest.mark.parametrize("name", ["", "  ", "a\nb", "x" * 101, "_", "_ _"])
 def test_wrong_names(name: str) -> None:
-    with pytest.raises(ProjectError, match="printable"):
+    with pytest.raises(ProjectError, match="cannot be the name"):
         checked_name(name, [])
 
 
-def test_names_differ_in_more_than_case(store: ProjectStore) -> None:
-    with pytest.raises(ProjectError, match="differ"):
-        store.add_class("GLAND")
-    with pytest.raises(ProjectError, match="differ"):
-        store.rename_class(1, "Stroma ")
+@pytest.mark.parametrize("name", ["GLAND", "gland_", "tumor  bed", "tumor_bed"])
+def test_names_that_cannot_be_told_apart_are_refused(
+    store: ProjectStore, name: str
+) -> None:
+    store.add_class("tumor bed")
+    with pytest.raises(ProjectError, match=f"' and '{name}' cannot be told apart"):
+        store.add_class(name)
+    with pytest.raises(ProjectError, match="cannot be told apart"):
+        store.rename_class(2, f" {name} ")
+    with pytest.raises(ProjectError, match="cannot be told apart"):
+        ProjectStore.create(store.path / "new", ["gland", "tumor bed", name])
+
+
+def test_names_with_other_signs_are_other_names(store: ProjectStore) -> None:
+    for name in ("CD8+", "CD8-", "CD8", "T-cell", "T cell", "Tcell", "1-2", "12"):
+        assert store.add_class(name).name == name
+
+
+def test_names_are_composed(store: ProjectStore) -> None:
+    assert store.add_class("e\u0301pithelium").name == "\u00e9pithelium"
+    with pytest.raises(ProjectError, match="told apart"):
+        store.add_class("\u00e9pithelium")
 
 
 def test_at_most_250_classes() -> None:

@@ -1,4 +1,5 @@
 import threading
+import unicodedata
 from pathlib import Path
 from typing import get_args
 
@@ -15,6 +16,7 @@ from segmix_core.project.records import (
     TilingPlan,
 )
 from segmix_core.project.store import ProjectStore
+from tests.core.project.plain_images import add_images
 
 
 def test_create_and_reopen(tmp_path: Path) -> None:
@@ -277,15 +279,45 @@ def test_relocate(tmp_path: Path, folder_store: ProjectStore) -> None:
     new = tmp_path / "new"
     new.mkdir()
     (new / "a.png").touch()
-    with pytest.raises(ProjectError, match=r"2 missing, first b\.png"):
+    with pytest.raises(ProjectError, match=r"2 files of images .* first is b\.png"):
         folder_store.relocate(1, new)
     (new / "b.png").touch()
-    (new / "c.png").touch()
+    (new / "C.tif").touch()
+    (new / "c.jpg").touch()
+    with pytest.raises(ProjectError, match=r"c.png could be new/C.tif or new/c.jpg"):
+        folder_store.relocate(1, new)
+    (new / "c.jpg").unlink()
+    (new / "sub").mkdir()
+    (new / "sub" / "c.png").touch()
     folder_store.relocate(1, new)
+    assert folder_store.image(3).path == new / "C.tif"
+    with pytest.raises(ProjectError, match="There is no file or folder"):
+        folder_store.relocate(1, new / "nowhere")
     assert folder_store.sources()[0].path == new
     assert folder_store.image(2).path == new / "b.png"
     with pytest.raises(ValueError, match="id of a source"):
         folder_store.relocate(7, new)
+
+
+def test_a_file_is_that_of_one_image(tmp_path: Path, store: ProjectStore) -> None:
+    add_images(store, tmp_path / "old", ["a.png", "a.tif"])
+    new = tmp_path / "new"
+    new.mkdir()
+    (new / "a.jpg").touch()
+    with pytest.raises(ProjectError, match="new file of several images"):
+        store.relocate(1, new)
+
+
+def test_relocate_to_a_disk_with_other_unicode(
+    tmp_path: Path, store: ProjectStore
+) -> None:
+    add_images(store, tmp_path / "old", ["pr\u00e4parat.png"])
+    name = unicodedata.normalize("NFD", "pr\u00e4parat.png")
+    new = tmp_path / "new"
+    new.mkdir()
+    (new / name).touch()
+    store.relocate(1, new)
+    assert store.image(1).path == new / name
 
 
 def test_relocate_one_slide(tmp_path: Path, slide_store: ProjectStore) -> None:

@@ -162,7 +162,7 @@ def test_labels_are_checked(folder):
     with folder.store() as store:
         ids = store.tiles().ids
         store.set_labels(ids, [[1, 0]] * len(ids))
-    with pytest.raises(ProjectError, match="no tile labelled 'striped'"):
+    with pytest.raises(ProjectError, match="No training tile is labelled 'striped'"):
         folder.attempt("train")
 
 
@@ -302,3 +302,12 @@ def test_bf16_learns_nearly_the_same(folder):
     assert exact.dtype == rough.dtype == torch.float32
     assert not torch.equal(exact, rough)
     torch.testing.assert_close(exact, rough, atol=0.02, rtol=0)
+
+
+def test_labels_that_teach_nothing_are_told(folder):
+    with folder.store() as store:
+        ids = store.tiles().ids
+        store.set_labels(ids, np.ones((len(ids), 2), np.int8))
+    run = folder.run("train", changes={"train.epochs": 1})
+    messages = [e.message for e in run.events()[0] if isinstance(e, Warned)]
+    assert any("nothing tells the classes apart" in text for text in messages)

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from segmix_core.errors import ProjectError
-from segmix_core.project.importers.label_rows import LabelRow
-from segmix_core.project.importers.matching import ClassMatcher, ImageMatcher
-from segmix_core.project.importers.problems import Problems
+from segmix_core.project.importers.label_rows import LabelRow, find_image
+from segmix_core.project.importers.problems import Problems, printable
+from segmix_core.project.importers.report import count_text
+from segmix_core.project.matching import ClassMatcher, ImageMatcher
 from segmix_core.project.records import ImageRecord
 from segmix_core.project.splits import split_name
 
@@ -31,7 +32,14 @@ PRESETS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("tumor epithelium", "tumour epithelium", "te", *_TUMOUR),
         _NECROSIS,
         _LYMPHOCYTE,
-        ("tumor-associated stroma", "tumour-associated stroma", "tas", *_STROMA),
+        (
+            "tumor-associated stroma",
+            "tumour-associated stroma",
+            "tumor associated stroma",
+            "tumour associated stroma",
+            "tas",
+            *_STROMA,
+        ),
     ),
     "wsss4luad": (_TUMOUR, _STROMA, ("normal", "normal tissue")),
 }
@@ -77,9 +85,11 @@ def parse_brackets(
         if digits is None:
             continue
         if len(digits) != len(columns):
-            problems.add(f"names without {len(columns)} digits", path.name)
+            kind = f"names without {len(columns)} digits"
+            problems.add(kind, printable(path.name))
             continue
-        image = matcher.find(path.relative_to(folder).as_posix(), problems)
+        text = path.relative_to(folder).as_posix()
+        image = find_image(matcher, text, "", problems)
         if image is not None:
             states = np.full(len(classes.names), -1, np.int8)
             states[columns] = [int(digit) for digit in digits]
@@ -88,24 +98,47 @@ def parse_brackets(
     return rows
 
 
+def bracket_notes(folder: Path) -> list[str]:
+    """Return a sentence on image files without digits in brackets."""
+    unused = [file for file in image_files(folder) if not bracket_digits(file.name)]
+    if not unused:
+        return []
+    number = count_text(len(unused), "image file")
+    first = printable(unused[0].name)
+    return [f"{number} without digits in brackets told nothing, first {first}."]
+
+
 def _columns(preset: str | None, classes: ClassMatcher) -> list[int]:
     if preset not in PRESETS:
-        raise ProjectError.unexpected(
-            f"the data set the brackets are from: {', '.join(PRESETS)}",
-            "none" if preset is None else repr(preset),
-            "Choose one: the same digits mean different classes in each.",
+        known = ", ".join(PRESETS)
+        raise ProjectError(
+            "Which data set the brackets are from was not said."
+            if preset is None
+            else f"No data set is known as '{preset}'.",
+            f"Choose one of {known}: the same digits mean different classes in each.",
         )
-    columns = []
-    for spellings in PRESETS[preset]:
-        column = classes.column(*spellings)
-        if column is None:
-            raise ProjectError.unexpected(
-                f"a class {spellings[0]!r} in the project, as {preset} has it",
-                f"the classes {', '.join(classes.names)}",
-                f"Add it; other names that fit: {', '.join(spellings[1:])}.",
-            )
-        columns.append(column)
-    return columns
+    return [_column(spellings, preset, classes) for spellings in PRESETS[preset]]
+
+
+def _column(spellings: Sequence[str], preset: str, classes: ClassMatcher) -> int:
+    found = {
+        match.item: None
+        for name in spellings
+        if (match := classes.find(name)).item is not None
+    }
+    columns = [column for column in found if column is not None]
+    if len(columns) == 1:
+        return columns[0]
+    if columns:
+        names = " and ".join(f"'{classes.names[column]}'" for column in columns)
+        raise ProjectError(
+            f"{names} could both be the class '{spellings[0]}' of {preset}.",
+            "Rename one of them.",
+        )
+    raise ProjectError(
+        f"The project has no class '{spellings[0]}' as {preset} has.",
+        f"Add it; other names that fit are {', '.join(spellings[1:])}.",
+    )
 
 
 def _folder_split(folder: Path) -> str | None:

@@ -3,17 +3,19 @@
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from segmix_core.project.import_draft import ImportContent
 from segmix_core.project.importers.label_rows import LabelRow
-from segmix_core.project.importers.problems import Problems
+from segmix_core.project.importers.problems import Problems, printable
 from segmix_core.project.importers.report import (
     ImportReport,
-    count_known,
+    count_text,
     general_notes,
     image_texts,
+    plausibility_notes,
 )
-from segmix_core.project.records import ImageRecord, TileTable
+from segmix_core.project.records import KEEP, ImageRecord, TileTable
 
 
 def plan_image_labels(
@@ -22,35 +24,61 @@ def plan_image_labels(
     tiles: TileTable,
     source_name: str,
     problems: Problems,
+    *,
+    keep: bool = False,
 ) -> tuple[ImportContent, ImportReport]:
     """Return what to store for ``rows`` and the report of it.
 
     A row without a box is about the only tile of its image. Where a row says nothing
-    of a class, the label in the project stays.
+    of a class, the label in the project stays; with ``keep``, every known label stays.
     """
     places = _tile_positions(rows, tiles, problems)
-    splits, conflicts = image_texts(rows, "split")
-    groups, _ = image_texts(rows, "group")
-    for name in conflicts:
-        problems.add("images with several splits", name)
+    splits = image_texts(rows, "split", problems)
+    groups = image_texts(rows, "group", problems)
     problems.raise_if_any()
     positions = np.array(places, np.int64)
     now = tiles.labels[positions]
     said = np.array([row.states for row in rows], np.int8).reshape(now.shape)
+    differs = (said >= 0) & (now >= 0) & (said != now)
+    used = (said >= 0) & ~(keep & (now >= 0))
     content = ImportContent(
-        f"Imported labels of {len(rows)} tiles from {source_name}",
+        f"Imported labels of {len(rows)} tiles from {printable(source_name)}",
         tiles.ids[positions],
-        np.where(said >= 0, said, now),
+        np.where(used, said, KEEP).astype(np.int8),
         splits,
         groups,
     )
+    notes = [
+        *_difference_notes(rows, differs, keep),
+        *general_notes(rows, images, splits, groups),
+        *plausibility_notes(said),
+    ]
+    number = int(differs.sum())
     report = ImportReport(
         images=len({row.image.id for row in rows}),
         tiles=len(rows),
-        labels=count_known(said),
-        notes=tuple(general_notes(rows, images, splits, groups)),
+        labels=int(used.sum()),
+        overturned=0 if keep else number,
+        kept=number if keep else 0,
+        notes=tuple(notes),
     )
     return content, report
+
+
+def _difference_notes(
+    rows: Sequence[LabelRow], differs: npt.NDArray[np.bool_], keep: bool
+) -> list[str]:
+    if not differs.any():
+        return []
+    row = rows[int(np.flatnonzero(differs.any(1))[0])]
+    first = f"the first in {row.place} ({printable(row.image.path.name)})"
+    number = count_text(int(differs.sum()), "known label")
+    if keep:
+        return [f"{number} differed from the file and stayed as before, {first}."]
+    return [
+        f"{number} changed to the opposite, {first}. Undo brings them back; import "
+        "with --keep to leave known labels as they are."
+    ]
 
 
 def _tile_positions(
@@ -59,12 +87,11 @@ def _tile_positions(
     by_image: dict[int, list[int]] = {}
     for position, image_id in enumerate(tiles.image_ids.tolist()):
         by_image.setdefault(image_id, []).append(position)
-    corners = {
-        (int(image_id), int(y), int(x)): position
-        for position, (image_id, (y, x, _, _)) in enumerate(
-            zip(tiles.image_ids, tiles.boxes, strict=True)
-        )
-    }
+    # Windows of several sizes may have one corner.
+    corners: dict[tuple[int, ...], list[int]] = {}
+    keys = np.column_stack((tiles.image_ids, tiles.boxes[:, :2])).tolist()
+    for position, key in enumerate(keys):
+        corners.setdefault(tuple(key), []).append(position)
     places: list[int] = []
     used: set[int] = set()
     for row in rows:
@@ -72,7 +99,8 @@ def _tile_positions(
         if place is None:
             continue
         if place in used:
-            problems.add("duplicate rows", f"{row.place}: {row.image.path.name}")
+            name = printable(row.image.path.name)
+            problems.add("duplicate rows", f"{row.place}: {name}")
         used.add(place)
         places.append(place)
     return places
@@ -81,21 +109,30 @@ def _tile_positions(
 def _position(
     row: LabelRow,
     by_image: dict[int, list[int]],
-    corners: dict[tuple[int, int, int], int],
+    corners: dict[tuple[int, ...], list[int]],
     tiles: TileTable,
     problems: Problems,
 ) -> int | None:
-    name = row.image.path.name
+    name = printable(row.image.path.name)
     if row.box is None:
         positions = by_image.get(row.image.id, [])
         if len(positions) == 1:
             return positions[0]
-        problems.add("files with several tiles and a row without x and y", name)
+        kind = "files with several tiles and a row without x and y"
+        problems.add(kind, f"{row.place}: {name}")
         return None
-    position = corners.get((row.image.id, row.box.y, row.box.x))
     size = (row.box.height, row.box.width)
-    if position is None or size not in ((0, 0), tuple(tiles.boxes[position, 2:])):
-        place = f"{row.place}: {name} at x {row.box.x}, y {row.box.y}"
-        problems.add("tiles that are not in the project", place)
-        return None
-    return position
+    positions = [
+        position
+        for position in corners.get((row.image.id, row.box.y, row.box.x), [])
+        if size in ((0, 0), tuple(tiles.boxes[position, 2:].tolist()))
+    ]
+    if len(positions) == 1:
+        return positions[0]
+    kind = (
+        "places of several tiles, which need width and height"
+        if positions
+        else "tiles that are not in the project"
+    )
+    problems.add(kind, f"{row.place}: {name} at x {row.box.x}, y {row.box.y}")
+    return None

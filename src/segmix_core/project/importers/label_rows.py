@@ -1,5 +1,6 @@
 """Rows of a label table as values: image, tile box, states, split and group."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -7,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from segmix_core.geometry import Box
-from segmix_core.project.importers.matching import ClassMatcher, ImageMatcher
-from segmix_core.project.importers.problems import Problems
+from segmix_core.project.importers.problems import Problems, printable
 from segmix_core.project.importers.table_file import TableFile, TableRow
+from segmix_core.project.matching import ClassMatcher, ImageMatcher, shortest_paths
 from segmix_core.project.records import ImageRecord, LabelState
 from segmix_core.project.splits import split_name
 
@@ -19,6 +20,11 @@ LIST_COLUMNS = ("labels", "label")
 _SPLIT_COLUMNS = ("split", "subset", "set")
 _GROUP_COLUMNS = ("group", "patient_id", "patient", "case_id", "case", "slide_id")
 _X, _Y = ("x", "minx", "loc_x"), ("y", "miny", "loc_y")
+# A table with a blank cell in a column has its other numbers as 32.0. No coordinate or
+# size has more than nine digits.
+_WHOLE_NUMBER = re.compile(r"\+?[0-9]{1,9}(\.0*)?")
+NO_CORNER = "rows without x and y"
+"""The kind of problem that a window has without a place."""
 
 _STATES = {
     **dict.fromkeys(("1", "1.0", "true", "yes", "present"), LabelState.PRESENT),
@@ -63,7 +69,8 @@ def parse_rows(
     matcher, reader = ImageMatcher(images), _StateReader(table, classes, problems)
     rows = []
     for row in table.rows:
-        image = matcher.find(_cell(table, row, FILE_COLUMNS) or "", problems)
+        text = _cell(table, row, FILE_COLUMNS) or ""
+        image = find_image(matcher, text, row.place, problems)
         states, box = reader.states(row), _box(table, row, problems)
         split = _split(table, row, problems)
         if image is not None:
@@ -71,6 +78,40 @@ def parse_rows(
             group = _cell(table, row, _GROUP_COLUMNS) or None
             rows.append(LabelRow(row.place, image, states, split, group, box))
     return rows
+
+
+def find_image(
+    matcher: ImageMatcher, text: str, place: str, problems: Problems
+) -> ImageRecord | None:
+    """Return the image that ``text`` means, or None after noting why there is none.
+
+    ``place`` is where the text is in the file, "" if the file is the text.
+    """
+    match = matcher.find(text)
+    if match.item is not None:
+        return match.item
+    name = printable(text) or "no name"
+    example = f"{place}: {name}" if place else name
+    paths = shortest_paths([image.path for image in match.candidates])
+    candidates = printable(paths, max_length=240)
+    if match.is_ambiguous:
+        problems.add("names of several images", f"{example} is {candidates}")
+    elif candidates:
+        kind = "files in another folder than the project's"
+        problems.add(kind, f"{example} is not {candidates}")
+    else:
+        problems.add("files that are not in the project", example)
+    return None
+
+
+def unused_notes(table: TableFile) -> list[str]:
+    """Return a sentence on columns of labels that are not used."""
+    lists = [name for name in LIST_COLUMNS if name in table.columns]
+    unused = lists if class_columns(table) else lists[1:]
+    if not unused:
+        return []
+    used = class_columns(table)[0] if class_columns(table) else lists[0]
+    return [f"The column {unused[0]} was not used: labels are those of {used}."]
 
 
 class _StateReader:
@@ -83,8 +124,11 @@ class _StateReader:
         for name in class_columns(table):
             prefix = next(p for p in CLASS_PREFIXES if name.startswith(p))
             index = self._index(name.removeprefix(prefix))
-            if index is not None:
-                self._columns[name] = index
+            if index is None:
+                continue
+            if index in self._columns.values():
+                problems.add("columns of a class that has one already", printable(name))
+            self._columns[name] = index
         self._list_column = (
             None if class_columns(table) else table.column(*LIST_COLUMNS)
         )
@@ -95,7 +139,7 @@ class _StateReader:
             text = row.cells.get(name, "")
             state = _STATES.get(text.lower())
             if state is None:
-                self._problems.add("wrong numbers", f"{row.place}: {name} is {text!r}")
+                _add_number(self._problems, row, name, text)
             else:
                 states[index] = state
         listed = row.cells.get(self._list_column, "") if self._list_column else ""
@@ -109,11 +153,18 @@ class _StateReader:
         return states
 
     def _index(self, name: str) -> int | None:
-        index = self._classes.column(name)
-        if index is None and name not in self._unknown:
+        match = self._classes.find(name)
+        if match.item is None and name not in self._unknown:
             self._unknown.add(name)
-            self._problems.add("unknown classes", name)
-        return index
+            others = " or ".join(self._classes.names[i] for i in match.candidates)
+            if match.is_ambiguous:
+                kind, link = "names of several classes", "is"
+            else:
+                kind, link = "unknown classes", "is not"
+            example = printable(name)
+            problem = f"{example} {link} {others}" if others else example
+            self._problems.add(kind, problem)
+        return match.item
 
 
 def _cell(table: TableFile, row: TableRow, names: Sequence[str]) -> str | None:
@@ -127,7 +178,8 @@ def _split(table: TableFile, row: TableRow, problems: Problems) -> str | None:
         return None
     split = split_name(text)
     if split is None:
-        problems.add("splits other than train, val and test", f"{row.place}: {text}")
+        kind = "splits other than train, val and test"
+        problems.add(kind, f"{row.place}: {printable(text)}")
     return split
 
 
@@ -138,6 +190,8 @@ def _box(table: TableFile, row: TableRow, problems: Problems) -> Box | None:
     size = _number(table, row, ("size",), problems) or 0
     height = _number(table, row, ("height",), problems) or size
     width = _number(table, row, ("width",), problems) or size
+    if bool(_cell(table, row, _X)) != bool(_cell(table, row, _Y)):
+        problems.add(NO_CORNER, row.place)
     if x is None or y is None:
         return None
     return Box(y, x, height, width)
@@ -160,15 +214,17 @@ def _check_size(
 def _number(
     table: TableFile, row: TableRow, names: Sequence[str], problems: Problems
 ) -> int | None:
-    text = _cell(table, row, names)
+    column = table.column(*names)
+    text = row.cells.get(column, "") if column else ""
     if not text:
         return None
-    try:
-        value = float(text)
-        if value < 0 or value != int(value):
-            raise ValueError(text)
-        return int(value)
-    except (ValueError, OverflowError):
-        name = table.column(*names)
-        problems.add("wrong numbers", f"{row.place}: {name} is {text!r}")
+    if not _WHOLE_NUMBER.fullmatch(text):
+        _add_number(problems, row, str(column), text)
         return None
+    return int(text.partition(".")[0])
+
+
+def _add_number(problems: Problems, row: TableRow, column: str, text: str) -> None:
+    problems.add(
+        "wrong numbers", f"{row.place}: {printable(column)} is '{printable(text)}'"
+    )

@@ -5,13 +5,14 @@ from collections import defaultdict
 from segmix_core.errors import ProjectError
 
 _NAMED = 3
+_MAX_TEXT = 80
 
 
 class Problems:
     """Collects what is wrong, so that the user sees all kinds of it at once."""
 
     def __init__(self, source: str) -> None:
-        self._source = source
+        self._source = printable(source)
         self._found: dict[str, list[str]] = defaultdict(list)
 
     def add(self, kind: str, example: str) -> None:
@@ -19,18 +20,24 @@ class Problems:
         self._found[kind].append(example)
 
     def raise_if_any(self) -> None:
-        """Raise ProjectError with the number and the first examples of each kind."""
+        """Raise ProjectError with the first examples of each kind."""
         if not self._found:
             return
         sentences = []
         for kind, examples in self._found.items():
-            more = ", ..." if len(examples) > _NAMED else ""
-            sentences.append(
-                f"{len(examples)} {kind} ({', '.join(examples[:_NAMED])}{more})"
-            )
-        raise ProjectError.unexpected(
-            f"rows in {self._source} that fit the project",
-            "; ".join(sentences),
-            "Correct the file, or add the images and classes first; nothing was "
-            "imported.",
+            more = f", ...; {len(examples)} in all" if len(examples) > _NAMED else ""
+            sentences.append(f"{kind} ({', '.join(examples[:_NAMED])}{more})")
+        raise ProjectError(
+            f"{self._source} does not fit the project: {'; '.join(sentences)}.",
+            "Correct the file, or add the images and classes first; where file names "
+            "are unique they need no folders. Nothing was imported.",
         )
+
+
+def printable(text: str, max_length: int = _MAX_TEXT) -> str:
+    """Return a text of somebody else as it can be shown in a sentence: short, one line.
+
+    Characters that cannot be printed become their escapes.
+    """
+    shown = text if len(text) <= max_length else f"{text[:max_length]}..."
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in shown)

@@ -2,22 +2,41 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from segmix_core.project.importers.label_rows import LabelRow
-from segmix_core.project.records import ImageRecord
+from segmix_core.project.importers.problems import Problems, printable
+from segmix_core.project.readiness import says_nothing
+from segmix_core.project.records import SPLITS, ImageRecord
 from segmix_core.project.splits import crossing_groups
 
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """Images, tiles and known labels that a file was about, and what to know."""
+    """What an import did.
+
+    Attributes
+    ----------
+    images, tiles
+        What the file was about.
+    labels
+        Known labels of the file that were stored.
+    overturned
+        Labels that were known and are now the opposite, or out of sight.
+    kept
+        Labels that were known and stayed although the file has the opposite.
+    notes
+        Sentences on what to know.
+    """
 
     images: int
     tiles: int
     labels: int
+    overturned: int = 0
+    kept: int = 0
     notes: tuple[str, ...] = ()
 
 
@@ -26,17 +45,34 @@ def count_known(states: npt.NDArray[np.int8]) -> int:
     return int((states >= 0).sum())
 
 
+def count_text(number: int, noun: str, plural: str | None = None) -> str:
+    """Return "1 image" or "3 images"."""
+    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def plausibility_notes(states: npt.NDArray[np.int8]) -> list[str]:
+    """Return a sentence if the states (n, C) say the same of every tile."""
+    if says_nothing(states):
+        return [
+            "Every class is present in every tile of the file: nothing can be learned "
+            "from such labels alone."
+        ]
+    return []
+
+
 def image_texts(
-    rows: Sequence[LabelRow], attribute: str
-) -> tuple[dict[int, str], list[str]]:
-    """Return "split" or "group" by image id, and the files with more than one."""
+    rows: Sequence[LabelRow],
+    attribute: Literal["split", "group"],
+    problems: Problems,
+) -> dict[int, str]:
+    """Return the split or group by image id; note where rows contradict each other."""
     texts: dict[int, str] = {}
-    conflicts: dict[str, None] = {}
     for row in rows:
         text = getattr(row, attribute)
         if text is not None and texts.setdefault(row.image.id, text) != text:
-            conflicts[row.image.path.name] = None
-    return texts, list(conflicts)
+            name = printable(row.image.path.name)
+            problems.add(f"images with several {attribute}s", f"{row.place}: {name}")
+    return texts
 
 
 def general_notes(
@@ -50,16 +86,36 @@ def general_notes(
     named = {row.image.id for row in rows}
     without = [image.path.name for image in images if image.id not in named]
     if without:
+        verb = "has" if len(without) == 1 else "have"
         notes.append(
-            f"{len(without)} images of the project have no row, first {without[0]}."
+            f"{count_text(len(without), 'image')} of the project {verb} no row, first "
+            f"{printable(without[0])}."
         )
     crossing = crossing_groups(
         [groups.get(image.id, image.group) for image in images],
         [splits.get(image.id, image.split) for image in images],
     )
     if crossing:
+        verb = "has" if len(crossing) == 1 else "have"
         notes.append(
-            f"{len(crossing)} groups have images in several splits, first "
-            f"{crossing[0]}: scores on val and test will look too good."
+            f"{count_text(len(crossing), 'group')} {verb} images in several splits, "
+            f"first {printable(crossing[0])}: scores on val and test will look too "
+            "good."
         )
-    return notes
+    return notes + _split_notes(images, splits)
+
+
+def _split_notes(images: Sequence[ImageRecord], splits: dict[int, str]) -> list[str]:
+    # An image that nobody has put anywhere is in the first split.
+    moved = [
+        image
+        for image in images
+        if image.split not in (SPLITS[0], splits.get(image.id, image.split))
+    ]
+    if not moved:
+        return []
+    name, split = printable(moved[0].path.name), moved[0].split
+    return [
+        f"{count_text(len(moved), 'image')} left the split of before, first {name} "
+        f"({split})."
+    ]

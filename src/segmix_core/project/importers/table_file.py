@@ -1,14 +1,19 @@
 """Tables in the files people have: CSV with "," ";" or tabs, or JSON lines."""
 
+import codecs
 import csv
+import io
 import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from segmix_core.errors import ProjectError
+from segmix_core.project.importers.problems import printable
 
 _DELIMITERS = ",;\t"
 _MAX_BYTES = 256 * 2**20
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,78 +37,152 @@ class TableFile:
         return next((name for name in names if name in self.columns), None)
 
 
+class _NoTableError(Exception):
+    """What is wrong with the content of a file: a sentence."""
+
+
 def read_table(path: Path) -> TableFile:
-    """Read ``path``, UTF-8 with or without byte order mark.
+    """Read ``path``: UTF-8, or UTF-16 with a byte order mark.
 
     Raises
     ------
     ProjectError
         If it cannot be read as a table with at least one row.
     """
+    name = printable(path.name)
     if not path.is_file():
-        raise ProjectError.unexpected(
-            f"a table in {path}", "no file there", "Choose an existing file."
-        )
+        raise ProjectError(f"There is no file {name}.", "Choose an existing file.")
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise _unreadable(path, f"more than {_MAX_BYTES >> 20} MB")
-        text = path.read_text(encoding="utf-8-sig")
+        text = _text_of(path)
         is_json = path.suffix.lower() == ".jsonl"
         table = (_from_json_lines if is_json else _from_csv)(path.name, text)
-    except (OSError, ValueError, csv.Error) as error:
-        raise _unreadable(path, str(error)) from error
-    if not table.rows:
-        raise _unreadable(path, "a table without rows")
+        if not table.rows:
+            raise _NoTableError("it has no rows")
+    except (_NoTableError, OSError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        raise ProjectError(
+            f"{name} cannot be read as a table: {reason}.",
+            "Save it as CSV in UTF-8 with a line of column names; nothing was "
+            "imported.",
+        ) from error
     return table
 
 
+def _text_of(path: Path) -> str:
+    if path.stat().st_size > _MAX_BYTES:
+        raise _NoTableError(f"it has more than {_MAX_BYTES >> 20} MB")
+    content = path.read_bytes()
+    encoding = "utf-16" if content.startswith(_UTF_16) else "utf-8-sig"
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        kind = encoding.upper().removesuffix("-SIG")
+        raise _NoTableError(f"line {line} is not {kind} text") from error
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise _NoTableError(f"line {line} has a NUL character")
+    return text
+
+
 def _from_csv(name: str, text: str) -> TableFile:
-    header = text.split("\n", 1)[0]
-    delimiter = max(_DELIMITERS, key=header.count)
-    reader = csv.reader(text.splitlines(), delimiter=delimiter, strict=True)
-    columns = tuple(cell.strip().lower() for cell in next(reader, []))
-    doubles = {column for column in columns if columns.count(column) > 1}
-    if doubles - {""}:
-        raise ValueError(f"the column {min(doubles - {''})} twice")
-    rows = []
-    for cells in reader:
+    rows = _csv_rows(text, _delimiter(text))
+    columns = tuple(_key(cell) for cell in next(rows, (0, []))[1])
+    _check_different(columns, 1)
+    found = []
+    for line, cells in rows:
         if not any(cell.strip() for cell in cells):
             continue
         if len(cells) != len(columns):
-            raise ValueError(
-                f"{len(cells)} cells in line {reader.line_num}, {len(columns)} columns"
+            raise _NoTableError(
+                f"line {line} has {len(cells)} cells for {len(columns)} columns"
             )
         content = dict(zip(columns, (cell.strip() for cell in cells), strict=True))
-        rows.append(TableRow(f"line {reader.line_num}", content))
-    return TableFile(name, columns, tuple(rows))
+        found.append(TableRow(f"line {line}", content))
+    return TableFile(name, columns, tuple(found))
+
+
+def _delimiter(text: str) -> str:
+    """Return the sign that cuts the header into the most cells."""
+
+    def count(delimiter: str) -> int:
+        try:
+            return len(next(_csv_rows(text, delimiter), (0, []))[1])
+        except _NoTableError:
+            return 0
+
+    return max(_DELIMITERS, key=count)
+
+
+def _csv_rows(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the first line of each row, and its cells, which may hold line ends."""
+    # newline=None: the line ends of all systems.
+    lines = io.StringIO(text, newline=None)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise _NoTableError(f"line {line}: {printable(str(error))}") from error
+        yield line, cells
 
 
 def _from_json_lines(name: str, text: str) -> TableFile:
     rows = []
     columns: dict[str, None] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        content = json.loads(line)
-        if not isinstance(content, dict):
-            raise ValueError(f"no object in line {number}")
-        cells = {str(key).strip().lower(): _text(v) for key, v in content.items()}
-        columns |= dict.fromkeys(cells)
-        rows.append(TableRow(f"line {number}", cells))
+    # Not splitlines(): it cuts at characters that a text in JSON may hold.
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            cells = _json_cells(line, number)
+            columns |= dict.fromkeys(cells)
+            rows.append(TableRow(f"line {number}", cells))
     return TableFile(name, tuple(columns), tuple(rows))
+
+
+def _json_cells(line: str, number: int) -> dict[str, str]:
+    try:
+        # Pairs, because a dict keeps the last of two equal names and says nothing.
+        content = json.loads(line, object_pairs_hook=_Object)
+        if not isinstance(content, _Object):
+            raise _NoTableError(f"line {number} is no JSON object")
+        cells = [(_key(key), _text(value)) for key, value in content]
+    except RecursionError as error:
+        raise _NoTableError(f"line {number} is nested too deeply") from error
+    except ValueError as error:
+        raise _NoTableError(f"line {number} is no JSON ({error})") from error
+    for text in (text for cell in cells for text in cell):
+        if not _is_unicode(text):
+            raise _NoTableError(f"line {number} has half a character (a surrogate)")
+    _check_different([key for key, _ in cells], number)
+    return dict(cells)
+
+
+class _Object(list[tuple[str, object]]):
+    """The pairs of a JSON object."""
+
+
+def _key(cell: str) -> str:
+    return cell.strip().lower()
+
+
+def _check_different(columns: Iterable[str], line: int) -> None:
+    seen: set[str] = set()
+    for column in columns:
+        if column and column in seen:
+            raise _NoTableError(f"line {line} has the column {printable(column)} twice")
+        seen.add(column)
+
+
+def _is_unicode(text: str) -> bool:
+    return not any("\ud800" <= sign <= "\udfff" for sign in text)
 
 
 def _text(value: object) -> str:
     if value is None:
         return ""
-    if isinstance(value, list):
-        return ";".join(str(entry) for entry in value)
+    if isinstance(value, list) and not isinstance(value, _Object):
+        return ";".join(_text(entry) for entry in value)
     return str(value).strip()
-
-
-def _unreadable(path: Path, reason: str) -> ProjectError:
-    return ProjectError.unexpected(
-        f"a table in {path}",
-        reason,
-        "Save it as CSV in UTF-8 with a line of column names; nothing was imported.",
-    )

@@ -8,13 +8,15 @@ import numpy.typing as npt
 from segmix_core.errors import ProjectError
 from segmix_core.geometry import Box
 from segmix_core.project.import_draft import ImportContent, NewWindows
-from segmix_core.project.importers.label_rows import LabelRow
-from segmix_core.project.importers.problems import Problems
+from segmix_core.project.importers.label_rows import NO_CORNER, LabelRow
+from segmix_core.project.importers.problems import Problems, printable
 from segmix_core.project.importers.report import (
     ImportReport,
     count_known,
+    count_text,
     general_notes,
     image_texts,
+    plausibility_notes,
 )
 from segmix_core.project.records import (
     ImageRecord,
@@ -41,10 +43,8 @@ def plan_windows(
     size without labels, because all tiles of a source have one size.
     """
     _check(rows, sources, problems)
-    splits, conflicts = image_texts(rows, "split")
-    groups, _ = image_texts(rows, "group")
-    for name in conflicts:
-        problems.add("images with several splits", name)
+    splits = image_texts(rows, "split", problems)
+    groups = image_texts(rows, "group", problems)
     problems.raise_if_any()
     by_image = _by_image(rows)
     edges = _largest_edges(rows)
@@ -57,7 +57,7 @@ def plan_windows(
     ]
     windows += [_grid(image, edges[image.source_id], num_classes) for image in rest]
     content = ImportContent(
-        f"Imported {len(rows)} windows from {source_name}",
+        f"Imported {len(rows)} windows from {printable(source_name)}",
         np.empty(0, np.int64),
         np.empty((0, num_classes), np.int8),
         splits,
@@ -68,27 +68,46 @@ def plan_windows(
     notes = general_notes(rows, images, splits, groups)
     if rest:
         notes.append(
-            f"{len(rest)} images without rows were cut into unlabelled windows."
+            f"{count_text(len(rest), 'image')} without rows became unlabelled windows."
         )
-    known = sum(count_known(row.states) for row in rows)
-    return content, ImportReport(len(by_image), len(rows), known, tuple(notes))
+    states = np.array([row.states for row in rows], np.int8)
+    report = ImportReport(
+        images=len(by_image),
+        tiles=len(rows),
+        labels=count_known(states),
+        notes=(*notes, *plausibility_notes(states)),
+    )
+    return content, report
 
 
-def check_replaceable(
-    content: ImportContent, images: Sequence[ImageRecord], tiles: TileTable
-) -> None:
-    """Raise ProjectError if labels or reviews would go out of sight."""
+def replaced_labels(
+    content: ImportContent,
+    images: Sequence[ImageRecord],
+    tiles: TileTable,
+    *,
+    replace: bool,
+) -> int:
+    """Return how many known labels the windows of ``content`` put out of sight.
+
+    Raises
+    ------
+    ProjectError
+        If there are labels or reviews and they may not be replaced.
+    """
     changed = np.array([windows.image_id for windows in content.windows], np.int64)
+    is_changed = np.isin(tiles.image_ids, changed)
     used = (tiles.labels >= 0).any(1) | (tiles.reviews != Review.NONE)
-    labelled = np.unique(tiles.image_ids[used & np.isin(tiles.image_ids, changed)])
-    if len(labelled):
+    labelled = np.unique(tiles.image_ids[used & is_changed])
+    if len(labelled) and not replace:
         names = {image.id: image.path.name for image in images}
-        raise ProjectError.unexpected(
-            "images without labels to put windows on",
-            f"{len(labelled)} labelled images, first {names[int(labelled[0])]}",
-            "Import with replace to use the windows instead; undo brings the labels "
+        raise ProjectError(
+            f"The windows would take the place of labels or reviewed masks of "
+            f"{count_text(len(labelled), 'image')}, the first is "
+            f"{printable(names[int(labelled[0])])}.",
+            "Import with --replace to use the windows instead; undo brings the labels "
             "back.",
         )
+    return count_known(tiles.labels[is_changed])
 
 
 def _by_image(rows: Sequence[LabelRow]) -> dict[int, list[LabelRow]]:
@@ -104,14 +123,17 @@ def _check(
     folders = {entry.id for entry in sources if entry.kind is SourceKind.FOLDER}
     seen: set[tuple[int, tuple[int, int, int, int]]] = set()
     for row in rows:
-        name = row.image.path.name
+        name = printable(row.image.path.name)
         if row.image.source_id not in folders:
-            problems.add("windows on slides, which have tiles of their own", name)
+            kind = "windows on slides, which have tiles of their own"
+            problems.add(kind, f"{row.place}: {name}")
         if row.box is None:
+            problems.add(NO_CORNER, row.place)
             continue
         box = row.box
-        inside = box.bottom <= row.image.height and box.right <= row.image.width
-        if not box.area or not inside:
+        if not box.area:
+            problems.add("windows without a size", row.place)
+        elif box.bottom > row.image.height or box.right > row.image.width:
             place = f"{row.place}: x {box.x}, y {box.y}, {box.width} x {box.height}"
             problems.add("windows outside their image", place)
         key = row.image.id, (box.y, box.x, box.height, box.width)

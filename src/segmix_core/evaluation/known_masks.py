@@ -1,0 +1,216 @@
+"""Masks that are known to be right: which image each is of, and whether it can be."""
+
+import struct
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+from PIL import Image
+
+from segmix_core.errors import ProjectError
+from segmix_core.project.importers.report import count_text
+from segmix_core.project.matching import ImageMatcher, shortest_paths
+from segmix_core.project.records import IGNORE_INDEX, ImageRecord
+
+MaskArray = npt.NDArray[np.uint8]
+_TIFF = frozenset({".tif", ".tiff", ".btf", ".tf2", ".tf8"})
+_SUFFIXES = _TIFF | {".png", ".bmp", ".gif"}
+_NAMED = 3
+# What the readers raise for a damaged file; their decoders' errors are RuntimeErrors.
+_DAMAGED = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    struct.error,
+    Image.DecompressionBombError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownMasks:
+    """Known masks with the image each is of, and sentences on files not used."""
+
+    pairs: tuple[tuple[ImageRecord, Path], ...]
+    notes: tuple[str, ...] = ()
+
+
+def find_known_masks(
+    images: Sequence[ImageRecord], masked: frozenset[int], truth: Path
+) -> KnownMasks:
+    """Return the mask files at ``truth`` with their images.
+
+    Parameters
+    ----------
+    images
+        All images of the project, by whose paths files are found.
+    masked
+        Ids of the images that there is something to compare with.
+    truth
+        A mask file, which is of the image of its name, or else of the only one with
+        something to compare; or a folder of masks, in folders of their own if names
+        repeat.
+
+    Raises
+    ------
+    ProjectError
+        If there is nothing at ``truth``, a file fits several images, or an image has
+        several files.
+    """
+    if not truth.exists():
+        raise ProjectError(
+            f"There is no file or folder {truth}.", "Choose the folder of known masks."
+        )
+    if truth.is_file():
+        return _of_file(images, masked, truth)
+    own = {image.path for image in images}
+    files = sorted(
+        path
+        for path in truth.rglob("*")
+        # Images of the project may lie beside their masks.
+        if path.suffix.lower() in _SUFFIXES
+        and not path.name.startswith(".")
+        and path.absolute() not in own
+        and path.is_file()
+    )
+    return _pair(images, masked, files, truth)
+
+
+def read_mask_file(path: Path) -> MaskArray:
+    """Return the full-size indices of a mask TIFF or PNG, (H, W) uint8.
+
+    Raises
+    ------
+    ProjectError
+        If the file is not an image with one 8-bit channel.
+    """
+    try:
+        values = _read(path)
+    except _DAMAGED as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ProjectError(
+            f"{path.name} cannot be read as a mask ({reason}).",
+            "Give a TIFF or PNG of class indices.",
+        ) from error
+    if values.ndim != 2 or values.dtype != np.uint8:
+        raise ProjectError(
+            f"{path.name} has pixels of shape {values.shape} and type {values.dtype}, "
+            "not one 8-bit channel of class indices.",
+            "Export the mask as class indices, without colors.",
+        )
+    return values.astype(np.uint8, copy=False)
+
+
+def why_not_of(mask: MaskArray, image: ImageRecord, num_classes: int) -> str | None:
+    """Return why a mask cannot be of ``image`` in a project of C classes, or None."""
+    values = np.unique(mask)
+    wrong = values[(values > num_classes) & (values != IGNORE_INDEX)]
+    if wrong.size:
+        return f"the value {int(wrong[0])}, and classes are 1 to {num_classes}"
+    height, width = mask.shape
+    if _scales_to(height, width, image.height, image.width):
+        return None
+    guess = ""
+    if _scales_to(width, height, image.height, image.width):
+        guess = "; it looks transposed"
+    elif image.bounds and _scales_to(
+        height, width, image.bounds.height, image.bounds.width
+    ):
+        guess = "; it looks cropped to the bounds of the scanner"
+    return (
+        f"{height} x {width} pixels (height x width), and the image "
+        f"{image.height} x {image.width}{guess}"
+    )
+
+
+def fit_to(mask: MaskArray, shape: tuple[int, int]) -> MaskArray:
+    """Return a mask scaled to ``shape`` by nearest pixel centers."""
+    rows, cols = (
+        ((np.arange(new) + 0.5) * old / new).astype(np.int64)
+        for new, old in zip(shape, mask.shape, strict=True)
+    )
+    return np.asarray(mask[rows[:, None], cols])
+
+
+def first_names(names: Sequence[str]) -> str:
+    """Return the first few names in one line."""
+    return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+
+
+def _of_file(
+    images: Sequence[ImageRecord], masked: frozenset[int], truth: Path
+) -> KnownMasks:
+    only = [image for image in images if image.id in masked]
+    match = ImageMatcher(images).find(truth.name)
+    if len(only) != 1 or match.item is not None or match.is_ambiguous:
+        return _pair(images, masked, [truth], truth.parent)
+    name = shortest_paths([only[0].path])
+    note = f"{truth.name} was taken for {name}, the only image with a mask to compare."
+    return KnownMasks(((only[0], truth),), (note,))
+
+
+def _pair(
+    images: Sequence[ImageRecord],
+    masked: frozenset[int],
+    files: Sequence[Path],
+    folder: Path,
+) -> KnownMasks:
+    matcher = ImageMatcher(images)
+    found: dict[int, tuple[ImageRecord, Path]] = {}
+    unknown, unmasked = [], []
+    for path in files:
+        name = path.relative_to(folder).as_posix()
+        match = matcher.find(name)
+        if match.is_ambiguous:
+            candidates = shortest_paths([image.path for image in match.candidates])
+            raise ProjectError(
+                f"The known mask {name} could be of {candidates}.",
+                "Put known masks into folders that are named like those of the images.",
+            )
+        if match.item is None:
+            unknown.append(name)
+        elif match.item.id not in masked:
+            unmasked.append(name)
+        else:
+            _, other = found.setdefault(match.item.id, (match.item, path))
+            if other != path:
+                raise ProjectError(
+                    f"Both {other.relative_to(folder).as_posix()} and {name} are known "
+                    f"masks of {shortest_paths([match.item.path])}.",
+                    "Keep one of them.",
+                )
+    notes = []
+    if unknown:
+        notes.append(
+            f"{count_text(len(unknown), 'known mask')} of no image of the project, not "
+            f"used ({first_names(unknown)})."
+        )
+    if unmasked:
+        notes.append(
+            f"{count_text(len(unmasked), 'known mask')} of images that the run has no "
+            f"mask of, not used ({first_names(unmasked)})."
+        )
+    return KnownMasks(tuple(found.values()), tuple(notes))
+
+
+def _read(path: Path) -> npt.NDArray[np.generic]:
+    if path.suffix.lower() in _TIFF:
+        return np.asarray(tifffile.imread(path, series=0, level=0))
+    with warnings.catch_warnings():
+        # Pillow's warning of large images is meant for web servers.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with Image.open(path) as image:
+            return np.asarray(image)
+
+
+def _scales_to(height: int, width: int, to_height: int, to_width: int) -> bool:
+    """Return whether one scale, up to a pixel of rounding, makes both sides."""
+    low = max((height - 1) / to_height, (width - 1) / to_width)
+    high = min((height + 1) / to_height, (width + 1) / to_width)
+    return low < high

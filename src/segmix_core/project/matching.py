@@ -1,0 +1,236 @@
+r"""Which image, file or class a name means: the one rule that all of SegMix goes by.
+
+Nothing is guessed. A name means what it matches exactly. Only where nothing matches
+exactly does one fallback decide, and only if it leaves a single candidate among all
+images (or files, or classes). Otherwise nothing matches, and the candidates are known.
+
+Names are compared in Unicode's composed form (NFC), so that "é" of a Mac is "é".
+
+**Images and files.** A path is its folders and its file name; "/" and "\" separate
+them, and ".", "..", drive letters and network shares do not count. Two paths agree if
+they are equal from the end as far as both go: "a/x.png" agrees with "/data/a/x.png" and
+with "x.png", never with "/data/b/x.png". An exact match agrees as it is written; a path
+that is equal as a whole comes first. The fallback ignores upper and lower case, and the
+ending of the file name (one of :data:`ENDINGS`; ".ome.tif" is one ending).
+
+**Classes.** An exact match ignores upper and lower case only. In the fallback, spaces
+and "_" are alike. Every other sign counts: "CD8+" is not "CD8-", and "T-cell" is not
+"T cell".
+"""
+
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import PurePath
+from typing import Generic, TypeVar
+
+from segmix_core.files import image_stem
+from segmix_core.project.records import ImageRecord, TissueClass
+
+ENDINGS = frozenset(
+    {".bif", ".bmp", ".btf", ".czi", ".dcm", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg",
+     ".jpg", ".mrxs", ".ndpi", ".ome", ".png", ".qptiff", ".scn", ".svs", ".svslide",
+     ".tf2", ".tf8", ".tif", ".tiff", ".vms", ".vmu", ".webp"}
+)  # fmt: skip
+"""What counts as the ending of an image's name; "tile_1.5" has none."""
+Parts = tuple[str, ...]
+_SHOWN = 3
+_MAX_CANDIDATES = 16
+_Item = TypeVar("_Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Match(Generic[_Item]):
+    """What a name means.
+
+    Attributes
+    ----------
+    item
+        The only thing that it can mean; None if there is none, or more than one.
+    is_exact
+        Whether it was found without the fallback.
+    candidates
+        Where ``item`` is None: the first things that the name fits equally well, or
+        that have this name but in another folder or with other signs.
+    is_ambiguous
+        Whether the candidates fit.
+    """
+
+    item: _Item | None
+    is_exact: bool = False
+    candidates: tuple[_Item, ...] = ()
+    is_ambiguous: bool = False
+
+
+class PathMatcher(Generic[_Item]):
+    """Finds the thing whose path a text means; the rule is that of the module."""
+
+    def __init__(self, items: Iterable[tuple[PurePath, _Item]]) -> None:
+        self._items: list[_Item] = []
+        self._paths: list[Parts] = []
+        self._whole: dict[Parts, list[int]] = defaultdict(list)
+        for path, item in items:
+            parts = path_parts(str(path))
+            if parts:
+                self._whole[parts].append(len(self._items))
+                self._items.append(item)
+                self._paths.append(parts)
+
+    # Most names match exactly, and most tables need one of these only.
+    @cached_property
+    def _exact(self) -> "_PathIndex":
+        return _PathIndex(self._paths, _written)
+
+    @cached_property
+    def _alike(self) -> "_PathIndex":
+        return _PathIndex(self._paths, _alike)
+
+    def find(self, text: str) -> Match[_Item]:
+        """Return what ``text``, a path or file name, means."""
+        parts = path_parts(text)
+        if not parts:
+            return Match(None)
+        exact = self._whole.get(parts) or self._exact.fitting(parts)
+        fits = exact or self._alike.fitting(parts)
+        places = fits or self._alike.fitting(parts[-1:])
+        found = tuple(self._items[place] for place in places[:_MAX_CANDIDATES])
+        if len(fits) == 1:
+            return Match(found[0], is_exact=bool(exact))
+        return Match(None, candidates=found, is_ambiguous=bool(fits))
+
+
+class ImageMatcher(PathMatcher[ImageRecord]):
+    """Finds the image of a project that a path or file name means."""
+
+    def __init__(self, images: Iterable[ImageRecord]) -> None:
+        super().__init__((image.path, image) for image in images)
+
+
+class ClassMatcher:
+    """Finds the class of a project that a text means; the rule is the module's."""
+
+    def __init__(self, classes: Sequence[TissueClass]) -> None:
+        self.names = tuple(entry.name for entry in classes)
+        self._exact, self._alike, self._letters = (
+            _by_key(self.names, key) for key in (_folded, class_key, _letters)
+        )
+
+    def find(self, text: str) -> Match[int]:
+        """Return the label column (class index - 1) that ``text`` means."""
+        exact = self._exact.get(_folded(text), ())
+        fits = exact or self._alike.get(class_key(text), ())
+        if len(fits) == 1:
+            return Match(fits[0], is_exact=bool(exact))
+        candidates = fits or self._letters.get(_letters(text), ())
+        return Match(None, candidates=tuple(candidates), is_ambiguous=bool(fits))
+
+
+def path_parts(text: str) -> Parts:
+    """Return folders and file name of a path of any system, in Unicode's form NFC."""
+    text = unicodedata.normalize("NFC", text.strip()).replace("\\", "/")
+    parts: list[str] = []
+    for part in re.sub(r"^[A-Za-z]:/", "/", text).split("/"):
+        if part == "..":
+            # Nothing is known of the folders above the first one.
+            parts = parts[:-1]
+        elif part not in ("", "."):
+            parts.append(part)
+    # //server/share is a place on a network as D: is one on a machine.
+    is_share = text.startswith("//") and len(parts) > 2
+    return tuple(parts[2:] if is_share else parts)
+
+
+def class_key(name: str) -> str:
+    """Return what the names of a project's classes must differ in."""
+    return re.sub(r"[\s_]+", "_", _folded(name)).strip("_")
+
+
+def shortest_paths(paths: Sequence[PurePath]) -> str:
+    """Return the first paths, each by as much of its end as tells it from the others.
+
+    A folder is always there, because names alone are what was not enough.
+    """
+    first = paths[:_SHOWN]
+    texts = []
+    for path in first:
+        length = 2
+        while length < len(path.parts) and any(
+            other != path and other.parts[-length:] == path.parts[-length:]
+            for other in first
+        ):
+            length += 1
+        texts.append(PurePath(*path.parts[-length:]).as_posix())
+    return " or ".join(texts) + (" or ..." if len(paths) > _SHOWN else "")
+
+
+class _PathIndex:
+    """Places of paths by their ends; ``spell`` gives what is compared."""
+
+    def __init__(
+        self, paths: Sequence[Parts], spell: Callable[[Parts], tuple[Parts, Parts]]
+    ) -> None:
+        self._spell = spell
+        self._folders: list[Parts] = []
+        # By folder and name: a file of one name may be in every folder.
+        self._places: dict[tuple[str | None, str], list[int]] = defaultdict(list)
+        for place, parts in enumerate(paths):
+            folders, names = spell(parts)
+            self._folders.append(folders)
+            folder = folders[-1] if folders else ""
+            for name in names:
+                self._places[None, name].append(place)
+                self._places[folder, name].append(place)
+
+    def fitting(self, parts: Parts) -> list[int]:
+        """Return the places of the paths that agree with ``parts``."""
+        folders, names = self._spell(parts)
+        # "" are paths without a folder: they agree with any.
+        keys = (folders[-1], "") if folders else (None,)
+        found = (
+            place
+            for key in keys
+            for name in names
+            for place in self._places.get((key, name), ())
+            if _agree(folders, self._folders[place])
+        )
+        # A name may come with and without its ending.
+        return list(dict.fromkeys(islice(found, 2 * _MAX_CANDIDATES)))
+
+
+def _agree(first: Parts, second: Parts) -> bool:
+    pairs = zip(reversed(first), reversed(second), strict=False)
+    return all(one == other for one, other in pairs)
+
+
+def _written(parts: Parts) -> tuple[Parts, Parts]:
+    return parts[:-1], parts[-1:]
+
+
+def _alike(parts: Parts) -> tuple[Parts, Parts]:
+    *folders, name = (part.strip() for part in _folded("/".join(parts)).split("/"))
+    return tuple(folders), tuple(dict.fromkeys((name, _without_ending(name))))
+
+
+def _without_ending(name: str) -> str:
+    _, point, ending = name.rpartition(".")
+    return image_stem(name) if point + ending in ENDINGS else name
+
+
+def _folded(text: str) -> str:
+    composed = unicodedata.normalize("NFC", text).casefold()
+    return unicodedata.normalize("NFC", composed).strip()
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[\W_]+", "", _folded(name))
+
+
+def _by_key(names: Sequence[str], key: Callable[[str], str]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = defaultdict(list)
+    for column, name in enumerate(names):
+        found[key(name)].append(column)
+    return dict(found)

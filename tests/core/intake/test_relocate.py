@@ -1,0 +1,107 @@
+"""Files that have moved are found again, if they are the same images."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segmix_core.errors import ProjectError
+from segmix_core.intake import relocate_source
+from segmix_core.project.records import Fingerprint, NewImage, SourceKind, TilingPlan
+from segmix_core.project.store import ProjectStore
+
+
+def picture(path: Path, height: int = 12, width: int = 16, gray: int = 9) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    pixels = np.full((height, width, 3), gray, np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ProjectStore:
+    store = ProjectStore.create(tmp_path / "p.segmix", ["gland"])
+    images = [
+        NewImage(
+            path=picture(tmp_path / "tiles" / name),
+            height=12,
+            width=16,
+            mpp_y=None,
+            mpp_x=None,
+            downsample=1.0,
+            group="",
+            boxes=np.array([[0, 0, 12, 16]]),
+            rows=np.array([0]),
+            cols=np.array([0]),
+            fingerprint=Fingerprint.of(tmp_path / "tiles" / name),
+        )
+        for name in ("a.png", "b.png")
+    ]
+    plan = TilingPlan(16, 16)
+    store.add_source(SourceKind.FOLDER, tmp_path / "tiles", "tiles", plan, images)
+    return store
+
+
+def test_the_same_files(store: ProjectStore, tmp_path: Path) -> None:
+    new = (tmp_path / "tiles").rename(tmp_path / "new")
+    assert relocate_source(store, 1, new) == ()
+    assert [image.path.parent for image in store.images()] == [new, new]
+
+
+@pytest.mark.parametrize("shape", [(12, 17), (24, 32), (16, 12)])
+def test_images_of_another_size_are_refused(
+    store: ProjectStore, tmp_path: Path, shape: tuple[int, int]
+) -> None:
+    new = tmp_path / "new"
+    picture(new / "a.png")
+    picture(new / "b.png", *shape)
+    old = store.images()
+    message = f"b.png has {shape[0]} x {shape[1]} pixels .* and the project's 12 x 16"
+    with pytest.raises(ProjectError, match=message):
+        relocate_source(store, 1, new)
+    assert store.images() == old
+
+
+def test_files_that_cannot_be_read_are_refused(
+    store: ProjectStore, tmp_path: Path
+) -> None:
+    new = (tmp_path / "tiles").rename(tmp_path / "new")
+    (new / "b.png").write_bytes(b"no image")
+    with pytest.raises(ProjectError, match=r"b\.png cannot be used at its new place"):
+        relocate_source(store, 1, new)
+    assert store.image(1).path.parent == tmp_path / "tiles"
+
+
+def test_other_content_and_other_names_are_told(
+    store: ProjectStore, tmp_path: Path
+) -> None:
+    new = tmp_path / "new"
+    picture(new / "a.png", gray=8)
+    shutil.copy(tmp_path / "tiles" / "b.png", new / "B.PNG")
+    notes = relocate_source(store, 1, new)
+    assert notes[0] == "1 file has another name now, first B.PNG for b.png."
+    assert notes[1].startswith(
+        "1 file has another content than when added, first a.png"
+    )
+
+
+def test_what_changes_meanwhile_is_not_overwritten(
+    store: ProjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from segmix_core.intake import relocate
+
+    shutil.copytree(tmp_path / "tiles", tmp_path / "new")
+    shutil.copytree(tmp_path / "tiles", tmp_path / "other")
+    read_headers = relocate.read_headers
+
+    def slow(paths: list[Path]) -> object:
+        with ProjectStore.open(store.path) as second:
+            second.relocate(1, tmp_path / "other")
+        return read_headers(paths)
+
+    monkeypatch.setattr(relocate, "read_headers", slow)
+    with pytest.raises(ProjectError, match="changed by another program"):
+        relocate_source(store, 1, tmp_path / "new")
+    assert store.sources()[0].path == tmp_path / "other"
