@@ -196,9 +196,15 @@ def relocate(options: RelocateOptions, voice: Voice) -> int:
 
 
 def _find_source(store: "ProjectStore", name: str) -> "Source":
-    found = [s for s in store.sources() if name in {str(s.id), s.name}]
+    from segmix_core.project.matching import PathMatcher
+
+    sources = store.sources()
+    found = [s for s in sources if name in {str(s.id), s.name}]
+    if not found:
+        match = PathMatcher((s.path, s) for s in sources).find(name)
+        found = [match.item] if match.item else []
     if len(found) != 1:
-        names = ", ".join(f"{s.id} {s.name}" for s in store.sources())
+        names = ", ".join(f"{s.id} {s.name}" for s in sources)
         raise ProjectError(
             f"'{name}' is the name or id of {len(found) or 'no'} sources.",
             f"The sources are: {names or 'none yet'}.",

@@ -2,6 +2,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from segmix_core.cli.projects import Kind
 from segmix_core.geometry import Box
@@ -137,6 +138,18 @@ def test_a_moved_folder_is_found_again(project, images, answer):
         assert all(image.path.parent == moved for image in store.images())
     code, said = answer("relocate", project, images.name, images)
     assert (code, said["error"]) == (2, "ProjectError")
+    code, said = answer("relocate", project, "MOVED images", moved)
+    assert (code, said["notes"]) == (0, [])
+
+
+def test_other_images_are_no_new_place(project, images, answer):
+    other = images.with_name("other")
+    other.mkdir()
+    for path in images.iterdir():
+        Image.new("RGB", (64, 32)).save(other / path.name)
+    code, said = answer("relocate", project, "1", other)
+    assert (code, said["error"]) == (2, "ProjectError")
+    assert "32 x 64 pixels (height x width), and the project" in said["problem"]
 
 
 def test_an_unknown_source_is_named(project, images, answer):
