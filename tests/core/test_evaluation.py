@@ -273,3 +273,41 @@ def test_pictures_and_broken_files_are_no_masks(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"no image")
         with pytest.raises(ProjectError, match="cannot be read as a mask"):
             read_mask_file(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.png"])
+def test_files_that_tell_of_too_many_pixels_are_refused(
+    store: ProjectStore, run: Path, tmp_path: Path, name: str
+) -> None:
+    truth = _truth(tmp_path / "truth", b=np.ones((8, 8)))
+    large = np.zeros((4097, 4096), np.uint8)
+    if name == "a.tif":
+        tifffile.imwrite(truth / name, large, compression="zlib")
+    else:
+        Image.fromarray(large).save(truth / name)
+    assert evaluate_run(store, run, truth).left_out == (name,)
+    with pytest.raises(ProjectError, match="16,781,312 pixels, and at most 16,777,216"):
+        evaluate_run(store, run, truth / name)
+    assert read_mask_file(truth / name).shape == large.shape
+
+
+@pytest.mark.parametrize("name", ["m.tif", "m.png", "m.bmp", "m.gif"])
+def test_any_damaged_file_is_read_or_refused(tmp_path: Path, name: str) -> None:
+    mask = np.random.default_rng(0).integers(0, 3, (24, 30)).astype(np.uint8)
+    if name == "m.tif":
+        tifffile.imwrite(tmp_path / name, mask, compression="zlib", tile=(16, 16))
+    else:
+        Image.fromarray(mask).save(tmp_path / name)
+    whole = (tmp_path / name).read_bytes()
+    rng = np.random.default_rng(1)
+    refused = 0
+    for _ in range(150):
+        content = bytearray(whole)
+        for place in rng.integers(0, min(len(whole), 300), 3):
+            content[place] = rng.integers(256)
+        (tmp_path / name).write_bytes(content)
+        try:
+            read_mask_file(tmp_path / name, max_pixels=1 << 24)
+        except ProjectError:
+            refused += 1
+    assert refused > 10

@@ -4,6 +4,7 @@ import struct
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ from segmix_core.project.records import IGNORE_INDEX, ImageRecord
 MaskArray = npt.NDArray[np.uint8]
 _TIFF = frozenset({".tif", ".tiff", ".btf", ".tf2", ".tf8"})
 _SUFFIXES = _TIFF | {".png", ".bmp", ".gif"}
+MAX_PIXELS = 1 << 33
+_FEW_PIXELS, _FINER = 1 << 24, 4
 _NAMED = 3
 # What the readers raise for a damaged file; their decoders' errors are RuntimeErrors.
 _DAMAGED = (
@@ -28,6 +31,8 @@ _DAMAGED = (
     LookupError,
     RuntimeError,
     TypeError,
+    ArithmeticError,
+    MemoryError,
     struct.error,
     Image.DecompressionBombError,
 )
@@ -82,18 +87,19 @@ def find_known_masks(
     return _pair(images, masked, files, truth)
 
 
-def read_mask_file(path: Path) -> MaskArray:
+def read_mask_file(path: Path, max_pixels: int = MAX_PIXELS) -> MaskArray:
     """Return the full-size indices of a mask TIFF or PNG, (H, W) uint8.
 
     Raises
     ------
     ProjectError
-        If the file is not an image with one 8-bit channel.
+        If the file is not an image with one 8-bit channel, or its header tells of more
+        than ``max_pixels``.
     """
     try:
-        values = _read(path)
+        values = _read(path, max_pixels)
     except _DAMAGED as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = getattr(error, "strerror", None) or error or "damaged"
         raise ProjectError(
             f"{path.name} cannot be read as a mask ({reason}).",
             "Give a TIFF or PNG of class indices.",
@@ -105,6 +111,15 @@ def read_mask_file(path: Path) -> MaskArray:
             "Export the mask as class indices, without colors.",
         )
     return values.astype(np.uint8, copy=False)
+
+
+def most_pixels(image: ImageRecord) -> int:
+    """Return the most pixels that a known mask of ``image`` may have.
+
+    Masks may be finer than the image, but not without limit: a small file can tell of
+    more pixels than the memory holds.
+    """
+    return max(_FEW_PIXELS, _FINER**2 * image.height * image.width)
 
 
 def why_not_of(mask: MaskArray, image: ImageRecord, num_classes: int) -> str | None:
@@ -199,14 +214,23 @@ def _pair(
     return KnownMasks(tuple(found.values()), tuple(notes))
 
 
-def _read(path: Path) -> npt.NDArray[np.generic]:
+def _read(path: Path, max_pixels: int) -> npt.NDArray[np.generic]:
     if path.suffix.lower() in _TIFF:
-        return np.asarray(tifffile.imread(path, series=0, level=0))
+        with tifffile.TiffFile(path) as tiff:
+            level = tiff.series[0].levels[0]
+            _check_pixels(prod(level.shape), max_pixels)
+            return np.asarray(level.asarray())
     with warnings.catch_warnings():
         # Pillow's warning of large images is meant for web servers.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         with Image.open(path) as image:
+            _check_pixels(image.width * image.height, max_pixels)
             return np.asarray(image)
+
+
+def _check_pixels(count: int, most: int) -> None:
+    if count > most:
+        raise ValueError(f"it has {count:,} pixels, and at most {most:,} are read")
 
 
 def _scales_to(height: int, width: int, to_height: int, to_width: int) -> bool:

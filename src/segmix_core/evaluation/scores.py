@@ -13,6 +13,7 @@ from segmix_core.evaluation.known_masks import (
     find_known_masks,
     first_names,
     fit_to,
+    most_pixels,
     read_mask_file,
     why_not_of,
 )
@@ -115,7 +116,7 @@ def evaluate_run(
     known = find_known_masks(store.images(), masked, truth)
     tally = _Tally(ConfusionMatrix(len(names)))
     for image, path in known.pairs:
-        mask = _readable(path, tally, truth)
+        mask = _readable(path, image, tally, truth)
         if mask is not None and tally.accepts(mask, image, path):
             fitted = fit_to(mask, image.working_shape)
             tally.add(path, fitted, _mask_of(store, run, image, corrected))
@@ -220,9 +221,11 @@ class _Tally:
         return notes
 
 
-def _readable(path: Path, tally: _Tally, truth: Path) -> MaskArray | None:
+def _readable(
+    path: Path, image: ImageRecord, tally: _Tally, truth: Path
+) -> MaskArray | None:
     try:
-        return read_mask_file(path)
+        return read_mask_file(path, most_pixels(image))
     except ProjectError:
         if path == truth:
             raise
