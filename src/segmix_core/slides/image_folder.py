@@ -14,7 +14,9 @@ from segmix_core.slides.pixel_size import mean_mpp
 SCANNER_SUFFIXES = frozenset(
     {".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".czi"}
 )
-TILE_SUFFIXES = IMAGE_SUFFIXES | frozenset({".tif", ".tiff", ".qptiff"})
+TILE_SUFFIXES = IMAGE_SUFFIXES | frozenset(
+    {".tif", ".tiff", ".btf", ".tf2", ".tf8", ".qptiff"}
+)
 
 
 @dataclass(frozen=True, slots=True)

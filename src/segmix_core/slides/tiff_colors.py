@@ -71,18 +71,19 @@ def find_samples(path: Path, page: tifffile.TiffPage) -> Samples:
     """
     if page.dtype is None or page.dtype.name != "uint8" or page.bitspersample != 8:
         kind = "unknown" if page.dtype is None else page.dtype.name
+        bits = page.bitspersample
+        depth = f"{bits}-bit" if isinstance(bits, int) else "unevenly deep"
         raise SlideError(
-            f"{path.name} has {page.bitspersample}-bit {kind} pixels; 8-bit RGB or "
-            "grayscale is needed.",
+            f"{path.name} has {depth} {kind} pixels; 8-bit RGB or grayscale is needed.",
             _DEPTH_REMEDY,
         )
     colors = _COLOR_SAMPLES.get(page.photometric)
     extra = page.samplesperpixel - (colors or 0)
     if colors is None or not 0 <= extra <= _MOST_EXTRA[colors]:
-        name = getattr(page.photometric, "name", str(page.photometric))
+        kind = getattr(page.photometric, "name", str(page.photometric))
         raise SlideError(
-            f"{path.name} has {page.samplesperpixel} channel(s) of kind {name}; 8-bit "
-            "RGB or grayscale is needed.",
+            f"{path.name} has {page.samplesperpixel} channel(s) of kind {kind:.20}; "
+            "8-bit RGB or grayscale is needed.",
             _DEPTH_REMEDY,
         )
     if page.photometric == tifffile.PHOTOMETRIC.PALETTE:

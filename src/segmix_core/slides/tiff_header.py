@@ -11,6 +11,7 @@ import tifffile
 from segmix_core.errors import SlideError
 from segmix_core.slides.ome_xml import OmeImage, find_ome_image
 from segmix_core.slides.orientation import UPRIGHT
+from segmix_core.slides.pixel_size import UNSTATED, PixelSize, broken_pixel_size
 from segmix_core.slides.pixels import (
     COPY_AGAIN,
     MAX_FLAT_PIXELS,
@@ -28,7 +29,6 @@ _LEVEL_SLACK = (0.1, 4)
 _RGB_REMEDY = (
     "Write it as RGB (raw2ometiff --rgb; QuPath: File > Export images > OME TIFF)."
 )
-OME_NOTE = "Its OME-XML {}, so the size of its pixels is unknown."
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,8 @@ class TiffPicture:
         The largest first.
     samples
         What its pixels consist of.
-    ome
-        What OME-XML says of it, if there is any.
+    ome_size
+        The pixel size that OME-XML states, if there is any.
     orientation
         Tag 274, 1 to 8.
     notes
@@ -68,7 +68,7 @@ class TiffPicture:
 
     levels: tuple[TiffLevel, ...]
     samples: Samples
-    ome: OmeImage | None
+    ome_size: PixelSize
     orientation: int
     notes: tuple[str, ...]
 
@@ -115,25 +115,31 @@ def find_picture(path: Path, tiff: tifffile.TiffFile) -> TiffPicture:
     """
     if not tiff.series:
         raise SlideError(f"There is no image in {path.name}.", COPY_AGAIN)
+    for series in tiff.series:
+        for level in series.levels:
+            _check_numbers(path, level.keyframe)
     main = max(tiff.series, key=lambda series: _area(series.keyframe))
-    ome, notes = _find_ome(tiff, main.keyframe)
-    levels, color_notes = _find_levels(path, tiff, main, ome)
+    ome, size = _find_ome(tiff, main.keyframe)
+    levels, notes = _find_levels(path, tiff, main, ome)
     samples = find_samples(path, levels[0].page)
     if len(levels[0].pages) > 1:
         samples = Samples((0, 1, 2))
     levels, level_notes = _usable_levels(levels)
     _check_levels(path, levels)
-    notes += color_notes + samples.notes + level_notes + _other_notes(tiff, main)
+    notes += samples.notes + level_notes + _other_notes(tiff, main)
     orientation = _orientation_of(levels[0].page)
-    return TiffPicture(levels, samples, ome, orientation, notes)
+    return TiffPicture(levels, samples, size, orientation, notes)
 
 
 def read_orientation(path: Path) -> int:
     """Return the orientation tag of a file's first image; 1 if it is no TIFF."""
     try:
-        with tifffile.TiffFile(path) as tiff:
+        with (
+            reading(path, f"{path.name} is no TIFF"),
+            tifffile.TiffFile(path) as tiff,
+        ):
             return _orientation_of(tiff.pages.first)
-    except (tifffile.TiffFileError, OSError, ValueError, LookupError, TypeError):
+    except SlideError:
         return UPRIGHT
 
 
@@ -150,6 +156,19 @@ def grid_shape(page: tifffile.TiffPage) -> tuple[int, int]:
     return ceil(page.imagelength / rows), ceil(page.imagewidth / cols)
 
 
+def _check_numbers(path: Path, page: tifffile.TiffPage) -> None:
+    """Refuse a page whose sizes are fractions or lists, which damaged tags give."""
+    parts = ("tilelength", "tilewidth") if page.is_tiled else ("rowsperstrip",)
+    for name in (
+        *("imagelength", "imagewidth", "imagedepth", "samplesperpixel"),
+        *parts,
+    ):
+        if not isinstance(getattr(page, name), int):
+            raise SlideError(
+                f"{path.name} is a damaged TIFF: its {name} is no number.", COPY_AGAIN
+            )
+
+
 def _area(page: tifffile.TiffPage) -> int:
     return int(page.imagelength * page.imagewidth)
 
@@ -161,17 +180,19 @@ def _orientation_of(page: tifffile.TiffPage) -> int:
 
 def _find_ome(
     tiff: tifffile.TiffFile, page: tifffile.TiffPage
-) -> tuple[OmeImage | None, tuple[str, ...]]:
+) -> tuple[OmeImage | None, PixelSize]:
+    """Return what OME-XML says of a page, and of its pixel size."""
     text = tiff.pages.first.description or ""
     if "<OME" not in text:
-        return None, ()
+        return None, UNSTATED
     try:
         image = find_ome_image(text, page.index, (page.imagelength, page.imagewidth))
     except (ElementTree.ParseError, ValueError):
-        return None, (OME_NOTE.format("is damaged"),)
+        return None, broken_pixel_size("Its OME-XML is damaged")
     if image is None:
-        return None, (OME_NOTE.format("does not describe the image that is read"),)
-    return image, ()
+        what = "Its OME-XML does not describe the image that is read"
+        return None, broken_pixel_size(what)
+    return image, image.pixel_size()
 
 
 def _find_levels(

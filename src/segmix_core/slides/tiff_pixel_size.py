@@ -4,7 +4,7 @@ import re
 
 import tifffile
 
-from segmix_core.slides.ome_xml import MICROMETRES, OmeImage
+from segmix_core.slides.ome_xml import MICROMETRES
 from segmix_core.slides.pixel_size import (
     UNSTATED,
     PixelSize,
@@ -19,17 +19,15 @@ _UNIT, _X, _Y = 296, 282, 283
 
 
 def find_pixel_size(
-    tiff: tifffile.TiffFile, page: tifffile.TiffPage, ome: OmeImage | None
+    tiff: tifffile.TiffFile, page: tifffile.TiffPage, ome_size: PixelSize
 ) -> PixelSize:
     """Return the pixel size of a page, from the most specific place that states one.
 
     That is OME-XML, then Aperio's text, ImageJ's text, the resolution tags. Where what
     it states is broken, the size is unknown: no other place is asked instead.
     """
-    if ome is not None:
-        size = ome.pixel_size()
-        if size != UNSTATED:
-            return size
+    if ome_size != UNSTATED:
+        return ome_size
     aperio = re.search(r"\bMPP\s*=([^|]*)", page.description or "")
     if aperio and tiff.is_svs:
         return _aperio_size(aperio[1].strip())

@@ -79,7 +79,7 @@ class TiffSlide:
     ) -> None:
         self.path = path
         self.level_shapes = tuple(level.shape for level in picture.levels)
-        size = find_pixel_size(tiff, picture.levels[0].page, picture.ome)
+        size = find_pixel_size(tiff, picture.levels[0].page, picture.ome_size)
         self.mpp_yx = size.yx
         self.mpp = mean_mpp(size.yx)
         self.bounds: Box | None = None

@@ -308,3 +308,32 @@ def test_parts_that_do_not_make_the_image_are_refused(tmp_path, rgb):
     overwrite_size(path, 300, 820)
     with pytest.raises(SlideError, match="35 parts of 64 x 64"):
         open_with_tifffile(path)
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [(257, "imagelength"), (322, "tilewidth")],
+)
+def test_sizes_that_are_no_numbers_are_refused(tmp_path, rgb, code, name):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, rgb, photometric="rgb", metadata=None, tile=(64, 64))
+    data = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as tiff:
+        offset = tiff.pages[0].tags[code].offset
+    # Of type float.
+    struct.pack_into("<HIf", data, offset + 2, 11, 1, 64.0)
+    path.write_bytes(data)
+    with pytest.raises(SlideError, match=f"damaged TIFF: its {name} is no number"):
+        open_with_tifffile(path)
+
+
+def test_damaged_depths_make_no_long_sentence(tmp_path, rgb):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, rgb, photometric="rgb", metadata=None)
+    data = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as tiff:
+        offset = tiff.pages[0].tags["BitsPerSample"].valueoffset
+    struct.pack_into("<HHH", data, offset, 8, 8, 16)
+    path.write_bytes(data)
+    with pytest.raises(SlideError, match=r"unevenly deep|damaged"):
+        open_with_tifffile(path)
