@@ -13,10 +13,10 @@ from PIL import Image
 
 from segmix_core.errors import SlideError
 from segmix_core.geometry import Box
+from segmix_core.slides.level_shapes import check_edges
 from segmix_core.slides.orientation import UPRIGHT, show_upright
 from segmix_core.slides.pixels import (
     ALPHA_NOTE,
-    COPY_AGAIN,
     GRAY_NOTE,
     MAX_PART_PIXELS,
     NotThisFormatError,
@@ -135,8 +135,7 @@ def _check(path: Path, image: Image.Image, file: IO[bytes]) -> None:
     limit = _MAX_JPEG2000_PIXELS if is_jpeg2000 else MAX_PART_PIXELS
     if shape[0] * shape[1] > limit:
         raise too_large(path, shape, limit)
-    if min(shape) < 1:
-        raise SlideError(f"{path.name} has {shape[0]} x {shape[1]} pixels.", COPY_AGAIN)
+    check_edges(path, shape)
     if image.mode in _OWN_MODES and bits <= 8:
         return
     kind = "16-bit" if image.mode in _OWN_MODES else image.mode

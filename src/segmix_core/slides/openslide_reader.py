@@ -10,6 +10,11 @@ import openslide
 
 from segmix_core.errors import SlideError
 from segmix_core.geometry import Box
+from segmix_core.slides.level_shapes import (
+    check_edges,
+    is_smaller_copy,
+    unused_levels_note,
+)
 from segmix_core.slides.orientation import UPRIGHT
 from segmix_core.slides.pixel_size import (
     UNSTATED,
@@ -80,25 +85,37 @@ class OpenSlideSlide:
         self._handle = handle
         self._lock = threading.Lock()
         self._downsamples = handle.level_downsamples
-        self.level_shapes = tuple((h, w) for w, h in handle.level_dimensions)
+        shapes = [(height, width) for width, height in handle.level_dimensions]
+        check_edges(path, shapes[0])
+        self._numbers = [
+            number
+            for number, shape in enumerate(shapes)
+            if is_smaller_copy(shape, shapes[0])
+        ]
+        self.level_shapes = tuple(shapes[number] for number in self._numbers)
         size = _pixel_size(handle)
         self.mpp_yx = size.yx
         self.mpp = mean_mpp(size.yx)
         self.bounds = find_bounds(handle.properties, Box(0, 0, *self.level_shapes[0]))
         self.identity = _identity(handle)
-        self.notes = size.notes + _orientation_notes(path)
+        self.notes = (
+            size.notes
+            + unused_levels_note(len(shapes) - len(self._numbers))
+            + _orientation_notes(path)
+        )
 
     def read_level(self, level: int, box: Box) -> RgbArray:
         """Return (H, W, 3) pixels of ``box``, in pixels of ``level``."""
         return on_white(box, self.level_shapes[level], lambda b: self._read(level, b))
 
     def _read(self, level: int, box: Box) -> RgbArray:
-        downsample = self._downsamples[level]
+        number = self._numbers[level]
+        downsample = self._downsamples[number]
         location = (round(box.x * downsample), round(box.y * downsample))
         handle = self._handle
         with reading(self.path, f"A part of {self.path.name} cannot be read"):
             try:
-                image = handle.read_region(location, level, (box.width, box.height))
+                image = handle.read_region(location, number, (box.width, box.height))
             except openslide.OpenSlideError:
                 self._replace(handle)
                 raise

@@ -9,6 +9,11 @@ from xml.etree import ElementTree
 import tifffile
 
 from segmix_core.errors import SlideError
+from segmix_core.slides.level_shapes import (
+    check_edges,
+    is_smaller_copy,
+    unused_levels_note,
+)
 from segmix_core.slides.ome_xml import OmeImage, find_ome_image
 from segmix_core.slides.orientation import UPRIGHT
 from segmix_core.slides.pixel_size import UNSTATED, PixelSize, broken_pixel_size
@@ -24,8 +29,6 @@ from segmix_core.slides.tiff_colors import Samples, find_samples
 
 _ORIENTATION = 274
 _METADATA_KINDS = ("shaped", "ome", "imagej", "lsm", "mmstack", "ndtiff", "scn", "svs")
-_LEVEL_SLACK = (0.1, 4)
-"""How much the sides of a level may differ from level 0's: a share, and pixels."""
 _RGB_REMEDY = (
     "Write it as RGB (raw2ometiff --rgb; QuPath: File > Export images > OME TIFF)."
 )
@@ -265,16 +268,11 @@ def _usable_levels(
 ) -> tuple[tuple[TiffLevel, ...], tuple[str, ...]]:
     """Return the levels that show the same as level 0, and a note on the others."""
     used = tuple(level for level in levels if _is_smaller(level, levels[0]))
+    notes = unused_levels_note(len(levels) - len(used))
     turned = {_orientation_of(level.page) for level in used} != {UPRIGHT}
-    notes = []
-    if len(used) < len(levels):
-        count = len(levels) - len(used)
-        notes.append(
-            f"{count} smaller level(s) differ from the largest and are not used."
-        )
     if turned and any(_ORIENTATION not in level.page.tags for level in used):
-        notes.append("The orientation tag of its largest level was applied to all.")
-    return used, tuple(notes)
+        notes += ("The orientation tag of its largest level was applied to all.",)
+    return used, notes
 
 
 def _is_smaller(level: TiffLevel, largest: TiffLevel) -> bool:
@@ -290,14 +288,7 @@ def _is_smaller(level: TiffLevel, largest: TiffLevel) -> bool:
         stated is not None and _orientation_of(page) != _orientation_of(full)
     ):
         return False
-    (height, width), (full_height, full_width) = level.shape, largest.shape
-    expected = full_width * height / full_height
-    share, slack = _LEVEL_SLACK
-    return (
-        0 < height <= full_height
-        and 0 < width <= full_width
-        and abs(width - expected) <= max(slack, share * width)
-    )
+    return is_smaller_copy(level.shape, largest.shape)
 
 
 def _other_notes(
@@ -318,9 +309,7 @@ def _other_notes(
 
 def _check_levels(path: Path, levels: Sequence[TiffLevel]) -> None:
     """Refuse levels that cannot be decoded, and files that are cut off."""
-    if min(levels[0].shape) == 0:
-        height, width = levels[0].shape
-        raise SlideError(f"{path.name} has {height} x {width} pixels.", COPY_AGAIN)
+    check_edges(path, levels[0].shape)
     if len(levels) == 1 and _area(levels[0].page) > MAX_FLAT_PIXELS:
         raise too_large(path, levels[0].shape, MAX_FLAT_PIXELS)
     for level in levels:

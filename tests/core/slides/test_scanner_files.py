@@ -1,5 +1,7 @@
 """What is taken over from OpenSlide, and what it refuses."""
 
+from pathlib import Path
+
 import numpy as np
 import openslide
 import pytest
@@ -8,6 +10,7 @@ import tifffile
 from segmix_core.errors import SlideError
 from segmix_core.geometry import Box
 from segmix_core.slides.image_folder import read_header
+from segmix_core.slides.level_shapes import check_edges, is_smaller_copy
 from segmix_core.slides.open_slide import open_slide
 from segmix_core.slides.openslide_reader import OpenSlideSlide, find_bounds
 from segmix_core.slides.tiff_reader import TiffSlide
@@ -159,3 +162,43 @@ def test_a_tiff_of_no_scanner_reaches_tifffile(tmp_path, rgb):
 def test_bounds_lie_in_the_frame(values, expected):
     properties = {f"openslide.bounds-{name}": text for name, text in values.items()}
     assert find_bounds(properties, Box(0, 0, 300, 420)) == expected
+
+
+def lengthen(path, page, length):
+    """Let a page state another height."""
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        tiff.pages[page].tags["ImageLength"].overwrite(length)
+
+
+def test_a_level_of_impossible_proportions_is_left_out_and_that_is_said(write_aperio):
+    path = write_aperio()
+    lengthen(path, 1, 60_000)
+    slide = open_slide(path)
+    assert slide.level_shapes == ((300, 420),)
+    assert "1 smaller level(s) differ" in slide.notes[0]
+    slide.close()
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (5, 0), (2**22 + 1, 5), (5, 2**31)])
+def test_edges_that_no_slide_has_are_refused(shape):
+    with pytest.raises(SlideError, match=f"states {shape[0]:,} x {shape[1]:,} pixels"):
+        check_edges(Path("a.svs"), shape)
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((1000, 2000), True),
+        ((500, 1000), True),
+        ((63, 125), True),
+        ((3, 9), True),
+        ((1, 1), True),
+        ((500, 1111), True),
+        ((500, 1120), False),
+        ((500, 890), False),
+        ((1001, 2000), False),
+        ((0, 0), False),
+    ],
+)
+def test_levels_have_the_proportions_of_the_largest(shape, expected):
+    assert is_smaller_copy(shape, (1000, 2000)) is expected
