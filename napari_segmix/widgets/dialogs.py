@@ -18,11 +18,14 @@ from qtpy.QtWidgets import (
 )
 
 from napari_segmix.widgets.page import hint
+from segmix_core.slides.dicom import DICOM_SUFFIXES
+from segmix_core.slides.image_folder import SCANNER_SUFFIXES, TILE_SUFFIXES
 
 SUFFIX = ".segmix"
+_IMAGE_SUFFIXES = sorted(SCANNER_SUFFIXES | DICOM_SUFFIXES | TILE_SUFFIXES)
 _IMAGES = (
-    "Slides and images (*.svs *.tif *.tiff *.ndpi *.mrxs *.scn *.vms *.bif *.czi "
-    "*.dcm *.png *.jpg *.jpeg *.bmp);;All files (*)"
+    f"Slides and images ({' '.join(f'*{suffix}' for suffix in _IMAGE_SUFFIXES)});;"
+    "All files (*)"
 )
 _TABLES = "Tables (*.csv *.tsv *.txt *.jsonl);;All files (*)"
 

@@ -179,7 +179,7 @@ def test_unreadable_images_are_named_and_left_out(tmp_path, store):
 
 
 def test_a_folder_without_images_is_an_error(tmp_path, store):
-    with pytest.raises(SlideError, match="images in the folder"):
+    with pytest.raises(SlideError, match="has no images"):
         add_paths(store, [tmp_path])
 
 

@@ -49,7 +49,11 @@ def save_png(path, mode, size=(64, 64)):
     return path
 
 
-NO_READER = ("a slide or an image", "no reader can open", "Export it from its viewer")
+NO_READER = (
+    "neither a slide nor an image",
+    "that SegMix can read",
+    "Export it from its viewer",
+)
 NOT_8_BIT = "8-bit RGB or grayscale", "16"
 UNUSABLE = {
     "a text called png": (lambda d: save_text(d / "a.png"), [], *NO_READER),
@@ -57,11 +61,11 @@ UNUSABLE = {
     "a document": (lambda d: save_text(d / "a.docx"), [], *NO_READER),
     "no file": (
         lambda d: d / "gone.tif",
-        *([], "an image file", r"no file at .*gone\.tif", "Check the name"),
+        *([], "There is no file", r"at .*gone\.tif", "Check the name"),
     ),
     "a truncated TIFF": (
         lambda d: save_half(d / "half.tif"),
-        *([], r"bytes in half\.tif", "bytes", "cut off: copy it again"),
+        *([], r"half\.tif is cut off", "bytes", "Copy it again"),
     ),
     "a slide without pixel size": (
         lambda d: save_tiff(d / "slide.tif"),

@@ -6,13 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segmix_core.errors import SlideError
+from segmix_core.geometry import Box
 from segmix_core.slides.image_reader import IMAGE_SUFFIXES
 from segmix_core.slides.open_slide import open_slide
+from segmix_core.slides.pixel_size import mean_mpp
 
 SCANNER_SUFFIXES = frozenset(
     {".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".czi"}
 )
-TILE_SUFFIXES = IMAGE_SUFFIXES | frozenset({".tif", ".tiff", ".qptiff"})
+TILE_SUFFIXES = IMAGE_SUFFIXES | frozenset(
+    {".tif", ".tiff", ".btf", ".tf2", ".tf8", ".qptiff"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +26,15 @@ class ImageHeader:
     path: Path
     height: int
     width: int
-    mpp: float | None
+    mpp_yx: tuple[float, float] | None
+    bounds: Box | None
+    identity: str | None
     notes: tuple[str, ...]
+
+    @property
+    def mpp(self) -> float | None:
+        """Geometric mean of ``mpp_yx``, in µm."""
+        return mean_mpp(self.mpp_yx)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +56,15 @@ def read_header(path: Path) -> ImageHeader:
     slide = open_slide(path)
     try:
         height, width = slide.level_shapes[0]
-        return ImageHeader(path, height, width, slide.mpp, slide.notes)
+        return ImageHeader(
+            path,
+            height,
+            width,
+            slide.mpp_yx,
+            slide.bounds,
+            slide.identity,
+            slide.notes,
+        )
     finally:
         slide.close()
 
@@ -85,8 +104,8 @@ def no_images_error(folder: Path) -> SlideError:
         ):
             remedy = f"Choose the folder {child.name} in it, which has images."
             break
-    return SlideError.unexpected(
-        f"images in the folder {folder.name}",
-        "none (PNG, JPEG, BMP, WebP, TIFF or a slide)",
+    return SlideError(
+        f"The folder {folder.name} has no images (PNG, JPEG, JPEG 2000, GIF, BMP, "
+        "WebP, TIFF or a slide).",
         remedy,
     )

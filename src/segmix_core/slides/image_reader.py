@@ -1,54 +1,85 @@
-"""PNG, JPEG, BMP and WebP, through Pillow."""
+"""PNG, JPEG, BMP, WebP, GIF and JPEG 2000, through Pillow."""
 
+import mmap
+import struct
 import threading
+import zlib
 from pathlib import Path
 from typing import IO
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+import numpy.typing as npt
+from PIL import Image
 
 from segmix_core.errors import SlideError
 from segmix_core.geometry import Box
+from segmix_core.slides.level_shapes import check_edges
+from segmix_core.slides.orientation import UPRIGHT, show_upright
 from segmix_core.slides.pixels import (
     ALPHA_NOTE,
     GRAY_NOTE,
-    MAX_FLAT_PIXELS,
+    MAX_PART_PIXELS,
     NotThisFormatError,
     on_white,
+    reading,
     to_rgb,
+    too_large,
 )
-from segmix_core.slides.slide import RgbArray
+from segmix_core.slides.slide import RgbArray, Slide
+from segmix_core.slides.stated_size import read_jpeg2000_size
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
-_FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
+IMAGE_SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".bmp", ".webp", ".gif", ".jp2"}
+)
+_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "JPEG2000")
 # Pillow's mode for the pixels -> the mode that is one of ours.
-_OWN_MODES = {"1": "L", "L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA", "P": "RGBA"}
+_OWN_MODES = {
+    "1": "L", "L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA", "P": "RGBA",
+    "PA": "RGBA",
+}  # fmt: skip
+_MAX_JPEG2000_PIXELS = MAX_PART_PIXELS // 4
+"""OpenJPEG holds several 32-bit copies of all pixels."""
+_BAND_PIXELS = 1 << 24
+_ORIENTATION = 274
+_EXIF_ERRORS = (
+    SyntaxError, ValueError, TypeError, LookupError, OSError, ArithmeticError,
+    AttributeError, struct.error,
+)  # fmt: skip
+"""What Pillow raises on damaged EXIF, which is no damaged image."""
+_FRAMES_NOTE = "The file holds several pictures; only the first one is read."
 
 
-def open_with_pillow(path: Path) -> "ImageSlide":
+def open_with_pillow(path: Path) -> Slide:
     """Open a plain image; its pixels are read when they are first needed.
 
     Raises
     ------
     NotThisFormatError
-        If it is none of PNG, JPEG, BMP or WebP.
+        If it is none of PNG, JPEG, BMP, WebP, GIF or JPEG 2000.
     SlideError
-        If its pixels are not 8-bit RGB or grayscale, or too many.
+        If it is damaged, its pixels are not 8-bit RGB or grayscale, or too many.
     """
     with path.open("rb") as file:
-        image = _identify(file)
-        _check(path, image, file)
-        return ImageSlide(path, (image.height, image.width), _note(image))
+        image = _identify(path, file)
+        with reading(path, f"{path.name} is a damaged {image.format} file"):
+            _check(path, image, file)
+            slide = ImageSlide(path, (image.height, image.width), _notes(image))
+            return show_upright(slide, _orientation(image, file))
 
 
 class ImageSlide:
     """A plain image with one level, held in memory; safe to read from threads."""
 
-    def __init__(self, path: Path, shape: tuple[int, int], note: str | None) -> None:
+    def __init__(
+        self, path: Path, shape: tuple[int, int], notes: tuple[str, ...]
+    ) -> None:
         self.path = path
+        self.mpp_yx: tuple[float, float] | None = None
         self.mpp: float | None = None
+        self.bounds: Box | None = None
+        self.identity: str | None = None
         self.level_shapes = (shape,)
-        self.notes = () if note is None else (note,)
+        self.notes = notes
         self._pixels: RgbArray | None = None
         self._lock = threading.Lock()
 
@@ -61,7 +92,12 @@ class ImageSlide:
     def _all(self) -> RgbArray:
         with self._lock:
             if self._pixels is None:
-                self._pixels = _decode(self.path)
+                problem = f"{self.path.name} is cut off or damaged"
+                with reading(self.path, problem), self.path.open("rb") as file:
+                    image = _identify(self.path, file)
+                    _check(self.path, image, file)
+                    _scale_transparency(image, _bits(image, file))
+                    self._pixels = _decode(image, self.level_shapes[0])
             return self._pixels
 
     def close(self) -> None:
@@ -70,7 +106,7 @@ class ImageSlide:
             self._pixels = None
 
 
-def _identify(file: IO[bytes]) -> Image.Image:
+def _identify(path: Path, file: IO[bytes]) -> Image.Image:
     # Image.open() warns above 90 megapixels and refuses above 180, as a guard for
     # web servers. The limit here is our own, so the format's class is asked itself.
     Image.init()
@@ -80,57 +116,121 @@ def _identify(file: IO[bytes]) -> Image.Image:
         if accept is None or accept(prefix) is not True:
             continue
         file.seek(0)
-        try:
-            return factory(file, "")
-        except (SyntaxError, OSError, ValueError, IndexError, TypeError) as error:
-            raise NotThisFormatError(f"a damaged {name} file ({error})") from error
-    raise NotThisFormatError("neither PNG, JPEG, BMP nor WebP")
+        with reading(path, f"{path.name} is a damaged {name} file"):
+            try:
+                return factory(file, "")
+            except Image.DecompressionBombError as error:
+                # Some of Pillow's classes check a frame before its size is known here.
+                raise SlideError(
+                    f"{path.name} states more pixels than can be read.",
+                    "Save it as a pyramidal TIFF, or copy it again if it is damaged.",
+                ) from error
+    raise NotThisFormatError("none of the formats that Pillow reads here")
 
 
 def _check(path: Path, image: Image.Image, file: IO[bytes]) -> None:
-    pixels = image.width * image.height
-    if pixels > MAX_FLAT_PIXELS:
-        raise SlideError.unexpected(
-            f"at most {MAX_FLAT_PIXELS:,} pixels in an image without smaller levels",
-            f"{pixels:,} in {path.name}",
-            "Save it as a pyramidal TIFF (QuPath, or vips tiffsave --pyramid --tile).",
-        )
-    if image.mode in _OWN_MODES and not _is_deep_png(image, file):
+    shape = (image.height, image.width)
+    bits = _bits(image, file)
+    is_jpeg2000 = image.format == "JPEG2000"
+    limit = _MAX_JPEG2000_PIXELS if is_jpeg2000 else MAX_PART_PIXELS
+    if shape[0] * shape[1] > limit:
+        raise too_large(path, shape, limit)
+    check_edges(path, shape)
+    if image.mode in _OWN_MODES and bits <= 8:
         return
-    kind = "16-bit pixels" if image.mode in _OWN_MODES else f"{image.mode} pixels"
-    raise SlideError.unexpected(
-        "8-bit RGB or grayscale pixels",
-        f"{kind} in {path.name}",
+    kind = "16-bit" if image.mode in _OWN_MODES else image.mode
+    raise SlideError(
+        f"{path.name} has {kind} pixels; 8-bit RGB or grayscale is needed.",
         "Convert it to 8-bit RGB, for example in ImageJ: Image > Type > RGB Color.",
     )
 
 
-def _is_deep_png(image: Image.Image, file: IO[bytes]) -> bool:
-    # Pillow halves 16-bit RGB without a word; byte 24 of a PNG is its bit depth.
-    if image.format != "PNG":
-        return False
+def _bits(image: Image.Image, file: IO[bytes]) -> int:
+    """Return the bits of a sample, which Pillow halves without a word above 8.
+
+    Raises
+    ------
+    ValueError
+        If the pixels of JPEG 2000 have another size than its header says.
+    """
     place = file.tell()
-    file.seek(24)
-    depth = file.read(1)
-    file.seek(place)
-    return depth == b"\x10"
-
-
-def _note(image: Image.Image) -> str | None:
-    if image.mode in ("1", "L"):
-        return GRAY_NOTE
-    has_alpha = image.mode in ("LA", "RGBA") or "transparency" in image.info
-    return ALPHA_NOTE if has_alpha else None
-
-
-def _decode(path: Path) -> RgbArray:
     try:
-        with path.open("rb") as file:
-            image = _identify(file)
-            return to_rgb(np.asarray(image.convert(_OWN_MODES[image.mode])))
-    except (OSError, SyntaxError, UnidentifiedImageError, NotThisFormatError) as error:
-        raise SlideError.unexpected(
-            f"all pixels of {path.name}",
-            f"Pillow's answer: {error}",
-            "The file is cut off or damaged: copy it again from its origin.",
-        ) from error
+        if image.format == "PNG":
+            file.seek(24)
+            return file.read(1)[0]
+        if image.format == "JPEG2000":
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                stated = read_jpeg2000_size(data)
+            if stated is None or (stated.width, stated.height) != image.size:
+                raise ValueError("its header and its pixels differ in size")
+            return stated.bits
+        return 8
+    finally:
+        file.seek(place)
+
+
+def _scale_transparency(image: Image.Image, bits: int) -> None:
+    # Pillow stretches gray of 2 and 4 bits to 8, and leaves the transparent value.
+    value = image.info.get("transparency")
+    if image.format == "PNG" and image.mode == "L" and isinstance(value, int):
+        image.info["transparency"] = value * 255 // (2**bits - 1)
+
+
+def _notes(image: Image.Image) -> tuple[str, ...]:
+    notes = []
+    if image.mode in ("LA", "RGBA", "PA") or "transparency" in image.info:
+        notes.append(ALPHA_NOTE)
+    elif image.mode in ("1", "L"):
+        notes.append(GRAY_NOTE)
+    if getattr(image, "is_animated", False):
+        notes.append(_FRAMES_NOTE)
+    return tuple(notes)
+
+
+def _orientation(image: Image.Image, file: IO[bytes]) -> int:
+    """Return the orientation that EXIF or XMP states, as Pillow's exif_transpose."""
+    if image.format == "PNG" and "exif" not in image.info:
+        exif = _find_exif(file)
+        if exif is not None:
+            image.info["exif"] = b"Exif\0\0" + exif
+    try:
+        # PNG's own method would decode all pixels to look behind them.
+        value = Image.Image.getexif(image).get(_ORIENTATION, UPRIGHT)
+    except (*_EXIF_ERRORS, Warning):
+        return UPRIGHT
+    return value if isinstance(value, int) else UPRIGHT
+
+
+def _find_exif(file: IO[bytes]) -> bytes | None:
+    """Return the chunk eXIf of a PNG, wherever it stands."""
+    place = file.tell()
+    try:
+        file.seek(8)
+        while len(head := file.read(8)) == 8:
+            length, name = struct.unpack(">I4s", head)
+            if name == b"eXIf" and length < 1 << 16:
+                exif = file.read(length)
+                is_whole = file.read(4) == struct.pack(">I", zlib.crc32(name + exif))
+                return exif if is_whole else None
+            file.seek(length + 4, 1)
+        return None
+    finally:
+        file.seek(place)
+
+
+def _decode(image: Image.Image, shape: tuple[int, int]) -> RgbArray:
+    image.load()
+    mode = "RGBA" if "transparency" in image.info else _OWN_MODES[image.mode]
+    height, width = shape
+    pixels = np.empty((height, width, 3), np.uint8)
+    # In bands: Pillow's conversions and NumPy's copies would each hold all pixels.
+    rows = max(1, _BAND_PIXELS // width)
+    for top in range(0, height, rows):
+        bottom = min(height, top + rows)
+        band = image.crop((0, top, width, bottom))
+        pixels[top:bottom] = to_rgb(_samples(band, mode))
+    return pixels
+
+
+def _samples(image: Image.Image, mode: str) -> npt.NDArray[np.uint8]:
+    return np.asarray(image if image.mode == mode else image.convert(mode))

@@ -6,16 +6,16 @@ from pathlib import Path
 from segmix_core.errors import SlideError
 from segmix_core.slides.image_reader import open_with_pillow
 from segmix_core.slides.openslide_reader import open_with_openslide
-from segmix_core.slides.pixels import NotThisFormatError
+from segmix_core.slides.pixels import COPY_AGAIN, NotThisFormatError, reading
 from segmix_core.slides.slide import Slide
 from segmix_core.slides.tiff_reader import open_with_tifffile
 
 # OpenSlide first: it alone knows scanner formats, some of which look like TIFF or
 # JPEG (.mrxs is one). tifffile next, for every other TIFF. Pillow for what is left.
-_READERS: tuple[tuple[str, Callable[[Path], Slide]], ...] = (
-    ("OpenSlide", open_with_openslide),
-    ("tifffile", open_with_tifffile),
-    ("Pillow", open_with_pillow),
+_READERS: tuple[Callable[[Path], Slide], ...] = (
+    open_with_openslide,
+    open_with_tifffile,
+    open_with_pillow,
 )
 
 
@@ -27,37 +27,40 @@ def open_slide(path: Path | str) -> Slide:
     Raises
     ------
     SlideError
-        If there is no such file, no reader can open it, or its pixels are not 8-bit
-        RGB or grayscale.
+        If there is no such file, it is of no format that can be read, its format's
+        reader refuses it, or its pixels are not 8-bit RGB or grayscale.
     """
     path = Path(path)
     _check_file(path)
-    answers = []
-    for name, open_with in _READERS:
+    for open_with in _READERS:
         try:
-            slide = open_with(path)
-        except NotThisFormatError as answer:
-            answers.append(f"{name}: {answer}")
-        except OSError as error:
-            answers.append(f"{name}: {error.strerror or error}")
-        else:
-            return slide
-    raise SlideError.unexpected(
-        "a slide or an image",
-        f"{path.name}, which no reader can open ({'; '.join(answers)})",
+            with reading(path, f"{path.name} cannot be opened"):
+                return open_with(path)
+        except NotThisFormatError:
+            continue
+    raise SlideError(
+        f"{path.name} is neither a slide nor an image that SegMix can read.",
         "Export it from its viewer as a pyramidal TIFF or PNG with 8-bit RGB pixels.",
     )
 
 
 def _check_file(path: Path) -> None:
-    if not path.exists():
-        remedy = "Check the name, and that its disk or network share is connected."
-        raise SlideError.unexpected("an image file", f"no file at {path}", remedy)
-    if path.is_dir():
-        remedy = "Choose a file in it."
-        raise SlideError.unexpected("an image file", f"the folder {path}", remedy)
-    if path.stat().st_size == 0:
-        remedy = "Copy the file again from its origin."
-        raise SlideError.unexpected(
-            "an image file", f"{path.name} with 0 bytes", remedy
-        )
+    with reading(path, f"{path.name} cannot be looked up"):
+        if not path.exists():
+            remedy = "Check the name, and that its disk or network share is connected."
+            raise SlideError(f"There is no file at {path}.", remedy)
+        if path.is_dir():
+            raise SlideError(f"{path} is a folder.", "Choose a file in it.")
+        if not path.is_file():
+            # A pipe would be waited for without end.
+            raise SlideError(f"{path} is not a file.", "Choose an image file.")
+        try:
+            with path.open("rb") as file:
+                start = file.read(1)
+        except OSError as error:
+            raise SlideError(
+                f"{path.name} cannot be opened: {error.strerror or error}.",
+                "Check its permissions, and that its disk is connected.",
+            ) from error
+    if not start:
+        raise SlideError(f"{path.name} is empty (0 bytes).", COPY_AGAIN)

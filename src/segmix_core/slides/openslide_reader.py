@@ -1,5 +1,7 @@
 """Scanner formats, through OpenSlide."""
 
+import threading
+from collections.abc import Mapping
 from math import prod
 from pathlib import Path
 
@@ -8,8 +10,28 @@ import openslide
 
 from segmix_core.errors import SlideError
 from segmix_core.geometry import Box
-from segmix_core.slides.pixels import NotThisFormatError, on_white, sane_mpp, to_rgb
+from segmix_core.slides.level_shapes import (
+    check_edges,
+    is_smaller_copy,
+    unused_levels_note,
+)
+from segmix_core.slides.orientation import UPRIGHT
+from segmix_core.slides.pixel_size import (
+    UNSTATED,
+    PixelSize,
+    broken_pixel_size,
+    check_pixel_size,
+    mean_mpp,
+)
+from segmix_core.slides.pixels import (
+    COPY_AGAIN,
+    NotThisFormatError,
+    on_white,
+    reading,
+    to_rgb,
+)
 from segmix_core.slides.slide import RgbArray
+from segmix_core.slides.tiff_header import read_orientation
 
 _MAX_TILE_PIXELS = 2**27
 """OpenSlide ends the whole process when it cannot have the memory of a tile."""
@@ -24,21 +46,35 @@ def open_with_openslide(path: Path) -> "OpenSlideSlide":
     Raises
     ------
     NotThisFormatError
-        If OpenSlide does not know the format or cannot open the file.
+        If OpenSlide does not know the format.
+    SlideError
+        If it knows the scanner and refuses the file. Another reader would open some
+        such files and leave out a part of them.
     """
     try:
         vendor = openslide.OpenSlide.detect_format(path)
-        if vendor is None:
-            raise NotThisFormatError("no scanner format that it knows")
-        if vendor == "generic-tiff":
-            raise NotThisFormatError("a TIFF of no scanner that it knows")
-        handle = openslide.OpenSlide(path)
     except openslide.OpenSlideError as error:
         raise NotThisFormatError(str(error)) from error
-    if _largest_tile(handle) > _MAX_TILE_PIXELS:
-        handle.close()
-        raise NotThisFormatError("a damaged header, with tiles of impossible size")
-    return OpenSlideSlide(path, handle)
+    if vendor is None:
+        raise NotThisFormatError("no scanner format that it knows")
+    if vendor == "generic-tiff":
+        raise NotThisFormatError("a TIFF of no scanner that it knows")
+    try:
+        handle = openslide.OpenSlide(path)
+    except openslide.OpenSlideError as error:
+        raise SlideError(
+            f"OpenSlide refuses {path.name}, a file of the format {vendor!r}: {error}.",
+            "Copy it again if it is damaged, or export what you need of it as a "
+            "pyramidal TIFF (QuPath: File > Export images > OME TIFF).",
+        ) from error
+    with reading(path, f"{path.name} has a damaged header"):
+        if _largest_tile(handle) > _MAX_TILE_PIXELS:
+            handle.close()
+            raise SlideError(
+                f"{path.name} has a damaged header, with tiles of impossible size.",
+                COPY_AGAIN,
+            )
+        return OpenSlideSlide(path, handle)
 
 
 class OpenSlideSlide:
@@ -46,27 +82,52 @@ class OpenSlideSlide:
 
     def __init__(self, path: Path, handle: openslide.OpenSlide) -> None:
         self.path = path
-        self.notes: tuple[str, ...] = ()
         self._handle = handle
-        self.level_shapes = tuple((h, w) for w, h in handle.level_dimensions)
-        self.mpp = _mpp(handle)
+        self._lock = threading.Lock()
+        self._downsamples = handle.level_downsamples
+        shapes = [(height, width) for width, height in handle.level_dimensions]
+        check_edges(path, shapes[0])
+        self._numbers = [
+            number
+            for number, shape in enumerate(shapes)
+            if is_smaller_copy(shape, shapes[0])
+        ]
+        self.level_shapes = tuple(shapes[number] for number in self._numbers)
+        size = _pixel_size(handle)
+        self.mpp_yx = size.yx
+        self.mpp = mean_mpp(size.yx)
+        self.bounds = find_bounds(handle.properties, Box(0, 0, *self.level_shapes[0]))
+        self.identity = _identity(handle)
+        self.notes = (
+            size.notes
+            + unused_levels_note(len(shapes) - len(self._numbers))
+            + _orientation_notes(path)
+        )
 
     def read_level(self, level: int, box: Box) -> RgbArray:
         """Return (H, W, 3) pixels of ``box``, in pixels of ``level``."""
         return on_white(box, self.level_shapes[level], lambda b: self._read(level, b))
 
     def _read(self, level: int, box: Box) -> RgbArray:
-        downsample = self._handle.level_downsamples[level]
+        number = self._numbers[level]
+        downsample = self._downsamples[number]
         location = (round(box.x * downsample), round(box.y * downsample))
-        try:
-            image = self._handle.read_region(location, level, (box.width, box.height))
-        except openslide.OpenSlideError as error:
-            raise SlideError.unexpected(
-                f"pixels at level {level} of {self.path.name}",
-                f"OpenSlide's answer: {error}",
-                "The file is cut off or damaged: copy it again from its origin.",
-            ) from error
-        return to_rgb(np.asarray(image))
+        handle = self._handle
+        with reading(self.path, f"A part of {self.path.name} cannot be read"):
+            try:
+                image = handle.read_region(location, number, (box.width, box.height))
+            except openslide.OpenSlideError:
+                self._replace(handle)
+                raise
+            return to_rgb(np.asarray(image))
+
+    def _replace(self, failed: openslide.OpenSlide) -> None:
+        # After an error OpenSlide's handle answers nothing else, and one damaged tile
+        # would take all others with it. Other threads may still read from the old one,
+        # which closes itself.
+        with self._lock:
+            if self._handle is failed:
+                self._handle = openslide.OpenSlide(self.path)
 
     def close(self) -> None:
         """Close the file."""
@@ -84,8 +145,52 @@ def _largest_tile(handle: openslide.OpenSlide) -> int:
     return max(sizes)
 
 
-def _mpp(handle: openslide.OpenSlide) -> float | None:
-    texts = [handle.properties.get(f"openslide.mpp-{axis}") for axis in "yx"]
+def _pixel_size(handle: openslide.OpenSlide) -> PixelSize:
+    texts = [
+        handle.properties.get(f"openslide.mpp-{axis}")
+        # OpenSlide leaves out what is no number.
+        or handle.properties.get("aperio.MPP")
+        for axis in "yx"
+    ]
     if texts[0] is None or texts[1] is None:
+        return UNSTATED
+    try:
+        return check_pixel_size(float(texts[0]), float(texts[1]))
+    except ValueError:
+        return broken_pixel_size(f"Its pixel size is stated as {texts[0]:.40}")
+
+
+def find_bounds(properties: Mapping[str, str], frame: Box) -> Box | None:
+    """Return what was scanned of a frame; None if it is all, or not stated."""
+    texts = [
+        properties.get(f"openslide.bounds-{name}")
+        for name in ("y", "x", "height", "width")
+    ]
+    try:
+        y, x, height, width = (int(text) for text in texts if text is not None)
+        bounds = Box(y, x, height, width).intersect(frame)
+    except ValueError:
         return None
-    return sane_mpp((float(texts[0]), float(texts[1])))
+    return bounds if bounds.area and bounds != frame else None
+
+
+def _identity(handle: openslide.OpenSlide) -> str | None:
+    for kind, name in (
+        ("dicom", "dicom.SeriesInstanceUID"),
+        ("quickhash-1", "openslide.quickhash-1"),
+    ):
+        if value := handle.properties.get(name):
+            return f"{kind}:{value}"
+    return None
+
+
+def _orientation_notes(path: Path) -> tuple[str, ...]:
+    # OpenSlide turns the tiles of some formats one by one and leaves others as they
+    # are, so there is no way to follow the tag.
+    value = read_orientation(path)
+    if value == UPRIGHT:
+        return ()
+    return (
+        f"Its orientation tag ({value}) is not followed; other programs may show it "
+        "turned or mirrored.",
+    )

@@ -1,17 +1,22 @@
 """From what files hold to 8-bit RGB."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from segmix_core.errors import SlideError
 from segmix_core.geometry import Box
 from segmix_core.slides.slide import RgbArray
 
 WHITE = 255
 MIN_MPP, MAX_MPP = 0.05, 20.0
 MAX_FLAT_PIXELS = 1_500_000_000
-"""Largest image without smaller levels: 4.5 GB as RGB."""
+"""Largest image without smaller levels that is read part by part."""
+MAX_PART_PIXELS = 300_000_000
+"""Most pixels that are unpacked at once, which takes some 7 bytes a pixel."""
 
 GRAY_NOTE = "Grayscale pixels were repeated in the red, green and blue channels."
 ALPHA_NOTE = "Transparent pixels were laid on white."
@@ -19,6 +24,50 @@ ALPHA_NOTE = "Transparent pixels were laid on white."
 
 class NotThisFormatError(Exception):
     """A reader's answer to a file that is not its own; the message says why."""
+
+
+COPY_AGAIN = "Copy it again from its origin."
+"""What to do about a damaged file."""
+
+
+@contextmanager
+def reading(path: Path, problem: str) -> Iterator[None]:
+    """Turn whatever a library raises on a broken file into a :class:`SlideError`.
+
+    Parameters
+    ----------
+    path
+        The file.
+    problem
+        What is wrong then, without a full stop; the library's words follow.
+
+    Raises
+    ------
+    SlideError
+        In place of any other error but :class:`NotThisFormatError`.
+    """
+    try:
+        yield
+    except (SlideError, NotThisFormatError):
+        raise
+    except MemoryError as error:
+        raise SlideError(
+            f"{path.name} needs more memory than is free.",
+            "Close other programs, or save it as a pyramidal TIFF.",
+        ) from error
+    except Exception as error:
+        # Decoders of foreign files raise almost anything on damaged ones.
+        words = " ".join(str(error).split()) or type(error).__name__
+        raise SlideError(f"{problem} ({words:.200}).", COPY_AGAIN) from error
+
+
+def too_large(path: Path, shape: tuple[int, int], limit: int) -> SlideError:
+    """Return the error for an image with too many pixels to unpack at once."""
+    return SlideError(
+        f"{path.name} has {shape[0]:,} x {shape[1]:,} pixels; without smaller levels, "
+        f"at most {limit // 1_000_000:,} million can be read.",
+        "Save it as a pyramidal TIFF (QuPath, or vips tiffsave --pyramid --tile).",
+    )
 
 
 def to_rgb(pixels: npt.NDArray[np.uint8], *, premultiplied: bool = False) -> RgbArray:
@@ -89,14 +138,3 @@ def on_white(
     if inside.area:
         canvas[inside.moved(-box.y, -box.x).slices] = read(inside)
     return canvas
-
-
-def sane_mpp(values: tuple[float, float]) -> float | None:
-    """Return one µm per pixel for (y, x), or None where it is no microscope's.
-
-    Files from screens and cameras state 72 or 300 dots per inch, which are 353 and
-    85 µm per pixel; between 0.05 and 20 µm is taken as a pixel size.
-    """
-    if not all(MIN_MPP <= value <= MAX_MPP for value in values):
-        return None
-    return float((values[0] * values[1]) ** 0.5)

@@ -20,16 +20,31 @@ class Slide(Protocol):
         """The file."""
 
     @property
+    def mpp_yx(self) -> tuple[float, float] | None:
+        """µm per level-0 pixel, down and across; None if the file does not say.
+
+        Equal where they differ by less than 2 %.
+        """
+
+    @property
     def mpp(self) -> float | None:
-        """µm per level-0 pixel, or None if the file does not say."""
+        """Geometric mean of ``mpp_yx``."""
 
     @property
     def level_shapes(self) -> tuple[tuple[int, int], ...]:
         """(height, width) of each level, in its own pixels."""
 
     @property
+    def bounds(self) -> Box | None:
+        """The part that was scanned, in level-0 pixels; None if it is all."""
+
+    @property
+    def identity(self) -> str | None:
+        """The same for two files of one slide; None if the format has no such thing."""
+
+    @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences on what was changed while reading, e.g. a dropped alpha."""
+        """Sentences on what was changed or not used, e.g. a dropped alpha channel."""
 
     def read_level(self, level: int, box: Box) -> RgbArray:
         """Return the pixels of ``box``, which is in pixels of ``level``.

@@ -1,6 +1,7 @@
-"""What the header of a TIFF says: levels, pixel size, and whether we can read it."""
+"""What the directories of a TIFF hold: the picture, its levels, what is beside it."""
 
-import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 from xml.etree import ElementTree
@@ -8,117 +9,141 @@ from xml.etree import ElementTree
 import tifffile
 
 from segmix_core.errors import SlideError
-from segmix_core.slides.pixels import MAX_FLAT_PIXELS, sane_mpp
-
-_MICROMETRES = {
-    "nm": 1e-3, "nanometer": 1e-3,
-    "µm": 1.0, "μm": 1.0, "um": 1.0, "micron": 1.0, "microns": 1.0, "\\u00B5m": 1.0,
-    "mm": 1e3, "millimeter": 1e3,
-    "cm": 1e4, "centimeter": 1e4,
-    "inch": 25400.0, "in": 25400.0,
-    "m": 1e6, "Å": 1e-4,
-}  # fmt: skip
-_COLORS = (
-    tifffile.PHOTOMETRIC.MINISWHITE,
-    tifffile.PHOTOMETRIC.MINISBLACK,
-    tifffile.PHOTOMETRIC.RGB,
-    tifffile.PHOTOMETRIC.PALETTE,
-    tifffile.PHOTOMETRIC.YCBCR,
+from segmix_core.slides.level_shapes import (
+    check_edges,
+    is_smaller_copy,
+    unused_levels_note,
 )
-_MAX_PART_PIXELS = MAX_FLAT_PIXELS
-_DEPTH_REMEDY = (
-    "Convert it to 8-bit RGB, for example in QuPath: File > Export images > OME TIFF."
+from segmix_core.slides.ome_xml import OmeImage, find_ome_image
+from segmix_core.slides.orientation import UPRIGHT
+from segmix_core.slides.pixel_size import UNSTATED, PixelSize, broken_pixel_size
+from segmix_core.slides.pixels import (
+    COPY_AGAIN,
+    MAX_FLAT_PIXELS,
+    MAX_PART_PIXELS,
+    reading,
+    too_large,
+)
+from segmix_core.slides.tiff_codec import check_codec
+from segmix_core.slides.tiff_colors import Samples, find_samples
+
+_ORIENTATION = 274
+_METADATA_KINDS = ("shaped", "ome", "imagej", "lsm", "mmstack", "ndtiff", "scn", "svs")
+_RGB_REMEDY = (
+    "Write it as RGB (raw2ometiff --rgb; QuPath: File > Export images > OME TIFF)."
 )
 
 
-def find_levels(path: Path, tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
-    """Return the pages of the largest picture, level 0 first.
+@dataclass(frozen=True, slots=True)
+class TiffLevel:
+    """One level: a page, or three pages that are red, green and blue."""
+
+    pages: tuple[tifffile.TiffPage, ...]
+
+    @property
+    def page(self) -> tifffile.TiffPage:
+        """The page that has all tags."""
+        return self.pages[0].keyframe
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) as stored."""
+        return self.page.imagelength, self.page.imagewidth
+
+
+@dataclass(frozen=True, slots=True)
+class TiffPicture:
+    """The largest picture of a file.
+
+    Attributes
+    ----------
+    levels
+        The largest first.
+    samples
+        What its pixels consist of.
+    ome_size
+        The pixel size that OME-XML states, if there is any.
+    orientation
+        Tag 274, 1 to 8.
+    notes
+        Sentences on what is not used.
+    """
+
+    levels: tuple[TiffLevel, ...]
+    samples: Samples
+    ome_size: PixelSize
+    orientation: int
+    notes: tuple[str, ...]
+
+
+def open_tiff(path: Path) -> tifffile.TiffFile:
+    """Open a TIFF; metadata that hides its pages is set aside.
+
+    What tifffile raises on a damaged file is left to the caller.
+    """
+    tiff = tifffile.TiffFile(path)
+    try:
+        with reading(path, f"{path.name} is a damaged TIFF"):
+            is_whole = bool(tiff.series) and not _hides_pages(tiff)
+    except SlideError:
+        is_whole = False
+    if is_whole:
+        return tiff
+    tiff.close()
+    return _open_plain(path)
+
+
+def _open_plain(path: Path) -> tifffile.TiffFile:
+    # Broken OME-XML (or another program's text) is no broken image: the directories
+    # say where the pixels are.
+    return tifffile.TiffFile(path, **{f"is_{kind}": False for kind in _METADATA_KINDS})
+
+
+def _hides_pages(tiff: tifffile.TiffFile) -> bool:
+    """Return whether OME-XML leaves out a page larger than all that it describes."""
+    if tiff.series[0].kind != "ome":
+        return False
+    described = max(_area(series.keyframe) for series in tiff.series)
+    return any(_area(page.keyframe) > described for page in tiff.pages)
+
+
+def find_picture(path: Path, tiff: tifffile.TiffFile) -> TiffPicture:
+    """Return the largest picture of a file, checked for being readable.
 
     Raises
     ------
     SlideError
-        If the file holds a stack of several planes.
+        If the file holds a stack or channels, pixels that are not 8-bit RGB or
+        grayscale, a compression that cannot be read, or is cut off.
     """
     if not tiff.series:
-        raise SlideError.unexpected(
-            "a TIFF with an image",
-            f"no image in {path.name}",
-            "The file is empty or cut off: copy it again from its origin.",
-        )
-    main = max(
-        tiff.series, key=lambda s: s.keyframe.imagelength * s.keyframe.imagewidth
-    )
-    count = len(main.pages)
-    if count > 1 or main.keyframe.imagedepth > 1 or _hidden_planes(main) > 1:
-        raise SlideError.unexpected(
-            "one picture, with or without smaller levels",
-            f"a stack of {max(count, _hidden_planes(main))} planes in {path.name}",
-            "Save the plane to label as a file of its own, as 8-bit RGB.",
-        )
-    return [level.keyframe for level in main.levels]
+        raise SlideError(f"There is no image in {path.name}.", COPY_AGAIN)
+    for series in tiff.series:
+        for level in series.levels:
+            _check_numbers(path, level.keyframe)
+    main = max(tiff.series, key=lambda series: _area(series.keyframe))
+    ome, size = _find_ome(tiff, main.keyframe)
+    levels, notes = _find_levels(path, tiff, main, ome)
+    samples = find_samples(path, levels[0].page)
+    if len(levels[0].pages) > 1:
+        samples = Samples((0, 1, 2))
+    levels, level_notes = _usable_levels(levels)
+    _check_levels(path, levels)
+    notes += samples.notes + level_notes + _other_notes(tiff, main)
+    orientation = _orientation_of(levels[0].page)
+    return TiffPicture(levels, samples, size, orientation, notes)
 
 
-def _hidden_planes(series: tifffile.TiffPageSeries) -> int:
-    # tifffile's own files may hold a stack behind a single directory.
-    page = series.keyframe
-    size = 1
-    for length in series.shape:
-        size *= length
-    return int(
-        size // max(1, page.imagelength * page.imagewidth * page.samplesperpixel)
-    )
-
-
-def check_levels(path: Path, levels: list[tifffile.TiffPage]) -> None:
-    """Refuse pixels that cannot be shown as 8-bit RGB, and files that are cut off.
-
-    Raises
-    ------
-    SlideError
-        With what to do about it.
-    """
-    page = levels[0]
-    _check_pixels(path, page)
-    pixels = page.imagelength * page.imagewidth
-    if len(levels) == 1 and pixels > MAX_FLAT_PIXELS:
-        raise SlideError.unexpected(
-            f"at most {MAX_FLAT_PIXELS:,} pixels in an image without smaller levels",
-            f"{pixels:,} in {path.name}",
-            "Save it as a pyramidal TIFF (QuPath, or vips tiffsave --pyramid --tile).",
-        )
-    for level in levels:
-        _check_parts(path, level)
-    size = path.stat().st_size
-    end = max(
-        (o + n for level in levels
-         for o, n in zip(level.dataoffsets, level.databytecounts, strict=True)),
-        default=0,
-    )  # fmt: skip
-    if end > size:
-        raise SlideError.unexpected(
-            f"{end:,} bytes in {path.name}, as its header says",
-            f"{size:,} bytes",
-            "The file is cut off: copy it again from its origin.",
-        )
-
-
-def _check_pixels(path: Path, page: tifffile.TiffPage) -> None:
-    if page.imagelength == 0 or page.imagewidth == 0:
-        raise SlideError.unexpected(
-            "an image of at least one pixel",
-            f"{page.imagelength} x {page.imagewidth} pixels in {path.name}",
-            "Export the image again from its origin.",
-        )
-    if page.dtype is None or page.dtype.name != "uint8" or page.bitspersample != 8:
-        kind = "unknown" if page.dtype is None else page.dtype.name
-        got = f"{page.bitspersample}-bit {kind} pixels in {path.name}"
-        raise SlideError.unexpected("8-bit RGB or grayscale pixels", got, _DEPTH_REMEDY)
-    wanted = (3, 4) if page.photometric in (2, 6) else (1, 2)
-    if page.photometric in _COLORS and page.samplesperpixel in wanted:
-        return
-    color = getattr(page.photometric, "name", str(page.photometric))
-    got = f"{page.samplesperpixel} channel(s) of kind {color} in {path.name}"
-    raise SlideError.unexpected("8-bit RGB or grayscale pixels", got, _DEPTH_REMEDY)
+def read_orientation(path: Path) -> int:
+    """Return the orientation tag of a file's first image; 1 if it is no TIFF."""
+    try:
+        with (
+            reading(path, f"{path.name} is no TIFF"),
+            tifffile.TiffFile(path) as tiff,
+        ):
+            return _orientation_of(tiff.pages.first)
+    except SlideError:
+        return UPRIGHT
 
 
 def segment_shape(page: tifffile.TiffPage) -> tuple[int, int]:
@@ -128,57 +153,198 @@ def segment_shape(page: tifffile.TiffPage) -> tuple[int, int]:
     return min(page.rowsperstrip, page.imagelength), page.imagewidth
 
 
-def _check_parts(path: Path, page: tifffile.TiffPage) -> None:
+def grid_shape(page: tifffile.TiffPage) -> tuple[int, int]:
+    """Return how many tiles or strips lie below and beside each other."""
     rows, cols = segment_shape(page)
-    planes = page.samplesperpixel if page.planarconfig == 2 else 1
-    if 0 < rows * cols <= _MAX_PART_PIXELS:
-        down, across = ceil(page.imagelength / rows), ceil(page.imagewidth / cols)
-        if len(page.dataoffsets) == planes * down * across:
-            return
-    raise SlideError.unexpected(
-        f"an image of {page.imagelength} x {page.imagewidth} pixels in {path.name}",
-        f"{len(page.dataoffsets)} parts of {rows} x {cols}",
-        "The file is damaged: copy it again from its origin.",
-    )
+    return ceil(page.imagelength / rows), ceil(page.imagewidth / cols)
 
 
-def find_mpp(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> float | None:
-    """Return µm per pixel from OME-XML, Aperio's text, ImageJ's text or the tags.
-
-    None where the file does not say or what it says is no microscope's pixel size.
-    """
-    if tiff.is_ome and tiff.ome_metadata:
-        found = _ome_mpp(tiff.ome_metadata)
-        if found is not None:
-            return found
-    aperio = re.search(r"\bMPP\s*=\s*([0-9.]+)", page.description or "")
-    if aperio and tiff.is_svs:
-        return sane_mpp((float(aperio[1]), float(aperio[1])))
-    return _tag_mpp(tiff, page)
+def _check_numbers(path: Path, page: tifffile.TiffPage) -> None:
+    """Refuse a page whose sizes are fractions or lists, which damaged tags give."""
+    parts = ("tilelength", "tilewidth") if page.is_tiled else ("rowsperstrip",)
+    for name in (
+        *("imagelength", "imagewidth", "imagedepth", "samplesperpixel"),
+        *parts,
+    ):
+        if not isinstance(getattr(page, name), int):
+            raise SlideError(
+                f"{path.name} is a damaged TIFF: its {name} is no number.", COPY_AGAIN
+            )
 
 
-def _ome_mpp(text: str) -> float | None:
+def _area(page: tifffile.TiffPage) -> int:
+    return int(page.imagelength * page.imagewidth)
+
+
+def _orientation_of(page: tifffile.TiffPage) -> int:
+    value = page.tags.valueof(_ORIENTATION, default=UPRIGHT)
+    return value if isinstance(value, int) and 1 <= value <= 8 else UPRIGHT
+
+
+def _find_ome(
+    tiff: tifffile.TiffFile, page: tifffile.TiffPage
+) -> tuple[OmeImage | None, PixelSize]:
+    """Return what OME-XML says of a page, and of its pixel size."""
+    text = tiff.pages.first.description or ""
+    if "<OME" not in text:
+        return None, UNSTATED
     try:
-        root = ElementTree.fromstring(text)
-    except ElementTree.ParseError:
-        return None
-    for pixels in root.iter():
-        if not pixels.tag.endswith("}Pixels"):
-            continue
-        sizes = [
-            float(pixels.get(f"PhysicalSize{axis}", "0"))
-            * _MICROMETRES.get(pixels.get(f"PhysicalSize{axis}Unit", "µm"), 0.0)
-            for axis in "YX"
-        ]
-        return sane_mpp((sizes[0], sizes[1]))
-    return None
+        image = find_ome_image(text, page.index, (page.imagelength, page.imagewidth))
+    except (ElementTree.ParseError, ValueError):
+        return None, broken_pixel_size("Its OME-XML is damaged")
+    if image is None:
+        what = "Its OME-XML does not describe the image that is read"
+        return None, broken_pixel_size(what)
+    return image, image.pixel_size()
 
 
-def _tag_mpp(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> float | None:
-    unit = {2: 25400.0, 3: 10000.0}.get(int(page.resolutionunit or 1), 0.0)
-    if tiff.is_imagej and tiff.imagej_metadata:
-        unit = _MICROMETRES.get(str(tiff.imagej_metadata.get("unit", "")), unit)
-    x, y = page.resolution
-    if not unit or not x or not y:
-        return None
-    return sane_mpp((unit / y, unit / x))
+def _find_levels(
+    path: Path,
+    tiff: tifffile.TiffFile,
+    main: tifffile.TiffPageSeries,
+    ome: OmeImage | None,
+) -> tuple[tuple[TiffLevel, ...], tuple[str, ...]]:
+    """Return the levels of a series, and notes on how its planes were taken."""
+    if any(page is None or page.parent is not tiff for page in main.pages):
+        raise SlideError(
+            f"{path.name} is one of several files that hold one image.",
+            "Save the image as one OME-TIFF (bfconvert, or QuPath's export).",
+        )
+    count = max(len(main.pages), _hidden_planes(main), main.keyframe.imagedepth)
+    if count == 1:
+        return tuple(TiffLevel((level.keyframe,)) for level in main.levels), ()
+    order = _plane_order(path, main, ome, count)
+    levels = [
+        TiffLevel(tuple(level.pages[place] for place in order))
+        for level in main.levels
+        if len(level.pages) == count and all(page is not None for page in level.pages)
+    ]
+    return tuple(levels), ("Its three planes were read as red, green and blue.",)
+
+
+def _plane_order(
+    path: Path, main: tifffile.TiffPageSeries, ome: OmeImage | None, count: int
+) -> tuple[int, ...]:
+    """Return which planes are red, green and blue.
+
+    Raises
+    ------
+    SlideError
+        If the planes are a stack, or channels of something else.
+    """
+    if ome is None or main.axes != "CYX" or len(main.pages) != count:
+        raise SlideError(
+            f"{path.name} holds a stack of {count} planes, not one picture.",
+            "Save the plane to label as a file of its own, as 8-bit RGB.",
+        )
+    order = ome.rgb_order() if count == 3 else None
+    if order is None:
+        names = ", ".join(name for name in ome.channel_names if name)
+        raise SlideError(
+            f"{path.name} holds {count} channels"
+            f"{f' ({names:.100})' if names else ''}, not red, green and blue.",
+            _RGB_REMEDY,
+        )
+    if main.keyframe.dtype != "uint8":
+        raise SlideError(
+            f"{path.name} holds {count} channels of {main.keyframe.dtype}; 8-bit RGB "
+            "is needed.",
+            _RGB_REMEDY,
+        )
+    return order
+
+
+def _hidden_planes(series: tifffile.TiffPageSeries) -> int:
+    # tifffile's own files may hold a stack behind a single directory.
+    page = series.keyframe
+    size = 1
+    for length in series.shape:
+        size *= length
+    return int(size // max(1, _area(page) * page.samplesperpixel))
+
+
+def _usable_levels(
+    levels: Sequence[TiffLevel],
+) -> tuple[tuple[TiffLevel, ...], tuple[str, ...]]:
+    """Return the levels that show the same as level 0, and a note on the others."""
+    used = tuple(level for level in levels if _is_smaller(level, levels[0]))
+    notes = unused_levels_note(len(levels) - len(used))
+    turned = {_orientation_of(level.page) for level in used} != {UPRIGHT}
+    if turned and any(_ORIENTATION not in level.page.tags for level in used):
+        notes += ("The orientation tag of its largest level was applied to all.",)
+    return used, notes
+
+
+def _is_smaller(level: TiffLevel, largest: TiffLevel) -> bool:
+    page, full = level.page, largest.page
+    if page is full:
+        return True
+    alike = all(
+        getattr(page, name) == getattr(full, name)
+        for name in ("dtype", "bitspersample", "samplesperpixel", "photometric")
+    )
+    stated = page.tags.valueof(_ORIENTATION)
+    if not alike or (
+        stated is not None and _orientation_of(page) != _orientation_of(full)
+    ):
+        return False
+    return is_smaller_copy(level.shape, largest.shape)
+
+
+def _other_notes(
+    tiff: tifffile.TiffFile, main: tifffile.TiffPageSeries
+) -> tuple[str, ...]:
+    others = [series for series in tiff.series if series is not main]
+    if not others:
+        return ()
+    named = [
+        f"{series.name or 'without a name'!s:.40}, {series.keyframe.imagelength} x "
+        f"{series.keyframe.imagewidth}"
+        for series in others[:3]
+    ]
+    rest = f"; and {len(others) - 3} more" if len(others) > 3 else ""
+    what = "another picture" if len(others) == 1 else f"{len(others)} other pictures"
+    return (f"The file holds {what}, not used: {'; '.join(named)}{rest}.",)
+
+
+def _check_levels(path: Path, levels: Sequence[TiffLevel]) -> None:
+    """Refuse levels that cannot be decoded, and files that are cut off."""
+    check_edges(path, levels[0].shape)
+    if len(levels) == 1 and _area(levels[0].page) > MAX_FLAT_PIXELS:
+        raise too_large(path, levels[0].shape, MAX_FLAT_PIXELS)
+    for level in levels:
+        check_codec(path, level.page)
+        for page in level.pages:
+            _check_parts(path, level.page, len(page.dataoffsets))
+    stated = max(
+        (
+            offset + count
+            for level in levels
+            for page in level.pages
+            for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True)
+        ),
+        default=0,
+    )
+    size = path.stat().st_size
+    if stated > size:
+        raise SlideError(
+            f"{path.name} is cut off: it has {size:,} of {stated:,} bytes.", COPY_AGAIN
+        )
+
+
+def _check_parts(path: Path, page: tifffile.TiffPage, count: int) -> None:
+    rows, cols = segment_shape(page)
+    separate = page.planarconfig == 2
+    planes = page.samplesperpixel if separate else 1
+    samples = 1 if separate else page.samplesperpixel
+    if rows * cols > 0:
+        if page.compression != 1 and rows * cols * samples > 3 * MAX_PART_PIXELS:
+            raise too_large(path, (rows, cols), MAX_PART_PIXELS)
+        down, across = grid_shape(page)
+        if count == planes * down * across:
+            return
+    raise SlideError(
+        f"{path.name} is damaged: {count} parts of {rows} x {cols} do not make "
+        f"{page.imagelength} x {page.imagewidth} pixels.",
+        COPY_AGAIN,
+    )

@@ -1,94 +1,99 @@
 """TIFF of all kinds, through tifffile: pyramids, OME-TIFF with SubIFDs, plain."""
 
-import struct
 import threading
 from collections import OrderedDict
+from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from segmix_core.errors import SlideError
 from segmix_core.geometry import Box
-from segmix_core.slides.pixels import (
-    ALPHA_NOTE,
-    GRAY_NOTE,
-    NotThisFormatError,
-    on_white,
-    to_rgb,
-)
-from segmix_core.slides.slide import RgbArray
+from segmix_core.slides.orientation import show_upright
+from segmix_core.slides.pixel_size import mean_mpp
+from segmix_core.slides.pixels import NotThisFormatError, on_white, reading
+from segmix_core.slides.slide import RgbArray, Slide
+from segmix_core.slides.tiff_codec import check_stated_size
 from segmix_core.slides.tiff_header import (
-    check_levels,
-    find_levels,
-    find_mpp,
+    TiffLevel,
+    TiffPicture,
+    find_picture,
+    grid_shape,
+    open_tiff,
     segment_shape,
 )
+from segmix_core.slides.tiff_pixel_size import find_pixel_size
 
 _CACHE_BYTES = 128 * 2**20
-_DAMAGES = (
-    tifffile.TiffFileError,
-    ValueError,
-    IndexError,
-    KeyError,
-    TypeError,
-    OSError,
-    RuntimeError,
-    struct.error,
-    ZeroDivisionError,
-)
-"""What tifffile and the decoders raise on broken files; imagecodecs' own errors are
-RuntimeErrors."""
+_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-def open_with_tifffile(path: Path) -> "TiffSlide":
+def open_with_tifffile(path: Path) -> Slide:
     """Open a TIFF.
 
     Raises
     ------
     NotThisFormatError
-        If it is no TIFF or its directory is damaged.
+        If it is no TIFF.
     SlideError
-        If its pixels are not 8-bit RGB or grayscale, it is a stack, cut off, or too
-        large without smaller levels.
+        If it is damaged, its pixels are not 8-bit RGB or grayscale or are compressed in
+        a way that cannot be read, it is a stack, or too large without smaller levels.
     """
-    try:
-        tiff = tifffile.TiffFile(path)
-    except _DAMAGES as error:
-        raise NotThisFormatError(str(error) or type(error).__name__) from error
-    try:
-        levels = find_levels(path, tiff)
-        check_levels(path, levels)
-        return TiffSlide(path, tiff, levels)
-    except _DAMAGES as error:
-        tiff.close()
-        raise NotThisFormatError(f"a damaged TIFF ({error})") from error
-    except SlideError:
-        tiff.close()
-        raise
+    with path.open("rb") as file:
+        if file.read(4) not in _MAGIC:
+            raise NotThisFormatError("no TIFF")
+    with reading(path, f"{path.name} is a damaged TIFF"):
+        tiff = open_tiff(path)
+        try:
+            picture = find_picture(path, tiff)
+            slide = TiffSlide(path, tiff, picture)
+        except BaseException:
+            tiff.close()
+            raise
+        return show_upright(slide, picture.orientation)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plane:
+    """Where some samples of a level's pixels are stored."""
+
+    page: tifffile.TiffPage
+    first: int
+    """Index of its first tile or strip in the page."""
+    samples: tuple[int, ...]
+    """Their places in a tile's pixels."""
+    places: slice
+    """Their places among the samples that are used."""
 
 
 class TiffSlide:
-    """A TIFF with its levels; safe to read from several threads at once.
+    """A TIFF with its levels, as stored; safe to read from several threads at once.
 
     Tiles and strips are decoded one by one and the last ones kept (128 MiB).
     """
 
     def __init__(
-        self, path: Path, tiff: tifffile.TiffFile, levels: list[tifffile.TiffPage]
+        self, path: Path, tiff: tifffile.TiffFile, picture: TiffPicture
     ) -> None:
         self.path = path
-        self.level_shapes = tuple((p.imagelength, p.imagewidth) for p in levels)
-        self.mpp = find_mpp(tiff, levels[0])
-        samples = levels[0].samplesperpixel
-        notes = {1: GRAY_NOTE, 2: ALPHA_NOTE, 4: ALPHA_NOTE}
-        is_palette = levels[0].photometric == tifffile.PHOTOMETRIC.PALETTE
-        self.notes = (notes[samples],) if samples != 3 and not is_palette else ()
+        self.level_shapes = tuple(level.shape for level in picture.levels)
+        size = find_pixel_size(tiff, picture.levels[0].page, picture.ome_size)
+        self.mpp_yx = size.yx
+        self.mpp = mean_mpp(size.yx)
+        self.bounds: Box | None = None
+        self.identity: str | None = None
+        self.notes = picture.notes + size.notes
         self._tiff = tiff
-        self._levels = levels
+        self._samples = picture.samples
+        self._levels = [
+            _planes(level, picture.samples.used) for level in picture.levels
+        ]
         self._lock = threading.Lock()
-        self._cache: OrderedDict[tuple[int, int], npt.NDArray[np.uint8]] = OrderedDict()
+        self._cache: OrderedDict[tuple[int, int, int], npt.NDArray[np.uint8]] = (
+            OrderedDict()
+        )
         self._cached_bytes = 0
 
     def read_level(self, level: int, box: Box) -> RgbArray:
@@ -101,71 +106,74 @@ class TiffSlide:
         self._cache.clear()
 
     def _read(self, level: int, box: Box) -> RgbArray:
-        page = self._levels[level]
-        samples = page.samplesperpixel
-        pixels = np.empty((box.height, box.width, samples), np.uint8)
-        rows, cols = segment_shape(page)
-        across = -(-page.imagewidth // cols)
-        down = -(-page.imagelength // rows)
-        planes = samples if page.planarconfig == 2 else 1
-        for plane in range(planes):
-            to = slice(plane, plane + 1) if planes > 1 else slice(None)
+        pixels = np.empty((box.height, box.width, len(self._samples.used)), np.uint8)
+        for index, plane in enumerate(self._levels[level]):
+            page = plane.page.keyframe
+            rows, cols = segment_shape(page)
+            across = grid_shape(page)[1]
             for row in range(box.y // rows, -(-box.bottom // rows)):
                 for col in range(box.x // cols, -(-box.right // cols)):
-                    segment = self._segment(level, (plane * down + row) * across + col)
-                    whole = Box(row * rows, col * cols, *segment.shape[:2])
-                    part = whole.intersect(box)
-                    pixels[(*part.moved(-box.y, -box.x).slices, to)] = segment[
-                        part.moved(-whole.y, -whole.x).slices
+                    part = self._part(level, index, row * across + col)
+                    whole = Box(row * rows, col * cols, *part.shape[:2])
+                    common = whole.intersect(box)
+                    pixels[(*common.moved(-box.y, -box.x).slices, plane.places)] = part[
+                        common.moved(-whole.y, -whole.x).slices
                     ]
-        return _colors(pixels, page)
+        return self._samples.to_rgb(pixels)
 
-    def _segment(self, level: int, index: int) -> npt.NDArray[np.uint8]:
+    def _part(self, level: int, plane: int, index: int) -> npt.NDArray[np.uint8]:
+        source = self._levels[level][plane]
+        if source.page.databytecounts[source.first + index] == 0:
+            return self._never_scanned(source)
+        key = (level, plane, index)
         with self._lock:
-            found = self._cache.get((level, index))
+            found = self._cache.get(key)
             if found is not None:
-                self._cache.move_to_end((level, index))
+                self._cache.move_to_end(key)
                 return found
-        segment = self._decode(level, index)
+        with reading(self.path, f"A part of {self.path.name} cannot be decoded"):
+            part = self._decode(source, source.first + index)
         with self._lock:
-            if (level, index) not in self._cache:
-                self._cache[level, index] = segment
-                self._cached_bytes += segment.nbytes
+            if key not in self._cache:
+                self._cache[key] = part
+                self._cached_bytes += part.nbytes
             while self._cached_bytes > _CACHE_BYTES and len(self._cache) > 1:
                 self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
-        return segment
+        return part
 
-    def _decode(self, level: int, index: int) -> npt.NDArray[np.uint8]:
-        page = self._levels[level]
-        try:
-            data = self._bytes(page, index)
-            array, _, shape = page.decode(data, index, jpegtables=page.jpegtables)
-        except _DAMAGES as error:
-            raise SlideError.unexpected(
-                f"pixels at level {level} of {self.path.name}",
-                f"a part that cannot be decoded ({error})",
-                "The file is cut off or damaged: copy it again from its origin.",
-            ) from error
-        if array is None:
-            # A part of length 0 was never scanned.
-            return np.full(shape[1:], 255, np.uint8)
-        return np.asarray(array[0], np.uint8)
+    def _never_scanned(self, plane: _Plane) -> npt.NDArray[np.uint8]:
+        """Return a white tile or strip, which takes no memory."""
+        shape = (*segment_shape(plane.page.keyframe), len(plane.samples))
+        return np.broadcast_to(np.uint8(0 if self._samples.is_inverted else 255), shape)
 
-    def _bytes(self, page: tifffile.TiffPage, index: int) -> bytes | None:
-        offset, count = page.dataoffsets[index], page.databytecounts[index]
-        if count == 0:
-            return None
+    def _decode(self, plane: _Plane, index: int) -> npt.NDArray[np.uint8]:
+        page = plane.page.keyframe
+        data = self._bytes(plane.page, index)
+        check_stated_size(page, data, prod(segment_shape(page)))
+        array, _, _ = page.decode(data, index, jpegtables=plane.page.jpegtables)
+        pixels = np.asarray(array[0], np.uint8)
+        is_whole = plane.samples == tuple(range(pixels.shape[-1]))
+        return pixels if is_whole else pixels[..., plane.samples]
+
+    def _bytes(self, page: tifffile.TiffPage, index: int) -> bytes:
         with self._lock:
             file = self._tiff.filehandle
-            file.seek(offset)
-            data: bytes = file.read(count)
+            file.seek(page.dataoffsets[index])
+            data: bytes = file.read(page.databytecounts[index])
             return data
 
 
-def _colors(pixels: npt.NDArray[np.uint8], page: tifffile.TiffPage) -> RgbArray:
-    if page.photometric == tifffile.PHOTOMETRIC.PALETTE:
-        palette = (np.asarray(page.colormap) >> 8).astype(np.uint8)
-        return palette.T[pixels[..., 0]]
-    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
-        pixels = 255 - pixels
-    return to_rgb(pixels, premultiplied=tuple(page.extrasamples[:1]) == (1,))
+def _planes(level: TiffLevel, used: tuple[int, ...]) -> list[_Plane]:
+    if len(level.pages) > 1:
+        return [
+            _Plane(page, 0, (0,), slice(place, place + 1))
+            for place, page in enumerate(level.pages)
+        ]
+    page = level.page
+    if page.planarconfig != 2:
+        return [_Plane(page, 0, used, slice(None))]
+    down, across = grid_shape(page)
+    return [
+        _Plane(page, sample * down * across, (0,), slice(place, place + 1))
+        for place, sample in enumerate(used)
+    ]

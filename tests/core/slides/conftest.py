@@ -43,7 +43,7 @@ def write_pyramid(tmp_path, rgb):
 def write_aperio(tmp_path, rgb):
     """Write a file that OpenSlide takes for a scanner's."""
 
-    def write(name="slide.svs", text="|AppMag = 40|MPP = 0.2500"):
+    def write(name="slide.svs", text="|AppMag = 40|MPP = 0.2500", **options):
         path = tmp_path / name
         with tifffile.TiffWriter(path) as tiff:
             for step in (1, 2):
@@ -55,6 +55,7 @@ def write_aperio(tmp_path, rgb):
                     description=f"Aperio Image Library v11 \r\n{text}",
                     metadata=None,
                     software=False,
+                    **options,
                 )
         return path
 

@@ -1,3 +1,4 @@
+import os
 import struct
 import zlib
 
@@ -69,7 +70,7 @@ def test_a_damaged_scanner_file_is_an_error_when_read(write_aperio):
     data[start : start + 3000] = b"\x00" * 3000
     path.write_bytes(data)
     slide = open_slide(path)
-    with pytest.raises(SlideError, match="OpenSlide's answer"):
+    with pytest.raises(SlideError, match=r"A part of slide\.svs cannot be read"):
         slide.read_level(0, Box(0, 0, 300, 420))
     slide.close()
 
@@ -77,7 +78,7 @@ def test_a_damaged_scanner_file_is_an_error_when_read(write_aperio):
 def test_a_scanner_file_that_openslide_cannot_open_says_so(write_aperio):
     path = write_aperio()
     path.write_bytes(path.read_bytes()[:40])
-    with pytest.raises(SlideError, match=r"OpenSlide: .*; tifffile: "):
+    with pytest.raises(SlideError, match="damaged TIFF"):
         open_slide(path)
 
 
@@ -137,12 +138,13 @@ def test_unusual_names_reach_openslide(write_aperio):
     ("name", "content", "message"),
     [
         ("a.png", b"", "0 bytes"),
-        ("a.png", b"hello", "Pillow: neither"),
-        ("a.svs", b"hello", "OpenSlide: no scanner format"),
+        ("a.png", b"hello", "neither a slide nor an image"),
+        ("a.svs", b"hello", "neither a slide nor an image"),
         ("a.png", png_of(4, 4)[:20], "a damaged PNG"),
         ("a.png", png_of(4, 4, 16), "16-bit pixels"),
         ("a.png", png_of(60_000, 60_000), "pyramidal TIFF"),
-        ("a.png", png_of(0, 4), "no reader can open"),
+        ("a.png", png_of(38_000, 38_000), "38,000 x 38,000 pixels"),
+        ("a.png", png_of(0, 4), "4 x 0|0 x 4|damaged"),
     ],
 )
 def test_unusable_files_are_refused(tmp_path, name, content, message):
@@ -171,27 +173,29 @@ def test_a_cut_image_is_an_error_when_read(tmp_path, rgb):
     Image.fromarray(rgb).save(path)
     path.write_bytes(path.read_bytes()[:9000])
     slide = open_slide(path)
-    with pytest.raises(SlideError, match="Pillow's answer"):
+    with pytest.raises(SlideError, match="cut off or damaged"):
         slide.read_level(0, Box(0, 0, 9, 9))
 
 
 def test_no_file_and_a_folder(tmp_path):
-    with pytest.raises(SlideError, match="no file at"):
+    with pytest.raises(SlideError, match="There is no file at"):
         open_slide(tmp_path / "none.svs")
-    with pytest.raises(SlideError, match="the folder"):
+    with pytest.raises(SlideError, match="is a folder"):
         open_slide(tmp_path)
 
 
-def test_a_file_one_may_not_read_says_so(tmp_path, monkeypatch):
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_one_may_not_read_says_so(tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(png_of(4, 4))
-
-    def refuse(*_):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr("segmix_core.slides.open_slide._READERS", (("Pillow", refuse),))
-    with pytest.raises(SlideError, match="Pillow: Permission denied"):
+    path.chmod(0)
+    with pytest.raises(SlideError, match="Permission denied"):
         open_slide(path)
+
+
+def test_a_name_that_is_too_long_is_an_error_of_its_own(tmp_path):
+    with pytest.raises(SlideError, match="cannot be looked up"):
+        open_slide(tmp_path / ("a" * 300))
 
 
 def test_impossible_tiles_never_reach_openslide(write_aperio):

@@ -1,8 +1,11 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from segmix_core.errors import SlideError
 from segmix_core.geometry import Box
-from segmix_core.slides.pixels import on_white, sane_mpp, to_rgb
+from segmix_core.slides.pixels import NotThisFormatError, on_white, reading, to_rgb
 
 
 def test_rgb_is_left_as_it_is(rgb):
@@ -51,14 +54,21 @@ def test_wholly_outside_reads_nothing(rgb):
 
 
 @pytest.mark.parametrize(
-    ("values", "expected"),
+    ("error", "message"),
     [
-        ((0.25, 0.25), 0.25),
-        ((0.4, 0.9), 0.6),
-        ((352.8, 352.8), None),
-        ((0.01, 0.5), None),
-        ((0.0, 0.0), None),
+        (RuntimeError("line 1\n line 2"), r"a.tif is damaged \(line 1 line 2\)"),
+        (AssertionError(), r"a.tif is damaged \(AssertionError\)"),
+        (MemoryError(), "a.tif needs more memory than is free"),
     ],
 )
-def test_only_a_microscopes_pixel_size_counts(values, expected):
-    assert sane_mpp(values) == (None if expected is None else pytest.approx(expected))
+def test_whatever_a_library_raises_becomes_a_sentence(error, message):
+    with (
+        pytest.raises(SlideError, match=message),
+        reading(Path("a.tif"), "a.tif is damaged"),
+    ):
+        raise error
+
+
+def test_answers_to_a_file_pass_through():
+    with pytest.raises(NotThisFormatError), reading(Path("a.tif"), "damaged"):
+        raise NotThisFormatError("no TIFF")

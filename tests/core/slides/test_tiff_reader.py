@@ -1,3 +1,4 @@
+import struct
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -87,6 +88,73 @@ def test_gray_palette_and_inverted_pixels(tmp_path, rgb):
     assert [header(p).notes for p in paths] == [(GRAY_NOTE,), (GRAY_NOTE,), ()]
 
 
+def test_a_color_map_of_8_bits_has_its_colors(tmp_path, rgb):
+    path = tmp_path / "a.tif"
+    colors = np.random.default_rng(0).integers(0, 256, (3, 256)).astype(np.uint16)
+    tifffile.imwrite(path, rgb[..., 0], photometric="palette", colormap=colors)
+    np.testing.assert_array_equal(read(path), colors.T[rgb[..., 0]])
+
+
+@pytest.mark.parametrize("code", [65000, 315])
+def test_palette_colors_without_a_color_map_are_refused(tmp_path, rgb, code):
+    path = tmp_path / "a.tif"
+    colors = np.zeros((3, 256), np.uint16)
+    tifffile.imwrite(
+        path, rgb[..., 0], photometric="palette", colormap=colors, metadata=None
+    )
+    data = path.read_bytes()
+    path.write_bytes(
+        data.replace(
+            struct.pack("<HHI", 320, 3, 768), struct.pack("<HHI", code, 3, 768)
+        )
+    )
+    with pytest.raises(SlideError, match="color map is missing"):
+        open_with_tifffile(path)
+
+
+@pytest.mark.parametrize("layout", ["contig", "separate"])
+@pytest.mark.parametrize(
+    ("kinds", "count"), [(["unspecified"], 1), (["unspecified"] * 3, 3)]
+)
+def test_channels_that_are_no_alpha_are_left_out_and_that_is_said(
+    tmp_path, rgb, layout, kinds, count
+):
+    path = tmp_path / "a.tif"
+    image = np.concatenate([rgb, rgb[..., :1].repeat(count, axis=2) // 2], axis=2)
+    if layout == "separate":
+        image = np.ascontiguousarray(np.moveaxis(image, 2, 0))
+    tifffile.imwrite(
+        path, image, photometric="rgb", planarconfig=layout, extrasamples=kinds
+    )
+    np.testing.assert_array_equal(read(path), rgb)
+    assert "of its pixels" in header(path).notes[0]
+    assert "not used" in header(path).notes[0]
+
+
+def test_alpha_is_found_behind_another_channel(tmp_path, rgb):
+    path = tmp_path / "a.tif"
+    alpha = np.full((300, 420, 1), 51, np.uint8)
+    image = np.concatenate([rgb, rgb[..., :1], alpha], axis=2)
+    kinds = ["unspecified", "unassalpha"]
+    tifffile.imwrite(path, image, photometric="rgb", extrasamples=kinds)
+    expected = rgb * 0.2 + 255 * 0.8
+    assert np.abs(read(path) - expected).max() <= 1
+    assert header(path).notes[0] == ALPHA_NOTE
+
+
+def test_gray_with_a_channel_that_is_no_alpha(tmp_path, rgb):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path,
+        np.ascontiguousarray(rgb[..., :2]),
+        photometric="minisblack",
+        planarconfig="contig",
+        extrasamples=["unspecified"],
+    )
+    np.testing.assert_array_equal(read(path), rgb[..., [0, 0, 0]])
+    assert header(path).notes[0] == GRAY_NOTE
+
+
 @pytest.mark.parametrize(
     ("kind", "expected"), [("unassalpha", 193), ("assocalpha", 253)]
 )
@@ -108,55 +176,13 @@ def test_a_part_that_was_never_scanned_is_white(write_pyramid, rgb):
     np.testing.assert_array_equal(part[:, 64:], rgb[:, 64:])
 
 
-@pytest.mark.parametrize(
-    ("resolution", "unit", "expected"),
-    [
-        ((20000, 20000), "CENTIMETER", 0.5),
-        ((101600, 101600), "INCH", 0.25),
-        ((72, 72), "INCH", None),
-        ((20000, 20000), "NONE", None),
-    ],
-)
-def test_pixel_size_from_tags(tmp_path, rgb, resolution, unit, expected):
+def test_a_part_that_was_never_scanned_is_white_where_0_is_white(tmp_path, rgb):
     path = tmp_path / "a.tif"
-    tifffile.imwrite(
-        path, rgb, photometric="rgb", resolution=resolution, resolutionunit=unit
-    )
-    assert header(path).mpp == expected
-
-
-@pytest.mark.parametrize(
-    ("size", "unit", "expected"),
-    [
-        (0.5, "µm", 0.5),
-        (250, "nm", 0.25),
-        (0.001, "mm", 1.0),
-        (0.5, "pixel", None),
-        (0.5, None, 0.5),
-    ],
-)
-def test_pixel_size_from_ome(tmp_path, rgb, size, unit, expected):
-    path = tmp_path / "a.ome.tif"
-    metadata = {"PhysicalSizeX": size, "PhysicalSizeY": size}
-    if unit:
-        metadata |= {"PhysicalSizeXUnit": unit, "PhysicalSizeYUnit": unit}
-    tifffile.imwrite(path, rgb, photometric="rgb", metadata=metadata)
-    assert header(path).mpp == (None if expected is None else pytest.approx(expected))
-
-
-def test_damaged_ome_text_gives_no_pixel_size(tmp_path, rgb):
-    path = tmp_path / "a.ome.tif"
-    text = '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/x"><a></OME>'
-    tifffile.imwrite(path, rgb, photometric="rgb", description=text, metadata=None)
-    assert header(path).mpp is None
-
-
-def test_pixel_size_from_imagej_and_aperio(tmp_path, write_aperio, rgb):
-    path = tmp_path / "a.tif"
-    metadata = {"unit": "micron"}
-    tifffile.imwrite(path, rgb, imagej=True, resolution=(4, 4), metadata=metadata)
-    assert header(path).mpp == 0.25
-    assert header(write_aperio()).mpp == 0.25
+    tifffile.imwrite(path, rgb[..., 0], photometric="miniswhite", tile=(64, 64))
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        tag = tiff.pages[0].tags["TileByteCounts"]
+        tag.overwrite([0, *tag.value[1:]])
+    assert read(path)[:64, :64].min() == 255
 
 
 @pytest.mark.parametrize(
@@ -178,9 +204,9 @@ def test_pixel_size_from_imagej_and_aperio(tmp_path, write_aperio, rgb):
             "a stack of 5",
         ),
         (
-            np.zeros((3, 9, 9), np.uint8),
-            {"photometric": "minisblack", "ome": True},
-            "a stack of 3",
+            np.zeros((4, 9, 9), np.uint8),
+            {"photometric": "minisblack", "ome": True, "metadata": {"axes": "ZYX"}},
+            "a stack of 4",
         ),
     ],
 )
@@ -200,19 +226,22 @@ def test_a_cut_file_is_refused(tmp_path, rgb):
         open_with_tifffile(path)
 
 
-@pytest.mark.parametrize("length", [3, 60])
-def test_a_cut_header_is_no_tiff(tmp_path, rgb, length):
+@pytest.mark.parametrize(
+    ("length", "error", "message"),
+    [(3, NotThisFormatError, "no TIFF"), (60, SlideError, "a.tif is a damaged TIFF")],
+)
+def test_a_cut_header_is_refused(tmp_path, rgb, length, error, message):
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, rgb, photometric="rgb")
     path.write_bytes(path.read_bytes()[:length])
-    with pytest.raises(NotThisFormatError):
+    with pytest.raises(error, match=message):
         open_with_tifffile(path)
 
 
 def test_a_tiff_without_images_is_refused(tmp_path):
     path = tmp_path / "a.tif"
     path.write_bytes(b"II*\x00\x08\x00\x00\x00")
-    with pytest.raises(SlideError, match="no image in"):
+    with pytest.raises(SlideError, match=r"no image in a\.tif"):
         open_with_tifffile(path)
 
 
@@ -278,4 +307,33 @@ def test_parts_that_do_not_make_the_image_are_refused(tmp_path, rgb):
     tifffile.imwrite(path, rgb, photometric="rgb", metadata=None, tile=(64, 64))
     overwrite_size(path, 300, 820)
     with pytest.raises(SlideError, match="35 parts of 64 x 64"):
+        open_with_tifffile(path)
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [(257, "imagelength"), (322, "tilewidth")],
+)
+def test_sizes_that_are_no_numbers_are_refused(tmp_path, rgb, code, name):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, rgb, photometric="rgb", metadata=None, tile=(64, 64))
+    data = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as tiff:
+        offset = tiff.pages[0].tags[code].offset
+    # Of type float.
+    struct.pack_into("<HIf", data, offset + 2, 11, 1, 64.0)
+    path.write_bytes(data)
+    with pytest.raises(SlideError, match=f"damaged TIFF: its {name} is no number"):
+        open_with_tifffile(path)
+
+
+def test_damaged_depths_make_no_long_sentence(tmp_path, rgb):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, rgb, photometric="rgb", metadata=None)
+    data = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as tiff:
+        offset = tiff.pages[0].tags["BitsPerSample"].valueoffset
+    struct.pack_into("<HHH", data, offset, 8, 8, 16)
+    path.write_bytes(data)
+    with pytest.raises(SlideError, match=r"unevenly deep|damaged"):
         open_with_tifffile(path)

@@ -1,0 +1,79 @@
+"""From what a file states about its pixel size to one that can be relied on."""
+
+from dataclasses import dataclass
+
+from segmix_core.slides.pixels import MAX_MPP, MIN_MPP
+
+_SAME = 1.02
+"""Sizes down and across that differ by a smaller factor are one size."""
+
+
+@dataclass(frozen=True, slots=True)
+class PixelSize:
+    """The size of a pixel, or why it is not known.
+
+    Attributes
+    ----------
+    yx
+        µm per pixel, down and across; None if unknown.
+    notes
+        Sentences for the user on what is unusual or broken about it.
+    """
+
+    yx: tuple[float, float] | None
+    notes: tuple[str, ...] = ()
+
+
+UNSTATED = PixelSize(None)
+"""The file says nothing."""
+
+
+def check_pixel_size(y: float, x: float) -> PixelSize:
+    """Return a stated size in µm as one size, as two, or as unknown.
+
+    Between 0.05 and 20 µm is a microscope's pixel. Files from screens and cameras
+    state 72 or 300 dots per inch, which are 353 and 85 µm.
+
+    Examples
+    --------
+    >>> check_pixel_size(0.25, 0.25).yx, check_pixel_size(0.5, 0.25).yx
+    ((0.25, 0.25), (0.5, 0.25))
+    >>> check_pixel_size(352.8, 352.8).yx is None
+    True
+    """
+    # A comparison with NaN is false, so NaN is unknown as well.
+    if not all(MIN_MPP <= value <= MAX_MPP for value in (y, x)):
+        note = (
+            f"The file states pixels of {_shown(y)} x {_shown(x)} µm, which no "
+            "microscope has, so their size is taken as unknown."
+        )
+        return PixelSize(None, (note,))
+    if y == x:
+        return PixelSize((y, x))
+    if max(y, x) < _SAME * min(y, x):
+        mean = float((y * x) ** 0.5)
+        return PixelSize((mean, mean))
+    note = f"Its pixels are not square: {y:.4g} µm high and {x:.4g} µm wide."
+    return PixelSize((y, x), (note,))
+
+
+def broken_pixel_size(what: str) -> PixelSize:
+    """Return the unknown size of a file whose ``what`` is broken."""
+    return PixelSize(None, (f"{what}, so the size of its pixels is unknown.",))
+
+
+def mean_mpp(yx: tuple[float, float] | None) -> float | None:
+    """Return the geometric mean of sizes down and across.
+
+    Examples
+    --------
+    >>> mean_mpp((0.9, 0.4)), mean_mpp((0.3, 0.3)), mean_mpp(None)
+    (0.6, 0.3, None)
+    """
+    if yx is None:
+        return None
+    return yx[0] if yx[0] == yx[1] else float((yx[0] * yx[1]) ** 0.5)
+
+
+def _shown(value: float) -> str:
+    return f"{value:.3g}"
