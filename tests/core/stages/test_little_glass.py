@@ -13,12 +13,13 @@ GLASS, CREAM = (243, 242, 244), (240, 232, 205)
 
 
 @pytest.fixture
-def messages(tmp_path, rng):
+def messages(tmp_path):
     """Return the warnings about a folder of tiles with a strip of ``glass``."""
 
     def warn(glass, rows, background="glass", lost=0):
         folder = tmp_path / "tiles"
         folder.mkdir()
+        rng = np.random.default_rng(0)
         for number in range(5):
             pixels = rng.normal((200, 120, 170), 3, (64, 64, 3)).clip(0, 255)
             pixels[:rows] = glass
@@ -57,3 +58,37 @@ def test_another_background_needs_no_glass(messages, background):
 @pytest.mark.parametrize("lost", [2, 5])
 def test_lost_tiles_tell_nothing(messages, lost):
     assert len(messages(GLASS, 0, lost=lost)) == (lost < 5)
+
+
+def _warnings(run):
+    return [e.message for e in run.events()[0] if isinstance(e, Warned)]
+
+
+def _paint_over_glass(workshop):
+    with workshop.store() as store:
+        paths = [image.path for image in store.images()]
+    for path in paths:
+        pixels = np.array(Image.open(path))
+        pixels[pixels.min(axis=2) > 200] = (222, 150, 190)
+        Image.fromarray(pixels).save(path)
+
+
+@pytest.mark.parametrize(
+    ("stage", "changes"),
+    [
+        ("pseudo-masks", {}),
+        ("train", {"train.method": "segmix-plus", "train.epochs": 2}),
+    ],
+)
+def test_stages_that_make_masks_warn(folder, stage, changes):
+    assert not _warnings(folder.run(stage, changes=changes))
+    _paint_over_glass(folder)
+    (message,) = _warnings(folder.run(stage, changes=changes))
+    assert "look like glass" in message
+    score = changes | {"pseudo_masks.background": "score"}
+    assert not _warnings(folder.run(stage, changes=score))
+
+
+def test_a_training_without_masks_does_not_warn(folder):
+    _paint_over_glass(folder)
+    assert not _warnings(folder.run("train"))
