@@ -13,6 +13,7 @@ import numpy.typing as npt
 from segmix_core.errors import ProjectError
 from segmix_core.geometry import Box
 from segmix_core.project import chunks
+from segmix_core.project import tissue as tissues
 from segmix_core.project.edits import pack_rows, tile_states
 from segmix_core.project.journal import Part
 from segmix_core.project.paths import stored_path
@@ -26,6 +27,7 @@ from segmix_core.project.records import (
     Review,
     SourceKind,
     TilingPlan,
+    Tissue,
     TissueClass,
 )
 
@@ -178,6 +180,11 @@ def draft_source(
             "images", np.array([source_id]), np.zeros(0, np.uint8), pack_rows(row, rows)
         ),
         draft_boxes(database, np.concatenate([_NO_BOXES, *boxes])),
+        *(
+            _tissue_part(first + i, None, image.tissue)
+            for i, image in enumerate(images)
+            if image.tissue is not None
+        ),
         Part("source", np.array([source_id]), _flags([0]), _flags([1])),
     )
     number = sum(len(image.boxes) for image in images)
@@ -210,6 +217,57 @@ def draft_boxes(
 def hidden_boxes(image_id: int, boxes: Ids, rows: Ids, cols: Ids) -> Ids:
     """Return (n, 8) rows of tiles that are not shown yet."""
     return _box_rows(image_id, boxes, rows, cols, shown=False)
+
+
+def draft_tissue(
+    database: sqlite3.Connection, image_id: int, tissue: Tissue, cells: Ids
+) -> Draft:
+    """Set the tissue of an image, and which tiles it has.
+
+    Parameters
+    ----------
+    database
+        The connection.
+    image_id
+        The image.
+    tissue
+        What the tiles were cut by.
+    cells
+        (n, 6): row, col, y, x, height, width of the tiles. One that was there before,
+        hidden or not, is the same tile, with its labels and review.
+    """
+    before = tissues.read(database, image_id)
+    rows = database.execute(
+        "SELECT row, col, y, x, height, width, id, shown FROM tile "
+        "WHERE image_id = ? ORDER BY shown, id",
+        (image_id,),
+    ).fetchall()
+    # The last one of a place wins: a tile that is shown, then the newest.
+    known = {row[:6]: row[6:] for row in rows}
+    wanted = set(map(tuple, cells.tolist()))
+    shown = {cell for cell, (_, is_shown) in known.items() if is_shown}
+    gone, back = shown - wanted, (wanted & known.keys()) - shown
+    new = np.array(sorted(wanted - known.keys()), np.int64).reshape(-1, 6)
+    text = f"Corrected the tissue: {len(back) + len(new)} tiles more, {len(gone)} fewer"
+    parts = [_tissue_part(image_id, before, tissue)]
+    if np.array_equal(parts[0].before, parts[0].after):
+        parts = []
+    added = draft_boxes(
+        database, hidden_boxes(image_id, new[:, 2:], new[:, 0], new[:, 1])
+    )
+    old_ids = np.array([known[cell][0] for cell in (*gone, *back)], np.int64)
+    flags = np.repeat(_flags([1, 0, 0]), (len(gone), len(back), len(new)))
+    ids = np.concatenate([old_ids, added.keys])
+    if len(new):
+        parts.append(added)
+    if len(ids):
+        parts.append(Part("tiles", ids, flags, 1 - flags))
+    return Draft(text, tuple(parts), (image_id,))
+
+
+def _tissue_part(image_id: int, before: Tissue | None, after: Tissue) -> Part:
+    packed = tissues.pack_tissue(before), tissues.pack_tissue(after)
+    return Part("tissue", np.array([image_id]), *packed)
 
 
 def draft_mpp(
