@@ -237,32 +237,53 @@ def draft_tissue(
         hidden or not, is the same tile, with its labels and review.
     """
     before = tissues.read(database, image_id)
-    rows = database.execute(
-        "SELECT row, col, y, x, height, width, id, shown FROM tile "
-        "WHERE image_id = ? ORDER BY shown, id",
-        (image_id,),
-    ).fetchall()
-    # The last one of a place wins: a tile that is shown, then the newest.
-    known = {row[:6]: row[6:] for row in rows}
-    wanted = set(map(tuple, cells.tolist()))
-    shown = {cell for cell, (_, is_shown) in known.items() if is_shown}
-    gone, back = shown - wanted, (wanted & known.keys()) - shown
-    new = np.array(sorted(wanted - known.keys()), np.int64).reshape(-1, 6)
-    text = f"Corrected the tissue: {len(back) + len(new)} tiles more, {len(gone)} fewer"
+    known = np.array(
+        database.execute(
+            "SELECT row, col, y, x, height, width, id, shown FROM tile "
+            "WHERE image_id = ? ORDER BY shown, id",
+            (image_id,),
+        ).fetchall(),
+        np.int64,
+    ).reshape(-1, 8)
+    kept = _same_tiles(known[:, :6], cells)
+    new = cells[kept < 0]
+    ids, is_shown = known[:, 6], known[:, 7] > 0
+    is_kept = np.zeros(len(known), np.bool_)
+    is_kept[kept[kept >= 0]] = True
+    gone, back = ids[is_shown & ~is_kept], ids[is_kept & ~is_shown]
+    count = _count(len(back) + len(new), "tile")
+    text = f"Corrected the tissue: {count} added, {len(gone)} left out"
     parts = [_tissue_part(image_id, before, tissue)]
     if np.array_equal(parts[0].before, parts[0].after):
         parts = []
     added = draft_boxes(
         database, hidden_boxes(image_id, new[:, 2:], new[:, 0], new[:, 1])
     )
-    old_ids = np.array([known[cell][0] for cell in (*gone, *back)], np.int64)
-    flags = np.repeat(_flags([1, 0, 0]), (len(gone), len(back), len(new)))
-    ids = np.concatenate([old_ids, added.keys])
     if len(new):
         parts.append(added)
-    if len(ids):
-        parts.append(Part("tiles", ids, flags, 1 - flags))
+    flags = np.repeat(_flags([1, 0, 0]), (len(gone), len(back), len(new)))
+    if len(flags):
+        changed = np.concatenate([gone, back, added.keys])
+        parts.append(Part("tiles", changed, flags, 1 - flags))
     return Draft(text, tuple(parts), (image_id,))
+
+
+def _same_tiles(known: Ids, cells: Ids) -> Ids:
+    """Return which row of ``known`` (n, 6) each of ``cells`` (m, 6) is; -1 for none.
+
+    Of several the last one.
+    """
+    found = np.full(len(cells), -1, np.int64)
+    if not len(cells):
+        return found
+    corners, wanted = (table[:, 2] << 32 | table[:, 3] for table in (known, cells))
+    order = np.argsort(wanted)
+    places = order[
+        np.searchsorted(wanted, corners, sorter=order).clip(max=len(cells) - 1)
+    ]
+    is_same = (cells[places] == known).all(axis=1)
+    found[places[is_same]] = np.flatnonzero(is_same)
+    return found
 
 
 def _tissue_part(image_id: int, before: Tissue | None, after: Tissue) -> Part:

@@ -65,8 +65,10 @@ class TissueMask:
             (n,) float32 in 0..1.
         """
         height, width = self.mask.shape
-        total = np.zeros((height + 1, width + 1), np.int64)
-        total[1:, 1:] = self.mask.cumsum(axis=0, dtype=np.int64).cumsum(axis=1)
+        total = np.zeros((height + 1, width + 1), np.int32)
+        inner = total[1:, 1:]
+        np.cumsum(self.mask, axis=1, out=inner)
+        np.cumsum(inner, axis=0, out=inner)
         edges = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
         first, last = (
             np.floor(edge / self.downsample + 0.5).astype(np.int64) for edge in edges

@@ -1,4 +1,5 @@
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ from segmix_core.errors import ProjectError
 from segmix_core.project import packing, tissue
 from segmix_core.project.database import FILE_NAME
 from segmix_core.project.records import Review, SourceKind, TilingPlan, Tissue
+from segmix_core.project.repair import repair
 from segmix_core.project.store import ProjectStore
 from segmix_core.project.verify import find_faults
 from tests.core.project.conftest import new_slide
@@ -105,7 +107,7 @@ def test_a_tile_comes_back_with_its_labels(cut, rng):
 def test_new_places_are_new_tiles_without_labels(cut, rng):
     cut.set_labels(cut.tiles().ids, np.ones((12, 2), np.int8))
     change = cut.set_tissue(1, tissue_of(rng), *cells([(0, 0), (7, 7), (8, 1)]))
-    assert change.description == "Corrected the tissue: 2 tiles more, 11 fewer"
+    assert change.description == "Corrected the tissue: 2 tiles added, 11 left out"
     assert (change.kind, change.image_ids) == ("tissue", (1,))
     assert places(cut) == [(0, 0), (7, 7), (8, 1)]
     tiles = cut.tiles()
@@ -214,16 +216,54 @@ def test_impossible_tissue(mask, downsample, share):
     ids=["empty", "no zlib", "wide", "long", "floats", "cut off"],
 )
 def test_a_damaged_mask_is_named(cut, content):
-    with sqlite3.connect(cut.path / FILE_NAME) as connection:
-        connection.execute("UPDATE tissue SET mask = ?", (content,))
-    connection.close()
+    execute(cut.path, "UPDATE tissue SET mask = ?", content)
     with pytest.raises(ProjectError, match="damaged"):
         cut.tissue(1)
     assert any("tissue of image 1 cannot be read" in f for f in find_faults(cut.path))
 
 
+def execute(path, statement, *values):
+    with closing(sqlite3.connect(path / FILE_NAME)) as connection:
+        connection.execute(statement, values)
+        connection.commit()
+
+
+@pytest.mark.parametrize(
+    "statement", ["DELETE FROM tissue", "UPDATE tissue SET mask = x'00'"]
+)
+def test_a_whole_journal_brings_the_tissue_back(cut, first, rng, statement):
+    other = tissue_of(rng)
+    cut.set_tissue(1, other, *cells([(0, 0), (5, 5)]))
+    wanted = cut.tiles().ids.tolist()
+    cut.close()
+    execute(cut.path, statement)
+    assert find_faults(cut.path)
+    report = repair(cut.path)
+    assert report.lost == ()
+    with ProjectStore.open(report.path) as store:
+        assert same(store.tissue(1), other)
+        assert store.tiles().ids.tolist() == wanted
+        store.undo("labels")
+        assert same(store.tissue(1), first)
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_repair_with_gaps_takes_the_tissue_that_is_there(cut, first, rng, is_damaged):
+    cut.set_labels(cut.tiles().ids, np.ones((12, 2), np.int8))
+    cut.close()
+    execute(cut.path, "DELETE FROM journal WHERE id = 1")
+    if is_damaged:
+        execute(cut.path, "UPDATE tissue SET mask = x'00'")
+    report = repair(cut.path)
+    told = any("tissue of image 1 cannot be read" in text for text in report.lost)
+    assert told is is_damaged
+    with ProjectStore.open(report.path) as store:
+        assert len(store.tiles()) == 12
+        assert is_damaged or same(store.tissue(1), first)
+
+
 def test_tissue_that_no_entry_made_is_found(slide_store, first):
-    with sqlite3.connect(slide_store.path / FILE_NAME) as connection:
+    with closing(sqlite3.connect(slide_store.path / FILE_NAME)) as connection:
         tissue.write(connection, 1, first)
-    connection.close()
+        connection.commit()
     assert any("1 tissue masks" in fault for fault in find_faults(slide_store.path))
