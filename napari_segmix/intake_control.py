@@ -85,6 +85,9 @@ class IntakeControl:
         shown = session.active_source
         if new and (shown is None or shown.id != new[0]):
             session.show_source(new[0])
+        if new and session.tissue.is_possible:
+            # What was left out as glass should be seen before tiles are labeled.
+            session.tissue.show(True)
         names = ", ".join(source.name for source in report.sources)
         session.say(" ".join([f"Added {names}.", *report.notes]))
 

@@ -192,17 +192,28 @@ class Labelling:
         tiles = self._session.tiles
         if tiles is None:
             return
-        row = next_unlabelled(tiles.labels, self.current_tile, step)
-        if row is None:
+        # Tiles that were added later are the last rows, wherever they lie.
+        order = np.lexsort((tiles.cols, tiles.rows, tiles.image_ids))
+        here = None
+        if self.current_tile is not None:
+            here = int(np.flatnonzero(order == self.current_tile)[0])
+        place = next_unlabelled(tiles.labels[order], here, step)
+        if place is None:
             self._session.say("Every tile is labelled.")
         else:
-            self.go_to(row)
+            self.go_to(int(order[place]))
 
     def forget_tile(self) -> None:
         """There is no current tile any more: another source is shown."""
-        self.current_tile = self.hovered_tile = None
         self.note_tool("pan")
         self.active_class = max(1, min(self.active_class, len(self._session.classes)))
+        self.forget_rows()
+
+    def forget_rows(self) -> None:
+        """Rows are those of other tiles now."""
+        self.current_tile = self.hovered_tile = None
+        if self._session.view is not None:
+            self._session.view.mark_tile(None)
         self.tile_changed.emit()
         self.hover_changed.emit()
 

@@ -21,6 +21,7 @@ from napari_segmix.picture_control import PictureControl
 from napari_segmix.preferences import read_preferences
 from napari_segmix.project_state import ProjectState
 from napari_segmix.run_control import RunControl
+from napari_segmix.tissue_control import TissueControl
 from segmix_core.errors import SegmixError
 from segmix_core.project.records import Change, Scope
 from segmix_core.project.store import ProjectStore
@@ -71,6 +72,8 @@ class Session(ProjectState):
         :class:`PictureControl`: shuffled batches and CAMs of runs as layers.
     masks
         :class:`MaskControl`: mask overlay, correction window and review.
+    tissue
+        :class:`TissueControl`: the tissue of the shown slide, and its correction.
     """
 
     project_changed = Signal()
@@ -97,6 +100,7 @@ class Session(ProjectState):
         self.runs = RunControl(_launch_as_preferred)
         self.pictures = PictureControl(self)
         self.masks = MaskControl(self)
+        self.tissue = TissueControl(self)
 
     # ---- projects -----------------------------------------------------------------
 
@@ -129,6 +133,7 @@ class Session(ProjectState):
         if self.store is None:
             return
         self.runs.detach()
+        self.tissue.finish()
         self.executor.close()
         self.show_source(None)
         self.store.close()
@@ -148,6 +153,7 @@ class Session(ProjectState):
             return
         self._is_closed = True
         self.runs.detach()
+        self.tissue.finish()
         self.executor.close()
         if self.view is not None:
             self.view.disconnect()
@@ -194,9 +200,16 @@ class Session(ProjectState):
         if shown is None:
             self.show_source(self.sources[0].id if self.sources else None)
         elif before is None or not before.shows(self.tables.get(shown.id)):
-            # An import of windows, or its undoing, cut the images anew.
-            self.show_source(shown.id)
+            # Windows were imported, tissue was corrected, or that was undone.
+            self._show_new_tiles(shown.id)
         self.labels_are_new()
+
+    def _show_new_tiles(self, source_id: int) -> None:
+        if self.view is None or not self.view.take_tiles(self.tables.get(source_id)):
+            self.show_source(source_id)
+            return
+        self.labelling.forget_rows()
+        self.active_source_changed.emit()
 
     def labels_are_new(self) -> None:
         """Draw the labels, and tell that they and the journal changed."""

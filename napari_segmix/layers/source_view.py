@@ -10,7 +10,12 @@ from napari_segmix._compat import camera, canvas_color, scale_bar
 from napari_segmix.executor import Executor, Task
 from napari_segmix.label_edits import PaintMode
 from napari_segmix.layers.gallery import empty_mosaic, fill_mosaic
-from napari_segmix.layers.grid_lines import add_grid, add_mark, move_mark
+from napari_segmix.layers.grid_lines import (
+    add_grid,
+    add_mark,
+    border_lines,
+    move_mark,
+)
 from napari_segmix.layers.keys import remove_layers, tag
 from napari_segmix.layers.placement import place_gallery, place_slide
 from napari_segmix.layers.tile_actions import TileActions
@@ -63,6 +68,7 @@ class SourceView:
     ) -> None:
         self._viewer = viewer
         self._source = source
+        self._images = images
         self._executor = executor
         self._report = report
         self._slide: Slide | None = None
@@ -85,6 +91,22 @@ class SourceView:
     def shows(self, tiles: TileTable) -> bool:
         """Whether these tiles lie where the layers were made for."""
         return np.array_equal(self._boxes, tiles.boxes)
+
+    def take_tiles(self, tiles: TileTable) -> bool:
+        """Show other tiles of the slide, whose view stays; whether that is possible.
+
+        It is not for a gallery, which is made of its tiles.
+        """
+        if self._source.kind is not SourceKind.SLIDE:
+            return False
+        placement = place_slide(self._images[0], self._source.plan, tiles)
+        if placement.grid_shape != self.placement.grid_shape:
+            return False
+        self.placement, self._boxes = placement, tiles.boxes
+        self.tile_layer.take_placement(placement)
+        if self._grid in self._viewer.layers:
+            self._grid.data = border_lines(placement.index_grid() >= 0)
+        return True
 
     def _add_slide(self, image: ImageRecord) -> None:
         try:

@@ -60,6 +60,12 @@ class TileLayer:
         self._mouse = TileMouse(self, placement, self._index, actions)
         self._connect()
 
+    def take_placement(self, placement: Placement) -> None:
+        """Take other tiles of a grid of the same shape."""
+        self._placement = placement
+        self._index = placement.index_grid()
+        self._mouse.take_placement(placement, self._index)
+
     # ---- drawing ------------------------------------------------------------------
 
     def show(self, tiles: TileTable, classes: Sequence[TissueClass]) -> None:

@@ -38,6 +38,12 @@ class TileMouse:
         self._index = index
         self._actions = actions
 
+    def take_placement(
+        self, placement: Placement, index: npt.NDArray[np.int64]
+    ) -> None:
+        """Take other tiles; ``index`` is the tile of each cell, -1 for none."""
+        self._placement, self._index = placement, index
+
     def connect(self) -> None:
         """Listen to the layer."""
         self._owner.layer.mouse_drag_callbacks.append(self._on_drag)

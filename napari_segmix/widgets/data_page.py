@@ -18,6 +18,7 @@ from napari_segmix.widgets.page import (
     rule,
 )
 from napari_segmix.widgets.source_list import SourceList
+from napari_segmix.widgets.tissue_box import TissueBox
 
 if TYPE_CHECKING:
     from napari_segmix.session import Session
@@ -70,6 +71,7 @@ class DataPage(Page):
         self.column.addWidget(self._steps)
         self.classes = ClassTable(self.session)
         self.images = SourceList(self.session)
+        self.tissue = TissueBox(self.session)
         self.labels = ImportBox(self.session)
         self._content = QWidget()
         content = QVBoxLayout(self._content)
@@ -79,6 +81,7 @@ class DataPage(Page):
             content.addWidget(rule())
             content.addWidget(heading(title))
             content.addWidget(part)
+        content.addWidget(self.tissue)
         more = collapsible("Import labels that exist already", self.labels)
         content.addWidget(rule())
         content.addWidget(more)

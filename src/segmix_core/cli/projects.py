@@ -1,4 +1,4 @@
-"""The commands on a project: new, add, import-labels, relocate, status."""
+"""The commands on a project: new, add, tissue, import-labels, relocate, status."""
 
 from dataclasses import dataclass
 from enum import StrEnum, unique
@@ -194,6 +194,68 @@ def relocate(options: RelocateOptions, voice: Voice) -> int:
     for note in notes:
         voice.warn(note)
     voice.result({"source": source.id, "path": str(path), "notes": list(notes)})
+    return EXIT_COMPLETED
+
+
+@dataclass(frozen=True, kw_only=True)
+class TissueOptions(ProjectOptions):
+    """What ``tissue`` takes."""
+
+    source: Annotated[str, typer.Argument(help="Name or id of a slide; see status.")]
+    mask: Annotated[
+        Path | None,
+        typer.Option("--from", help="Take the tissue from an image: white on black."),
+    ] = None
+    save: Annotated[
+        Path | None, typer.Option(help="Write the tissue as a PNG to this file.")
+    ] = None
+    reset: Annotated[
+        bool, typer.Option("--reset", help="Find the tissue anew in the pixels.")
+    ] = False
+
+
+@takes(TissueOptions)
+def tissue(options: TissueOptions, voice: Voice) -> int:
+    """Show, save or correct the tissue of a slide; its tiles are cut anew.
+
+    Tiles that remain keep their labels. A tile that is left out is hidden: it comes
+    back with its labels when its place is tissue again, or by undo in the dock.
+    """
+    from segmix_core.intake import tissue as tissues
+    from segmix_core.project.store import ProjectStore
+
+    if options.reset and options.mask is not None:
+        raise typer.BadParameter("--from and --reset contradict each other")
+    with ProjectStore.open(options.project) as store:
+        source = _find_source(store, options.source)
+        image = store.images(source.id)[0]
+        change = None
+        if options.reset:
+            found = tissues.detect_tissue(store, image.id)
+            change = tissues.set_tissue(store, image.id, found)
+        elif options.mask is not None:
+            like = tissues.read_tissue(store, image.id)
+            given = tissues.load_tissue_png(options.mask, like)
+            change = tissues.set_tissue(store, image.id, given)
+        now = tissues.read_tissue(store, image.id)
+        tiles = len(store.tiles(source.id))
+    if options.save is not None:
+        tissues.save_tissue_png(now, options.save)
+        voice.say(f"Wrote {options.save}.", "green")
+    if change is not None:
+        voice.say(f"{change.description}.", "green")
+    share = float(now.mask.mean())
+    voice.say(f"{source.name}: {100 * share:.3g} % tissue, {tiles} tiles.")
+    voice.result(
+        {
+            "source": source.id,
+            "tiles": tiles,
+            "share": share,
+            "min_tissue": now.min_share,
+            "um_per_pixel": None if image.mpp is None else image.mpp * now.downsample,
+            "changed": change is not None,
+        }
+    )
     return EXIT_COMPLETED
 
 

@@ -9,11 +9,11 @@ from segmix_core.intake.options import (
     PlannedSource,
     find_downsample,
 )
+from segmix_core.intake.tissue import find_slide_tissue, tiles_with_tissue
 from segmix_core.project.records import NewImage, SourceKind, TilingPlan
 from segmix_core.slides.open_slide import open_slide
 from segmix_core.slides.slide import Slide
 from segmix_core.slides.tiling import plan_grid
-from segmix_core.slides.tissue import tissue_fraction
 
 FINE_MPP = 0.4
 """Slides with finer pixels are worked on at ``DEFAULT_MPP`` unless told otherwise."""
@@ -41,7 +41,8 @@ def plan_slide(path: Path, options: IntakeOptions) -> PlannedSource:
         height, width = slide.level_shapes[0]
         _check_count(path, height * width / downsample**2, plan)
         grid = plan_grid((height, width), downsample, plan)
-        keep = tissue_fraction(slide, grid.boxes) >= options.min_tissue
+        tissue = find_slide_tissue(slide, plan, downsample, options.min_tissue)
+        keep = tiles_with_tissue(grid, tissue)
         notes = _slide_notes(slide, mpp, wanted, bool(keep.any()))
         grid = grid.take(keep) if keep.any() else grid
         image = NewImage(
@@ -55,6 +56,7 @@ def plan_slide(path: Path, options: IntakeOptions) -> PlannedSource:
             boxes=grid.boxes,
             rows=grid.rows,
             cols=grid.cols,
+            tissue=tissue,
         )
         return PlannedSource(SourceKind.SLIDE, path, path.name, plan, (image,), notes)
     finally:

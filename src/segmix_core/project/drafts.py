@@ -13,6 +13,7 @@ import numpy.typing as npt
 from segmix_core.errors import ProjectError
 from segmix_core.geometry import Box
 from segmix_core.project import chunks
+from segmix_core.project import tissue as tissues
 from segmix_core.project.edits import pack_rows, tile_states
 from segmix_core.project.journal import Part
 from segmix_core.project.paths import stored_path
@@ -26,6 +27,7 @@ from segmix_core.project.records import (
     Review,
     SourceKind,
     TilingPlan,
+    Tissue,
     TissueClass,
 )
 
@@ -178,6 +180,11 @@ def draft_source(
             "images", np.array([source_id]), np.zeros(0, np.uint8), pack_rows(row, rows)
         ),
         draft_boxes(database, np.concatenate([_NO_BOXES, *boxes])),
+        *(
+            _tissue_part(first + i, None, image.tissue)
+            for i, image in enumerate(images)
+            if image.tissue is not None
+        ),
         Part("source", np.array([source_id]), _flags([0]), _flags([1])),
     )
     number = sum(len(image.boxes) for image in images)
@@ -210,6 +217,78 @@ def draft_boxes(
 def hidden_boxes(image_id: int, boxes: Ids, rows: Ids, cols: Ids) -> Ids:
     """Return (n, 8) rows of tiles that are not shown yet."""
     return _box_rows(image_id, boxes, rows, cols, shown=False)
+
+
+def draft_tissue(
+    database: sqlite3.Connection, image_id: int, tissue: Tissue, cells: Ids
+) -> Draft:
+    """Set the tissue of an image, and which tiles it has.
+
+    Parameters
+    ----------
+    database
+        The connection.
+    image_id
+        The image.
+    tissue
+        What the tiles were cut by.
+    cells
+        (n, 6): row, col, y, x, height, width of the tiles. One that was there before,
+        hidden or not, is the same tile, with its labels and review.
+    """
+    before = tissues.read(database, image_id)
+    known = np.array(
+        database.execute(
+            "SELECT row, col, y, x, height, width, id, shown FROM tile "
+            "WHERE image_id = ? ORDER BY shown, id",
+            (image_id,),
+        ).fetchall(),
+        np.int64,
+    ).reshape(-1, 8)
+    kept = _same_tiles(known[:, :6], cells)
+    new = cells[kept < 0]
+    ids, is_shown = known[:, 6], known[:, 7] > 0
+    is_kept = np.zeros(len(known), np.bool_)
+    is_kept[kept[kept >= 0]] = True
+    gone, back = ids[is_shown & ~is_kept], ids[is_kept & ~is_shown]
+    count = _count(len(back) + len(new), "tile")
+    text = f"Corrected the tissue: {count} added, {len(gone)} left out"
+    parts = [_tissue_part(image_id, before, tissue)]
+    if np.array_equal(parts[0].before, parts[0].after):
+        parts = []
+    added = draft_boxes(
+        database, hidden_boxes(image_id, new[:, 2:], new[:, 0], new[:, 1])
+    )
+    if len(new):
+        parts.append(added)
+    flags = np.repeat(_flags([1, 0, 0]), (len(gone), len(back), len(new)))
+    if len(flags):
+        changed = np.concatenate([gone, back, added.keys])
+        parts.append(Part("tiles", changed, flags, 1 - flags))
+    return Draft(text, tuple(parts), (image_id,))
+
+
+def _same_tiles(known: Ids, cells: Ids) -> Ids:
+    """Return which row of ``known`` (n, 6) each of ``cells`` (m, 6) is; -1 for none.
+
+    Of several the last one.
+    """
+    found = np.full(len(cells), -1, np.int64)
+    if not len(cells):
+        return found
+    corners, wanted = (table[:, 2] << 32 | table[:, 3] for table in (known, cells))
+    order = np.argsort(wanted)
+    places = order[
+        np.searchsorted(wanted, corners, sorter=order).clip(max=len(cells) - 1)
+    ]
+    is_same = (cells[places] == known).all(axis=1)
+    found[places[is_same]] = np.flatnonzero(is_same)
+    return found
+
+
+def _tissue_part(image_id: int, before: Tissue | None, after: Tissue) -> Part:
+    packed = tissues.pack_tissue(before), tissues.pack_tissue(after)
+    return Part("tissue", np.array([image_id]), *packed)
 
 
 def draft_mpp(

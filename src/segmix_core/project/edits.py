@@ -16,6 +16,7 @@ plan       [source id]                (2,) int64: tile_px, stride_px
 mask       [image id, y, x, h, w]     (h, w) uint8 on the working grid
 mpp        (n,) image ids             (n, 2) float64: µm of y and x; NaN: unknown
 file       (n,) image ids             (n, 3) text: size, time, digest; empty: unknown
+tissue     [image id]                 (n,) uint8: as in project.tissue; (0,): none
 =========  =========================  ==============================================
 """
 
@@ -30,7 +31,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segmix_core.errors import ProjectError
-from segmix_core.project import chunks
+from segmix_core.project import chunks, tissue
 from segmix_core.project.journal import Part, PartKind
 from segmix_core.project.packing import Values, decoding
 
@@ -296,6 +297,14 @@ def _read_file(database: sqlite3.Connection, keys: Keys, _: Values) -> Values:
     return np.array(texts, np.str_).reshape(-1, 3)
 
 
+def _write_tissue(database: sqlite3.Connection, keys: Keys, values: Values) -> None:
+    tissue.write(database, int(keys[0]), tissue.unpack_tissue(values))
+
+
+def _read_tissue(database: sqlite3.Connection, keys: Keys, _: Values) -> Values:
+    return tissue.pack_tissue(tissue.read(database, int(keys[0])))
+
+
 def _column(database: sqlite3.Connection, select: str, keys: Keys) -> list[Any]:
     """Return a column of some rows in the order of their ids ``keys``."""
     found = dict(
@@ -360,6 +369,7 @@ _KINDS: dict[PartKind, tuple[Write, Read]] = {
     "mask": (_write_mask, _read_mask),
     "mpp": (_write_mpp, _read_mpp),
     "file": (_write_file, _read_file),
+    "tissue": (_write_tissue, _read_tissue),
     "source": _setter("source", "shown"),
     "split": _setter("image", "split"),
     "group": _setter("image", "grp"),

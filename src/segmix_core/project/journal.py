@@ -35,6 +35,7 @@ PartKind = Literal[
     "mask",
     "mpp",
     "file",
+    "tissue",
 ]
 
 _COLUMNS = "id, action, kind, description, image_ids, box"

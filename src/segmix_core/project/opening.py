@@ -64,10 +64,15 @@ def connect(path: Path, mode: str = "") -> sqlite3.Connection:
 
 
 def schema_script() -> str:
-    """Return the SQL that makes the tables of a project, a statement a line or more."""
+    """Return the SQL that makes the tables of a project, a statement a line or more.
+
+    Without comments, which SQLite would store: so all of it fits into the first page,
+    and no other damaged page makes every table unreadable.
+    """
     schema = resources.files("segmix_core.project").joinpath("schema.sql")
+    lines = schema.read_text(encoding="utf-8").splitlines()
     return (
-        schema.read_text(encoding="utf-8")
+        "".join(f"{line.partition('--')[0].rstrip()}\n" for line in lines)
         + f"PRAGMA application_id = {APPLICATION_ID};\n"
         + f"PRAGMA user_version = {FORMAT};\n"
     )

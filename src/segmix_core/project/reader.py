@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from segmix_core.errors import ProjectError
 from segmix_core.geometry import Box
-from segmix_core.project import chunks, journal, snapshots, tables
+from segmix_core.project import chunks, journal, snapshots, tables, tissue
 from segmix_core.project.chunks import MaskArray
 from segmix_core.project.database import FILE_NAME, Database
 from segmix_core.project.packing import decoding
@@ -21,6 +21,7 @@ from segmix_core.project.records import (
     Scope,
     Source,
     TileTable,
+    Tissue,
     TissueClass,
 )
 
@@ -132,6 +133,11 @@ class ProjectReader:
     def tiles(self, source_id: int | None = None) -> TileTable:
         """Return the tiles of one source or of all, by id."""
         return self._tiles.read(source_id)
+
+    def tissue(self, image_id: int) -> Tissue | None:
+        """Return where an image has tissue; None if its tiles were not cut by it."""
+        with self._database.snapshot() as connection:
+            return tissue.read(connection, image_id)
 
     def corrections(self, image_id: int, box: Box) -> MaskArray:
         """Return corrected pixels of ``box`` on the working grid, (h, w) uint8.

@@ -25,6 +25,8 @@ INITIAL_CLASSES = "initial_classes"
 """Setting: the classes a project began with, which are not in the journal."""
 REPAIRED = "repaired"
 """Setting: the journal entry from which on a repaired project is whole."""
+MAX_TISSUE_EDGE = 8192
+"""Longest edge of a tissue mask, in its pixels."""
 KEEP = -2
 """State that leaves a label as it is stored, in :meth:`ProjectStore.set_labels`."""
 
@@ -229,10 +231,46 @@ class TileTable:
         )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Tissue:
+    """Where a slide has tissue, and how much of it a tile needs.
+
+    Attributes
+    ----------
+    mask
+        (H, W) bool; pixel (i, j) covers ``downsample`` level-0 pixels an edge, from
+        (i, j) times ``downsample`` on.
+    downsample
+        Level-0 pixels per pixel of the mask, >= 1.
+    min_share
+        Share of a tile that has to be tissue, 0..1.
+    """
+
+    mask: npt.NDArray[np.bool_]
+    downsample: float
+    min_share: float
+
+    def __post_init__(self) -> None:
+        edges = self.mask.shape
+        if len(edges) != 2 or not 1 <= min(edges) <= max(edges) <= MAX_TISSUE_EDGE:
+            raise ValueError(f"Expected a mask of 1..{MAX_TISSUE_EDGE}, got {edges}")
+        if self.downsample < 1 or not 0 <= self.min_share <= 1:
+            raise ValueError(f"Impossible: {self.downsample}, {self.min_share}")
+
+
 SPLITS = ("train", "val", "test")
 
 ChangeKind = Literal[
-    "labels", "class", "mask", "review", "source", "split", "mpp", "file", "restore"
+    "labels",
+    "class",
+    "mask",
+    "review",
+    "source",
+    "split",
+    "mpp",
+    "file",
+    "tissue",
+    "restore",
 ]
 Scope = Literal["labels", "masks"]
 """What is undone together: labels, classes and images; or masks and reviews."""
@@ -254,6 +292,8 @@ class NewImage:
         (n, 4) int64: y, x, height, width of each tile in level-0 pixels.
     rows, cols
         (n,) int64: places of the tiles in the image's grid.
+    tissue
+        What a slide was cut by.
     """
 
     path: Path
@@ -269,6 +309,7 @@ class NewImage:
     split: str = "train"
     fingerprint: Fingerprint | None = None
     bounds: Box | None = None
+    tissue: Tissue | None = None
 
     @property
     def mpp(self) -> float | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segmix_core.errors import ProjectError, SegmixError
-from segmix_core.project import chunks, edits, journal, opening
+from segmix_core.project import chunks, edits, journal, opening, tissue
 from segmix_core.project.database import FILE_NAME, write_empty
 from segmix_core.project.journal import Part, PartKind
 from segmix_core.project.migration import migrate
@@ -20,7 +20,7 @@ from segmix_core.project.records import INITIAL_CLASSES, REPAIRED, TissueClass
 from segmix_core.project.salvage import Row, Table, read_table
 
 _TABLES = (
-    *("class", "source", "image", "tile", "chunk"),
+    *("class", "source", "image", "tile", "tissue", "chunk"),
     *("journal", "part", "setting"),
 )
 _NAMES = {"chunk": "corrected squares", "part": "parts of journal entries"}
@@ -265,6 +265,7 @@ class _Rebuild:
         """Let the rows that can be read decide over a journal with gaps."""
         for name in ("class", "source", "image", "tile"):
             self._copy(name, self._tables[name].rows)
+        self._take_tissue()
         for row in self._tables["chunk"].rows:
             try:
                 pixels = chunks.decode_square(row["pixels"])
@@ -277,6 +278,20 @@ class _Rebuild:
                 continue
             place = row["image_id"], row["row"], row["col"]
             chunks.write_square(self._connection, *place, pixels)
+
+    def _take_tissue(self) -> None:
+        for row in self._tables["tissue"].rows:
+            try:
+                found = tissue.decode(
+                    row["downsample"], row["min_share"], row["width"], row["mask"]
+                )
+            except SegmixError as error:
+                self.lost.append(
+                    f"The tissue of image {row['image_id']} cannot be read: "
+                    f"{error.reason}."
+                )
+                continue
+            tissue.write(self._connection, row["image_id"], found)
 
     def _begin_anew(self) -> None:
         """Keep the journal to be read, but let undo end here."""

@@ -52,6 +52,15 @@ CREATE TABLE tile (
 ) STRICT;
 CREATE INDEX tile_image ON tile (image_id);
 
+-- Where a slide has tissue, at low resolution: its tiles are cut there.
+CREATE TABLE tissue (
+    image_id INTEGER PRIMARY KEY REFERENCES image (id),
+    downsample REAL NOT NULL CHECK (downsample >= 1),   -- level-0 pixels per pixel of the mask
+    min_share REAL NOT NULL CHECK (min_share BETWEEN 0 AND 1),  -- of a tile, that is tissue
+    width INTEGER NOT NULL CHECK (width BETWEEN 1 AND 8192),    -- pixels of a row of the mask
+    mask BLOB NOT NULL                  -- zlib of an .npy array: eight pixels a byte, row by row
+) STRICT;
+
 -- Corrected mask pixels on the working grid of an image, in squares of 512 pixels.
 CREATE TABLE chunk (
     id INTEGER PRIMARY KEY,

@@ -34,6 +34,7 @@ from segmix_core.project.records import (
     Source,
     SourceKind,
     TilingPlan,
+    Tissue,
     TissueClass,
 )
 from segmix_core.project.relocation import relocated, write_paths
@@ -276,6 +277,38 @@ class ProjectStore(ProjectReader):
             )
         ids = np.asarray(image_ids, np.int64)
         return self._change("mpp", lambda c: drafts.draft_mpp(c, ids, *sizes))
+
+    def set_tissue(
+        self,
+        image_id: int,
+        tissue: Tissue,
+        boxes: Ids,
+        rows: Ids,
+        cols: Ids,
+    ) -> Change | None:
+        """Set where an image has tissue, and the tiles that are cut by it.
+
+        A tile that has gone is only hidden: when its place is tissue again, it comes
+        back with its labels and review.
+
+        Parameters
+        ----------
+        image_id
+            The image.
+        tissue
+            The mask.
+        boxes, rows, cols
+            All tiles of the image, as in :class:`NewImage`.
+
+        Returns
+        -------
+        Change or None
+            None if mask and tiles are as they were.
+        """
+        cells = np.column_stack((rows, cols, boxes)).astype(np.int64)
+        return self._change(
+            "tissue", lambda c: drafts.draft_tissue(c, image_id, tissue, cells)
+        )
 
     def accept_files(self, image_ids: Ids) -> Change | None:
         """Take the files of (n,) images as they are now for the right ones.

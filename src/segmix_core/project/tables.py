@@ -121,7 +121,8 @@ class TileTables:
 
     def _grid(self, connection: sqlite3.Connection, source_id: int | None) -> Grid:
         (changed,) = connection.execute(
-            "SELECT ifnull(max(id), 0) FROM journal WHERE kind IN ('source', 'restore')"
+            "SELECT ifnull(max(id), 0) FROM journal "
+            "WHERE kind IN ('source', 'tissue', 'restore')"
         ).fetchone()
         known, grid = self._grids.get(source_id, (-1, np.empty((0, 8), np.int64)))
         if known != changed:

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from segmix_core.errors import SegmixError
-from segmix_core.project import chunks, edits, journal, opening
+from segmix_core.project import chunks, edits, journal, opening, tissue
 from segmix_core.project.database import FILE_NAME, explained
 from segmix_core.project.migration import migrate
 from segmix_core.project.packing import DamagedError, decoding
@@ -104,6 +104,7 @@ def _faults(connection: sqlite3.Connection, progress: Progress | None) -> Iterat
     if missing:
         yield f"{missing} parts of journal entries are missing."
     yield from _broken_squares(connection)
+    yield from _broken_tissue(connection)
     yield from _contradictions(connection, progress)
 
 
@@ -120,6 +121,14 @@ def _broken_squares(connection: sqlite3.Connection) -> Iterator[str]:
             continue
         if chunks.top_class(pixels) != top_class:
             yield f"Corrected pixels of {place} have other classes than is noted."
+
+
+def _broken_tissue(connection: sqlite3.Connection) -> Iterator[str]:
+    for (image_id,) in connection.execute("SELECT image_id FROM tissue").fetchall():
+        try:
+            tissue.read(connection, image_id)
+        except DamagedError as error:
+            yield f"The tissue of image {image_id} cannot be read ({error.reason})."
 
 
 def _contradictions(
@@ -173,6 +182,7 @@ def _beginning(connection: sqlite3.Connection) -> Iterator[str]:
         "WHERE replace(hex(labels), 'FF', '') <> ''",
         "reviews": "SELECT count(*) FROM tile WHERE review <> 0",
         "corrected squares": "SELECT count(*) FROM chunk",
+        "tissue masks": "SELECT count(*) FROM tissue",
         "sources": "SELECT count(*) FROM source WHERE shown",
         "added classes": "SELECT count(*) FROM class WHERE since <> 0",
     }

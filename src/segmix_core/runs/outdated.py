@@ -8,7 +8,7 @@ from segmix_core.runs.folder import RunFolder, read_requests
 from segmix_core.runs.inputs import INPUT_STAGES
 from segmix_core.runs.request import RunRequest
 
-_LABEL_KINDS = frozenset({"labels", "source", "split"})
+_LABEL_KINDS = frozenset({"labels", "source", "split", "tissue"})
 _READ_KINDS = {
     "train": _LABEL_KINDS,
     "cams": _LABEL_KINDS,
@@ -16,6 +16,8 @@ _READ_KINDS = {
     # Strokes are made to correct masks, not to make them anew: that what SegMix+ learns
     # from, or background fitted on val, would change with them marks no run.
     "train-segmenter": _LABEL_KINDS | {"mask"},
+    # Windows without tissue are skipped.
+    "predict": frozenset({"tissue"}),
 }
 
 

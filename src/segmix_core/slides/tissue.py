@@ -1,13 +1,21 @@
 """Telling tissue from glass on a thumbnail."""
 
+from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
-from skimage.filters import threshold_otsu
 
 from segmix_core.geometry import Box
+from segmix_core.slides.glass_light import (
+    DEFAULT_GLASS,
+    GLASS_LEVEL,
+    balance,
+    chroma_threshold,
+    find_glass_color,
+    light_falloff,
+)
 from segmix_core.slides.region import read_region
 from segmix_core.slides.slide import RgbArray, Slide
 
@@ -17,35 +25,88 @@ _MAX_EDGE = 4096
 _EDGE_OF_SMALLEST_TILE = 16
 """Thumbnail pixels along the smallest box, so that its share is no lottery."""
 
-# Chroma is the largest minus the smallest channel, 0..255. Otsu finds the valley on
-# slides that have one; the bounds keep it where glass (noise of JPEG, below 8) and
-# pale eosin (above 20) lie, on slides that are all glass or all tissue.
-_CHROMA_BOUNDS = (10, 24)
-_WHITE = 236
-"""A pixel whose darkest channel is brighter is glass, whatever its hue."""
-_DARK = 175
-"""A pixel whose mean is darker is tissue, whatever its hue: grayscale, dense nuclei."""
+_WHITE = 0.965
+"""A pixel that lets a larger share of the light through in each channel is glass."""
+_DARK = 0.72
+"""A pixel that lets a smaller share through is tissue, whatever its hue: grayscale,
+dense nuclei."""
 _BLACK = 24
 """A pixel whose brightest channel is darker is a scanner's black fill, no tissue."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TissueMask:
+    """Where a slide has tissue.
+
+    Attributes
+    ----------
+    mask
+        (H, W) bool; pixel (i, j) covers ``downsample`` level-0 pixels an edge, from
+        (i, j) times ``downsample`` on.
+    downsample
+        Level-0 pixels per pixel of the mask, >= 1.
+    """
+
+    mask: npt.NDArray[np.bool_]
+    downsample: float
+
+    def fractions(self, boxes: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Return the share of each box that is tissue.
+
+        Parameters
+        ----------
+        boxes
+            (n, 4): y, x, height, width in level-0 pixels; what reaches beyond the
+            slide counts as glass.
+
+        Returns
+        -------
+        ndarray
+            (n,) float32 in 0..1.
+        """
+        height, width = self.mask.shape
+        total = np.zeros((height + 1, width + 1), np.int32)
+        inner = total[1:, 1:]
+        np.cumsum(self.mask, axis=1, out=inner)
+        np.cumsum(inner, axis=0, out=inner)
+        edges = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
+        first, last = (
+            np.floor(edge / self.downsample + 0.5).astype(np.int64) for edge in edges
+        )
+        last = np.maximum(last, first + 1)
+        area = (last - first).prod(axis=1)
+        y0, x0 = np.clip(first, 0, self.mask.shape).T
+        y1, x1 = np.clip(last, 0, self.mask.shape).T
+        inside = total[y1, x1] - total[y0, x1] - total[y1, x0] + total[y0, x0]
+        return np.asarray(inside / area, np.float32)
+
+
+def find_tissue(slide: Slide, smallest_edge: int) -> TissueMask:
+    """Return where a slide has tissue.
+
+    Parameters
+    ----------
+    slide
+        Read once, at about 8 µm per pixel (finer for small tiles).
+    smallest_edge
+        Of the tiles, in level-0 pixels, >= 1.
+
+    Raises
+    ------
+    SlideError
+        If the file is damaged.
+    """
+    shape = slide.level_shapes[0]
+    downsample = _thumbnail_downsample(slide, smallest_edge)
+    rows, cols = (max(1, ceil(length / downsample)) for length in shape)
+    frame = Box(0, 0, round(rows * downsample), round(cols * downsample))
+    return TissueMask(tissue_mask(read_region(slide, frame, (rows, cols))), downsample)
 
 
 def tissue_fraction(
     slide: Slide, boxes: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float32]:
-    """Return the share of each box that is tissue.
-
-    Parameters
-    ----------
-    slide
-        Read once, at about 8 µm per pixel (finer for small boxes).
-    boxes
-        (n, 4): y, x, height, width in level-0 pixels; what reaches beyond the slide
-        counts as glass.
-
-    Returns
-    -------
-    ndarray
-        (n,) float32 in 0..1.
+    """Return the share of each box, as :meth:`TissueMask.fractions`.
 
     Raises
     ------
@@ -54,18 +115,14 @@ def tissue_fraction(
     """
     if len(boxes) == 0:
         return np.zeros(0, np.float32)
-    if boxes[:, 2:].min() < 1:
+    smallest = int(boxes[:, 2:].min())
+    if smallest < 1:
         raise ValueError("Expected boxes with a height and width of at least 1")
-    height, width = slide.level_shapes[0]
-    downsample = _thumbnail_downsample(slide, int(boxes[:, 2:].min()))
-    shape = (max(1, ceil(height / downsample)), max(1, ceil(width / downsample)))
-    mask = tissue_mask(read_region(slide, Box(0, 0, height, width), shape))
-    scale = np.array([shape[0] / height, shape[1] / width])
-    return _fractions(mask, boxes, scale)
+    return find_tissue(slide, smallest).fractions(boxes)
 
 
 def tissue_mask(thumbnail: RgbArray) -> npt.NDArray[np.bool_]:
-    """Return where a thumbnail shows tissue.
+    """Return where a thumbnail shows tissue: what is colored or dark beside its glass.
 
     Parameters
     ----------
@@ -75,15 +132,16 @@ def tissue_mask(thumbnail: RgbArray) -> npt.NDArray[np.bool_]:
     Returns
     -------
     ndarray
-        (H, W) bool, single pixels smoothed away.
+        (H, W) bool, single pixels smoothed away. Ink and folds count as tissue.
     """
-    low = thumbnail.min(axis=2)
-    high = thumbnail.max(axis=2)
-    chroma = high - low
-    threshold = np.clip(threshold_otsu(chroma), *_CHROMA_BOUNDS)
-    mean = thumbnail.mean(axis=2, dtype=np.float32)
-    stained = (chroma > threshold) & (low <= _WHITE)
-    tissue = (stained | (mean < _DARK)) & (high > _BLACK)
+    balanced = balance(thumbnail, find_glass_color(thumbnail) or DEFAULT_GLASS)
+    low = balanced.min(axis=2)
+    chroma = balanced.max(axis=2) - low
+    threshold = chroma_threshold(balanced)
+    light = light_falloff(balanced, threshold)
+    stained = (chroma > threshold * light) & (low <= _WHITE * GLASS_LEVEL * light)
+    is_dark = balanced.mean(axis=2, dtype=np.float32) < _DARK * GLASS_LEVEL * light
+    tissue = (stained | is_dark) & (thumbnail.max(axis=2) > _BLACK)
     # The majority of 3 x 3 pixels, which is the median of zeros and ones.
     share = ndimage.uniform_filter(tissue.astype(np.float32), 3, mode="nearest")
     return np.asarray(share > 0.5)
@@ -95,21 +153,3 @@ def _thumbnail_downsample(slide: Slide, smallest_edge: int) -> float:
     wanted = _THUMBNAIL_MPP / slide.mpp if slide.mpp else 32.0
     wanted = min(wanted, smallest_edge / _EDGE_OF_SMALLEST_TILE)
     return max(1.0, wanted, longest / _MAX_EDGE)
-
-
-def _fractions(
-    mask: npt.NDArray[np.bool_],
-    boxes: npt.NDArray[np.int64],
-    scale: npt.NDArray[np.float64],
-) -> npt.NDArray[np.float32]:
-    height, width = mask.shape
-    total = np.zeros((height + 1, width + 1), np.int64)
-    total[1:, 1:] = mask.cumsum(axis=0, dtype=np.int64).cumsum(axis=1)
-    first = np.floor(boxes[:, :2] * scale + 0.5).astype(np.int64)
-    last = np.floor((boxes[:, :2] + boxes[:, 2:]) * scale + 0.5).astype(np.int64)
-    last = np.maximum(last, first + 1)
-    area = (last - first).prod(axis=1)
-    y0, x0 = np.clip(first, 0, mask.shape).T
-    y1, x1 = np.clip(last, 0, mask.shape).T
-    inside = total[y1, x1] - total[y0, x1] - total[y1, x0] + total[y0, x0]
-    return np.asarray(inside / area, np.float32)

@@ -15,6 +15,7 @@ from segmix_core.inference.pseudo_rules import PseudoMaskRules
 from segmix_core.project.records import ImageRecord
 from segmix_core.runs.results import create_mask, save_tiles
 from segmix_core.stages.job import Job, tiles_of
+from segmix_core.stages.little_glass import warn_of_little_glass
 from segmix_core.stages.mask_rules import rules_of
 from segmix_core.stages.stored_maps import ImageMaps, StoredMaps
 from segmix_core.stages.val_fit import Fit, fit_on_val
@@ -44,6 +45,7 @@ def make_pseudo_masks(job: Job) -> dict[str, Any]:
     fit = fit_on_val(job, maps) if settings.fit else Fit()
     done = 0
     with TileReader(images, cache_bytes=0) as reader:
+        warn_of_little_glass(settings, tiles, reader, job.writer.emit)
         for image in images:
             rows = np.flatnonzero(tiles.image_ids == image.id)
             rules = fit.applied_to(rules_of(settings, image.working_mpp))

@@ -8,6 +8,7 @@ from segmix_core.data.tile_reader import TileReader
 from segmix_core.events import Warned
 from segmix_core.project.readiness import check_trainable, find_doubts
 from segmix_core.stages.job import Job, labelled_tiles, samples_of
+from segmix_core.stages.little_glass import warn_of_little_glass
 from segmix_core.stages.methods import parts_of
 from segmix_core.stages.self_training import fit_rounds
 from segmix_core.stages.stains import keep_stains, read_stains, tile_edges
@@ -44,6 +45,8 @@ def train_classifier(job: Job) -> dict[str, Any]:
         TileReader(images, cache_bytes=0) as raw,
     ):
         keep_stains(job, reader.stains, np.unique(tiles.image_ids).tolist())
+        if parts_of(settings).rounds(settings):
+            warn_of_little_glass(job.config.pseudo_masks, tiles, raw, job.writer.emit)
         samples, edge = samples_of(tiles, images, reader)
         result, _ = fit_rounds(
             samples,

@@ -267,3 +267,16 @@ def test_a_snapshot_is_of_before_the_first_change(worked: Path) -> None:
     other.mkdir()
     shutil.copy(taken[0].path, other / "project.sqlite")
     assert state(other)[1:4] == wanted[1:4]
+
+
+def test_no_damaged_page_but_the_first_hides_all_tables(worked: Path) -> None:
+    with closing(sqlite3.connect(worked / "project.sqlite")) as connection:
+        (page,) = connection.execute("PRAGMA page_size").fetchone()
+    file = worked / "project.sqlite"
+    sound = file.read_bytes()
+    for number in range(1, len(sound) // page):
+        content = bytearray(sound)
+        content[number * page : (number + 1) * page] = bytes([7]) * page
+        file.write_bytes(content)
+        target = worked.with_name(f"repaired-{number}.segmix")
+        assert repair(worked, target).path == target

@@ -1,0 +1,246 @@
+"""The tissue of a slide after it was added: seen, corrected, and its tiles cut anew.
+
+Tiles that are tissue before and after keep their labels, reviews and ids. One that is
+left out is only hidden: it comes back with its labels when its place is tissue again.
+"""
+
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from segmix_core.errors import ProjectError
+from segmix_core.files import write_atomically
+from segmix_core.geometry import Box
+from segmix_core.project.records import (
+    UNCHANGED,
+    Change,
+    ImageRecord,
+    SourceKind,
+    TilingPlan,
+    Tissue,
+)
+from segmix_core.project.store import ProjectStore
+from segmix_core.slides.open_slide import open_slide
+from segmix_core.slides.slide import Slide
+from segmix_core.slides.tiling import TileGrid, plan_grid
+from segmix_core.slides.tissue import TissueMask, find_tissue
+
+DEFAULT_MIN_SHARE = 0.25
+"""Share of a tile that has to be tissue, unless something else was asked for."""
+_BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+_MAX_PNG_PIXELS = 2**26
+_MAX_STRETCH = 0.02
+"""By so much the height of a mask may differ from what its width makes it."""
+
+
+def find_slide_tissue(
+    slide: Slide, plan: TilingPlan, downsample: float, min_share: float
+) -> Tissue:
+    """Return where an opened slide has tissue, as fine as its tiles need.
+
+    Parameters
+    ----------
+    slide
+        Read once.
+    plan, downsample
+        How it is cut: level-0 pixels per working pixel.
+    min_share
+        Is kept with the mask.
+
+    Raises
+    ------
+    SlideError
+        If the file is damaged.
+    """
+    found = find_tissue(slide, max(1, int(plan.tile_px * downsample)))
+    return Tissue(found.mask, found.downsample, min_share)
+
+
+def tiles_with_tissue(grid: TileGrid, tissue: Tissue) -> npt.NDArray[np.bool_]:
+    """Return which tiles of a grid, (n,), have enough tissue."""
+    mask = TissueMask(tissue.mask, tissue.downsample)
+    return np.asarray(mask.fractions(grid.boxes) >= tissue.min_share)
+
+
+def read_tissue(store: ProjectStore, image_id: int) -> Tissue:
+    """Return where a slide has tissue: as stored, or found now if nothing is.
+
+    Raises
+    ------
+    ProjectError
+        If the image is one of a folder of tiles.
+    SlideError
+        If it has to be read and cannot be.
+    """
+    _plan_of(store, image_id)
+    stored = store.tissue(image_id)
+    return detect_tissue(store, image_id) if stored is None else stored
+
+
+def detect_tissue(store: ProjectStore, image_id: int) -> Tissue:
+    """Return where a slide has tissue by its pixels alone; nothing is stored.
+
+    Raises
+    ------
+    ProjectError, SlideError
+        As :func:`read_tissue`.
+    """
+    image, plan = _plan_of(store, image_id)
+    stored = store.tissue(image_id)
+    min_share = DEFAULT_MIN_SHARE if stored is None else stored.min_share
+    with closing(open_slide(image.path)) as slide:
+        return find_slide_tissue(slide, plan, image.downsample, min_share)
+
+
+def set_tissue(store: ProjectStore, image_id: int, tissue: Tissue) -> Change | None:
+    """Store where a slide has tissue, and cut its tiles anew.
+
+    Returns
+    -------
+    Change or None
+        None if mask and tiles are as they were.
+
+    Raises
+    ------
+    ProjectError
+        If the image is one of a folder of tiles, or no tile would be left.
+    """
+    with store.atomic():
+        image, plan = _plan_of(store, image_id)
+        grid = plan_grid((image.height, image.width), image.downsample, plan)
+        grid = grid.take(tiles_with_tissue(grid, tissue))
+        if not len(grid):
+            raise ProjectError(
+                f"{image.path.name} would have no tile left with this tissue.",
+                "Mark the tissue first, and erase what is none afterwards.",
+            )
+        return store.set_tissue(image_id, tissue, grid.boxes, grid.rows, grid.cols)
+
+
+def paint_tissue(
+    store: ProjectStore,
+    image_id: int,
+    box: Box,
+    values: npt.NDArray[np.uint8],
+    base: Tissue,
+) -> Change | None:
+    """Correct a part of the tissue of a slide, and cut its tiles anew.
+
+    What others have corrected elsewhere meanwhile stays.
+
+    Parameters
+    ----------
+    store, image_id
+        The slide.
+    box
+        Inside the mask, in its pixels.
+    values
+        (height, width): 1 tissue, 0 glass, 253 leaves what is stored.
+    base
+        What was corrected; is stored if nothing is yet.
+
+    Raises
+    ------
+    ProjectError
+        As :func:`set_tissue`.
+    ValueError
+        If box or values do not fit the mask.
+    """
+    frame = Box(0, 0, *base.mask.shape)
+    if box.intersect(frame) != box or values.shape != (box.height, box.width):
+        raise ValueError(f"Expected values of {box} inside {frame}")
+    if not np.isin(values, (0, 1, UNCHANGED)).all():
+        raise ValueError("Expected 0, 1 and 253")
+    with store.atomic():
+        now = store.tissue(image_id) or base
+        if now.mask.shape != base.mask.shape or now.downsample != base.downsample:
+            raise ProjectError(
+                "The tissue was stored at another resolution meanwhile.",
+                "Show it again, and correct it then.",
+            )
+        mask = now.mask.copy()
+        part = mask[box.slices]
+        mask[box.slices] = np.where(values == UNCHANGED, part, values != 0)
+        return set_tissue(store, image_id, replace(now, mask=mask))
+
+
+def save_tissue_png(tissue: Tissue, path: Path) -> None:
+    """Write the mask as a PNG: 255 tissue, 0 glass.
+
+    Raises
+    ------
+    ProjectError
+        If it cannot be written.
+    """
+    image = Image.fromarray(tissue.mask.astype(np.uint8) * np.uint8(255))
+    try:
+        write_atomically(path, lambda file: image.save(file, "PNG"))
+    except OSError as error:
+        raise ProjectError(
+            f"{path.name} cannot be written ({error.strerror or error}).",
+            "Choose a folder that you may write to.",
+        ) from error
+
+
+def load_tissue_png(path: Path, like: Tissue) -> Tissue:
+    """Return the tissue that an image file shows: what is not black.
+
+    Parameters
+    ----------
+    path
+        Of the whole slide, at any size.
+    like
+        Its resolution and share are kept.
+
+    Raises
+    ------
+    ProjectError
+        If the file is no image, too large, or its sides have other proportions.
+    """
+    try:
+        with Image.open(path) as image:
+            _check_size(path, image.size, like)
+            shown = np.asarray(image.convert("L")) > 0
+    except (OSError, ValueError, SyntaxError, *_BOMBS) as error:
+        raise ProjectError(
+            f"{path.name} cannot be read as an image ({error}).",
+            "Give a PNG of the whole slide: white tissue on black.",
+        ) from error
+    height, width = like.mask.shape
+    if shown.shape != (height, width):
+        gray = Image.fromarray(shown.astype(np.uint8) * np.uint8(255))
+        resized = gray.resize((width, height), Image.Resampling.BOX)
+        shown = np.asarray(resized) > 127
+    return replace(like, mask=shown)
+
+
+def _check_size(path: Path, size: tuple[int, int], like: Tissue) -> None:
+    width, height = size
+    if width * height > _MAX_PNG_PIXELS:
+        raise ProjectError(
+            f"{path.name} has {width} x {height} pixels, more than a mask needs.",
+            "Save it smaller: 'segmix tissue --save' shows the size.",
+        )
+    rows, cols = like.mask.shape
+    wanted = rows * width / cols
+    if abs(height - wanted) > max(_MAX_STRETCH * wanted, 1.0):
+        raise ProjectError(
+            f"{path.name} has {width} x {height} pixels, the slide {cols} x {rows} at "
+            "the resolution of its tissue: its sides are scaled differently.",
+            "Give a mask of the whole slide.",
+        )
+
+
+def _plan_of(store: ProjectStore, image_id: int) -> tuple[ImageRecord, TilingPlan]:
+    image = store.image(image_id)
+    source = next(entry for entry in store.sources() if entry.id == image.source_id)
+    if source.kind is not SourceKind.SLIDE:
+        raise ProjectError(
+            f"{source.name} is a folder of tiles, which are kept as they are.",
+            "Choose a slide.",
+        )
+    return image, source.plan

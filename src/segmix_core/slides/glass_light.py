@@ -1,0 +1,181 @@
+"""The glass of a slide on a thumbnail: its color, its noise, how light falls off.
+
+Tissue only takes light away, so glass is the brightest thing that there is much of and
+that is nearly gray. What is strongly stained, inked or folded has no say in it: an
+automatic threshold over all pixels, by contrast, moves up with the strongest of them,
+and pale tissue is lost beside ink.
+"""
+
+from math import sqrt
+
+import numpy as np
+import numpy.typing as npt
+
+from segmix_core.slides.slide import RgbArray
+
+_ASKED_PIXELS = 100_000
+"""Pixels of a thumbnail that are looked at; more would not change the answer."""
+_BLACK = 24
+"""A pixel whose brightest channel is darker is a scanner's black fill."""
+
+# Largest minus smallest channel. Lamps are yellow, never pink or brown: for those the
+# limit is below the palest eosin and hematoxylin.
+_MAX_TINT = 14
+_MAX_YELLOW_TINT = 48
+_DARKEST_GLASS = 150
+_WINDOW = 4
+"""Gray values on each side that belong to one brightness."""
+_LEAST_SHARE = 0.005
+"""Share of the thumbnail that glass has at least."""
+_LEAST_OF_PEAK = 0.2
+"""A brightness with fewer pixels, as a share of the commonest one, is highlights."""
+_LEAST_GRAY = 0.3
+"""Share of the pixels of its brightness that are nearly gray, where glass is: fewer are
+the palest pixels of tissue."""
+_UNSCANNED_SHARE = 0.02
+"""White fill is not glass if at least so much else is."""
+
+# Noise of the camera, of JPEG and pale eosin: chroma on glass stays below the first,
+# and that of tissue is rarely below the second.
+_CHROMA_BOUNDS = (9.0, 21.0)
+_NOISE_WIDTHS = 2.0
+_BRIGHT = 0.8
+"""Share of the light of glass that pixels let through, where its chroma is measured."""
+_FALLOFF_BOUNDS = (0.5, 1.2)
+_FALLOFF_STEP = 0.12
+"""Natural logarithm of brightness by which glass differs from its smooth course."""
+_FALLOFF_ROUNDS = 12
+_FALLOFF_PIXELS = 10_000
+_LEAST_FLAT_SHARE = 0.05
+
+Color = tuple[float, float, float]
+FloatArray = npt.NDArray[np.float32]
+
+GLASS_LEVEL = 212
+"""Value of glass in a balanced thumbnail; above it is room for brighter places."""
+DEFAULT_GLASS: Color = (243.0, 243.0, 243.0)
+"""Glass of common scanners, for thumbnails that show none."""
+
+
+def find_glass_color(thumbnail: RgbArray) -> Color | None:
+    """Return the color of the glass, 0..255, or None where hardly any is seen.
+
+    Parameters
+    ----------
+    thumbnail
+        (H, W, 3). Black and pure white fill of areas that were not scanned is left out.
+    """
+    pixels = _sample(thumbnail).reshape(-1, 3).astype(np.int16)
+    pixels = pixels[pixels.max(axis=1) > _BLACK]
+    is_gray = _is_nearly_gray(pixels)
+    is_fill = pixels.min(axis=1) == 255
+    if (is_gray & ~is_fill).sum() >= _UNSCANNED_SHARE * len(pixels):
+        pixels, is_gray = pixels[~is_fill], is_gray[~is_fill]
+    brightness = pixels.mean(axis=1)
+    gray, every = _mass(brightness[is_gray]), _mass(brightness)
+    least = max(_LEAST_OF_PEAK * gray.max(), _LEAST_SHARE * len(pixels), 1)
+    candidates = np.flatnonzero((gray >= least) & (gray >= _LEAST_GRAY * every))
+    if len(candidates) == 0:
+        return None
+    peak = _climb_down(gray, int(candidates[-1]))
+    if peak < _DARKEST_GLASS or gray[peak] < _LEAST_GRAY * every[peak]:
+        return None
+    near = pixels[is_gray & (abs(brightness - peak) <= _WINDOW + 2)]
+    red, green, blue = np.median(near, axis=0).tolist()
+    return red, green, blue
+
+
+def balance(thumbnail: RgbArray, glass: Color) -> RgbArray:
+    """Return (H, W, 3) with glass at ``GLASS_LEVEL`` in every channel."""
+    values = np.arange(256)
+    balanced = np.empty_like(thumbnail)
+    for channel, level in enumerate(glass):
+        table = np.minimum(np.rint(values * (GLASS_LEVEL / level)), 255).astype(
+            np.uint8
+        )
+        balanced[..., channel] = table[thumbnail[..., channel]]
+    return balanced
+
+
+def chroma_threshold(balanced: RgbArray) -> float:
+    """Return the chroma, largest minus smallest channel, that glass stays below.
+
+    Measured on the glass alone: the commonest chroma of bright pixels, and its spread
+    to the side where no tissue is. 9..21.
+    """
+    pixels = _sample(balanced).reshape(-1, 3).astype(np.int16)
+    low, high = _CHROMA_BOUNDS
+    chroma = pixels.max(axis=1) - pixels.min(axis=1)
+    bright = chroma[(chroma <= high) & (pixels.mean(axis=1) > _BRIGHT * GLASS_LEVEL)]
+    counts = np.bincount(bright, minlength=int(high) + 1)
+    commonest = int(np.convolve(counts, (1, 2, 1), "same").argmax())
+    if commonest > low:
+        # No peak of glass: pale tissue everywhere.
+        return low
+    below = bright[bright <= commonest] - commonest
+    spread = float(np.sqrt((below**2).mean())) if len(below) else 0.0
+    return float(np.clip(commonest + 1 + _NOISE_WIDTHS * (spread + 1), low, high))
+
+
+def light_falloff(balanced: RgbArray, threshold: float) -> FloatArray:
+    """Return the brightness of glass at each place, (H, W), 1 for ``GLASS_LEVEL``.
+
+    Vignetting and lamps that stand askew: a parabola through what is gray and changes
+    slowly, from the brightest parts outwards. A flat 1 where that is too little.
+
+    Parameters
+    ----------
+    balanced
+        (H, W, 3), of :func:`balance`.
+    threshold
+        Chroma that glass stays below, of :func:`chroma_threshold`.
+    """
+    height, width = balanced.shape[:2]
+    y = np.linspace(-1, 1, height, dtype=np.float32)
+    x = np.linspace(-1, 1, width, dtype=np.float32)
+    step = _step(balanced.shape, _FALLOFF_PIXELS)
+    seen = balanced[::step, ::step].astype(np.float32)
+    gray = (np.ptp(seen, axis=2) <= threshold).ravel()
+    level = np.log(np.maximum(seen.mean(axis=2).ravel(), 1) / GLASS_LEVEL)
+    rows, cols = (a.ravel() for a in np.meshgrid(y[::step], x[::step], indexing="ij"))
+    terms = np.stack([np.ones_like(rows), rows, cols, rows**2, cols**2], axis=1)
+    course, weights = np.zeros_like(level), np.zeros(5, np.float32)
+    for _ in range(_FALLOFF_ROUNDS):
+        is_glass = gray & (abs(level - course) < _FALLOFF_STEP)
+        if is_glass.mean() < _LEAST_FLAT_SHARE:
+            return np.ones((height, width), np.float32)
+        weights = np.linalg.lstsq(terms[is_glass], level[is_glass], rcond=None)[0]
+        course = np.clip(terms @ weights, *np.log(_FALLOFF_BOUNDS))
+    base, down, across, down2, across2 = weights.tolist()
+    fall = (base + down * y + down2 * y**2)[:, None] + across * x + across2 * x**2
+    return np.asarray(np.exp(np.clip(fall, *np.log(_FALLOFF_BOUNDS))), np.float32)
+
+
+def _is_nearly_gray(pixels: npt.NDArray[np.int16]) -> npt.NDArray[np.bool_]:
+    red, green, blue = pixels.T
+    tint = pixels.max(axis=1) - pixels.min(axis=1)
+    # Yellow loses blue alone; brown, as of DAB, loses much green with it.
+    is_yellow = (blue <= green) & (abs(red - green) * 5 <= (red - blue) * 2)
+    return np.asarray((tint <= _MAX_TINT) | (is_yellow & (tint <= _MAX_YELLOW_TINT)))
+
+
+def _mass(brightness: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Return (256,): pixels within ``_WINDOW`` of each gray value."""
+    counts = np.bincount(brightness.astype(np.int64), minlength=256)
+    window = np.ones(2 * _WINDOW + 1, np.int64)
+    return np.asarray(np.convolve(counts, window, "same"))
+
+
+def _climb_down(mass: npt.NDArray[np.int64], value: int) -> int:
+    """Return the peak of ``mass`` that is reached from ``value`` by going darker."""
+    rises = np.flatnonzero(np.diff(mass[: value + 1]) > 0)
+    return 1 + int(rises[-1]) if len(rises) else 0
+
+
+def _step(shape: tuple[int, ...], count: int = _ASKED_PIXELS) -> int:
+    return max(1, round(sqrt(shape[0] * shape[1] / count)))
+
+
+def _sample(pixels: RgbArray) -> RgbArray:
+    step = _step(pixels.shape)
+    return pixels[::step, ::step]

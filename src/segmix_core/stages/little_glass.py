@@ -1,0 +1,57 @@
+"""A warning where the background rule "glass" has hardly any glass to find."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from segmix_core.data.tile_reader import TileReader
+from segmix_core.errors import SlideError
+from segmix_core.events import Event, Warned
+from segmix_core.inference.glass import glass_mask
+from segmix_core.project.records import TileTable
+from segmix_core.sections.pseudo_masks import PseudoMaskConfig
+
+_LOOKED_AT = 64
+"""Tiles that tell of all."""
+_LITTLE = 0.005
+"""Share of the pixels of these tiles."""
+
+
+def warn_of_little_glass(
+    settings: PseudoMaskConfig,
+    tiles: TileTable,
+    reader: TileReader,
+    emit: Callable[[Event], None],
+) -> None:
+    """Warn if masks with the background "glass" will have hardly any background.
+
+    Looks at up to 64 tiles, spread evenly; those that cannot be read tell nothing.
+
+    Parameters
+    ----------
+    settings
+        With another background nothing is read.
+    tiles, reader
+        Which tiles, and their pixels as they are.
+    emit
+        Is given the warning.
+    """
+    if settings.background != "glass" or len(tiles) == 0:
+        return
+    count = min(_LOOKED_AT, len(tiles))
+    glass = seen = 0
+    for row in np.linspace(0, len(tiles) - 1, count).round().astype(int).tolist():
+        try:
+            pixels = reader.read_pixels(int(tiles.image_ids[row]), tiles.box(row))
+        except SlideError:
+            continue
+        found = glass_mask(pixels)
+        glass, seen = glass + int(found.sum()), seen + found.size
+    if seen and glass < _LITTLE * seen:
+        emit(
+            Warned(
+                message=f"Only {100 * glass / seen:.2g} % of the pixels of {count} "
+                "tiles look like glass, so masks will have hardly any background. "
+                "Choose the background score, or none if every pixel has a class."
+            )
+        )
