@@ -340,7 +340,7 @@ class EditMaker:
     def draw(self, twin: Twin) -> Edit:
         """Return an edit; it may change nothing."""
         makers = (
-            (34, self._label),
+            (34, self.draw_label),
             (26, self._paint),
             (8, self._review),
             (12, self._undo),
@@ -354,7 +354,7 @@ class EditMaker:
         )
         weights, choices = zip(*makers, strict=True)
         [chosen] = self.chance.choices(choices, weights)
-        return chosen(twin) or self._label(twin)
+        return chosen(twin) or self.draw_label(twin)
 
     def _new(self, noun: str) -> str:
         self._number += 1
@@ -365,7 +365,8 @@ class EditMaker:
         count = min(len(ordered), self.chance.randint(1, most))
         return self.chance.sample(ordered, count)
 
-    def _label(self, twin: Twin) -> Edit:
+    def draw_label(self, twin: Twin) -> Edit:
+        """Return an edit of labels."""
         return {
             "kind": "label",
             "tiles": self._some(twin.now.labels, 8),

@@ -11,7 +11,6 @@ project that grows.
 
 import argparse
 import json
-import multiprocessing
 import random
 import shutil
 import sys
@@ -39,13 +38,11 @@ from tests.reliability.edits import (
     observe,
     write_table,
 )
-from tests.reliability.outcome import Outcome, check
+from tests.reliability.outcome import CONTEXT, Outcome, check
 
 _EDITS = 60
 _IMAGES = 30
 _FRESH_EVERY = 4
-# Every process is forked from one that has loaded all modules: a life takes 100 ms.
-_CONTEXT = multiprocessing.get_context("forkserver")
 
 
 def run_until_killed(
@@ -58,7 +55,7 @@ def run_until_killed(
     """
     with tempfile.TemporaryDirectory(prefix="segmix-kill-") as folder:
         acknowledged = Path(folder) / "acknowledged"
-        process = _CONTEXT.Process(target=work, args=(*values, acknowledged))
+        process = CONTEXT.Process(target=work, args=(*values, acknowledged))
         process.start()
         wanted = chance.randint(0, most_edits) if chance.random() < 0.5 else 0
         while process.is_alive() and count_acknowledged(acknowledged) < wanted:
@@ -192,5 +189,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    _CONTEXT.set_forkserver_preload(["tests.reliability.edits"])
     sys.exit(main())

@@ -1,14 +1,19 @@
 """What trials found: a project after each is compared with its twins."""
 
-import gc
+import multiprocessing
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from segmix_core.project.store import ProjectStore
-from tests.reliability.edits import Twin, observe
+from tests.reliability.edits import Known, Twin, observe
+
+# Every process is forked from one that has loaded all modules, which takes 10 ms.
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["tests.reliability.edits"])
 
 
 @dataclass
@@ -59,18 +64,10 @@ def check(
 
     It must be the twin after ``least`` to ``most`` edits.
     """
-    begin = time.monotonic()
-    try:
-        with ProjectStore.open(project) as store:
-            seconds = time.monotonic() - begin
-            seen = observe(store)
-    except Exception as error:  # noqa: BLE001
+    seen, seconds = look(project)
+    if isinstance(seen, str):
         outcome.unopenable += 1
-        outcome.findings[f"{type(error).__name__}: {error}"] += 1
-        seen = None
-    if seen is None:
-        # A store that could not be opened may hold its files until then.
-        gc.collect()
+        outcome.findings[seen] += 1
         return None
     outcome.slowest_open_s = max(outcome.slowest_open_s, seconds)
     right = range(min(most, len(twins) - 1), least - 1, -1)
@@ -85,3 +82,33 @@ def check(
     names = twins[least].now.differences(seen)
     outcome.findings[f"{project}: wrong {', '.join(names)}"] += 1
     return None
+
+
+def look(project: Path) -> tuple[Known | str, float]:
+    """Open a project in another process; return what it holds and how long that took.
+
+    A text says why it could not be opened.
+    """
+    receiver, sender = CONTEXT.Pipe(duplex=False)
+    process = CONTEXT.Process(target=_look, args=(project, sender))
+    process.start()
+    sender.close()
+    try:
+        seen, seconds = receiver.recv()
+    except EOFError:
+        process.join()
+        return f"The process ended with exit code {process.exitcode}.", 0.0
+    process.join()
+    return seen, seconds
+
+
+def _look(project: Path, sender: Connection) -> None:
+    begin = time.monotonic()
+    try:
+        with ProjectStore.open(project) as store:
+            seconds = time.monotonic() - begin
+            seen = observe(store)
+    except Exception as error:  # noqa: BLE001
+        sender.send((f"{type(error).__name__}: {error}", 0.0))
+    else:
+        sender.send((seen, seconds))

@@ -14,7 +14,6 @@ disk that lost its power.
 
 import argparse
 import contextlib
-import multiprocessing
 import os
 import random
 import shutil
@@ -40,7 +39,7 @@ from tests.reliability.edits import (
     observe,
     perform,
 )
-from tests.reliability.outcome import Outcome, check
+from tests.reliability.outcome import CONTEXT, Outcome, check
 
 _CUTS = 10
 _EDITS = 1500
@@ -48,7 +47,6 @@ _GROUND_BYTES = 4 << 30
 _DISK_BYTES = 96 << 20
 # How soon ext4 writes its journal and data by itself; writeback promises least.
 _MOUNTS = ("commit=1", "commit=5,data=writeback", "commit=30,noauto_da_alloc")
-_CONTEXT = multiprocessing.get_context("forkserver")
 
 
 class Ground:
@@ -152,7 +150,7 @@ class Trials:
         options = _MOUNTS[self._lives % len(_MOUNTS)]
         acknowledged = self._folder / f"acknowledged{self._lives}"
         with mounted(self._disk, options) as folder:
-            process = _CONTEXT.Process(
+            process = CONTEXT.Process(
                 target=make_then_edit, args=(folder, edits, acknowledged)
             )
             process.start()
@@ -248,5 +246,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    _CONTEXT.set_forkserver_preload(["tests.reliability.edits"])
     sys.exit(main())
