@@ -329,12 +329,17 @@ class EditMaker:
         Where tables to import and images to add are written.
     name
         Part of every new name, so that several makers never take the same.
+    without
+        Kinds of edits that are not drawn.
     """
 
-    def __init__(self, seed: int, folder: Path, name: str = "") -> None:
+    def __init__(
+        self, seed: int, folder: Path, name: str = "", without: Iterable[str] = ()
+    ) -> None:
         self.chance = random.Random(seed)
         self.folder = folder
         self.name = name
+        self._without = set(without)
         self._number = 0
 
     def draw(self, twin: Twin) -> Edit:
@@ -354,7 +359,10 @@ class EditMaker:
         )
         weights, choices = zip(*makers, strict=True)
         [chosen] = self.chance.choices(choices, weights)
-        return chosen(twin) or self.draw_label(twin)
+        edit = chosen(twin)
+        if edit is None or edit["kind"] in self._without:
+            return self.draw_label(twin)
+        return edit
 
     def _new(self, noun: str) -> str:
         self._number += 1
@@ -467,16 +475,26 @@ class EditMaker:
         }
 
 
-def perform(store: ProjectStore, edit: Edit) -> None:
-    """Make an edit in a project."""
-    _DOORS[edit["kind"]](store, edit)
+class GoneError(Exception):
+    """An image or tile of an edit is not in the project any more."""
+
+
+def perform(store: ProjectStore, edit: Edit) -> Any:
+    """Make an edit in a project; return what the store says.
+
+    Raises
+    ------
+    GoneError
+        If somebody else has taken away what it is about.
+    """
+    return _DOORS[edit["kind"]](store, edit)
 
 
 def _ids_of(store: ProjectStore, tiles: Iterable[Iterable[Any]]) -> Any:
     names = {image.id: image.path.name for image in store.images()}
     table = store.tiles()
     places = {
-        _tile((names[image_id], *box)): tile_id
+        _tile((names.get(image_id, ""), *box)): tile_id
         for tile_id, image_id, box in zip(
             table.ids.tolist(),
             table.image_ids.tolist(),
@@ -484,19 +502,26 @@ def _ids_of(store: ProjectStore, tiles: Iterable[Iterable[Any]]) -> Any:
             strict=True,
         )
     }
-    return np.array([places[_tile(tile)] for tile in tiles], np.int64)
+    found = [places.get(_tile(tile)) for tile in tiles]
+    if None in found:
+        raise GoneError
+    return np.array(found, np.int64)
 
 
 def _image_id(store: ProjectStore, name: str) -> int:
-    [found] = [image.id for image in store.images() if image.path.name == name]
-    return found
+    for image in store.images():
+        if image.path.name == name:
+            return image.id
+    raise GoneError
 
 
 def _do_label(store: ProjectStore, edit: Edit) -> Any:
-    ids = _ids_of(store, edit["tiles"])
-    states = np.full((len(ids), len(store.classes())), KEEP, np.int8)
+    ids, classes = _ids_of(store, edit["tiles"]), store.classes()
+    if edit["class"] > len(classes):
+        raise GoneError
+    states = np.full((len(ids), len(classes)), KEEP, np.int8)
     states[:, edit["class"] - 1] = edit["state"]
-    return store.set_labels(ids, states)
+    return store.set_labels(ids, states, classes)
 
 
 def _do_paint(store: ProjectStore, edit: Edit) -> Any:
@@ -504,21 +529,34 @@ def _do_paint(store: ProjectStore, edit: Edit) -> Any:
     return store.correct_mask(image_id, Box(*edit["box"]), stroke(edit))
 
 
-def _do_import(store: ProjectStore, edit: Edit) -> Any:
-    name = store.classes()[edit["class"] - 1].name
-    rows = [["filename", f"is_{name}"], *map(list, edit["rows"].items())]
+def _class_name(store: ProjectStore, edit: Edit) -> str:
+    classes = store.classes()
+    if edit["class"] > len(classes):
+        raise GoneError
+    return classes[edit["class"] - 1].name
+
+
+def write_labels(store: ProjectStore, edit: Edit) -> Path:
+    """Write the table of an "import" or "windows" edit."""
+    name = _class_name(store, edit)
+    if edit["kind"] == "import":
+        rows = [["filename", f"is_{name}"], *map(list, edit["rows"].items())]
+    else:
+        edge = edit["edge"]
+        rows = [["filename", "x", "y", "size", f"is_{name}"]]
+        for (y, x), state in zip(_corners(edge), edit["states"], strict=True):
+            rows.append([WHOLE, x, y, edge, state])
     write_table(Path(edit["table"]), rows)
-    return import_labels(store, Path(edit["table"]))
+    return Path(edit["table"])
+
+
+def _do_import(store: ProjectStore, edit: Edit) -> Any:
+    return import_labels(store, write_labels(store, edit))
 
 
 def _do_windows(store: ProjectStore, edit: Edit) -> Any:
-    name = store.classes()[edit["class"] - 1].name
-    rows: list[list[Any]] = [["filename", "x", "y", "size", f"is_{name}"]]
-    edge = edit["edge"]
-    for (y, x), state in zip(_corners(edge), edit["states"], strict=True):
-        rows.append([WHOLE, x, y, edge, state])
-    write_table(Path(edit["table"]), rows)
-    return import_labels(store, Path(edit["table"]), kind="windows", replace=True)
+    table = write_labels(store, edit)
+    return import_labels(store, table, kind="windows", replace=True)
 
 
 def write_table(path: Path, rows: Iterable[Iterable[Any]]) -> None:
