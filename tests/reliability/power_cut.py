@@ -163,7 +163,8 @@ class Trials:
         self.outcome.acknowledged += copies[-1][1]
         self._disk.unlink()
         self._disk, number = copies[-1][0], found[-1]
-        if number is None or self._lives % 3 == 0:
+        is_usable = number is not None and twins[number].now.splits
+        if not is_usable or self._lives % 3 == 0:
             self._disk, self._twin = self._new_disk(), None
         else:
             self._twin = twins[number]
