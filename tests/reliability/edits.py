@@ -97,9 +97,11 @@ class Known:
         count = len(self.classes)
         if _padded(self.labels, count) != _padded(other.labels, count):
             found.append("labels")
-        for name in ("splits", "sizes"):
-            if getattr(self, name) != getattr(other, name):
-                found.append(name)
+        found += [
+            name
+            for name in ("splits", "sizes")
+            if getattr(self, name) != getattr(other, name)
+        ]
         if _visible(self.reviews, self.labels) != _visible(other.reviews, other.labels):
             found.append("reviews")
         if any(_masks_differ(self, other, name) for name in self.splits):
@@ -178,9 +180,7 @@ class Twin:
         back = {**back, scope: rest}
         forth = {**forth, scope: (self.now, forth[scope])}
         now = replace(self.now, **there)
-        return (
-            Twin(now, back, forth) if kind == "undo" else Twin(now, forth, back)
-        )
+        return Twin(now, back, forth) if kind == "undo" else Twin(now, forth, back)
 
 
 def _after_labels(now: Known, edit: Edit) -> Known:

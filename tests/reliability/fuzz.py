@@ -25,7 +25,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 from typer.testing import CliRunner
 
@@ -119,7 +118,7 @@ class Case:
         return result.exit_code
 
     def call(self, work: Callable[[], object]) -> bool:
-        """Run something that may raise an error for users; return whether it did not."""
+        """Run something that may raise an error for users; return whether it passed."""
         try:
             work()
         except SegmixError as error:
@@ -148,7 +147,9 @@ def _copy_or_link(origin: str, target: str) -> str:
 def _in_output(command: str, output: str) -> str:
     if "Traceback" in output:
         last = output.strip().splitlines()
-        kinds = [line.split(":")[0] for line in last if re.match(r"[\w.]+Error\b", line)]
+        kinds = [
+            line.split(":")[0] for line in last if re.match(r"[\w.]+Error\b", line)
+        ]
         return _signature(output, kinds[-1] if kinds else "error")
     return f"{command}: {' '.join(output.split())[-200:]}"
 
@@ -173,7 +174,9 @@ def _image(kind: str, mutation: mutate.Mutation) -> Callable[[Case], None]:
             pass
         ending = "".join(base.suffixes)
         if case.chance.random() < 0.05:
-            ending = case.chance.choice((".tif", ".svs", ".png", ".jpg", ".ndpi", ".scn"))
+            ending = case.chance.choice(
+                (".tif", ".svs", ".png", ".jpg", ".ndpi", ".scn")
+            )
         if case.chance.random() < 0.5:
             added = _add_alone(case, project, data, ending)
         else:
@@ -439,9 +442,7 @@ def in_this_process() -> None:
     stages.launch = work  # type: ignore[assignment]
 
 
-def try_all(
-    bench: Bench, cases: Iterator[tuple[str, int]], until: float
-) -> Findings:
+def try_all(bench: Bench, cases: Iterator[tuple[str, int]], until: float) -> Findings:
     """Try cases until there are no more or ``until``, a time of time.monotonic()."""
     findings = Findings()
     while time.monotonic() < until:

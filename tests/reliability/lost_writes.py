@@ -39,9 +39,10 @@ from tests.reliability.power_cut import make_then_edit
 _EDITS = 120
 _CUTS = 50
 _SECTOR = 512
+_WRITES = ("write", "pwrite64", "pwritev", "writev", "ftruncate", "fallocate")
 _CALLS = (
-    "openat,creat,write,pwrite64,pwritev,writev,ftruncate,truncate,fallocate,fsync,"
-    "fdatasync,rename,renameat,renameat2,link,linkat,unlink,unlinkat,mkdir,mkdirat"
+    *(*_WRITES, "openat", "creat", "fsync", "fdatasync", "rename", "renameat"),
+    *("renameat2", "link", "linkat", "unlink", "unlinkat"),
 )
 _CALL = re.compile(r"^(\d+) +(\w+)\((.*)\) += (-?\d+)")
 _PAUSED = re.compile(r"^(\d+) +(.*) <unfinished \.\.\.>$")
@@ -102,27 +103,26 @@ class Disk:
 
     def apply(self, call: str, arguments: str, result: int) -> None:
         """Follow one call that succeeded."""
-        if "write" not in call:
-            texts = [_decoded(text).decode() for text in _TEXT.findall(arguments)]
         opened = _PATH.search(arguments)
         path = _decoded(opened[1]).decode() if opened else ""
-        if call in ("openat", "creat"):
-            self._open(texts[0], arguments)
-        elif call.startswith("rename"):
-            moved = self._files.pop(texts[0], None)
-            if moved is not None:
-                self._link(texts[1], moved)
-                self._changes.append((texts[0], None))
-        elif call.startswith("link"):
-            if texts[0] in self._files:
-                self._link(texts[1], self._files[texts[0]])
-        elif call.startswith("unlink"):
-            if self._files.pop(texts[0], None) is not None:
-                self._changes.append((texts[0], None))
-        elif call in ("fsync", "fdatasync"):
+        if call in ("fsync", "fdatasync"):
             self._flush(path)
-        elif path in self._files:
+        elif path in self._files and call in _WRITES:
             self._write(call, path, arguments, result)
+        elif call not in _WRITES:
+            names = [_decoded(text).decode() for text in _TEXT.findall(arguments)]
+            self._rename(call, names, arguments)
+
+    def _rename(self, call: str, names: list[str], arguments: str) -> None:
+        if call in ("openat", "creat"):
+            self._open(names[0], arguments)
+        elif call.startswith("link") and names[0] in self._files:
+            self._link(names[1], self._files[names[0]])
+        elif call.startswith(("rename", "unlink")) and names[0] in self._files:
+            file = self._files.pop(names[0])
+            if call.startswith("rename"):
+                self._link(names[1], file)
+            self._changes.append((names[0], None))
 
     def _open(self, path: str, arguments: str) -> None:
         if not path.startswith(self._folder + "/") or path.endswith("-shm"):
@@ -260,7 +260,16 @@ def _recorded(
 ) -> list[tuple[str, str, int]]:
     plan, record = folder / "edits.json", folder / "calls.txt"
     plan.write_text(json.dumps(edits), encoding="utf-8")
-    strace = ["strace", "-f", "-y", "-xx", "-s", "10000000", "-e", f"trace={_CALLS}"]
+    strace = [
+        "strace",
+        "-f",
+        "-y",
+        "-xx",
+        "-s",
+        "10000000",
+        "-e",
+        f"trace={','.join(_CALLS)}",
+    ]
     work = [sys.executable, "-m", "tests.reliability.lost_writes", "--write"]
     words = [*strace, "-o", record, *work, plan, home, acknowledged]
     subprocess.run(words, check=True)

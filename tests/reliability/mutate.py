@@ -1,4 +1,4 @@
-"""Damage files the way they are built: fields, lengths, tags and tables, not only bytes.
+"""Damage files the way they are built: fields, lengths, tags, not only bytes.
 
 Each function takes the content of a valid file and a source of chance, and returns
 content that is wrong in one to three places.
@@ -22,7 +22,23 @@ import numpy as np
 
 Mutation = Callable[[bytes, random.Random], bytes]
 
-NUMBERS = (0, 1, 2, 3, 7, 8, 9, 127, 255, 256, 65535, 65536, 2**31 - 1, 2**31, 2**32 - 1)
+NUMBERS = (
+    0,
+    1,
+    2,
+    3,
+    7,
+    8,
+    9,
+    127,
+    255,
+    256,
+    65535,
+    65536,
+    2**31 - 1,
+    2**31,
+    2**32 - 1,
+)
 TEXTS = (
     *("", " ", "0", "-1", "nan", "inf", "-inf", "1e999", "1e-999", "0x10", "1,5"),
     *("9" * 400, "None", "true", "é", "日本", "\x00", "\t", "\r", "\n", "'", '"', ";"),
@@ -38,30 +54,29 @@ VALUES: tuple[Any, ...] = (
 
 def mutate_bytes(data: bytes, chance: random.Random) -> bytes:
     """Flip, overwrite, remove, repeat or insert bytes anywhere, or cut the end off."""
-    content = bytearray(data)
-    if not content:
-        return bytes(chance.randbytes(chance.randint(0, 64)))
+    if not data:
+        return chance.randbytes(chance.randint(0, 64))
     # Headers are at the beginning: half of the damage is done there.
-    reach = len(content) if chance.random() < 0.5 else min(len(content), 512)
+    reach = len(data) if chance.random() < 0.5 else min(len(data), 512)
     start = chance.randrange(reach)
-    length = min(len(content) - start, int(2 ** chance.uniform(0, 12)))
-    kind = chance.randrange(7)
-    if kind == 0:
-        for _ in range(chance.randint(1, 16)):
-            content[chance.randrange(reach)] ^= 1 << chance.randrange(8)
-    elif kind == 1:
-        content[start : start + length] = chance.randbytes(length)
-    elif kind == 2:
-        del content[start : start + length]
-    elif kind == 3:
-        content[start:start] = content[start : start + length]
-    elif kind == 4:
-        content[start:start] = chance.randbytes(length)
-    elif kind == 5:
-        content[start : start + length] = bytes(length)
-    else:
-        del content[chance.randrange(len(content)) :]
-    return bytes(content)
+    length = min(len(data) - start, int(2 ** chance.uniform(0, 12)))
+    before, part, after = (
+        data[:start],
+        data[start : start + length],
+        data[start + length :],
+    )
+    flipped = bytes(byte ^ (1 << chance.randrange(8)) for byte in part[:16])
+    return chance.choice(
+        (
+            before + flipped + part[16:] + after,
+            before + chance.randbytes(length) + after,
+            before + after,
+            before + part + part + after,
+            before + chance.randbytes(length) + part + after,
+            before + bytes(length) + after,
+            before,
+        )
+    )
 
 
 def one_of(*mutations: Mutation) -> Mutation:
@@ -121,7 +136,9 @@ def mutate_json_text(data: bytes, chance: random.Random) -> bytes:
             lambda: b'{"a":' * 100_000,
             lambda: text.encode("utf-16"),
             lambda: b"\xef\xbb\xbf" + data,
-            lambda: text.replace(":", chance.choice(("", "::", "=", ": NaN, ")), 1).encode(),
+            lambda: text.replace(
+                ":", chance.choice(("", "::", "=", ": NaN, ")), 1
+            ).encode(),
             lambda: re.sub(r"\d+", "9" * 5000, text, count=1).encode(),
             lambda: (text[:place] + "\\ud800" + text[place:]).encode(),
             lambda: text[:place].encode(),
@@ -132,33 +149,39 @@ def mutate_json_text(data: bytes, chance: random.Random) -> bytes:
     )()
 
 
+_COLUMNS = ("x", "y", "size", "split", "group", "labels", "filename", "is_gland")
+
+
 def mutate_table(data: bytes, chance: random.Random) -> bytes:
-    """Change cells, columns, rows, quotes, separators and the encoding of a CSV file."""
+    """Change cells, columns, rows, separators or the encoding of a CSV file."""
     rows = [line.split(",") for line in data.decode(errors="replace").splitlines()]
     if not rows:
         return mutate_bytes(data, chance)
-    row = chance.choice(rows)
-    column = chance.randrange(len(row))
     kind = chance.randrange(12)
-    if kind <= 3:
-        row[column] = chance.choice(TEXTS)
-    elif kind == 4:
-        rows[0][chance.randrange(len(rows[0]))] = chance.choice(
-            (*TEXTS, "x", "y", "size", "split", "group", "labels", "filename", "is_gland")
-        )
-    elif kind == 5:
-        rows.append(list(chance.choice(rows)))
-    elif kind == 6:
-        del row[column]
-    elif kind == 7:
-        row.insert(column, chance.choice(TEXTS))
+    if kind > 9:
+        return _recoded(rows, chance)
+    if kind == 9:
+        rows = rows[: chance.randint(0, 2)]
     elif kind == 8:
         chance.shuffle(rows)
-    elif kind == 9:
-        rows = rows[: chance.randint(0, 2)]
+    elif kind == 7:
+        rows.append(list(chance.choice(rows)))
     else:
-        return _recoded(rows, chance)
+        _mutate_row(rows, chance, kind)
     return _joined(rows, ",")
+
+
+def _mutate_row(rows: list[list[str]], chance: random.Random, kind: int) -> None:
+    row = chance.choice(rows)
+    column = chance.randrange(len(row))
+    if kind == 6:
+        rows[0][chance.randrange(len(rows[0]))] = chance.choice((*TEXTS, *_COLUMNS))
+    elif kind == 5:
+        del row[column]
+    elif kind == 4:
+        row.insert(column, chance.choice(TEXTS))
+    else:
+        row[column] = chance.choice(TEXTS)
 
 
 def _recoded(rows: list[list[str]], chance: random.Random) -> bytes:
@@ -261,7 +284,9 @@ def mutate_tiff_tag(data: bytes, chance: random.Random) -> bytes:
     if kind == 3:
         return tiff.with_number(tiff.word, value_at, chance.choice(near))
     if kind == 4:
-        return tiff.with_number(tiff.word, chance.choice(tiff.links), chance.choice(near))
+        return tiff.with_number(
+            tiff.word, chance.choice(tiff.links), chance.choice(near)
+        )
     if kind == 5:
         where = tiff.read(tiff.word, value_at)
         return tiff.with_number(tiff.word, where, chance.choice(near))
@@ -551,10 +576,16 @@ def mutate_json_lines(data: bytes, chance: random.Random) -> bytes:
     return b"\n".join(lines)
 
 
-mutate_json = one_of(mutate_json_value, mutate_json_value, mutate_json_text, mutate_bytes)
+mutate_json = one_of(
+    mutate_json_value, mutate_json_value, mutate_json_text, mutate_bytes
+)
 mutate_csv = one_of(mutate_table, mutate_table, mutate_table, mutate_bytes)
 mutate_tiff = one_of(
-    mutate_tiff_tag, mutate_tiff_tag, mutate_tiff_tag, mutate_text_in_image, mutate_bytes
+    mutate_tiff_tag,
+    mutate_tiff_tag,
+    mutate_tiff_tag,
+    mutate_text_in_image,
+    mutate_bytes,
 )
 mutate_png = one_of(mutate_png_chunk, mutate_png_chunk, mutate_bytes)
 mutate_jpeg = one_of(mutate_jpeg_segment, mutate_jpeg_segment, mutate_bytes)

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 if sys.platform != "linux":
-    pytest.skip("needs Linux: forked processes, SIGKILL, mounts", allow_module_level=True)
+    pytest.skip(
+        "needs Linux: forked processes, SIGKILL, mounts", allow_module_level=True
+    )
 
 from tests.reliability import fuzz, kill, power_cut, two_writers
 

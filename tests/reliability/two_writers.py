@@ -2,7 +2,8 @@
 
 ``python -m tests.reliability.two_writers --edits 400``
 
-Two processes edit through Python and a third one through ``segmix`` commands: labels of
+Two processes edit through Python, a third one through ``segmix`` commands and, with
+``--window 100``, a fourth one is a napari window on a virtual screen: labels of
 the same tiles, classes, masks in overlapping boxes, reviews, imports, new images, and
 undo and redo of whatever is last. The journal says in which order the edits took place.
 They are made again in that order on the slow twin of the store (:mod:`edits`), and the
@@ -12,6 +13,7 @@ before another one began must come before it.
 """
 
 import argparse
+import contextlib
 import pickle
 import random
 import shutil
@@ -19,20 +21,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from segmix_core.errors import SegmixError
 from segmix_core.project.records import Change
 from segmix_core.project.store import ProjectStore
+from tests.reliability import window
+from tests.reliability.diary import Diary, Look, Made, Verdict, judge
 from tests.reliability.edits import (
     Edit,
     EditMaker,
     GoneError,
-    Known,
     Twin,
     make_project,
     observe,
@@ -49,42 +51,6 @@ _COMMANDS = ("import", "windows", "add")
 Door = Callable[[ProjectStore, Edit], Any]
 
 
-@dataclass(frozen=True)
-class Made:
-    """An acknowledged edit.
-
-    Attributes
-    ----------
-    entry
-        Its number in the journal; 0 if it changed nothing.
-    begin, end
-        Times of ``time.monotonic()``, which all processes share.
-    """
-
-    edit: Edit
-    entry: int
-    begin: float
-    end: float
-
-
-@dataclass(frozen=True)
-class Look:
-    """What a process saw of the project after an entry of the journal."""
-
-    entry: int
-    seen: Known
-
-
-@dataclass
-class Diary:
-    """What one process did and saw."""
-
-    made: list[Made] = field(default_factory=list)
-    looks: list[Look] = field(default_factory=list)
-    refused: Counter[str] = field(default_factory=Counter)
-    faults: Counter[str] = field(default_factory=Counter)
-
-
 class Writer:
     """Edits a project for a while.
 
@@ -93,18 +59,16 @@ class Writer:
     project, folder
         The project, and a folder for tables and images.
     name
-        Part of every new name.
-    door
-        "python" or "commands".
+        Part of every new name; "commands" edits by ``segmix`` commands.
     """
 
-    def __init__(self, project: Path, folder: Path, name: str, door: str) -> None:
+    def __init__(self, project: Path, folder: Path, name: str) -> None:
         self.diary = Diary()
         self._project = project
-        self._maker = EditMaker(hash(name) % 2**31, folder, f"-{name}", _WITHOUT)
+        self._maker = EditMaker(zlib.crc32(name.encode()), folder, f"-{name}", _WITHOUT)
         self._chance = random.Random(name)
-        self._door: Door = perform if door == "python" else self._by_command
-        self._is_command = door == "commands"
+        self._is_command = name == "commands"
+        self._door: Door = self._by_command if self._is_command else perform
 
     def work(self, edits: int) -> None:
         """Make ``edits`` edits, and look at the project now and then."""
@@ -172,17 +136,15 @@ def _find_entry(store: ProjectStore, edit: Edit, answer: Any) -> int:
     return 0
 
 
-def write(
-    project: Path, folder: Path, name: str, door: str, edits: int, diary: Path
-) -> None:
+def write(project: Path, folder: Path, name: str, edits: int, diary: Path) -> None:
     """Edit a project in this process and store the diary."""
-    writer = Writer(project, folder, name, door)
+    writer = Writer(project, folder, name)
     writer.work(edits)
     diary.write_bytes(pickle.dumps(writer.diary))
 
 
 def first_edits(project: Path, folder: Path) -> Twin:
-    """Make edits alone, so that undoing never reaches the beginning; return the twin."""
+    """Make edits alone, so that undoing never reaches the start; return the twin."""
     maker = EditMaker(0, folder, "-first", ("undo", "redo"))
     with ProjectStore.open(project) as store:
         twin = Twin(observe(store))
@@ -193,127 +155,40 @@ def first_edits(project: Path, folder: Path) -> Twin:
     return twin
 
 
-@dataclass
-class Verdict:
-    """What was found when the edits were made again, one after the other."""
-
-    edits: int = 0
-    looks: int = 0
-    lost: int = 0
-    stale_looks: int = 0
-    out_of_order: int = 0
-    differences: list[str] = field(default_factory=list)
-    wrong_looks: Counter[str] = field(default_factory=Counter)
-    refused: Counter[str] = field(default_factory=Counter)
-    faults: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def is_clean(self) -> bool:
-        """Whether nothing was lost."""
-        wrong = self.lost, self.stale_looks, self.out_of_order, self.differences
-        return not any(wrong) and not self.faults
-
-    def summary(self) -> str:
-        """Return figures, then what was refused and what failed."""
-        lines = [
-            f"{self.edits} acknowledged edits: {self.lost} lost, {self.out_of_order} out "
-            f"of order, {len(self.differences)} differences in the end; {self.looks} "
-            f"looks, {self.stale_looks} of them wrong {dict(self.wrong_looks)}; {self.refused.total()} refused "
-            f"with a reason, {self.faults.total()} without",
-            *self.differences,
-        ]
-        for title, found in (("refused", self.refused), ("fault", self.faults)):
-            lines += [f"{title} {n} x {t[:200]}" for t, n in found.most_common(12)]
-        return "\n".join(lines)
-
-
-def judge(project: Path, first: Twin, start: int, diaries: Sequence[Diary]) -> Verdict:
-    """Make all edits again in the order of the journal; compare.
+def run_trial(folder: Path, edits: int, commands: int, in_window: int = 0) -> Verdict:
+    """Let two processes make ``edits`` edits each, others some by commands and window.
 
     Parameters
     ----------
-    project
-        After all processes have ended.
-    first, start
-        The twin before they began, and the journal entry it is at.
-    diaries
-        Of all processes.
+    folder
+        For the project; empty.
+    edits, commands, in_window
+        Edits of each Python process, by ``segmix`` commands, and in a napari window.
+        0: without that process.
     """
-    verdict = Verdict()
-    made = [one for diary in diaries for one in diary.made]
-    verdict.edits = len(made)
-    for diary in diaries:
-        verdict.refused += diary.refused
-        verdict.faults += diary.faults
-    by_entry = {one.entry: one for one in made if one.entry}
-    with ProjectStore.open(project) as store:
-        last, end = store.revision, observe(store)
-    twins = {start: first}
-    for entry in range(start + 1, last + 1):
-        if entry not in by_entry:
-            verdict.faults["an entry of the journal without an edit"] += 1
-            twins[entry] = twins[entry - 1]
-            continue
-        twins[entry] = twins[entry - 1].after(by_entry[entry].edit)
-    verdict.differences = twins[last].now.differences(end)
-    verdict.out_of_order = _count_disorder(list(by_entry.values()))
-    for one in made:
-        if not one.entry and not _changed_nothing(one, by_entry, twins):
-            verdict.lost += 1
-    for diary in diaries:
-        for look in diary.looks:
-            verdict.looks += 1
-            found = twins[look.entry].now.differences(look.seen)
-            verdict.stale_looks += bool(found)
-            verdict.wrong_looks.update(found)
-    return verdict
-
-
-def _count_disorder(made: Sequence[Made]) -> int:
-    """Return how many edits ended before an edit began that comes earlier."""
-    found, latest_begin = 0, 0.0
-    for one in sorted(made, key=lambda one: one.entry):
-        found += one.end < latest_begin
-        latest_begin = max(latest_begin, one.begin)
-    return found
-
-
-def _changed_nothing(
-    one: Made, by_entry: dict[int, Made], twins: dict[int, Twin]
-) -> bool:
-    """Whether there was a moment of an edit at which it had nothing to change."""
-    before = [entry for entry, other in by_entry.items() if other.end < one.begin]
-    after = [entry for entry, other in by_entry.items() if other.begin > one.end]
-    moments = range(max([min(twins), *before]), min([max(twins) + 1, *after]))
-    for entry in moments:
-        try:
-            if twins[entry].after(one.edit) is twins[entry]:
-                return True
-        except (KeyError, ValueError):
-            # What it is about was not there at that moment.
-            continue
-    return False
-
-
-def run_trial(folder: Path, edits: int, commands: int) -> Verdict:
-    """Let two processes make ``edits`` edits each, and a third one ``commands``."""
     project = make_project(folder)
     twin = first_edits(project, folder)
     with ProjectStore.open(project) as store:
         start = store.revision
-    doors = (("one", "python", edits), ("two", "python", edits))
-    if commands:
-        doors += (("three", "commands", commands),)
-    processes, diaries = [], []
-    for name, door, count in doors:
-        diaries.append(folder / f"{name}.diary")
-        (folder / name).mkdir()
-        given = project, folder / name, name, door, count, diaries[-1]
-        processes.append(CONTEXT.Process(target=write, args=given))
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
+    counts = {"one": edits, "two": edits, "commands": commands}
+    diaries, processes = [], []
+    for name, count in counts.items():
+        if count:
+            diaries.append(folder / f"{name}.diary")
+            (folder / name).mkdir()
+            given = project, folder / name, name, count, diaries[-1]
+            processes.append(CONTEXT.Process(target=write, args=given))
+    with contextlib.ExitStack() as stack:
+        if in_window:
+            environment = stack.enter_context(window.screen())
+            diaries.append(folder / "window.diary")
+            opened = window.start(project, folder, in_window, diaries[-1], environment)
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join()
+        if in_window and opened.wait():
+            raise RuntimeError("The window ended with an error.")
     found = [pickle.loads(diary.read_bytes()) for diary in diaries]
     return judge(project, twin, start, found)
 
@@ -323,9 +198,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--edits", type=int, default=400, help="Of each process.")
     parser.add_argument("--commands", type=int, default=30)
+    parser.add_argument("--window", type=int, default=0, help="Edits in a window.")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="segmix-writers-"))
-    verdict = run_trial(folder, options.edits, options.commands)
+    verdict = run_trial(folder, options.edits, options.commands, options.window)
     print(verdict.summary())
     if verdict.is_clean:
         shutil.rmtree(folder)

@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-
 from pathlib import Path
 from typing import Any
 
@@ -59,13 +58,12 @@ def draw(height: int, width: int, seed: int = 0) -> _Pixels:
 def make_images(folder: Path) -> dict[str, list[Path]]:
     """Write valid images; return them by kind: "tiff", "svs", "png", "jpeg"."""
     folder.mkdir()
-    found = {
+    return {
         "tiff": list(_tiffs(folder)),
         "svs": [_svs(folder / "slide.svs"), _svs(folder / "flat.svs", levels=1)],
         "png": list(_pillow(folder, "png")),
         "jpeg": list(_pillow(folder, "jpeg")),
     }
-    return found
 
 
 def _tiffs(folder: Path) -> list[Path]:
@@ -119,7 +117,7 @@ def _pyramid(path: Path) -> Path:
 def _svs(path: Path, levels: int = 2) -> Path:
     text = (
         "Aperio Image Library v11.2.1\r\n512x384 [0,0 512x384] (128x128) "
-        "JPEG/RGB Q=70|AppMag = 20|MPP = 0.4990|Date = 12/29/09|ScanScope ID = CPAPERIOCS"
+        "JPEG/RGB Q=70|AppMag = 20|MPP = 0.4990|Date = 12/29/09|ScanScope ID = CPAPERIO"
     )
     options = {"tile": (128, 128), "photometric": "rgb", "compression": "jpeg"}
     pixels = draw(384, 512)
@@ -129,7 +127,9 @@ def _svs(path: Path, levels: int = 2) -> Path:
         tiff.write(pixels[::4, ::4], description="Aperio thumbnail", **strip)
         for level in range(1, levels):
             step = 2**level
-            tiff.write(pixels[::step, ::step], description=text, metadata=None, **options)
+            tiff.write(
+                pixels[::step, ::step], description=text, metadata=None, **options
+            )
         tiff.write(
             pixels[:64, :64], description="Aperio label 64x64", subfiletype=1, **strip
         )
@@ -239,5 +239,3 @@ def copy_with_log(project: Path, folder: Path) -> Path:
     )
     subprocess.run([sys.executable, "-c", code, copy], check=True, env=dict(os.environ))
     return copy
-
-
