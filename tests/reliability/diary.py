@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from segmix_core.project.store import ProjectStore
+from segmix_core.project.verify import find_faults
 from tests.reliability.edits import Edit, Known, Twin, observe
 
 
@@ -127,6 +128,7 @@ def judge(project: Path, first: Twin, start: int, diaries: Sequence[Diary]) -> V
             continue
         twins[entry] = twins[entry - 1].after(by_entry[entry].edit)
     verdict.differences = twins[last].now.differences(end)
+    verdict.differences += find_faults(project)
     verdict.out_of_order = _count_disorder(list(by_entry.values()))
     for one in made:
         if not one.entry and not _changed_nothing(one, by_entry, twins):

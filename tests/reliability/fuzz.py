@@ -33,7 +33,9 @@ from segmix_core.cli.app import app
 from segmix_core.data.tile_reader import TileReader
 from segmix_core.errors import SegmixError
 from segmix_core.pipeline import STAGES, run_stage
+from segmix_core.project.repair import repair
 from segmix_core.project.store import ProjectStore
+from segmix_core.project.verify import find_faults
 from segmix_core.runs import RunFolder
 from segmix_core.runs.child import run_child
 from tests.reliability import mutate, workshop
@@ -263,6 +265,11 @@ def _database(case: Case) -> None:
     else:
         file.write_bytes(mutate.mutate_sqlite(file.read_bytes(), case.chance))
     case.run("status", project)
+    case.call(lambda: find_faults(project))
+    if case.call(lambda: repair(project)):
+        repaired = project.with_name("p-repaired.segmix")
+        if case.run("status", repaired) != 0:
+            case.findings.append("a repaired project cannot be used")
     case.call(lambda: _use(project, case))
 
 

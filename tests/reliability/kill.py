@@ -26,6 +26,7 @@ from segmix_core.errors import SegmixError
 from segmix_core.intake import add_paths
 from segmix_core.project.labels_import import import_labels
 from segmix_core.project.store import ProjectStore
+from segmix_core.project.verify import find_faults
 from tests.reliability.edits import (
     CLASSES,
     EditMaker,
@@ -171,6 +172,9 @@ def run_trials(folder: Path, kills: int, seed: int) -> Outcome:
         else:
             growing.trial(outcome)
         outcome.trials += 1
+    for fault in find_faults(growing.project):
+        outcome.torn += 1
+        outcome.findings[fault] += 1
     return outcome
 
 
