@@ -55,7 +55,7 @@ _PLACE = re.compile(r'File "[^"]*/((?:segmix_core|tests)/[^"]+)", line (\d+)')
 
 @dataclass(frozen=True)
 class Bench:
-    """Valid files to start from, and a folder for one case."""
+    """The folder of the valid files to start from."""
 
     folder: Path
 
@@ -76,7 +76,9 @@ class Bench:
 
     @classmethod
     def make(cls, folder: Path) -> "Bench":
-        """Make the valid files in a new folder."""
+        """Make the valid files in a folder, unless they are there."""
+        if (folder / "crashed").exists():
+            return cls(folder)
         workshop.make_project(folder)
         workshop.make_images(folder / "images")
         bench = cls(folder)
@@ -500,9 +502,10 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=float("inf"))
     parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--only", help="One case, such as tiff:123, with all it says.")
+    parser.add_argument("--bench", type=Path, help="Keep the valid files here.")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="segmix-bench-") as folder:
-        bench = Bench.make(Path(folder) / "bench")
+        bench = Bench.make(options.bench or Path(folder) / "bench")
         if options.only:
             in_this_process()
             kind, seed = options.only.split(":")
