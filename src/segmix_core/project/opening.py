@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import tempfile
 import time
+from contextlib import closing
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -162,7 +163,7 @@ def check_companions(path: Path) -> None:
     """
     if not (_size(path, "-wal") or _size(path, "-journal")):
         return
-    if _size(path, "-journal"):
+    if _awaits_rollback(path):
         # A transaction was cut off, which SQLite mends by writing: seen on a copy.
         with tempfile.TemporaryDirectory(prefix="segmix-look-") as folder:
             for file in (path, *companions(path)):
@@ -170,6 +171,19 @@ def check_companions(path: Path) -> None:
             _check_fit(Path(folder) / path.name, "?mode=rw")
     else:
         _check_fit(path, "?mode=ro")
+
+
+def _awaits_rollback(path: Path) -> bool:
+    # A journal is also there while another program writes without a log; that one may
+    # be read past, and a copy of it would be of two moments.
+    with closing(connect(path, "?mode=ro")) as connection:
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.OperationalError as error:
+            if error_name(error) != "SQLITE_READONLY_ROLLBACK":
+                raise
+            return True
+    return False
 
 
 def _check_fit(path: Path, mode: str) -> None:

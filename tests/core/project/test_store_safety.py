@@ -17,7 +17,7 @@ import pytest
 
 from segmix_core.errors import ProjectError
 from segmix_core.geometry import Box
-from segmix_core.project import packing
+from segmix_core.project import opening, packing
 from segmix_core.project.packing import DamagedError, pack, unpack
 from segmix_core.project.store import ProjectStore
 from segmix_core.project.verify import find_faults
@@ -131,6 +131,25 @@ def test_a_journal_that_a_kill_left_is_taken_back(closed: Path) -> None:
     with ProjectStore.open(closed) as store:
         assert store.tiles().labels[:2].tolist() == [[1, 0], [-1, -1]]
     assert find_faults(closed) == ()
+
+
+def test_a_journal_of_a_program_at_work(
+    closed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no leftover: a copy of both files would be of two moments."""
+    monkeypatch.setattr(opening, "BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(opening, "shutil", None)
+    execute(closed, "PRAGMA journal_mode = DELETE")
+    file = closed / "project.sqlite"
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("UPDATE tile SET labels = x'0101'")
+        assert (closed / "project.sqlite-journal").stat().st_size
+        with pytest.raises(ProjectError, match="Another program has kept"):
+            ProjectStore.open(closed)
+        connection.execute("COMMIT")
+    with ProjectStore.open(closed) as store:
+        assert (store.tiles().labels == 1).all()
 
 
 def test_a_journal_of_another_database_is_noticed(closed: Path, tmp_path: Path) -> None:
