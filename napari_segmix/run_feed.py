@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from segmix_core.errors import JobError
 from segmix_core.events import Event, PreviewWritten
@@ -44,7 +45,8 @@ def _delivery(folder: RunFolder, events: list[Event]) -> Delivery:
     previews = {}
     for content, event in newest.items():
         try:
-            previews[content] = event.step, load_preview(folder.path / event.path)
+            path = folder.previews_path / Path(event.path).name
+            previews[content] = event.step, load_preview(path)
         except JobError:
             # Only the newest stay on disk; the history names the others as well.
             continue

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segmix_core.config import RunConfig
+from segmix_core.errors import JobError
 from segmix_core.events import Progress
-from segmix_core.runs import RunFolder, RunState, list_runs
+from segmix_core.runs import RunFolder, RunState, scan_runs
 from segmix_core.runs.outdated import find_outdated
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """A run of the project's list.
+    """A run of the project's list; a damaged one has no stage.
 
     ``seconds_left`` is None until known; ``is_outdated`` says that labels (or, for
     the segmenter, corrections) have changed since the run, or one that it reads, was
@@ -54,6 +55,11 @@ class RunInfo:
         return self.state is RunState.RUNNING
 
     @property
+    def is_damaged(self) -> bool:
+        """Whether its folder cannot be read; ``message`` says why."""
+        return self.state is RunState.DAMAGED
+
+    @property
     def can_resume(self) -> bool:
         """Whether it can be launched again to go on."""
         return self.state in _RESUMABLE
@@ -71,14 +77,12 @@ class RunInfo:
 
 
 def describe_run(folder: RunFolder) -> RunInfo:
-    """Return what the folder says about its run.
-
-    Raises
-    ------
-    JobError
-        If the folder is not that of a run.
-    """
-    request, status, ended = folder.request(), folder.status(), folder.ended()
+    """Return what the folder says about its run, or that it is damaged."""
+    try:
+        request = folder.request()
+    except JobError as error:
+        return _damaged(folder.path, error.reason)
+    status, ended = folder.status(), folder.ended()
     return RunInfo(
         path=folder.path,
         stage=request.stage,
@@ -94,12 +98,31 @@ def describe_run(folder: RunFolder) -> RunInfo:
 
 
 def describe_runs(store: "ProjectStore") -> tuple[RunInfo, ...]:
-    """Return all runs of a project, newest first, and whether they are outdated."""
-    folders = list_runs(store.runs_path)
-    outdated = find_outdated(folders, store.last_changes())
-    return tuple(
+    """Return all runs of a project, newest first, and whether they are outdated.
+
+    After them comes what is damaged.
+    """
+    scan = scan_runs(store.runs_path)
+    outdated = find_outdated(scan.runs, store.last_changes())
+    found = [
         replace(describe_run(folder), is_outdated=folder in outdated)
-        for folder in reversed(folders)
+        for folder in reversed(scan.runs)
+    ]
+    return (*found, *(_damaged(run.path, run.reason) for run in scan.damaged))
+
+
+def _damaged(path: Path, reason: str) -> RunInfo:
+    return RunInfo(
+        path=path,
+        stage="",
+        state=RunState.DAMAGED,
+        created=0.0,
+        step=0,
+        total=0,
+        seconds_left=None,
+        message=f"This run is damaged: {reason}.",
+        config={},
+        results={},
     )
 
 

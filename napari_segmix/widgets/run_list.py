@@ -26,6 +26,7 @@ from napari_segmix.widgets.run_texts import (
     state_text,
 )
 from segmix_core.errors import SegmixError
+from segmix_core.files import printable
 
 if TYPE_CHECKING:
     from napari_segmix.run_info import RunInfo
@@ -49,7 +50,7 @@ class RunList(Page):
         self._infos: dict[Path, RunInfo] = {}
         self.tree = QTreeWidget()
         self._empty = hint("No runs yet.")
-        self._message = QLabel(wordWrap=True)
+        self._message = QLabel(wordWrap=True, textFormat=Qt.TextFormat.PlainText)
         self._message.setTextInteractionFlags(
             Qt.TextInteractionFlag.TextSelectableByMouse
         )
@@ -126,7 +127,9 @@ class RunList(Page):
     def refresh(self) -> None:
         """Read the list again."""
         chosen = self.selected
-        infos = self.session.runs.runs()[:_SHOWN]
+        runs = self.session.runs.runs()
+        infos = [run for run in runs if not run.is_damaged][:_SHOWN]
+        infos += [run for run in runs if run.is_damaged][:_SHOWN]
         self._infos = {info.path: info for info in infos}
         self.tree.clear()
         for info in infos:
@@ -158,9 +161,9 @@ class RunList(Page):
 
     def _show_selected(self) -> None:
         info = self.selected
-        for button in (self.show_button, self.settings_button):
-            button.setVisible(info is not None)
-        self.report_button.setVisible(info is not None)
+        readable = info is not None and not info.is_damaged
+        for button in (self.show_button, self.settings_button, self.report_button):
+            button.setVisible(readable)
         self.folder_button.setVisible(info is not None)
         self.resume_button.setVisible(info is not None and info.can_resume)
         text = "" if info is None else _explanation(info)
@@ -189,7 +192,11 @@ class RunList(Page):
 
     def _copy_report(self) -> None:
         if self.selected is not None:
-            report = run_report(self.selected.path)
+            try:
+                report = run_report(self.selected.path)
+            except SegmixError as error:
+                self.session.report(error)
+                return
             QGuiApplication.clipboard().setText(report)
             self.session.say("The report is on the clipboard.")
 
@@ -199,16 +206,16 @@ class RunList(Page):
 
 
 def _item(info: "RunInfo") -> QTreeWidgetItem:
-    texts = [
-        stage_title(info.stage),
-        moment_text(info.created),
-        _state_with_mark(info),
-    ]
+    name = printable(info.path.name)
+    title, moment = stage_title(info.stage), moment_text(info.created)
+    if info.is_damaged:
+        title, moment = name, ""
+    texts = [title, moment, _state_with_mark(info)]
     item = QTreeWidgetItem(texts)
     item.setData(0, _PATH, info.path)
     item.setForeground(_STATE_COLUMN, QColor(state_color(info)))
     item.setForeground(1, QColor("#8a93a0"))
-    item.setToolTip(0, info.path.name)
+    item.setToolTip(0, name)
     if info.is_outdated:
         item.setToolTip(_STATE_COLUMN, "Labels or masks changed since this run started")
     return item
@@ -224,8 +231,8 @@ def _explanation(info: "RunInfo") -> str:
         parts.append(
             "The process ended without a word. Resume goes on from its last checkpoint."
         )
-    elif info.state == "failed":
-        parts.append(info.message)
+    elif info.state in ("failed", "damaged"):
+        parts.append(printable(info.message))
     if info.is_outdated:
         parts.append("Labels or masks have changed since this run started.")
     return " ".join(parts)

@@ -21,6 +21,7 @@ _STATES = {
     "cancelled": ("stopped", "#8a93a0"),
     "failed": ("failed", "#e5484d"),
     "interrupted": ("interrupted", "#e69f00"),
+    "damaged": ("damaged", "#e5484d"),
 }
 
 

@@ -6,10 +6,16 @@ fields are skipped when read, so an older program can follow a newer run.
 
 import json
 import time
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, ClassVar, Literal
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from segmix_core.files import parse_json
 
 EndReason = Literal["completed", "cancelled", "failed"]
+Count = Annotated[int, Field(ge=0, lt=2**53)]
+Seconds = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +23,7 @@ class Event:
     """Something that happened at ``time`` (seconds since the epoch)."""
 
     kind: ClassVar[str] = "event"
-    time: float = field(default_factory=time.time)
+    time: Seconds = field(default_factory=time.time)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,9 +32,9 @@ class StageStarted(Event):
 
     kind: ClassVar[str] = "started"
     stage: str
-    total_steps: int
+    total_steps: Count
     device: str = ""
-    resumed_at: int = 0
+    resumed_at: Count = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +42,9 @@ class Progress(Event):
     """Step ``step`` of ``total`` is done; ``seconds_left`` is None until known."""
 
     kind: ClassVar[str] = "progress"
-    step: int
-    total: int
-    seconds_left: float | None = None
+    step: Count
+    total: Count
+    seconds_left: Seconds | None = None
     message: str = ""
 
 
@@ -47,8 +53,8 @@ class Metrics(Event):
     """Named numbers at a step: losses, ``patch_size``, ``shuffle_ratio``, scores."""
 
     kind: ClassVar[str] = "metrics"
-    step: int
-    epoch: int
+    step: Count
+    epoch: Count
     values: dict[str, float]
 
 
@@ -57,8 +63,8 @@ class CurriculumDecided(Event):
     """The feedback controller looked at the loss and decided."""
 
     kind: ClassVar[str] = "curriculum"
-    step: int
-    patch_size: int
+    step: Count
+    patch_size: Count
     shuffle_ratio: float
     feedback: float | None
     threshold: float | None
@@ -74,7 +80,7 @@ class PreviewWritten(Event):
     """
 
     kind: ClassVar[str] = "preview"
-    step: int
+    step: Count
     content: str
     path: str
 
@@ -84,7 +90,7 @@ class CheckpointWritten(Event):
     """The run can go on from ``step``; ``path`` is relative to the run folder."""
 
     kind: ClassVar[str] = "checkpoint"
-    step: int
+    step: Count
     path: str
 
 
@@ -102,9 +108,11 @@ class SettingFitted(Event):
     value: float
     measure: str
     score: float
-    tiles: int
+    tiles: Count
     target: str = ""
-    curve: list[list[float]] = field(default_factory=list)
+    curve: list[Annotated[list[float], Field(min_length=2, max_length=2)]] = field(
+        default_factory=list
+    )
 
     @property
     def message(self) -> str:
@@ -137,8 +145,8 @@ class StageEnded(Event):
     results: dict[str, Any] = field(default_factory=dict)
 
 
-_KINDS: dict[str, type[Event]] = {
-    cls.kind: cls
+_KINDS: dict[str, TypeAdapter[Any]] = {
+    cls.kind: TypeAdapter(cls)
     for cls in (
         StageStarted,
         Progress,
@@ -158,20 +166,22 @@ def to_line(event: Event) -> str:
     return json.dumps({"event": event.kind, **asdict(event)}, ensure_ascii=False)
 
 
-def from_line(line: str) -> Event | None:
+def from_line(line: bytes) -> Event | None:
     """Read an event; None for a kind this version does not know.
 
     Raises
     ------
     ValueError
-        If the line is not JSON or lacks a field.
+        If the line is not JSON, or a field is missing or no such value.
     """
-    content = json.loads(line)
-    cls = _KINDS.get(content.get("event", ""))
-    if cls is None:
+    # Losses and scores may be NaN.
+    content = parse_json(line, allow_nan=True)
+    kind = content.get("event") if isinstance(content, dict) else None
+    adapter = _KINDS.get(kind) if isinstance(kind, str) else None
+    if adapter is None:
         return None
-    known = {entry.name for entry in fields(cls)}
     try:
-        return cls(**{name: v for name, v in content.items() if name in known})
-    except TypeError as error:
-        raise ValueError(f"Incomplete event {line!r}: {error}") from error
+        event: Event = adapter.validate_python(content)
+    except ValidationError as error:
+        raise ValueError(f"No event of kind {kind}: {error}") from error
+    return event

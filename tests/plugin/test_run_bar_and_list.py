@@ -120,3 +120,33 @@ def test_resume_and_settings_of_the_list(show, jobs, qtbot, messages):
     assert runs.resume_button.isHidden()
     runs.show_button.click()
     wait(qtbot, lambda: not jobs.runs.is_following)
+
+
+def test_damaged_runs_are_listed_with_their_reason(show, jobs):
+    runs = jobs.store.runs_path
+    finished(jobs, "train")
+    (runs / "a <b>").mkdir()
+    (runs / "broken").mkdir()
+    (runs / "broken" / "config.json").write_text("[" * 1000)
+    page = show(RunList)
+    texts = [page.tree.topLevelItem(i).text(0) for i in range(3)]
+    assert texts == ["Train classifier", "a <b>", "broken"]
+    page.select(runs / "a <b>")
+    assert page.message == "This run is damaged: it has no config.json."
+    assert not page.folder_button.isHidden()
+    for button in (page.show_button, page.settings_button, page.report_button):
+        assert button.isHidden()
+    page.select(runs / "broken")
+    assert "nested deeper than 64 levels" in page.message
+
+
+def test_a_run_that_is_damaged_while_it_is_shown(show, jobs, messages):
+    folder = finished(jobs, "train")
+    page = show(RunList)
+    (folder.path / "config.json").write_text("")
+    page._copy_report()
+    assert any("is damaged" in text for text, _ in messages)
+    jobs.runs.watch(folder.path)
+    assert jobs.runs.current.is_damaged
+    page.refresh()
+    assert page.selected.is_damaged

@@ -65,6 +65,4 @@ def _chosen(options: RunOptions) -> RunFolder:
         return find_run(runs, options.run)
     if found := list_runs(runs):
         return found[-1]
-    raise JobError.unexpected(
-        f"a run in {runs}", "none", "Start one with 'segmix train'."
-    )
+    raise JobError(f"There are no runs in {runs}.", "Start one with 'segmix train'.")

@@ -10,9 +10,11 @@ import typer
 from segmix_core.cli.options import ProjectOptions, takes
 from segmix_core.cli.voice import Voice
 from segmix_core.errors import ProjectError
+from segmix_core.files import printable
 from segmix_core.runs.child import EXIT_COMPLETED
-from segmix_core.runs.folder import list_runs
+from segmix_core.runs.folder import read_requests, scan_runs
 from segmix_core.runs.outdated import find_outdated
+from segmix_core.runs.status import RunState
 
 if TYPE_CHECKING:
     from segmix_core.project.records import Source
@@ -220,13 +222,15 @@ def status(options: ProjectOptions, voice: Voice) -> int:
     with ProjectStore.open(options.project) as store:
         sources = [_source(store, entry.id) for entry in store.sources()]
         labels = _labels(store)
-        runs = _runs(store)
+        runs, damaged = _runs(store), _damaged_runs(store)
     _table(voice, "Sources", sources)
     _table(voice, "Tiles per class", labels)
     # The stage is part of a run's name.
     shown = [{k: v for k, v in run.items() if k != "stage"} for run in runs]
     _table(voice, "Runs", shown[-_SHOWN_RUNS:])
-    voice.result({"sources": sources, "classes": labels, "runs": runs})
+    for run in damaged:
+        voice.warn(f"The run {printable(run['run'])} is damaged: {run['reason']}.")
+    voice.result({"sources": sources, "classes": labels, "runs": [*damaged, *runs]})
     return EXIT_COMPLETED
 
 
@@ -261,10 +265,10 @@ def _labels(store: "ProjectStore") -> list[dict[str, Any]]:
 
 def _runs(store: "ProjectStore") -> list[dict[str, Any]]:
     found = []
-    folders = list_runs(store.runs_path)
-    outdated = find_outdated(folders, store.last_changes())
-    for folder in folders:
-        request, now = folder.request(), folder.status()
+    scan = scan_runs(store.runs_path)
+    outdated = find_outdated(scan.runs, store.last_changes())
+    for folder, request in read_requests(scan.runs):
+        now = folder.status()
         found.append(
             {
                 "run": folder.name,
@@ -276,6 +280,13 @@ def _runs(store: "ProjectStore") -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def _damaged_runs(store: "ProjectStore") -> list[dict[str, str]]:
+    return [
+        {"run": run.path.name, "state": str(RunState.DAMAGED), "reason": run.reason}
+        for run in scan_runs(store.runs_path).damaged
+    ]
 
 
 def _table(voice: Voice, title: str, rows: list[dict[str, Any]]) -> None:

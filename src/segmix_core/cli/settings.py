@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from segmix_core.config import RunConfig
 from segmix_core.errors import ConfigError
-from segmix_core.files import read_json
+from segmix_core.files import JsonError, parse_json, read_json
 
 
 def build_config(
@@ -77,8 +77,8 @@ def parse_assignment(text: str) -> tuple[str, Any]:
             "For instance: --set train.epochs=4",
         )
     try:
-        return name.strip(), json.loads(value)
-    except ValueError:
+        return name.strip(), parse_json(value.encode("utf-8", "surrogateescape"))
+    except JsonError:
         return name.strip(), value
 
 
@@ -140,15 +140,17 @@ def _show(value: object) -> str:
 def _read(file: Path) -> dict[str, Any]:
     try:
         content = read_json(file)
-    except (OSError, ValueError) as error:
-        raise ConfigError.unexpected(
-            f"a JSON file of settings at {file}", str(error), "Correct it."
+    except (OSError, JsonError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(
+            f"The settings in {file} cannot be read ({reason}).",
+            "Give a JSON file of settings, or the config.json of a run.",
         ) from error
-    if not isinstance(content, dict):
-        raise ConfigError.unexpected(
-            f"a JSON object of settings in {file}",
-            type(content).__name__,
-            'For instance: {"train": {"epochs": 4}}',
-        )
     # A run's own request has the settings as one of its parts.
-    return dict(content["config"]) if "stage" in content else content
+    if isinstance(content, dict) and "stage" in content:
+        content = content.get("config")
+    if not isinstance(content, dict):
+        raise ConfigError(
+            f"{file} holds no settings.", 'An example is {"train": {"epochs": 4}}.'
+        )
+    return content

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from segmix_core.errors import SegmixError
+from segmix_core.files import encode_json, printable
 
 
 class Voice:
@@ -27,16 +28,16 @@ class Voice:
 
     def say(self, text: str, style: str | None = None) -> None:
         """Print a line for a person, never broken by us."""
-        self.console.print(text, style=style, markup=False, soft_wrap=True)
+        self.console.print(_text(text), style=style, markup=False, soft_wrap=True)
 
     def note(self, text: str) -> None:
         """Print a line that is no result, on stderr."""
-        self.problems.print(text, style="dim", markup=False, soft_wrap=True)
+        self.problems.print(_text(text), style="dim", markup=False, soft_wrap=True)
 
     def warn(self, text: str) -> None:
         """Print a warning."""
         self.problems.print(
-            f"Warning: {text}", style="yellow", markup=False, soft_wrap=True
+            f"Warning: {_text(text)}", style="yellow", markup=False, soft_wrap=True
         )
 
     def fail(self, error: SegmixError) -> None:
@@ -52,7 +53,7 @@ class Voice:
     def failed(self, message: str, **facts: Any) -> None:
         """Print an error message; ``facts`` are added to the JSON object."""
         self.problems.print(
-            f"Error: {message}", style="red", markup=False, soft_wrap=True
+            f"Error: {_text(message)}", style="red", markup=False, soft_wrap=True
         )
         self.result({"message": message, **facts})
 
@@ -60,6 +61,7 @@ class Voice:
         """Print the JSON object, if it was asked for."""
         if self.as_json:
             text = json.dumps(content, indent=1, ensure_ascii=False, default=str)
+            text = encode_json(text).decode()
             Console(highlight=False).print(text, markup=False, soft_wrap=True)
 
     def table(
@@ -82,4 +84,9 @@ def _plain(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else ""
     # Square brackets are common in file names, and markup to rich.
-    return str(value).replace("[", r"\[")
+    return printable(str(value)).replace("[", r"\[")
+
+
+def _text(text: str) -> str:
+    # Names of files may hold colors for terminals, or bytes that are not UTF-8.
+    return "\n".join(map(printable, text.split("\n")))

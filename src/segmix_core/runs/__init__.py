@@ -1,7 +1,13 @@
 """Runs: a process and a folder that is the only thing said between it and others."""
 
 from segmix_core.runs.child import run_child
-from segmix_core.runs.folder import RunFolder, find_latest, list_runs
+from segmix_core.runs.folder import (
+    DamagedRun,
+    RunFolder,
+    find_latest,
+    list_runs,
+    scan_runs,
+)
 from segmix_core.runs.follow import follow
 from segmix_core.runs.inputs import find_inputs, find_run
 from segmix_core.runs.launch import kill, launch
@@ -11,6 +17,7 @@ from segmix_core.runs.status import RunState, RunStatus
 from segmix_core.runs.writer import RunWriter
 
 __all__ = [
+    "DamagedRun",
     "RunFolder",
     "RunRequest",
     "RunState",
@@ -25,4 +32,5 @@ __all__ = [
     "list_runs",
     "load_preview",
     "run_child",
+    "scan_runs",
 ]

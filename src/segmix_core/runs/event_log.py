@@ -2,12 +2,17 @@
 
 import os
 from pathlib import Path
+from typing import IO
 
 from segmix_core.errors import JobError
 from segmix_core.events import Event, from_line, to_line
+from segmix_core.files import encode_json, open_for_append, open_regular
 
-# Most last lines are short; one with large results is looked for in a second try.
-_TAIL_BYTES = (1 << 14, 1 << 22)
+MAX_LINE_BYTES = 1 << 24
+"""No event is as long: of a longer line nothing is read."""
+_CHUNK_BYTES = 1 << 20
+# Most last lines are short; one with large results is looked for in further tries.
+_TAIL_BYTES = (1 << 14, 1 << 22, 2 * MAX_LINE_BYTES)
 
 
 def read_events(
@@ -16,34 +21,48 @@ def read_events(
     """Return the events after byte ``offset``, and the offset to go on from.
 
     A last line without its line end is left for the next call; lines that are no
-    event, such as one torn by a killed process, are skipped.
+    event, such as one torn by a killed process, are skipped. A file that cannot be
+    read has no events.
     """
+    events: list[Event] = []
     try:
-        with path.open("rb") as file:
-            file.seek(offset)
-            data = file.read(max_bytes)
-    except FileNotFoundError:
-        return [], offset
-    end = data.rfind(b"\n") + 1
-    if not end and 0 < max_bytes == len(data):
-        return read_events(path, offset, 2 * max_bytes)
-    lines = data[:end].splitlines()
-    return [event for line in lines if (event := _parse(line))], offset + end
+        with open_regular(path) as file:
+            while True:
+                lines, reached = _next_lines(file, offset, max_bytes)
+                events += [event for line in lines if (event := _parse(line))]
+                if max_bytes >= 0 or reached == offset:
+                    return events, reached
+                offset = reached
+    except OSError:
+        return events, offset
 
 
 def last_event(path: Path) -> tuple[Event | None, int]:
     """Return the last whole event and the byte its line begins at."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             size = file.seek(0, os.SEEK_END)
             for length in _TAIL_BYTES:
                 start = file.seek(max(0, size - length))
-                event, position = _last_in(file.read())
+                event, position = _last_in(file.read(length))
                 if event or not start:
                     return event, start + position
-    except FileNotFoundError:
+    except OSError:
         pass
     return None, 0
+
+
+def _next_lines(file: IO[bytes], offset: int, length: int) -> tuple[list[bytes], int]:
+    length = length if length > 0 else _CHUNK_BYTES
+    while True:
+        file.seek(offset)
+        data = file.read(length)
+        end = data.rfind(b"\n") + 1
+        if end or len(data) < length:
+            return data[:end].splitlines(), offset + end
+        if length >= MAX_LINE_BYTES:
+            return [], offset + length
+        length = min(2 * length, MAX_LINE_BYTES)
 
 
 def _last_in(data: bytes) -> tuple[Event | None, int]:
@@ -71,7 +90,7 @@ class EventAppender:
         self._path = path
         try:
             # Unbuffered: a buffer would try a failed write again when it is closed.
-            self._file = path.open("ab+", buffering=0)
+            self._file = open_for_append(path)
             self.start = self._file.seek(0, os.SEEK_END)
             self._torn = False
             if self.start:
@@ -83,7 +102,7 @@ class EventAppender:
     def append(self, event: Event) -> None:
         """Write one event as one line."""
         line = ("\n" if self._torn else "") + to_line(event) + "\n"
-        rest = memoryview(line.encode())
+        rest = memoryview(encode_json(line))
         self._torn = True
         try:
             while rest:
@@ -101,14 +120,13 @@ def _parse(line: bytes) -> Event | None:
     if not line.startswith(b"{"):
         return None
     try:
-        return from_line(line.decode("utf-8", errors="replace"))
+        return from_line(line)
     except ValueError:
         return None
 
 
 def _unwritable(path: Path, error: OSError) -> JobError:
-    return JobError.unexpected(
-        f"to be able to write {path}",
-        f"'{error.strerror}'",
+    return JobError(
+        f"{path} cannot be written ({error.strerror or error}).",
         "Free disk space or make the folder writable, then resume the run.",
     )

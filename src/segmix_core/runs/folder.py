@@ -1,20 +1,33 @@
 """The folder of a run: its layout, and what it says about the run."""
 
-import json
+import itertools
+import os
+import shutil
 import time
-from collections.abc import Container
+from collections.abc import Container, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from segmix_core.errors import JobError
 from segmix_core.events import Event, StageEnded
-from segmix_core.files import read_json, write_json
+from segmix_core.files import (
+    JsonError,
+    open_regular,
+    printable,
+    read_json,
+    flush_folder,
+    temporary_name,
+    write_json,
+)
 from segmix_core.runs.event_log import last_event, read_events
-from segmix_core.runs.request import RunRequest, from_json, to_json
+from segmix_core.runs.request import RunRequest, damaged, from_json, to_json
 from segmix_core.runs.status import RunState, RunStatus, is_alive, status_from_json
 
 _LOG_TAIL_BYTES = 1 << 16
+_MAX_STATUS_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +60,15 @@ class RunFolder:
         moment = datetime.fromtimestamp(request.created)
         name = f"{moment:%Y-%m-%dT%H-%M-%S}_{request.stage}"
         try:
+            if runs_path.is_symlink():
+                raise OSError("it is a link")
             runs_path.mkdir(parents=True, exist_ok=True)
-            path = _new_folder(runs_path, name)
-            write_json(path / "config.json", to_json(request, path))
+            return cls(_make_folder(runs_path, name, request))
         except OSError as error:
-            raise JobError.unexpected(
-                f"to be able to write in {runs_path}",
-                f"'{error.strerror}'",
+            raise JobError(
+                f"{runs_path} cannot be written ({error.strerror or error}).",
                 "Free disk space or make the folder writable.",
             ) from error
-        return cls(path)
 
     @property
     def name(self) -> str:
@@ -99,21 +111,45 @@ class RunFolder:
         Raises
         ------
         JobError
-            If the folder is not that of a run, or of a newer SegMix.
+            If the folder is damaged, not that of a run, or of a newer SegMix; the
+            ``reason`` of the error says it in a few words.
         """
         try:
+            self._check_entries()
             return from_json(read_json(self.path / "config.json"), self.path)
-        except (OSError, ValueError) as error:
-            raise JobError.unexpected(
-                f"the folder of a run at {self.path}",
-                f"no readable config.json ({error})",
+        except FileNotFoundError:
+            raise damaged(self.path, "it has no config.json") from None
+        except JsonError as error:
+            reason = f"its config.json cannot be read, {error}"
+            raise damaged(self.path, reason) from error
+        except OSError as error:
+            reason = f"it cannot be read ({error.strerror or error})"
+            raise damaged(self.path, reason) from error
+
+    def _check_entries(self) -> None:
+        # A link in a folder of somebody else could lead to any file of the user.
+        if self.path.is_symlink():
+            raise damaged(self.path, "it is a link")
+        if not self.path.exists():
+            raise JobError(
+                f"There is no run at {printable(str(self.path))}.",
                 "Choose a folder inside the project's 'runs' folder.",
-            ) from error
+            )
+        if not self.path.is_dir():
+            raise damaged(self.path, "it is not a folder")
+        with os.scandir(self.path) as entries:
+            for entry in entries:
+                if entry.is_symlink():
+                    reason = f"{printable(entry.name)} in it is a link"
+                    raise damaged(self.path, reason)
+        events = self.events_path
+        if events.exists() and not (events.is_file() and os.access(events, os.R_OK)):
+            raise damaged(self.path, "its events.jsonl cannot be read")
 
     def status(self) -> RunStatus:
         """Return the last status the process wrote; see :meth:`state` for the truth."""
         try:
-            return status_from_json(json.loads(_read_shared(self.status_path)))
+            return status_from_json(_read_shared(self.status_path))
         except FileNotFoundError:
             return RunStatus()
         except (OSError, ValueError):
@@ -127,7 +163,12 @@ class RunFolder:
         # The last event comes a moment before the last status and the process's end.
         if ended := self.ended():
             return RunState(ended.reason)
-        return RunState.RUNNING if is_alive(status) else RunState.INTERRUPTED
+        at_work = self.is_at_work(status)
+        return RunState.RUNNING if at_work else RunState.INTERRUPTED
+
+    def is_at_work(self, status: RunStatus) -> bool:
+        """Whether the process that wrote ``status`` runs, and works in this folder."""
+        return is_alive(status) and not _is_copy(Path(status.folder), self.path)
 
     def ended(self) -> StageEnded | None:
         """Return how the run's last life ended, or None if it did not say."""
@@ -143,8 +184,20 @@ class RunFolder:
         return read_events(self.events_path, offset, max_bytes)
 
     def request_stop(self) -> None:
-        """Ask the process to stop within its next step."""
-        self.stop_path.touch()
+        """Ask the process to stop within its next step.
+
+        Raises
+        ------
+        JobError
+            If the folder cannot be written.
+        """
+        try:
+            self.stop_path.touch()
+        except OSError as error:
+            raise JobError(
+                f"{self.path} cannot be written ({error.strerror}).",
+                "Make the folder writable, or end the run's process yourself.",
+            ) from error
 
     def take_back_stop(self) -> None:
         """Forget a request to stop, before the run is started again."""
@@ -153,25 +206,71 @@ class RunFolder:
     def log_tail(self, lines: int = 20) -> str:
         """Return the last lines of ``log.txt``, "" if there are none."""
         try:
-            with self.log_path.open("rb") as file:
+            with open_regular(self.log_path) as file:
                 size = file.seek(0, 2)
                 file.seek(max(0, size - _LOG_TAIL_BYTES))
                 text = file.read().decode("utf-8", errors="replace")
-        except FileNotFoundError:
+        except OSError:
             return ""
         return "\n".join(text.splitlines()[-lines:])
 
 
-def list_runs(runs_path: Path) -> tuple[RunFolder, ...]:
-    """Return all runs below ``runs_path``, oldest first; other folders are skipped."""
+@dataclass(frozen=True, slots=True)
+class DamagedRun:
+    """Something among the runs in which no run can be read; ``reason`` says why."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunScan:
+    """What lies below a folder of runs: runs, oldest first, and what is damaged."""
+
+    runs: tuple[RunFolder, ...]
+    damaged: tuple[DamagedRun, ...]
+
+
+def scan_runs(runs_path: Path) -> RunScan:
+    """Return all runs below ``runs_path``, and what is no run or a damaged one.
+
+    Hidden files are skipped.
+    """
     found: list[tuple[float, str, RunFolder]] = []
-    for config in runs_path.glob("*/config.json"):
-        folder = RunFolder(config.parent)
-        try:
-            found.append((folder.request().created, folder.name, folder))
-        except JobError:
+    lost: list[DamagedRun] = []
+    try:
+        if runs_path.is_symlink():
+            return RunScan((), (DamagedRun(runs_path, "it is a link"),))
+        names = sorted(entry.name for entry in os.scandir(runs_path))
+    except FileNotFoundError:
+        return RunScan((), ())
+    except OSError as error:
+        reason = f"it cannot be read ({error.strerror})"
+        return RunScan((), (DamagedRun(runs_path, reason),))
+    for name in names:
+        if name.startswith("."):
             continue
-    return tuple(folder for _, _, folder in sorted(found, key=lambda entry: entry[:2]))
+        folder = RunFolder(runs_path / name)
+        try:
+            found.append((folder.request().created, name, folder))
+        except JobError as error:
+            lost.append(DamagedRun(folder.path, error.reason))
+    runs = tuple(folder for _, _, folder in sorted(found, key=lambda e: e[:2]))
+    return RunScan(runs, tuple(lost))
+
+
+def list_runs(runs_path: Path) -> tuple[RunFolder, ...]:
+    """Return all runs below ``runs_path``, oldest first, without damaged ones."""
+    return scan_runs(runs_path).runs
+
+
+def read_requests(
+    runs: Iterable[RunFolder],
+) -> Iterator[tuple[RunFolder, RunRequest]]:
+    """Yield runs with their requests; those that became unreadable are skipped."""
+    for run in runs:
+        with suppress(JobError):
+            yield run, run.request()
 
 
 def find_latest(
@@ -180,28 +279,52 @@ def find_latest(
     states: Container[RunState] = (RunState.COMPLETED,),
 ) -> RunFolder | None:
     """Return the newest run of ``stage`` in one of ``states``, or None."""
-    for folder in reversed(list_runs(runs_path)):
-        if folder.request().stage == stage and folder.state() in states:
+    for folder, request in read_requests(reversed(list_runs(runs_path))):
+        if request.stage == stage and folder.state() in states:
             return folder
     return None
 
 
-def _new_folder(runs_path: Path, name: str) -> Path:
-    number = 1
-    while True:
-        path = runs_path / (name if number == 1 else f"{name}-{number}")
-        try:
-            path.mkdir()
-            return path
-        except FileExistsError:
-            number += 1
+def _make_folder(runs_path: Path, name: str, request: RunRequest) -> Path:
+    # It gets its name when it is whole: others never see a run without a request.
+    made = runs_path / temporary_name()
+    made.mkdir()
+    try:
+        for number in itertools.count(1):
+            path = runs_path / (name if number == 1 else f"{name}-{number}")
+            write_json(made / "config.json", to_json(request, path))
+            if not path.exists() and _rename(made, path):
+                break
+    except BaseException:
+        shutil.rmtree(made, ignore_errors=True)
+        raise
+    flush_folder(runs_path)
+    return path
 
 
-def _read_shared(path: Path) -> str:
+def _rename(made: Path, path: Path) -> bool:
+    try:
+        made.rename(path)
+    except OSError:
+        if path.exists():
+            return False  # Another program was faster.
+        raise
+    return True
+
+
+def _is_copy(original: Path, here: Path) -> bool:
+    """Whether the folder that a process works in is there, and not this one."""
+    try:
+        return original.is_absolute() and not original.samefile(here)
+    except (OSError, ValueError):
+        return False  # It was moved, or is seen under another name from here.
+
+
+def _read_shared(path: Path) -> Any:
     # Windows refuses to open a file in the moment in which it is replaced.
     for _ in range(5):
         try:
-            return path.read_text(encoding="utf-8")
+            return read_json(path, max_bytes=_MAX_STATUS_BYTES)
         except PermissionError:
             time.sleep(0.02)
-    return path.read_text(encoding="utf-8")
+    return read_json(path, max_bytes=_MAX_STATUS_BYTES)

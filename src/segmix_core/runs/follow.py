@@ -38,6 +38,8 @@ def follow(
             if _has_ended(folder, events, began):
                 return
             continue
+        if reached > began:
+            continue  # There was something, but no event.
         if time.monotonic() - looked >= _ALIVE_SECONDS:
             looked = time.monotonic()
             if folder.state() is not RunState.RUNNING:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from segmix_core.errors import JobError
+from segmix_core.files import printable
 from segmix_core.runs.folder import RunFolder, find_latest, list_runs
 
 INPUT_STAGES: dict[str, tuple[str, ...]] = {
@@ -71,14 +72,20 @@ def find_run(runs_path: Path, name: str | Path) -> RunFolder:
         If there is none, naming the newest runs there are.
     """
     for path in (runs_path / name, Path(name)):
-        if (path / "config.json").is_file():
+        if _exists(path / "config.json"):
             return RunFolder(path.absolute())
-    newest = ", ".join(folder.name for folder in list_runs(runs_path)[-3:])
-    raise JobError.unexpected(
-        f"a run in {runs_path}",
-        f"{str(name)!r}",
+    newest = ", ".join(printable(run.name) for run in list_runs(runs_path)[-3:])
+    raise JobError(
+        f"There is no run {printable(str(name))!r} in {runs_path}.",
         f"The newest runs are {newest}." if newest else "There are no runs yet.",
     )
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _either(stages: tuple[str, ...]) -> str:

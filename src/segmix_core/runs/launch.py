@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import platform
 import subprocess
 import sys
 import threading
@@ -17,11 +16,13 @@ import psutil
 
 from segmix_core.errors import JobError
 from segmix_core.events import StageEnded
+from segmix_core.files import open_for_append, printable
+from segmix_core.process_mark import mark_process
 from segmix_core.runs.event_log import EventAppender
 from segmix_core.runs.folder import RunFolder
 from segmix_core.runs.lock import locked
 from segmix_core.runs.request import RunRequest
-from segmix_core.runs.status import RunState, RunStatus, is_alive
+from segmix_core.runs.status import RunState, RunStatus
 from segmix_core.runs.writer import disk_error, write_status
 
 _THREAD_VARIABLES = (
@@ -33,6 +34,7 @@ _THREAD_VARIABLES = (
 )
 _EXIT_SECONDS = 5.0
 _PID_SECONDS = 3.0
+_MAX_THREADS = 4096
 
 
 def launch(
@@ -62,20 +64,11 @@ def launch(
     request = folder.request()
     check_not_running(folder)
     line = list(command or job_command(request.stage, folder, python))
+    environment = job_environment(os.environ, request)
     try:
-        former, starting = _claim(folder)
+        process, starting = _start(folder, line, environment)
     except OSError as error:
         raise disk_error(folder, error) from error
-    try:
-        process = _popen(line, folder, job_environment(os.environ, request))
-    except OSError as error:
-        with contextlib.suppress(OSError):  # The error that counts is the first one.
-            write_status(folder, former)
-        raise JobError.unexpected(
-            f"to be able to start {line[0]}",
-            f"'{error.strerror or error}'",
-            "Choose a Python that has SegMix and torch; 'segmix doctor' checks it.",
-        ) from error
     # Somebody has to wait for a child, or it stays as a zombie after its end.
     threading.Thread(
         target=_wait, args=(process, folder, starting), daemon=True
@@ -83,8 +76,10 @@ def launch(
     return process.pid
 
 
-def _claim(folder: RunFolder) -> tuple[RunStatus, RunStatus]:
-    """Write the status of a run that starts; return the one before it and this one."""
+def _start(
+    folder: RunFolder, line: list[str], environment: dict[str, str]
+) -> tuple[subprocess.Popen[bytes], RunStatus]:
+    """Start the process; return it, and the status that was written for it."""
     with locked(folder.path):
         # Again: somebody else may have started it since.
         check_not_running(folder)
@@ -92,7 +87,19 @@ def _claim(folder: RunFolder) -> tuple[RunStatus, RunStatus]:
         folder.take_back_stop()
         starting = _starting(folder, former)
         write_status(folder, starting)
-    return former, starting
+        try:
+            process = _popen(line, folder, environment)
+        except OSError as error:
+            with contextlib.suppress(OSError):  # What counts is the first error.
+                write_status(folder, former)
+            raise JobError(
+                f"{line[0]} cannot be started ({error.strerror or error}).",
+                "Choose a Python that has SegMix and torch; 'segmix doctor' checks it.",
+            ) from error
+        with contextlib.suppress(psutil.NoSuchProcess):
+            starting = replace(starting, launched=mark_process(process.pid))
+        write_status(folder, starting)
+    return process, starting
 
 
 def check_not_running(folder: RunFolder) -> None:
@@ -104,9 +111,8 @@ def check_not_running(folder: RunFolder) -> None:
         If it is running.
     """
     if folder.state() is RunState.RUNNING:
-        raise JobError.unexpected(
-            f"a run that has stopped at {folder.path}",
-            "one that is running",
+        raise JobError(
+            f"The run {printable(folder.name)} is running.",
             "Stop it first, or start a new run.",
         )
 
@@ -139,8 +145,8 @@ def thread_count(config: Mapping[str, Any]) -> int:
 
     One core stays free for the viewer; cores are physical ones this process may use.
     """
-    asked = int(config.get("machine", {}).get("threads", 0))
-    if asked > 0:
+    asked = config.get("machine", {}).get("threads", 0)
+    if isinstance(asked, int) and 0 < asked <= _MAX_THREADS:
         return asked
     usable = os.cpu_count() or 1
     if sys.platform == "linux":
@@ -159,17 +165,17 @@ def kill(folder: RunFolder, grace_seconds: float = 3.0) -> None:
     JobError
         If it runs on another machine, or the system does not let us.
     """
-    status = _known_status(folder)
-    if folder.state() is not RunState.RUNNING or status.pid is None:
+    mark = _known_status(folder).process
+    if folder.state() is not RunState.RUNNING or mark is None:
         return
-    if status.host != platform.node():
-        raise JobError.unexpected(
-            f"the run {folder.name} on this machine",
-            f"a run on {status.host}",
-            "Kill it there, or ask it to stop.",
+    if mark.is_alive() is None:
+        raise JobError(
+            f"The run {folder.name} is at work on {printable(mark.host)}, or belongs "
+            "to another user.",
+            "End it there, or ask it to stop.",
         )
     try:
-        leader = psutil.Process(status.pid)
+        leader = psutil.Process(mark.pid)
         tree = [leader, *leader.children(recursive=True)]
         # Only the first is told: it ends its helpers itself, without their errors.
         leader.terminate()
@@ -178,9 +184,8 @@ def kill(folder: RunFolder, grace_seconds: float = 3.0) -> None:
     except psutil.NoSuchProcess:
         return
     except psutil.AccessDenied as error:
-        raise JobError.unexpected(
-            f"to be able to end process {status.pid}",
-            "a refusal of the system",
+        raise JobError(
+            f"The system does not let you end process {mark.pid}.",
             "End it as the user who started it.",
         ) from error
 
@@ -214,7 +219,7 @@ def _last_status(folder: RunFolder) -> RunStatus:
     status = folder.status()
     while (
         status.state is RunState.RUNNING
-        and is_alive(status)
+        and folder.is_at_work(status)
         and time.monotonic() < deadline
     ):
         time.sleep(0.02)
@@ -226,7 +231,8 @@ def _starting(folder: RunFolder, former: RunStatus) -> RunStatus:
     events = folder.events_path
     return RunStatus(
         state=RunState.RUNNING,
-        host=platform.node(),
+        launched=mark_process(),
+        folder=str(folder.path.absolute()),
         heartbeat=time.time(),
         events_from=events.stat().st_size if events.exists() else 0,
         step=former.checkpoint_step,
@@ -241,9 +247,9 @@ def _popen(
     if sys.platform == "win32":
         flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
         detached = {"creationflags": flags}
-    with folder.log_path.open("ab") as log:
-        log.write(f"--- {datetime.now():%Y-%m-%d %H:%M:%S} {folder.name}\n".encode())
-        log.flush()
+    with open_for_append(folder.log_path) as log:
+        name = printable(folder.name)
+        log.write(f"--- {datetime.now():%Y-%m-%d %H:%M:%S} {name}\n".encode())
         return subprocess.Popen(
             line,
             cwd=folder.path,

@@ -48,9 +48,8 @@ class RunLock:
         while not _is_taken(file):
             if time.monotonic() > deadline:
                 os.close(file)
-                raise JobError.unexpected(
-                    f"no other process at work in {self._folder}",
-                    "one that has just begun there",
+                raise JobError(
+                    f"Another process has just begun to work in {self._folder}.",
                     "Follow or stop that one, or start a new run.",
                 )
             time.sleep(_POLL_SECONDS)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from segmix_core.runs.folder import RunFolder
+from segmix_core.runs.folder import RunFolder, read_requests
 from segmix_core.runs.inputs import INPUT_STAGES
 from segmix_core.runs.request import RunRequest
 
@@ -53,12 +53,12 @@ def find_outdated(
     last_changes
         As for :func:`has_changed`.
 
-    Raises
-    ------
-    JobError
-        If a folder is not that of a run.
+    Returns
+    -------
+    frozenset of RunFolder
+        Without those that cannot be read.
     """
-    requests = {run: run.request() for run in runs}
+    requests = dict(read_requests(runs))
     places: set[Path] = set()
     # In the order of the stages: each reads runs of those before it only.
     for stage in INPUT_STAGES:

@@ -6,12 +6,38 @@ import time
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from segmix_core.errors import JobError
+from segmix_core.files import printable
+from segmix_core.runs.status import Count, Moment
 
 FORMAT_VERSION = 1
 _STAGE = re.compile(r"[a-z][a-z0-9-]*")
+
+
+def _can_be_opened(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("a path has no zero bytes")
+    return text
+
+
+_PathText = Annotated[str, Field(max_length=32768), AfterValidator(_can_be_opened)]
+
+
+class _StoredRequest(BaseModel):
+    """What ``config.json`` holds, as far as the program needs it."""
+
+    version: Annotated[int, Field(strict=True, ge=1)]
+    stage: Annotated[str, Field(pattern=rf"^{_STAGE.pattern}$", max_length=64)]
+    project: _PathText
+    config: dict[str, dict[str, Any]]
+    inputs: dict[str, _PathText]
+    options: dict[str, Any]
+    revision: Count
+    created: Moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +110,7 @@ def to_json(request: RunRequest, folder: Path) -> dict[str, Any]:
     }
 
 
-def from_json(content: dict[str, Any], folder: Path) -> RunRequest:
+def from_json(content: Any, folder: Path) -> RunRequest:
     """Rebuild the request that :func:`to_json` stored in ``folder``.
 
     Raises
@@ -92,30 +118,45 @@ def from_json(content: dict[str, Any], folder: Path) -> RunRequest:
     JobError
         If the content is no request, or of a newer version of SegMix.
     """
-    try:
-        if content["version"] > FORMAT_VERSION:
-            raise JobError.unexpected(
-                f"a run of format {FORMAT_VERSION} or older in {folder}",
-                f"format {content['version']}",
-                "Update SegMix, or start a new run.",
-            )
-        project = Path(os.path.normpath(folder.absolute() / content["project"]))
-        return RunRequest(
-            stage=content["stage"],
-            project=project,
-            config=dict(content["config"]),
-            inputs={name: project / path for name, path in content["inputs"].items()},
-            options=dict(content["options"]),
-            revision=int(content["revision"]),
-            created=float(content["created"]),
-            version=content["version"],
+    version = content.get("version") if isinstance(content, dict) else None
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise JobError(
+            f"The run {printable(folder.name)} was made by a newer SegMix.",
+            "Update SegMix, or start a new run.",
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise JobError.unexpected(
-            f"the request of a run in {folder / 'config.json'}",
-            f"a file without it ({type(error).__name__}: {error})",
-            "Start a new run.",
-        ) from error
+    try:
+        stored = _StoredRequest.model_validate(content)
+    except ValidationError as error:
+        raise damaged(folder, f"its config.json has {_first_fault(error)}") from error
+    project = Path(os.path.normpath(folder.absolute() / stored.project))
+    return RunRequest(
+        stage=stored.stage,
+        project=project,
+        config=stored.config,
+        inputs={name: project / path for name, path in stored.inputs.items()},
+        options=stored.options,
+        revision=stored.revision,
+        created=stored.created,
+        version=stored.version,
+    )
+
+
+def damaged(folder: Path, reason: str) -> JobError:
+    """Return the error for a run folder that cannot be read, and why."""
+    error = JobError(
+        f"The run {printable(folder.name)} is damaged: {reason}.",
+        "Choose another run, or restore this folder from a backup.",
+    )
+    error.reason = reason
+    return error
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors(include_url=False, include_context=False)[0]
+    place = printable(".".join(map(str, fault["loc"])))
+    if not place:
+        return "no settings of a run"
+    return f"no {place}" if fault["type"] == "missing" else f"a wrong value of {place}"
 
 
 def _shorten(path: Path, project: Path) -> str:

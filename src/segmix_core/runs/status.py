@@ -1,19 +1,20 @@
 """Whether a run is alive: the content of ``status.json`` in its folder."""
 
-import platform
 import time
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from enum import StrEnum, unique
-from typing import Any
+from typing import Annotated, Any
 
-import psutil
+from pydantic import Field, TypeAdapter, ValidationError
 
-START_SECONDS = 30.0
-"""How long a launched process may take until it writes its first status."""
+from segmix_core.process_mark import ProcessMark
+
 SILENT_SECONDS = 30.0
 """Age of the heartbeat after which a run on another machine counts as dead."""
-_SAME_PROCESS_SECONDS = 2.0
-_FRESH_SECONDS = 5.0
+
+Count = Annotated[int, Field(ge=0, lt=2**53)]
+Moment = Annotated[float, Field(ge=0, le=2.5e11, allow_inf_nan=False)]
+"""Seconds since the epoch, until the year 9892: what Python's dates can hold."""
 
 
 @unique
@@ -24,6 +25,8 @@ class RunState(StrEnum):
 
         CREATED -> RUNNING -> COMPLETED | CANCELLED | FAILED | INTERRUPTED
                       ^------------- resumed ------------------------|
+
+    DAMAGED is a folder in which no run can be read.
     """
 
     CREATED = "created"
@@ -32,29 +35,40 @@ class RunState(StrEnum):
     CANCELLED = "cancelled"
     FAILED = "failed"
     INTERRUPTED = "interrupted"
+    DAMAGED = "damaged"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStatus:
     """The last word of a run's process.
 
-    ``pid`` is None from the launch until the process has written a status itself.
-    ``process_started`` (seconds since the epoch) tells the process from a later one
-    with the same pid. ``events_from`` is the byte of ``events.jsonl`` where this life
-    of the run begins: a resumed run has events of former lives before it.
+    ``process`` is None from the launch until the process has written a status itself;
+    ``launched`` is who launches it, then what was launched: the process, or a program
+    that starts it.
+    ``folder`` is where the process works: in a copy of a run folder nobody does.
+    ``events_from`` is the byte of ``events.jsonl`` where this life of the run begins: a
+    resumed run has events of former lives before it.
     """
 
     state: RunState = RunState.CREATED
-    pid: int | None = None
-    host: str = ""
-    process_started: float = 0.0
-    heartbeat: float = 0.0
-    events_from: int = 0
-    step: int = 0
-    total: int = 0
-    seconds_left: float | None = None
+    process: ProcessMark | None = None
+    launched: ProcessMark | None = None
+    folder: str = ""
+    heartbeat: Moment = 0.0
+    events_from: Count = 0
+    step: Count = 0
+    total: Count = 0
+    seconds_left: Moment | None = None
     message: str = ""
-    checkpoint_step: int = 0
+    checkpoint_step: Count = 0
+
+    @property
+    def pid(self) -> int | None:
+        """Number of the process, None until it has written a status itself."""
+        return None if self.process is None else self.process.pid
+
+
+_STATUS = TypeAdapter(RunStatus)
 
 
 def status_to_json(status: RunStatus) -> dict[str, Any]:
@@ -68,34 +82,25 @@ def status_from_json(content: Any) -> RunStatus:
     Content that is no status counts as one of a process that was never heard of
     again, so that the events decide what has become of the run.
     """
-    known = {entry.name for entry in fields(RunStatus)}
+    if not isinstance(content, dict) or "state" not in content:
+        return RunStatus(state=RunState.RUNNING)
     try:
-        values = {name: v for name, v in content.items() if name in known}
-        values["state"] = RunState(values["state"])
-        return RunStatus(**values)
-    except (AttributeError, KeyError, TypeError, ValueError):
+        return _STATUS.validate_python(content)
+    except ValidationError:
         return RunStatus(state=RunState.RUNNING)
 
 
 def is_alive(status: RunStatus) -> bool:
     """Whether the process that wrote ``status`` still runs.
 
-    On this machine the process is looked up by pid and start time; on another one
-    (a project on a network drive) the heartbeat's age decides.
+    On this machine the process is looked up, whatever the clock says; on another one
+    (a project on a network drive) the heartbeat must be of the last half minute.
     """
-    age = time.time() - status.heartbeat
-    if status.pid is None:
-        return age < START_SECONDS
-    if status.host != platform.node():
-        return age < SILENT_SECONDS
-    try:
-        process = psutil.Process(status.pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return False
-        shift = abs(process.create_time() - status.process_started)
-    except psutil.NoSuchProcess:
+    known = status.process or status.launched
+    if known is None:
         return False
-    except psutil.AccessDenied:
-        return age < SILENT_SECONDS
-    # A corrected clock shifts start times; a fresh heartbeat is proof enough then.
-    return bool(shift < _SAME_PROCESS_SECONDS) or age < _FRESH_SECONDS
+    alive = known.is_alive()
+    if alive is None:
+        # A heartbeat of the future is none: it would never grow old.
+        return abs(time.time() - status.heartbeat) < SILENT_SECONDS
+    return alive

@@ -1,7 +1,5 @@
 """How a running stage speaks: events, progress, heartbeat, previews."""
 
-import os
-import platform
 import threading
 import time
 from dataclasses import replace
@@ -9,7 +7,6 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy.typing as npt
-import psutil
 
 from segmix_core.errors import JobError
 from segmix_core.events import (
@@ -21,13 +18,14 @@ from segmix_core.events import (
     StageEnded,
     StageStarted,
 )
-from segmix_core.files import write_json
+from segmix_core.files import printable, write_json
+from segmix_core.process_mark import mark_process
 from segmix_core.runs.event_log import EventAppender
 from segmix_core.runs.folder import RunFolder
 from segmix_core.runs.lock import RunLock
 from segmix_core.runs.pace import Pace
 from segmix_core.runs.previews import save_preview
-from segmix_core.runs.status import RunState, RunStatus, is_alive, status_to_json
+from segmix_core.runs.status import RunState, RunStatus, status_to_json
 
 HEARTBEAT_SECONDS = 1.0
 _PROGRESS_SECONDS = 0.1
@@ -72,10 +70,11 @@ class RunWriter:
         if self._silent:
             return self
         former = self.folder.status()
-        if _is_other(former):
-            raise JobError.unexpected(
-                f"no other process at work in {self.folder.path}",
-                f"process {former.pid} on {former.host}",
+        other = former.process
+        if other is not None and _is_at_work(self.folder, former):
+            raise JobError(
+                f"Process {other.pid} on {printable(other.host)} is at work in "
+                f"{self.folder.path}.",
                 "Stop it first, or start a new run.",
             )
         try:
@@ -98,9 +97,8 @@ class RunWriter:
         self._events = EventAppender(self.folder.events_path)
         self._status = RunStatus(
             state=RunState.RUNNING,
-            pid=os.getpid(),
-            host=platform.node(),
-            process_started=psutil.Process().create_time(),
+            process=mark_process(),
+            folder=str(self.folder.path.absolute()),
             heartbeat=time.time(),
             events_from=self._events.start,
             step=former.checkpoint_step,
@@ -250,15 +248,15 @@ def _updated(status: RunStatus, event: Event) -> RunStatus:
     return status
 
 
-def _is_other(status: RunStatus) -> bool:
-    known = status.state is RunState.RUNNING and status.pid not in {None, os.getpid()}
-    return known and is_alive(status)
+def _is_at_work(folder: RunFolder, status: RunStatus) -> bool:
+    is_other = status.process != mark_process()
+    running = status.state is RunState.RUNNING
+    return running and is_other and folder.is_at_work(status)
 
 
 def disk_error(folder: RunFolder, error: OSError) -> JobError:
     """Return what the user is told where a run cannot write its results."""
-    return JobError.unexpected(
-        f"to be able to write in {folder.path}",
-        f"'{error.strerror}'",
+    return JobError(
+        f"{folder.path} cannot be written ({error.strerror or error}).",
         "Free disk space or make the folder writable, then resume the run.",
     )

@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from segmix_core.models.checkpoint import load_checkpoint
+from segmix_core.process_mark import mark_process
 from segmix_core.runs import RunFolder, RunState, RunStatus
-from segmix_core.runs.status import START_SECONDS
 from segmix_core.runs.writer import write_status
 
 TINY = ["--epochs", "2", "--batch-size", "4", "--device", "cpu", "--threads", "1"]
@@ -42,11 +42,10 @@ def test_a_stopped_run_is_prepared_to_go_on(project, answer):
 def test_a_running_run_is_not_prepared(project, answer):
     _, said = answer("train", project, "--prepare")
     folder = RunFolder(project / "runs" / said["run"])
-    later = 2e9 + START_SECONDS
-    write_status(folder, RunStatus(state=RunState.RUNNING, heartbeat=later))
+    write_status(folder, RunStatus(state=RunState.RUNNING, process=mark_process()))
     code, said = answer("train", project, "--resume", folder.name, "--prepare")
     assert code == 2
-    assert "one that is running" in said["problem"]
+    assert "is running" in said["problem"]
 
 
 def test_prepare_and_detach_contradict_each_other(project, answer):

@@ -156,3 +156,19 @@ def test_an_unknown_source_is_named(project, images, answer):
     code, said = answer("relocate", project, "nothing", images)
     assert code == 2
     assert "The sources are: 1 " in said["remedy"]
+
+
+def test_status_lists_damaged_runs_and_hides_nothing(project, answer, segmix):
+    answer("train", project, "--prepare")
+    (project / "runs" / "a\x1b[31m").mkdir()
+    code, said = answer("status", project)
+    assert code == 0
+    assert said["runs"][0] == {
+        "run": "a\x1b[31m",
+        "state": "damaged",
+        "reason": "it has no config.json",
+    }
+    assert said["runs"][1]["stage"] == "train"
+    text = segmix("status", project).output
+    assert r"The run a\x1b[31m is damaged: it has no config.json." in text
+    assert "\x1b[31m" not in text

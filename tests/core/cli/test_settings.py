@@ -79,7 +79,7 @@ def test_a_wrong_file_is_an_error(tmp_path, content):
     file.write_text(content)
     with pytest.raises(ConfigError):
         build_config({}, [], file)
-    with pytest.raises(ConfigError, match=r"Correct it\."):
+    with pytest.raises(ConfigError, match=r"cannot be read"):
         build_config({}, [], tmp_path / "none.json")
 
 

@@ -97,7 +97,7 @@ def test_helper_processes_stay_silent(folder, monkeypatch):
     [
         ([], "0 arguments"),
         (["cams", "{folder}"], "one of stage 'train'"),
-        (["train", "{folder}/none"], "no readable config.json"),
+        (["train", "{folder}/none"], "There is no run at"),
     ],
 )
 def test_a_wrong_call_says_what_is_wrong(folder, capsys, arguments, message):

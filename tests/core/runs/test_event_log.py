@@ -1,10 +1,13 @@
+import os
 import sys
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from segmix_core.errors import JobError
 from segmix_core.events import Progress, SettingFitted, StageEnded, Warned
+from segmix_core.runs import event_log
 from segmix_core.runs.event_log import EventAppender, last_event, read_events
 
 
@@ -115,9 +118,82 @@ def test_a_file_that_cannot_be_opened_is_an_error(tmp_path):
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a device that is full")
 def test_a_full_disk_is_an_error(tmp_path):
     path = tmp_path / "events.jsonl"
-    path.symlink_to("/dev/full")
     with (
         closing(EventAppender(path)) as log,
-        pytest.raises(JobError, match="No space left on device"),
+        Path("/dev/full").open("ab", buffering=0) as full,
+        closing(log._file),
     ):
-        log.append(Warned(message="a"))
+        log._file = full
+        with pytest.raises(JobError, match="No space left on device"):
+            log.append(Warned(message="a"))
+
+
+def test_a_line_longer_than_any_event_is_passed_over(tmp_path, monkeypatch):
+    monkeypatch.setattr(event_log, "MAX_LINE_BYTES", 1 << 12)
+    path = tmp_path / "events.jsonl"
+    line = b'{"event": "warning", "message": "' + b"x" * 20000 + b'"}\n'
+    path.write_bytes(line + b'{"event": "warning", "message": "b"}\n')
+    found, offset = [], 0
+    for _ in range(20):
+        events, offset = read_events(path, offset, 1 << 10)
+        found += events
+    assert [event.message for event in found] == ["b"]
+    assert offset == path.stat().st_size
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"garbage",
+        b"\xff\xfe\x00",
+        b"{" * 100000,
+        b"[" * 100000,
+        b'{"event": ["warning"]}',
+        b'{"event": "warning", "message": 3}',
+        b'{"event": "progress", "step": -1, "total": 3}',
+        b'{"event": "progress", "step": 1, "total": 3, "seconds_left": NaN}',
+        b'{"event": "progress", "step": ' + b"9" * 10000 + b', "total": 3}',
+        b'{"event": "ended", "reason": "bored"}',
+        b'{"event": "ended", "reason": "completed", "results": []}',
+        b'{"event": "warning", "message": "a", "time": 1e999}',
+    ],
+)
+def test_a_line_that_is_no_event_is_passed_over(tmp_path, line):
+    path = tmp_path / "events.jsonl"
+    good = b'{"event": "warning", "message": "b"}\n'
+    path.write_bytes(good + line + b"\n" + good + line + b"\n")
+    assert [event.message for event in read_events(path)[0]] == ["b", "b"]
+    assert last_event(path)[0].message == "b"
+
+
+def test_what_is_no_file_has_no_events(tmp_path):
+    folder = tmp_path / "events.jsonl"
+    folder.mkdir()
+    assert read_events(folder) == ([], 0)
+    assert last_event(folder) == (None, 0)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such pipes")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    pipe = tmp_path / "events.jsonl"
+    os.mkfifo(pipe)
+    assert read_events(pipe) == ([], 0)
+    with pytest.raises(JobError, match="is not a file"):
+        EventAppender(pipe)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights on Windows")
+def test_nothing_is_appended_through_a_link(tmp_path):
+    target = tmp_path / "profile"
+    target.write_text("mine")
+    (tmp_path / "events.jsonl").symlink_to(target)
+    with pytest.raises(JobError, match="cannot be written"):
+        EventAppender(tmp_path / "events.jsonl")
+    assert target.read_text() == "mine"
+
+
+def test_a_name_that_is_not_utf8_comes_back(tmp_path):
+    path = tmp_path / "events.jsonl"
+    with closing(EventAppender(path)) as log:
+        log.append(Warned(message="a\udcff.tif"))
+    assert last_event(path)[0].message == "a\udcff.tif"

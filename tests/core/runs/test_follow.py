@@ -5,6 +5,7 @@ from contextlib import closing
 import pytest
 
 from segmix_core.events import Progress, Warned
+from segmix_core.process_mark import mark_process
 from segmix_core.runs import RunState, RunStatus, RunWriter, follow
 from segmix_core.runs.event_log import EventAppender
 from segmix_core.runs.writer import write_status
@@ -54,7 +55,7 @@ def test_a_run_that_never_began_is_over_at_once(folder):
 
 
 def test_the_last_words_of_a_dead_process_are_read(folder):
-    write_status(folder, RunStatus(state=RunState.RUNNING, heartbeat=time.time()))
+    write_status(folder, RunStatus(state=RunState.RUNNING, process=mark_process()))
     watching = follow(folder, 0.01)
     assert next(watching) == []
     write_status(folder, RunStatus(state=RunState.INTERRUPTED))

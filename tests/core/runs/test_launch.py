@@ -1,5 +1,5 @@
-import platform
 import sys
+import time
 from dataclasses import replace
 
 import psutil
@@ -7,6 +7,7 @@ import pytest
 
 from segmix_core.errors import JobError
 from segmix_core.events import Progress, StageEnded, StageStarted
+from segmix_core.process_mark import mark_process
 from segmix_core.runs import RunFolder, RunState, follow, kill, launch
 from segmix_core.runs.launch import job_command, job_environment, thread_count
 from segmix_core.runs.status import RunStatus
@@ -97,7 +98,7 @@ def test_an_interpreter_that_is_not_there_is_an_error(folder, tmp_path):
 
 def test_a_running_run_is_not_started_again(folder, start):
     start("deaf")
-    with pytest.raises(JobError, match="one that is running"):
+    with pytest.raises(JobError, match="is running"):
         start("count")
     kill(folder, grace_seconds=0)
 
@@ -119,10 +120,10 @@ def test_kill_ends_a_deaf_process(folder, start):
 
 
 def test_kill_leaves_other_machines_alone(folder):
-    psutil.Process()
-    status = RunStatus(state=RunState.RUNNING, pid=1, host="elsewhere", heartbeat=9e9)
+    mark = replace(mark_process(), pid=1, host="elsewhere")
+    status = RunStatus(state=RunState.RUNNING, process=mark, heartbeat=time.time())
     write_status(folder, status)
-    with pytest.raises(JobError, match="a run on elsewhere"):
+    with pytest.raises(JobError, match="at work on elsewhere"):
         kill(folder)
 
 
@@ -132,16 +133,9 @@ def test_kill_tells_when_the_system_refuses(folder, monkeypatch):
         raise psutil.AccessDenied(process.pid)
 
     monkeypatch.setattr(psutil.Process, "terminate", refuse)
-    me = psutil.Process()
-    status = RunStatus(
-        state=RunState.RUNNING,
-        pid=me.pid,
-        host=platform.node(),
-        process_started=me.create_time(),
-        heartbeat=9e9,
-    )
+    status = RunStatus(state=RunState.RUNNING, process=mark_process())
     write_status(folder, status)
-    with pytest.raises(JobError, match="refusal of the system"):
+    with pytest.raises(JobError, match="system does not let you"):
         kill(folder)
     write_status(folder, replace(status, state=RunState.CANCELLED))
 

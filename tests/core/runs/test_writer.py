@@ -1,12 +1,14 @@
 import os
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from segmix_core.errors import JobError
 from segmix_core.events import CheckpointWritten, Progress, StageStarted, Warned
+from segmix_core.process_mark import mark_process
 from segmix_core.runs import RunState, RunStatus, RunWriter, load_preview
 from segmix_core.runs import writer as writer_module
 from segmix_core.runs.pace import Pace
@@ -164,11 +166,10 @@ def test_a_silent_writer_writes_nothing_but_listens(folder):
 
 
 def test_two_processes_do_not_share_a_folder(folder):
-    status = RunStatus(
-        state=RunState.RUNNING, pid=1, host="elsewhere", heartbeat=time.time()
-    )
+    mark = replace(mark_process(), pid=1, host="elsewhere")
+    status = RunStatus(state=RunState.RUNNING, process=mark, heartbeat=time.time())
     write_status(folder, status)
-    with pytest.raises(JobError, match="process 1 on elsewhere"), RunWriter(folder):
+    with pytest.raises(JobError, match="Process 1 on elsewhere"), RunWriter(folder):
         pass
     assert folder.status().pid == 1 != os.getpid()
 
