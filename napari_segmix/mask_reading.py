@@ -168,7 +168,8 @@ def read_doubt(run: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32
         columns = load_tiles(run)
     except JobError:
         return np.zeros(0, np.int64), np.zeros(0, np.float32)
-    return columns["tile_ids"], columns["doubt"]
+    ids = columns["tile_ids"]
+    return ids, columns.get("doubt", np.zeros(len(ids), np.float32))
 
 
 def _source_of(shown: Shown) -> int:
@@ -199,7 +200,7 @@ def _read_every(run: Path, image: ImageRecord, every: int) -> Bytes:
     height, width = image.working_shape
     shape = -(-height // every), -(-width // every)
     pixels = np.full(shape, 255, np.uint8)
-    mask = open_mask(run, image.id)
+    mask = open_mask(run, image.id, image.working_shape)
     if mask is None:
         return pixels
     rows = max(1, _BAND_ROWS // every) * every

@@ -17,6 +17,7 @@ from napari_segmix.layers.preview_layers import (
     show_cams,
     show_shuffled,
 )
+from segmix_core.errors import JobError
 from segmix_core.runs import RunState
 from segmix_core.runs.results import load_tiles, open_cams
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from napari_segmix.run_info import RunInfo
     from napari_segmix.session import Session
     from segmix_core.project.records import TileTable
+    from segmix_core.stored_arrays import StoredArray
 
 Pictures = dict[str, tuple[int, dict[str, Any]]]
 _MOST_TILES = 20_000
@@ -178,7 +180,13 @@ def read_cams(path: "Path", tiles: "TileTable", placement: Placement) -> Mosaic 
     rows, kept = rows[::every], kept[::every]
     if not len(rows):
         return None
-    maps: Bytes = np.asarray(cams.oindex[kept] if every > 1 else cams[:][kept])
+    if cams.shape[0] != len(columns["tile_ids"]):
+        raise JobError(
+            f"The run {path.name} has {cams.shape[0]} maps of "
+            f"{len(columns['tile_ids'])} tiles.",
+            "Run 'segmix cams' again.",
+        )
+    maps: Bytes = _read_rows(cams, kept)
     weights = _weights(columns["scales"][kept]) if "scales" in columns else None
     valid = columns.get("valid")
 
@@ -192,6 +200,17 @@ def read_cams(path: "Path", tiles: "TileTable", placement: Placement) -> Mosaic 
         return np.asarray(picture, np.uint8)
 
     return cam_mosaic(placement, rows, one, maps.shape[1:])
+
+
+def _read_rows(cams: "StoredArray", rows: npt.NDArray[np.int64]) -> Bytes:
+    """Return the maps (n, C, h, w) in some rows, chunk by chunk."""
+    maps = np.zeros((len(rows), *cams.shape[1:]), np.uint8)
+    size = cams.chunks[0]
+    for number in np.unique(rows // size):
+        mine = rows // size == number
+        chunk = cams[int(number) * size : (int(number) + 1) * size]
+        maps[mine] = chunk[rows[mine] - number * size]
+    return maps
 
 
 def _weights(scales: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -3,16 +3,16 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-import zarr
 
 from segmix_core.data.tile_reader import TileReader
 from segmix_core.geometry import Box
 from segmix_core.project.records import IGNORE_INDEX, UNTOUCHED, TileTable
 from segmix_core.slides.slide import RgbArray
+from segmix_core.stored_arrays import StoredArray, open_array
 
 MaskArray = npt.NDArray[np.uint8]
 MaskReader = Callable[[int, Box], MaskArray]
@@ -212,16 +212,14 @@ class MaskArrays:
     def __init__(self, folder: Path, *, missing: int = IGNORE_INDEX) -> None:
         self._folder = folder
         self._missing = missing
-        self._arrays: dict[int, Any] = {}
+        self._arrays: dict[int, StoredArray | None] = {}
 
     def __call__(self, image_id: int, box: Box) -> MaskArray:
         """Return (h, w) uint8 of ``box`` on the image's working grid."""
         out = np.full((box.height, box.width), self._missing, np.uint8)
         if image_id not in self._arrays:
             path = self._folder / str(image_id)
-            self._arrays[image_id] = (
-                zarr.open_array(store=str(path), mode="r") if path.is_dir() else None
-            )
+            self._arrays[image_id] = open_array(path, 2)
         array = self._arrays[image_id]
         if array is not None:
             inside = box.intersect(Box(0, 0, *array.shape))

@@ -236,7 +236,7 @@ def _readable(
 def _mask_of(
     store: ProjectStore, run: Path, image: ImageRecord, corrected: bool
 ) -> MaskArray:
-    stored = open_mask(run, image.id)
+    stored = open_mask(run, image.id, image.working_shape)
     if stored is None:
         raise ValueError(f"The run has no mask of image {image.id}")
     mask = np.asarray(stored[:])

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segmix_core.encoders import SCRATCH
-from segmix_core.models.checkpoint import Checkpoint
+from segmix_core.models.checkpoint import Checkpoint, rebuild
 from segmix_core.models.initial_weights import InitialWeights, find_weights
 from segmix_core.models.make_backbone import make_backbone
 from segmix_core.models.pcm import PixelCorrelation
@@ -296,12 +296,5 @@ def load_classifier(checkpoint: Checkpoint) -> CamClassifier:
     CheckpointError
         If the weights do not fit.
     """
-    arguments = dict(checkpoint.arguments)
-    # Checkpoints of before "weights" always have it, and always False.
-    arguments.pop("pretrained", None)
-    # Checkpoints of before "pooled_share": the word meant a tenth.
-    if arguments.pop("pooling", None) == "top":
-        arguments["pooled_share"] = 0.1
-    model = CamClassifier(**arguments)
-    checkpoint.load_into(model)
-    return model.eval()
+    # Nothing is downloaded or read because a checkpoint says so.
+    return rebuild(CamClassifier, checkpoint, weights=SCRATCH)

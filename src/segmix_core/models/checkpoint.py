@@ -5,18 +5,20 @@ former checkpoint or the new one, never a mixture. Nothing is unpickled.
 """
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
-from segmix_core.errors import CheckpointError
+from segmix_core.errors import CheckpointError, ConfigError
+from segmix_core.files import printable
 from segmix_core.models.checkpoint_files import (
     FORMAT_VERSION,
     MANIFEST,
     NEW_TRAINING,
+    Manifest,
     broken,
     read_manifest,
     read_tensors,
@@ -24,6 +26,8 @@ from segmix_core.models.checkpoint_files import (
     write_manifest,
     write_tensors,
 )
+
+Module = TypeVar("Module", bound=nn.Module)
 
 ORIGIN = "initial_weights"
 """What ``extra`` calls the place where the first weights came from."""
@@ -83,10 +87,11 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
     found = {name: tuple(t.shape) for name, t in weights.items()}
     for name in sorted(wanted.keys() | found.keys()):
         if wanted.get(name) != found.get(name):
-            raise CheckpointError.unexpected(
-                f"{name} of shape {wanted.get(name, 'none: there is no such tensor')}",
-                f"{found.get(name, 'nothing')}",
-                f"The weights belong to another network. {NEW_TRAINING}",
+            raise CheckpointError(
+                f"The weights belong to another network: {printable(name)} has the "
+                f"shape {found.get(name, 'of nothing')}, not "
+                f"{wanted.get(name, 'that of nothing')}.",
+                NEW_TRAINING,
             )
     module.load_state_dict(weights, strict=True)
 
@@ -193,30 +198,30 @@ def load_checkpoint(
     """
     content = read_manifest(folder)
     _check_fit(content, kind, class_names)
+    files = content.files
+    if "weights" not in files:
+        raise broken(folder, f"{MANIFEST} has no weights")
     try:
-        files = content["files"]
         weights = read_tensors(folder, files["weights"])
         training = {}
         if with_training and "training" in files:
             training = read_tensors(folder, files["training"])
-        return Checkpoint(
-            kind=content["kind"],
-            arguments=content["arguments"],
-            class_names=tuple(content["class_names"]),
-            step=content["step"],
-            extra=content["extra"],
-            weights=weights,
-            training=training,
-        )
     except FileNotFoundError:
         # A writer may have replaced the files between our two reads.
-        if read_manifest(folder)["files"] == content["files"]:
+        if read_manifest(folder).files == files:
             raise broken(folder, "a file it names is missing") from None
         return load_checkpoint(
             folder, kind=kind, class_names=class_names, with_training=with_training
         )
-    except (KeyError, TypeError) as error:
-        raise broken(folder, f"{MANIFEST} lacks {error}") from error
+    return Checkpoint(
+        kind=content.kind,
+        arguments=dict(content.arguments),
+        class_names=tuple(content.class_names),
+        step=content.step,
+        extra=content.extra,
+        weights=weights,
+        training=training,
+    )
 
 
 def read_origin(folder: Path) -> dict[str, Any]:
@@ -227,10 +232,10 @@ def read_origin(folder: Path) -> dict[str, Any]:
     CheckpointError
         If it is missing, broken or of a newer version.
     """
-    try:
-        return dict(read_manifest(folder)["extra"].get(ORIGIN, {}))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise broken(folder, f"{MANIFEST} lacks {error}") from error
+    origin = read_manifest(folder).extra.get(ORIGIN, {})
+    if not isinstance(origin, dict):
+        raise broken(folder, f"{MANIFEST} has a wrong {ORIGIN}")
+    return origin
 
 
 def has_checkpoint(folder: Path) -> bool:
@@ -238,19 +243,50 @@ def has_checkpoint(folder: Path) -> bool:
     return (folder / MANIFEST).is_file()
 
 
+def rebuild(
+    make: Callable[..., Module], checkpoint: Checkpoint, **arguments: Any
+) -> Module:
+    """Return the module of a checkpoint with its weights, ready to predict.
+
+    Parameters
+    ----------
+    make
+        The class of the module.
+    checkpoint
+        Its weights, and arguments of ``make``.
+    arguments
+        Go before those of the checkpoint.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such module, or the weights do not fit.
+    """
+    try:
+        module = make(**(checkpoint.arguments | arguments))
+    # What a class says of arguments that somebody else has written.
+    except (ConfigError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        raise CheckpointError(
+            f"The checkpoint is of a {checkpoint.kind} that this version does not "
+            f"have ({printable(str(error))}).",
+            NEW_TRAINING,
+        ) from error
+    checkpoint.load_into(module)
+    return module.eval()
+
+
 def _check_fit(
-    content: Mapping[str, Any], kind: str | None, class_names: Sequence[str] | None
+    content: Manifest, kind: str | None, class_names: Sequence[str] | None
 ) -> None:
-    if kind is not None and content.get("kind") != kind:
-        raise CheckpointError.unexpected(
-            f"the weights of a {kind}",
-            f"those of a {content.get('kind')}",
+    if kind is not None and content.kind != kind:
+        raise CheckpointError(
+            f"These are the weights of a {printable(content.kind)}, not of a {kind}.",
             f"Choose a run that trained a {kind}.",
         )
-    names = list(content.get("class_names", ()))
+    names = content.class_names
     if class_names is not None and names != list(class_names):
-        raise CheckpointError.unexpected(
-            f"weights for the classes {', '.join(class_names)}",
-            f"weights for {', '.join(names) or 'none'}",
+        raise CheckpointError(
+            f"These are weights for the classes {printable(', '.join(names))}, not "
+            f"for {', '.join(class_names)}.",
             "The project's classes have changed since; train again.",
         )

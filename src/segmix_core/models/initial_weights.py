@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from segmix_core.encoders import DOWNLOAD, SCRATCH
 from segmix_core.errors import ConfigError
+from segmix_core.files import open_regular, printable
+from segmix_core.models.checkpoint_files import parse_tensors
 
 # What training programs put before the names of the network they wrap.
 _WRAPPERS = re.compile(r"(?:model|backbone|module|encoder|network)\.")
@@ -65,16 +65,13 @@ def find_weights(text: str) -> InitialWeights:
         return InitialWeights("download")
     path = Path(text)
     try:
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        tensors = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise ConfigError.unexpected(
-            "a safetensors file of weights",
-            f"{path} ({_reason(error)})",
-            "Correct the path, or choose 'scratch'.",
-        ) from error
-    return InitialWeights("file", path.name, sha256, tensors)
+        with open_regular(path) as file:
+            data = file.read()
+    except OSError as error:
+        # The text of an OSError repeats the path.
+        raise _unusable(path, f"cannot be read ({error.strerror or error})") from error
+    tensors = parse_tensors(data, lambda what: _unusable(path, what))
+    return InitialWeights("file", path.name, hashlib.sha256(data).hexdigest(), tensors)
 
 
 def fit_weights(
@@ -175,6 +172,8 @@ def _shape(shape: tuple[int, ...] | None) -> str:
     return "nothing" if shape is None else str(list(shape))
 
 
-def _reason(error: Exception) -> str:
-    # The text of an OSError repeats the path.
-    return getattr(error, "strerror", None) or str(error)
+def _unusable(path: Path, what: str) -> ConfigError:
+    return ConfigError(
+        f"{printable(str(path))} {what}.",
+        "Give a safetensors file of weights, or choose 'scratch'.",
+    )

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from segmix_core.errors import ConfigError
-from segmix_core.models.checkpoint import Checkpoint
+from segmix_core.models.checkpoint import Checkpoint, rebuild
 from segmix_core.models.initial_weights import open_branches
 
 _UNET_CHANNELS = (160, 96, 48, 24, 16)
@@ -115,12 +115,8 @@ def load_segmenter(checkpoint: Checkpoint) -> Segmenter:
     CheckpointError
         If the weights do not fit.
     """
-    arguments = dict(checkpoint.arguments)
-    # Checkpoints of before it could be chosen.
-    arguments.setdefault("depth", 5 if arguments["decoder"] == "fpn" else 4)
-    segmenter = Segmenter(**arguments)
-    checkpoint.load_into(segmenter)
-    return segmenter.eval()
+    # Nothing is downloaded because a checkpoint says so.
+    return rebuild(Segmenter, checkpoint, pretrained=False)
 
 
 def _as_image(values: tuple[float, float, float]) -> Tensor:
@@ -136,7 +132,13 @@ def _build(
             str(depth),
             "Correct segmenter.depth.",
         )
-    common = {
+    if ":" in encoder:
+        # timm would take it for an address to download from.
+        raise ConfigError(
+            f"There is no encoder {encoder!r}.",
+            f"Use {DEFAULT_ENCODER}, or 'tu-' and the name of a timm model.",
+        )
+    common: dict[str, Any] = {
         "encoder_name": encoder,
         "encoder_depth": depth,
         "encoder_weights": "imagenet" if pretrained else None,

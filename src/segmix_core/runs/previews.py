@@ -17,19 +17,20 @@ Content "cam", the fixed preview tiles at the end of an epoch::
 """
 
 import contextlib
-import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from segmix_core.errors import JobError
 from segmix_core.files import write_atomically
+from segmix_core.stored_arrays import read_table
 
 KEPT = 8
 """How many previews of each content stay on disk."""
 
-Preview = dict[str, npt.NDArray[np.generic]]
+Preview = dict[str, npt.NDArray[Any]]
 
 
 def save_preview(
@@ -67,9 +68,46 @@ def load_preview(path: Path) -> Preview:
         If the file is gone (only the newest are kept) or is no preview.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, ValueError, AttributeError, zipfile.BadZipFile) as error:
-        raise JobError.unexpected(
-            f"a preview at {path}", str(error), "Wait for the next one."
+        preview = read_table(path)
+    except FileNotFoundError as error:
+        raise JobError(
+            f"The preview {path.name} is gone.", "Wait for the next one."
         ) from error
+    if not _is_sound(preview):
+        raise JobError(f"{path} is no preview.", "Wait for the next one.")
+    return preview
+
+
+def _is_sound(preview: Preview) -> bool:
+    kinds = {name: (v.dtype.kind, v.ndim) for name, v in preview.items()}
+    if "cams" in preview:
+        wanted = {"cams": ("u", 4), "tile_ids": ("i", 1)}
+        first = preview["cams"]
+    else:
+        wanted = {
+            "images": ("u", 4),
+            "tile_ids": ("i", 1),
+            "sources": ("i", 3),
+            "patch_size": ("i", 0),
+            "shuffle_ratio": ("f", 0),
+        }
+        first = preview.get("images", np.zeros(0))
+    if any(kinds.get(name) != kind for name, kind in wanted.items()):
+        return False
+    if first.dtype.itemsize != 1 or len(first) != len(preview["tile_ids"]):
+        return False
+    return "cams" in preview or _is_shuffled_batch(preview)
+
+
+def _is_shuffled_batch(preview: Preview) -> bool:
+    images, sources = preview["images"], preview["sources"]
+    positions = preview.get("positions", np.zeros_like(sources))
+    cells = int(np.prod(sources.shape[1:]))
+    return bool(
+        images.shape[3] == 3
+        and len(sources) == len(images)
+        and positions.shape == sources.shape
+        and ((sources >= 0) & (sources < len(images))).all()
+        and ((positions >= 0) & (positions < cells)).all()
+        and preview["patch_size"] > 0
+    )

@@ -10,6 +10,7 @@
   not be read has the id -1. ``class_names`` (C,) says what the classes were called.
 """
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,44 +21,68 @@ import zarr
 from zarr.codecs import ZstdCodec
 
 from segmix_core.errors import JobError
-from segmix_core.files import write_atomically
+from segmix_core.files import write_atomically, write_json
 from segmix_core.geometry import Box
+from segmix_core.stored_arrays import StoredArray, Table, open_array, read_table
 
 MASK_CHUNK = 512
 _OUTSIDE = 255
+_MOST_STRIDE = 4096
+_GROUP = {"attributes": {}, "zarr_format": 3, "node_type": "group"}
+# Column -> kinds of numpy and dimensions; the first is that of the tiles.
+_TILE_COLUMNS = {
+    "tile_ids": ("iu", (1,)),
+    "doubt": ("f", (1,)),
+    "probabilities": ("f", (2,)),
+    "scales": ("f", (1, 2)),
+    "valid": ("iu", (2,)),
+}
 
 
 def create_mask(run: Path, image_id: int, shape: tuple[int, int]) -> zarr.Array[Any]:
     """Add the mask of an image to a run, 255 everywhere; an old one is replaced."""
-    group = zarr.open_group(run / "masks.zarr", mode="a")
-    return group.create_array(
-        str(image_id),
+    return zarr.create_array(
+        store=str(_clear(run / "masks.zarr" / str(image_id))),
         shape=shape,
         chunks=(min(MASK_CHUNK, shape[0]), min(MASK_CHUNK, shape[1])),
         dtype="uint8",
         fill_value=_OUTSIDE,
         compressors=ZstdCodec(level=3),
-        overwrite=True,
+        zarr_format=3,
     )
 
 
-def open_mask(run: Path, image_id: int) -> zarr.Array[Any] | None:
-    """Return the mask of an image, read only; None if the run made none for it."""
-    try:
-        group = zarr.open_group(run / "masks.zarr", mode="r")
-    except FileNotFoundError:
-        return None
-    mask = group.get(str(image_id))
-    return mask if isinstance(mask, zarr.Array) else None
+def open_mask(
+    run: Path, image_id: int, shape: tuple[int, int] | None = None
+) -> StoredArray | None:
+    """Return the mask of an image; None if the run made none for it.
+
+    Raises
+    ------
+    JobError
+        If it is damaged, or not of ``shape`` where one is given.
+    """
+    mask = open_array(run / "masks.zarr" / str(image_id), 2)
+    if mask is not None and shape is not None and mask.shape != shape:
+        raise JobError(
+            f"The mask of image {image_id} in {run.name} is "
+            f"{mask.shape[1]} x {mask.shape[0]} pixels, its image "
+            f"{shape[1]} x {shape[0]}.",
+            "Make the masks of this image again.",
+        )
+    return mask
 
 
 def mask_ids(run: Path) -> tuple[int, ...]:
     """Return the ids of the images that the run has masks of."""
     try:
-        group = zarr.open_group(run / "masks.zarr", mode="r")
-    except FileNotFoundError:
+        names = [path.name for path in (run / "masks.zarr").iterdir()]
+    except OSError:
         return ()
-    return tuple(sorted(int(name) for name in group.array_keys()))
+    ids = (int(name) for name in names if name.isdecimal() and len(name) < 19)
+    return tuple(
+        sorted(i for i in ids if (run / "masks.zarr" / str(i) / "zarr.json").is_file())
+    )
 
 
 def read_mask(run: Path, image_id: int, box: Box) -> npt.NDArray[np.uint8]:
@@ -79,31 +104,40 @@ def create_cams(
     run: Path, count: int, num_classes: int, shape: tuple[int, int]
 ) -> zarr.Array[Any]:
     """Create the array of maps for ``count`` tiles of ``shape`` CAM pixels each."""
-    group = zarr.open_group(run / "cams.zarr", mode="a")
-    return group.create_array(
-        "cams",
+    return zarr.create_array(
+        store=str(_clear(run / "cams.zarr" / "cams")),
         shape=(count, num_classes, *shape),
         chunks=(min(count, 256), num_classes, *shape),
         dtype="uint8",
         compressors=ZstdCodec(level=3),
-        overwrite=True,
+        zarr_format=3,
     )
 
 
-def open_cams(run: Path) -> zarr.Array[Any]:
-    """Return the maps of a "cams" run, read only.
+def _clear(array: Path) -> Path:
+    """Make the group of an array, and remove what is in the array's place."""
+    group = array.parent
+    for place in (group, array):
+        if place.is_symlink():
+            raise JobError(f"{place} is a link.", "Remove it, or start a new run.")
+    group.mkdir(parents=True, exist_ok=True)
+    write_json(group / "zarr.json", _GROUP)
+    if array.exists():
+        shutil.rmtree(array)
+    return array
+
+
+def open_cams(run: Path) -> StoredArray:
+    """Return the maps of a "cams" run.
 
     Raises
     ------
     JobError
-        If the run has none.
+        If the run has none, or they are damaged.
     """
-    try:
-        cams = zarr.open_group(run / "cams.zarr", mode="r")["cams"]
-    except (FileNotFoundError, KeyError) as error:
-        raise _missing("class activation maps", run, "segmix cams") from error
-    if not isinstance(cams, zarr.Array):
-        raise _missing("class activation maps", run, "segmix cams")
+    cams = open_array(run / "cams.zarr" / "cams", 4)
+    if cams is None:
+        raise _missing("class activation maps", run, "Run 'segmix cams' again")
     return cams
 
 
@@ -115,22 +149,45 @@ def save_tiles(run: Path, columns: Mapping[str, npt.ArrayLike]) -> None:
     )
 
 
-def load_tiles(run: Path) -> dict[str, npt.NDArray[Any]]:
+def load_tiles(run: Path) -> Table:
     """Return the columns that :func:`save_tiles` stored.
 
     Raises
     ------
     JobError
-        If the run has none.
+        If the run has none, or they are damaged.
     """
+    path = run / "tiles.npz"
     try:
-        with np.load(run / "tiles.npz", allow_pickle=False) as content:
-            return dict(content)
+        columns = read_table(path)
     except FileNotFoundError as error:
-        raise _missing("a table of tiles", run, "segmix status") from error
+        raise _missing("table of tiles", run, "Run its stage again") from error
+    faults = [name for name in columns if not _is_sound(columns, name)]
+    if "tile_ids" not in columns or faults:
+        what = f"a wrong column {faults[0]}" if faults else "no column tile_ids"
+        raise JobError(f"{path} has {what}.", "Make it again, or choose another run.")
+    return columns
 
 
-def _missing(what: str, run: Path, command: str) -> JobError:
-    return JobError.unexpected(
-        f"{what} in {run}", "none", f"Run '{command}' again, or choose another run."
+def _is_sound(columns: Table, name: str) -> bool:
+    values = columns[name]
+    if name == "stride":
+        is_whole = values.dtype.kind in "iu" and values.ndim == 0
+        return is_whole and 1 <= int(values) <= _MOST_STRIDE
+    if name == "class_names":
+        return values.dtype.kind == "U" and values.ndim == 1
+    if name == "shared_foreground":
+        return values.dtype.kind == "b" and values.ndim == 0
+    if name not in _TILE_COLUMNS:
+        return True
+    kinds, dimensions = _TILE_COLUMNS[name]
+    if values.dtype.kind not in kinds or values.ndim not in dimensions:
+        return False
+    ids = columns.get("tile_ids", values)
+    return len(values) == ids.size and bool(np.isfinite(values).all())
+
+
+def _missing(what: str, run: Path, remedy: str) -> JobError:
+    return JobError(
+        f"The run {run.name} has no {what}.", f"{remedy}, or choose another run."
     )

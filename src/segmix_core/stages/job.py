@@ -10,7 +10,7 @@ from segmix_core.config import RunConfig
 from segmix_core.curriculum.patch_sizes import TILE_STEP
 from segmix_core.data.samples import TileSamples
 from segmix_core.data.tile_reader import TileReader
-from segmix_core.errors import ProjectError
+from segmix_core.errors import JobError, ProjectError
 from segmix_core.geometry import Box, next_multiple
 from segmix_core.project.records import ImageRecord, LabelState, TileTable
 from segmix_core.project.store import ProjectStore
@@ -57,8 +57,18 @@ class Job:
         raise ValueError(f"The request names no run of {' or '.join(stages)}")
 
     def images(self) -> tuple[ImageRecord, ...]:
-        """Return the images the request asks for: all, unless it names some."""
+        """Return the images the request asks for: all, unless it names some.
+
+        Raises
+        ------
+        JobError
+            If the request names something else than images.
+        """
         chosen = self.request.options.get("image_ids")
+        if chosen is not None and not isinstance(chosen, list):
+            raise JobError(
+                "The run's settings name no list of images.", "Start a new run."
+            )
         return tuple(
             image
             for image in self.store.images()

@@ -5,8 +5,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import BaseModel, Field
+
+from segmix_core.errors import JobError
 from segmix_core.events import Progress
 from segmix_core.files import read_json, write_json
 from segmix_core.project.reader import ProjectReader
@@ -28,21 +31,23 @@ def tile_edges(run: Path, project: ProjectReader) -> dict[int, int]:
     Empty for a run that measured stains when slides had those of their case: new
     images get theirs as the others did.
     """
-    path = run / _NAME
-    if path.exists() and not read_json(path).get(_BY_SLIDE, False):
+    kept = _read(run)
+    if kept is not None and not kept.by_slide:
         return {}
     return {source.id: source.plan.tile_px for source in project.sources()}
 
 
 def read_stains(run: Path) -> MeasuredStains[int] | None:
     """Return the stains that a run has kept, or None if it has not."""
-    path = run / _NAME
-    if not path.exists():
+    kept = _read(run)
+    if kept is None:
         return None
-    content = read_json(path)
-    stains = [_stain(value) for value in content["stains"]]
-    images = {int(key): stains[index] for key, index in content["images"].items()}
-    return MeasuredStains(images, stains[content["common"]])
+    stains = [_stain(value) for value in kept.stains]
+    try:
+        images = {key: stains[index] for key, index in kept.images.items()}
+        return MeasuredStains(images, stains[kept.common])
+    except IndexError as error:
+        raise _damaged(run) from error
 
 
 def keep_stains(
@@ -90,7 +95,36 @@ def _content(measured: MeasuredStains[int]) -> dict[str, Any]:
     }
 
 
-def _stain(content: dict[str, Any] | None) -> Stain | None:
-    if content is None:
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
+_Three = tuple[_Finite, _Finite, _Finite]
+
+
+class _KeptStain(BaseModel):
+    mean: _Three
+    deviation: _Three
+
+
+class _Kept(BaseModel):
+    """What a run keeps of stains."""
+
+    by_slide: bool = Field(False, alias=_BY_SLIDE)
+    stains: list[_KeptStain | None]
+    images: dict[int, Annotated[int, Field(ge=0)]]
+    common: Annotated[int, Field(ge=0)]
+
+
+def _read(run: Path) -> _Kept | None:
+    try:
+        return _Kept.model_validate(read_json(run / _NAME))
+    except FileNotFoundError:
         return None
-    return Stain(tuple(content["mean"]), tuple(content["deviation"]))
+    except (OSError, ValueError) as error:
+        raise _damaged(run) from error
+
+
+def _damaged(run: Path) -> JobError:
+    return JobError(f"{run / _NAME} is damaged.", "Train again.")
+
+
+def _stain(kept: _KeptStain | None) -> Stain | None:
+    return None if kept is None else Stain(kept.mean, kept.deviation)

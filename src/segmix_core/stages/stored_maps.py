@@ -27,8 +27,34 @@ class StoredMaps:
     def __init__(self, run: Path) -> None:
         self._columns = columns = load_tiles(run)
         self._cams = open_cams(run)
+        self._check(run)
         self._rows = {int(tile): row for row, tile in enumerate(columns["tile_ids"])}
         self._chunk: tuple[int, npt.NDArray[np.uint8]] = (-1, np.empty(0, np.uint8))
+
+    def _check(self, run: Path) -> None:
+        columns = self._columns
+        count, classes, height, width = self._cams.shape
+        wanted: dict[str, list[tuple[int, ...]]] = {
+            "valid": [(count, 2)],
+            "scales": [(count,), (count, classes)],
+            "probabilities": [(count, classes)],
+            "stride": [()],
+        }
+        wrong = [
+            name
+            for name, shapes in wanted.items()
+            if name not in columns or columns[name].shape not in shapes
+        ]
+        if not wrong:
+            valid = columns["valid"]
+            if ((valid < 1) | (valid > (height, width))).any():
+                wrong.append("valid")
+        if wrong:
+            raise JobError(
+                f"The maps of the run {run.name} are damaged: tiles.npz has another "
+                f"{wrong[0]} than they need.",
+                "Run 'segmix cams' again.",
+            )
 
     @property
     def tile_ids(self) -> npt.NDArray[np.int64]:

@@ -6,8 +6,7 @@ from safetensors.torch import load_file, save_file
 
 from segmix_core.models.backbone import SmallBackbone
 from segmix_core.models.cam import make_seed
-from segmix_core.models.cam_classifier import CamClassifier, load_classifier
-from segmix_core.models.checkpoint import load_checkpoint, save_checkpoint
+from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.training.optim import make_optimizer, optimizer_tensors
 
 
@@ -69,23 +68,6 @@ def file(tmp_path):
     path = tmp_path / "small.safetensors"
     save_file(SmallBackbone(8).state_dict(), path)
     return path
-
-
-def test_a_checkpoint_of_before_weights_is_read(classifier, tmp_path):
-    arguments = classifier.arguments | {"pretrained": False}
-    del arguments["stride"], arguments["freeze"]
-    save_checkpoint(
-        tmp_path,
-        module=classifier,
-        arguments=arguments,
-        kind="classifier",
-        class_names=["a", "b", "c"],
-        step=1,
-    )
-    found = load_classifier(load_checkpoint(tmp_path))
-    assert not found.training
-    images = torch.rand(1, 3, 32, 32)
-    assert torch.equal(found(images).cam, classifier(images).cam)
 
 
 def test_weights_of_a_file_begin_and_keep_their_statistics(file):

@@ -1,4 +1,6 @@
+import hashlib
 import json
+import sys
 import threading
 from pathlib import Path
 
@@ -7,13 +9,17 @@ import torch
 from torch import nn
 
 from segmix_core.errors import CheckpointError
+from segmix_core.models.cam_classifier import CamClassifier, load_classifier
 from segmix_core.models.checkpoint import (
+    ORIGIN,
     Checkpoint,
     has_checkpoint,
     load_checkpoint,
+    read_origin,
     save_checkpoint,
 )
-from segmix_core.models.checkpoint_files import MANIFEST
+from segmix_core.models.checkpoint_files import MANIFEST, remove_unnamed
+from segmix_core.models.segmenter import load_segmenter
 
 NAMES = ("tumour", "stroma")
 
@@ -121,9 +127,11 @@ def test_reading_while_another_writes(tmp_path: Path) -> None:
 
 def test_missing(tmp_path: Path) -> None:
     assert not has_checkpoint(tmp_path)
-    with pytest.raises(CheckpointError, match=r"no such file.*Finish the training"):
+    with pytest.raises(
+        CheckpointError, match=r"There is no checkpoint.*Finish the training"
+    ):
         load_checkpoint(tmp_path)
-    with pytest.raises(CheckpointError, match="no such folder"):
+    with pytest.raises(CheckpointError, match="There is no checkpoint"):
         load_checkpoint(tmp_path / "nothing")
 
 
@@ -131,7 +139,7 @@ def test_other_kind(tmp_path: Path) -> None:
     save(tmp_path)
     assert has_checkpoint(tmp_path)
     assert load_checkpoint(tmp_path, kind="classifier").step == 7
-    with pytest.raises(CheckpointError, match="of a segmenter, but got those of a cla"):
+    with pytest.raises(CheckpointError, match="of a classifier, not of a segmenter"):
         load_checkpoint(tmp_path, kind="segmenter")
 
 
@@ -145,7 +153,7 @@ def test_other_classes(tmp_path: Path) -> None:
 def test_newer_version(tmp_path: Path) -> None:
     save(tmp_path)
     edit(tmp_path, version=2)
-    with pytest.raises(CheckpointError, match=r"version 2 .*newer napari-segmix"):
+    with pytest.raises(CheckpointError, match=r"written by a newer napari-segmix"):
         load_checkpoint(tmp_path)
 
 
@@ -167,29 +175,29 @@ def test_lost_weights(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["{", "[]", '{"version": "x"}'])
 def test_damaged_manifest(tmp_path: Path, content: str) -> None:
     (tmp_path / MANIFEST).write_text(content, encoding="utf-8")
-    with pytest.raises(CheckpointError, match=r"is not JSON|has no version"):
+    with pytest.raises(CheckpointError, match=r"is not JSON|has a wrong or no"):
         load_checkpoint(tmp_path)
 
 
 def test_incomplete_manifest(tmp_path: Path) -> None:
     (tmp_path / MANIFEST).write_text('{"version": 1}', encoding="utf-8")
-    with pytest.raises(CheckpointError, match="lacks 'files'"):
+    with pytest.raises(CheckpointError, match="wrong or no kind"):
         load_checkpoint(tmp_path)
 
 
 def test_a_manifest_cannot_point_elsewhere(tmp_path: Path) -> None:
     save(tmp_path)
     edit(tmp_path, files={"weights": {"name": "../secret", "sha256": "", "bytes": 0}})
-    with pytest.raises(CheckpointError, match="not a plain file name"):
+    with pytest.raises(CheckpointError, match=r"wrong or no files\.weights"):
         load_checkpoint(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"0.weight": None}, r"0\.weight of shape \(4, 3, 3, 3\), but got nothing"),
-        ({"2.weight": torch.zeros(1)}, r"there is no such tensor, but got \(1,\)"),
-        ({"1.bias": torch.zeros(9)}, r"1\.bias of shape \(4,\), but got \(9,\)"),
+        ({"0.weight": None}, r"0\.weight has the shape of nothing, not \(4, 3, 3, 3\)"),
+        ({"2.weight": torch.zeros(1)}, r"has the shape \(1,\), not that of nothing"),
+        ({"1.bias": torch.zeros(9)}, r"1\.bias has the shape \(9,\), not \(4,\)"),
     ],
 )
 def test_weights_of_another_network(
@@ -200,3 +208,108 @@ def test_weights_of_another_network(
     other = Checkpoint("classifier", {}, NAMES, 0, {}, kept)
     with pytest.raises(CheckpointError, match=message):
         other.load_into(make_net())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": True},
+        {"kind": 3},
+        {"arguments": []},
+        {"arguments": {"width": [1]}},
+        {"class_names": "stroma"},
+        {"class_names": [1]},
+        {"class_names": ["a"] * 255},
+        {"step": -1},
+        {"extra": None},
+        {"files": {"other": {}}},
+        {"files": {"weights": {"name": "a.safetensors", "bytes": 1, "sha256": "0"}}},
+    ],
+)
+def test_a_manifest_with_a_wrong_field(
+    tmp_path: Path, change: dict[str, object]
+) -> None:
+    save(tmp_path)
+    path = tmp_path / MANIFEST
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(CheckpointError, match=r"damaged: checkpoint\.json has a wrong"):
+        load_checkpoint(tmp_path)
+    names = set(tmp_path.iterdir())
+    remove_unnamed(tmp_path)
+    assert set(tmp_path.iterdir()) == names
+
+
+def test_a_manifest_without_weights(tmp_path: Path) -> None:
+    save(tmp_path)
+    path = tmp_path / MANIFEST
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"files": {}}))
+    with pytest.raises(CheckpointError, match="has no weights"):
+        load_checkpoint(tmp_path)
+
+
+def test_an_origin_of_another_kind(tmp_path: Path) -> None:
+    save(tmp_path)
+    path = tmp_path / MANIFEST
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"extra": {ORIGIN: [1]}}))
+    with pytest.raises(CheckpointError, match="has a wrong initial_weights"):
+        read_origin(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights on Windows")
+def test_links_are_not_followed(tmp_path: Path) -> None:
+    folder = tmp_path / "last"
+    save(folder)
+    (tmp_path / "link").symlink_to(folder)
+    with pytest.raises(CheckpointError, match="it is a link"):
+        load_checkpoint(tmp_path / "link")
+    (file,) = folder.glob("weights-*")
+    file.rename(tmp_path / "elsewhere")
+    file.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(CheckpointError, match="is a link"):
+        load_checkpoint(folder)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"",
+        b"\xff" * 8,
+        (1 << 40).to_bytes(8, "little") + b"{}",
+        (5000).to_bytes(8, "little") + b"[" * 5000,
+        (2).to_bytes(8, "little") + b"[]",
+        (40).to_bytes(8, "little") + b'{"a":{"dtype":"F64","shape":[9],"data_of',
+        (54).to_bytes(8, "little")
+        + b'{"a":{"dtype":"XX","shape":[1],"data_offsets":[0,4]}}  1234',
+    ],
+)
+def test_a_file_without_tensors(tmp_path: Path, header: bytes) -> None:
+    save(tmp_path)
+    path = tmp_path / MANIFEST
+    content = json.loads(path.read_text())
+    entry = content["files"]["weights"]
+    entry |= {"bytes": len(header), "sha256": hashlib.sha256(header).hexdigest()}
+    (tmp_path / entry["name"]).write_bytes(header)
+    path.write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match="holds no tensors"):
+        load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{}, {"num_classes": 0}, {"num_classes": "3"}, {"num_classes": 2, "width": -1}],
+)
+def test_arguments_of_no_network(tmp_path: Path, arguments: dict[str, object]) -> None:
+    found = Checkpoint("classifier", arguments, ("a",), 0, {}, {})
+    with pytest.raises(CheckpointError, match=r"does not have|another network"):
+        load_classifier(found)
+
+
+def test_a_checkpoint_downloads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = CamClassifier(num_classes=1, width=4)
+    arguments = network.arguments | {"weights": "download"}
+    found = Checkpoint("classifier", arguments, ("a",), 0, {}, network.state_dict())
+    assert load_classifier(found).num_classes == 1
+    foreign = {"num_classes": 1, "encoder": "tu-hf-hub:someone/something"}
+    with pytest.raises(CheckpointError, match="There is no encoder"):
+        load_segmenter(Checkpoint("segmenter", foreign, ("a",), 0, {}, {}))

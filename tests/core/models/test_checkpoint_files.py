@@ -1,6 +1,9 @@
 import errno
 import itertools
 import os
+import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -40,7 +43,8 @@ def fail_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, BaseException], N
         flush, done = os.fsync, itertools.count()
 
         def fail_once(file: int) -> None:
-            if next(done) == writes:
+            is_file = stat.S_ISREG(os.fstat(file).st_mode)
+            if is_file and next(done) == writes:
                 raise error
             flush(file)
 
@@ -98,11 +102,17 @@ def test_what_a_killed_save_left_is_gone_after_the_next(
     tmp_path: Path, fail_at: Callable[[int, BaseException], None], fits: bool
 ) -> None:
     save(tmp_path, 1)
-    left = {
-        ".training-0123.safetensors.4711.tmp",
-        ".checkpoint.json.4711.tmp",
-        "weights-0123.safetensors",
-    }
+    ended = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from segmix_core.files import temporary_name; print(temporary_name())",
+        ],
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    )
+    left = {ended.stdout.strip(), "weights-0123.safetensors"}
     for name in left:
         (tmp_path / name).write_bytes(b"cut sho")
     if not fits:

@@ -55,12 +55,10 @@ def test_words_are_no_files(text):
 
 def test_a_file_that_is_missing_or_no_safetensors(tmp_path):
     path = tmp_path / "x.safetensors"
-    with pytest.raises(
-        ConfigError, match=r"x\.safetensors \(No such file or directory\)"
-    ):
+    with pytest.raises(ConfigError, match=r"x\.safetensors cannot be read \(No such"):
         find_weights(str(path))
     path.write_bytes(b"a pickle")
-    with pytest.raises(ConfigError, match="safetensors file of weights"):
+    with pytest.raises(ConfigError, match="holds no tensors"):
         find_weights(str(path))
 
 

@@ -80,16 +80,6 @@ def test_sizes_between_multiples_are_refused() -> None:
         segmenter(torch.rand(1, 3, 40, 33))
 
 
-@pytest.mark.parametrize(("decoder", "depth"), [("unet", 4), ("fpn", 5)])
-def test_checkpoints_of_before_the_depth_could_be_chosen(
-    decoder: str, depth: int
-) -> None:
-    segmenter = Segmenter(num_classes=1, decoder=decoder, encoder=SMALL, depth=depth)
-    arguments = {n: v for n, v in segmenter.arguments.items() if n != "depth"}
-    older = Checkpoint("segmenter", arguments, ("a",), 0, {}, segmenter.state_dict())
-    assert load_segmenter(older).size_multiple == 2**depth
-
-
 @pytest.mark.parametrize("encoder", [DEFAULT_ENCODER, "resnet18"])
 def test_no_branch_begins_at_zero(encoder: str) -> None:
     network = Segmenter(num_classes=1, encoder=encoder, depth=5).network

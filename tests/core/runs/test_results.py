@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -61,5 +62,63 @@ def test_tile_columns_come_back(tmp_path: Path) -> None:
 
 
 def test_missing_tile_columns_are_an_error(tmp_path: Path) -> None:
-    with pytest.raises(JobError, match="table of tiles"):
+    with pytest.raises(JobError, match="no table of tiles"):
         results.load_tiles(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"doubt": np.zeros(3)}, "no column tile_ids"),
+        ({"tile_ids": np.zeros(3)}, "a wrong column tile_ids"),
+        ({"tile_ids": np.zeros((3, 1), int)}, "a wrong column tile_ids"),
+        ({"tile_ids": np.arange(3), "doubt": np.zeros(4)}, "a wrong column doubt"),
+        (
+            {"tile_ids": np.arange(1), "doubt": np.array([np.nan])},
+            "a wrong column doubt",
+        ),
+        ({"tile_ids": np.arange(1), "stride": np.asarray(0)}, "a wrong column stride"),
+        ({"tile_ids": np.arange(1), "stride": np.ones(1)}, "a wrong column stride"),
+        (
+            {"tile_ids": np.arange(1), "class_names": np.arange(2)},
+            "a wrong column class_names",
+        ),
+        (
+            {"tile_ids": np.arange(1), "shared_foreground": np.arange(2)},
+            "a wrong column shared_foreground",
+        ),
+    ],
+)
+def test_columns_of_another_kind_are_an_error(tmp_path, columns, message):
+    results.save_tiles(tmp_path, columns | {"more": np.eye(3)})
+    with pytest.raises(JobError, match=message):
+        results.load_tiles(tmp_path)
+
+
+def test_a_mask_of_another_size_is_an_error(tmp_path):
+    results.create_mask(tmp_path, 1, (8, 9))
+    assert results.open_mask(tmp_path, 1, (8, 9)).shape == (8, 9)
+    with pytest.raises(JobError, match=r"is 9 x 8 pixels, its image 90 x 80\."):
+        results.open_mask(tmp_path, 1, (80, 90))
+
+
+def test_names_of_other_things_are_no_image_ids(tmp_path):
+    results.create_mask(tmp_path, 1, (8, 9))
+    for name in ("x", "-3", "1" * 30, "7"):
+        (tmp_path / "masks.zarr" / name).mkdir()
+    assert results.mask_ids(tmp_path) == (1,)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights on Windows")
+def test_nothing_is_written_through_a_link(tmp_path):
+    run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "mine").touch()
+    (run / "masks.zarr").mkdir(parents=True)
+    (run / "masks.zarr" / "1").symlink_to(elsewhere)
+    (run / "cams.zarr").symlink_to(elsewhere)
+    with pytest.raises(JobError, match="is a link"):
+        results.create_mask(run, 1, (4, 4))
+    with pytest.raises(JobError, match="is a link"):
+        results.create_cams(run, 1, 1, (4, 4))
+    assert [path.name for path in elsewhere.iterdir()] == ["mine"]

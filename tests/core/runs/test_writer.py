@@ -106,7 +106,15 @@ def test_previews_come_back_and_only_the_newest_stay(folder):
     with RunWriter(folder) as writer:
         for step in range(KEPT + 3):
             writer.save_preview(step, "cam", cams=cams, tile_ids=np.array([step]))
-        writer.save_preview(0, "shuffled", images=cams, patch_size=32)
+        writer.save_preview(
+            0,
+            "shuffled",
+            images=np.zeros((1, 8, 8, 3), np.uint8),
+            tile_ids=np.array([3]),
+            sources=np.zeros((1, 2, 2), np.int64),
+            patch_size=32,
+            shuffle_ratio=0.5,
+        )
     events = folder.events()[0]
     assert [event.content for event in events] == ["cam"] * (KEPT + 3) + ["shuffled"]
     assert len(list(folder.previews_path.glob("cam_*.npz"))) == KEPT
@@ -125,6 +133,36 @@ def test_a_preview_is_never_pickled(folder):
     np.savez(pickled, cams=np.array([{}], dtype=object))
     with pytest.raises(JobError):
         load_preview(pickled)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"images": np.zeros((1, 8, 8, 4), np.uint8)},
+        {"images": np.zeros((2, 8, 8, 3), np.uint8)},
+        {"images": np.zeros((1, 8, 8, 3), np.uint16)},
+        {"images": np.zeros(3, np.uint8)},
+        {"sources": np.ones((1, 2, 2), np.int64)},
+        {"sources": -np.ones((1, 2, 2), np.int64)},
+        {"positions": np.full((1, 2, 2), 4)},
+        {"positions": np.zeros((1, 3, 2), np.int64)},
+        {"patch_size": 0},
+        {"patch_size": "32"},
+        {"cams": np.zeros((2, 2, 3, 4), np.uint8)},
+        {"cams": np.zeros((2, 3, 4), np.uint8)},
+    ],
+)
+def test_what_is_no_preview_is_refused(tmp_path, change):
+    arrays = {
+        "images": np.zeros((1, 8, 8, 3), np.uint8),
+        "tile_ids": np.array([3]),
+        "sources": np.zeros((1, 2, 2), np.int64),
+        "patch_size": 4,
+        "shuffle_ratio": 0.5,
+    }
+    np.savez(tmp_path / "a.npz", **(arrays | change))
+    with pytest.raises(JobError, match="is no preview"):
+        load_preview(tmp_path / "a.npz")
 
 
 def test_a_preview_without_room_is_an_error(folder):

@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from segmix_core.config import RunConfig
-from segmix_core.errors import ProjectError
+from segmix_core.errors import JobError, ProjectError
 from segmix_core.geometry import Box
 from segmix_core.runs.writer import RunWriter
 from segmix_core.stages.job import (
@@ -28,6 +28,12 @@ def test_a_job_knows_its_images_classes_and_folder(job):
     assert job.class_names == ["plain", "striped"]
     assert job.run == job.writer.folder.path
     assert job.input_run("predict", "train").name.endswith("_train")
+
+
+def test_a_request_of_no_images_is_refused(slide):
+    folder = slide.folder("cams", options={"image_ids": 3})
+    with slide.store() as store, pytest.raises(JobError, match="no list of images"):
+        Job(store, RunConfig(), folder.request(), RunWriter(folder)).images()
 
 
 def test_whoever_launches_a_run_names_its_input(job):

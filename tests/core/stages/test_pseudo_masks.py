@@ -260,8 +260,30 @@ def test_maps_of_tiles_that_are_gone(folder, slide, painted):
 def test_a_run_without_maps_is_named(folder):
     (cams,) = find_inputs(folder.project / "runs", "pseudo-masks").values()
     (cams / "tiles.npz").unlink()
-    with pytest.raises(JobError, match="table of tiles in"):
+    with pytest.raises(JobError, match="has no table of tiles"):
         folder.attempt("pseudo-masks", inputs={"cams": cams})
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("valid", np.zeros((1, 2), int)),
+        ("valid", np.full((1, 2), 9)),
+        ("scales", np.ones((1, 3))),
+        ("probabilities", np.ones((1, 1))),
+        ("stride", None),
+    ],
+)
+def test_columns_that_do_not_fit_the_maps_are_named(slide, painted, name, values):
+    columns = load_tiles(painted)
+    count = len(columns["tile_ids"])
+    if values is None:
+        del columns[name]
+    else:
+        columns[name] = np.repeat(values, count, axis=0)
+    save_tiles(painted, columns)
+    with pytest.raises(JobError, match=f"has another {name} than they need"):
+        slide.attempt("pseudo-masks", inputs={"cams": painted})
 
 
 def test_the_working_grid_of_the_slide_tells_the_area(slide):

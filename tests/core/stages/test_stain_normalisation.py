@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from segmix_core.data.tile_reader import TileReader
+from segmix_core.errors import JobError
 from segmix_core.intake import add_paths
 from segmix_core.models.checkpoint import load_checkpoint
 from segmix_core.project.import_draft import ImportContent
@@ -163,3 +164,22 @@ def test_both_networks_see_normalised_tiles_and_nobody_else(folder, monkeypatch)
     monkeypatch.setattr(teacher, "MaskSamples", watch_learnt)
     folder.run("train", changes=PLUS | {"train.rounds": 1})
     assert readers == {"asked": {True}, "learnt": {True}}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "[" * 1000,
+        '{"stains": [], "images": {}, "common": 0}',
+        '{"stains": [null], "images": {"1": 1}, "common": 0}',
+        '{"stains": [null], "images": {"x": 0}, "common": 0}',
+        '{"stains": [{"mean": [1, 2], "deviation": []}], "images": {}, "common": 0}',
+    ],
+)
+def test_damaged_stains_are_an_error(tmp_path, content):
+    assert read_stains(tmp_path) is None
+    (tmp_path / "stains.json").write_text(content)
+    with pytest.raises(JobError, match=r"stains\.json is damaged"):
+        read_stains(tmp_path)
