@@ -87,14 +87,14 @@ def _write_tiff(path: Path, mask: npt.NDArray[np.uint8], meta: dict[str, Any]) -
         path,
         row_bands(mask),
         shape=(mask.shape[0], mask.shape[1]),
-        info=LabelImageInfo(classes, mpp=_pixel_size(meta), source=meta["name"]),
+        info=LabelImageInfo(classes, *_pixel_size(meta), source=meta["name"]),
         layout="ome" if is_ome else "generic",
     )
 
 
-def _pixel_size(meta: dict[str, Any]) -> float | None:
-    """Return µm per pixel, or None where the layer's unit is not the micrometre."""
+def _pixel_size(meta: dict[str, Any]) -> tuple[float | None, float | None]:
+    """Return µm per pixel, y and x; None where the layer's unit is not the µm."""
     units, scale = meta.get("units"), meta.get("scale")
     if units is None or scale is None or str(units[-1]) not in _MICROMETRE:
-        return None
-    return float(scale[-1])
+        return None, None
+    return float(scale[-2]), float(scale[-1])

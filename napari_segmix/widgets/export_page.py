@@ -52,6 +52,11 @@ class ExportPage(Page):
         self.format = ChoiceRow(_FORMATS, _FORMAT_TIPS)
         self.format.value = "ome"
         self.only_shown = QCheckBox("Only the images of the shown source")
+        self.crop = QCheckBox("Crop to what the scanner marked")
+        self.crop.setToolTip(
+            "Export the part of each slide that QuPath shows, where the scanner "
+            "marked one"
+        )
         self.export_button = primary_button("Export masks", self.export)
         self.files = QTreeWidget()
         self._empty = hint("No files yet.")
@@ -82,7 +87,13 @@ class ExportPage(Page):
         form.addRow("Masks", self.base)
         form.addRow("Format", self.format)
         self.column.addLayout(form)
-        for part in (self.only_shown, self._missing, self.export_button, rule()):
+        for part in (
+            self.only_shown,
+            self.crop,
+            self._missing,
+            self.export_button,
+            rule(),
+        ):
             self.column.addWidget(part)
         self.column.addWidget(heading("Exported files"))
         self.files.setColumnCount(3)
@@ -107,6 +118,9 @@ class ExportPage(Page):
         # New masks come first, unless the user has chosen others.
         self.base.setCurrentIndex(max(0, self.base.findData(self._chosen)))
         self._list_files()
+        store = self.session.store
+        images = () if store is None else store.images()
+        self.crop.setVisible(any(image.bounds is not None for image in images))
         self._enable()
 
     def _choose(self) -> None:
@@ -120,6 +134,8 @@ class ExportPage(Page):
             if str(info.path) == self.base.currentData()
         )
         options: dict[str, object] = {"format": self.format.value}
+        if self.crop.isChecked() and not self.crop.isHidden():
+            options["crop_to_bounds"] = True
         source, store = self.session.active_source, self.session.store
         if self.only_shown.isChecked() and source is not None and store is not None:
             options["image_ids"] = [image.id for image in store.images(source.id)]

@@ -218,3 +218,10 @@ class ExportOptions(FollowingOptions):
 
     slides: Slides = None
     format: Format = "ome"
+    crop_to_bounds: Annotated[
+        bool,
+        typer.Option(
+            "--crop-to-bounds",
+            help="Export only the part that the scanner marked, as QuPath shows it.",
+        ),
+    ] = False

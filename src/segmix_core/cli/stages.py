@@ -224,6 +224,8 @@ def _choices(store: "ProjectStore", order: Order) -> dict[str, Any]:
         chosen["image_ids"] = [
             image for name in order.slides for image in image_ids(store, name)
         ]
+    if isinstance(order.options, ExportOptions) and order.options.crop_to_bounds:
+        chosen["crop_to_bounds"] = True
     return chosen
 
 

@@ -4,6 +4,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -24,6 +25,7 @@ from segmix_core.runs.status import RunState
 
 _LOG_LINES = 20
 _LINE_SECONDS = 10.0
+_NAMED = 5
 # Everything has to fit into 80 columns.
 _BAR_WIDTH = 16
 _SHOWN_VALUES = {"loss": "loss", "patch_size": "patch", "shuffle_ratio": "ratio"}
@@ -60,8 +62,7 @@ def report(folder: RunFolder, voice: Voice) -> int:
             several = isinstance(value, list)
             voice.say(f"{name}: {', '.join(map(str, value)) if several else value}")
         voice.say(f"Completed: {folder.path}", "green")
-        voice.result({**facts, "message": ""})
-        return EXIT_COMPLETED
+        return _left_out(facts, voice)
     if state is RunState.CANCELLED:
         voice.say(f"Stopped. Go on with: {again}", "yellow")
         voice.result({**facts, "message": ended.message if ended else ""})
@@ -76,6 +77,19 @@ def report(folder: RunFolder, voice: Voice) -> int:
         **facts,
     )
     return EXIT_UNEXPECTED
+
+
+def _left_out(facts: dict[str, Any], voice: Voice) -> int:
+    failed = facts["results"].get("failed")
+    if not isinstance(failed, dict) or not failed:
+        voice.result({**facts, "message": ""})
+        return EXIT_COMPLETED
+    named = [f"{Path(path).name} ({why})" for path, why in failed.items()]
+    rest = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
+    count = "1 image" if len(named) == 1 else f"{len(named)} images"
+    message = f"{count} failed: {', '.join(named[:_NAMED])}{rest}."
+    voice.failed(f"{message} All others were written.", **facts)
+    return EXIT_ERROR
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import errno
 from pathlib import Path
 
 from segmix_core.errors import JobError
+from segmix_core.files import printable
 
 _NO_SPACE = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 
@@ -17,4 +18,10 @@ def write_error(path: Path, error: OSError) -> JobError:
         else "Check that the folder can be written and that no other program has "
         "the file open, and export again."
     )
-    return JobError.unexpected(f"to write {path}", error.strerror or str(error), remedy)
+    reason = error.strerror or str(error)
+    return JobError(f"{printable(str(path))} cannot be written ({reason}).", remedy)
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether an error is that of a disk without room."""
+    return isinstance(error, OSError) and error.errno in _NO_SPACE

@@ -1,14 +1,22 @@
 """What a label image says about itself, and how a file keeps it."""
 
-import json
-from dataclasses import dataclass
+import re
+from dataclasses import asdict, dataclass
+from math import inf
 from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import numpy.typing as npt
 
-from segmix_core.project.records import BACKGROUND, IGNORE_INDEX, TissueClass
+from segmix_core.files import parse_json
+from segmix_core.geometry import Box
+from segmix_core.project.records import (
+    BACKGROUND,
+    IGNORE_INDEX,
+    TissueClass,
+    mean_mpp,
+)
 
 NAMESPACE = "segmix/classes/v1"
 """Of the map annotation, and key of the JSON, that hold the class names."""
@@ -22,7 +30,7 @@ class LabelImageInfo:
     ----------
     classes
         The classes 1..C; background (0) and ignored (255) are added.
-    mpp
+    mpp_y, mpp_x
         µm per pixel of the label image, > 0; None: no size is written.
     source
         Name of the image that the labels belong to.
@@ -30,17 +38,25 @@ class LabelImageInfo:
         Level-0 pixels of the source per pixel of the label image.
     origin
         (y, x) of the label image's first pixel in level-0 pixels of the source.
+    bounds
+        The part of the source that its scanner marked as scanned, in level-0 pixels;
+        None: the whole frame. QuPath shows no more than this part.
     """
 
     classes: tuple[TissueClass, ...]
-    mpp: float | None = None
+    mpp_y: float | None = None
+    mpp_x: float | None = None
     source: str = ""
     downsample: float = 1.0
     origin: tuple[int, int] = (0, 0)
+    bounds: Box | None = None
 
     def __post_init__(self) -> None:
-        if self.mpp is not None and not self.mpp > 0:
-            raise ValueError(f"Expected mpp > 0 or None, got {self.mpp}")
+        for mpp in (self.mpp_y, self.mpp_x):
+            if mpp is not None and not (0 < mpp < inf):
+                raise ValueError(f"Expected mpp > 0 or None, got {mpp}")
+        if (self.mpp_y is None) != (self.mpp_x is None):
+            raise ValueError("Expected mpp of both axes, or of none")
 
     @property
     def table(self) -> tuple[TissueClass, ...]:
@@ -63,7 +79,7 @@ def parse_classes(description: str) -> dict[int, str]:
 
 
 def _classes_from_json(description: str) -> dict[int, str]:
-    entries = json.loads(description)[NAMESPACE]
+    entries = parse_json(description.encode("utf-8", "surrogatepass"))[NAMESPACE]
     return {int(index): str(name) for index, name in entries.items()}
 
 
@@ -80,6 +96,29 @@ def _classes_from_xml(description: str) -> dict[int, str]:
     }
 
 
+# What XML 1.0 cannot hold, and line ends, which it would not keep.
+_NOT_XML = re.compile(
+    "[^\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]|[\\x7f-\\x9f]"
+)
+
+
+def xml_text(text: str) -> str:
+    r"""Return text that XML can hold: other characters are escaped, as in ``\\x1b``."""
+    return _NOT_XML.sub(lambda found: _escaped(found[0]), text)
+
+
+def check_xml(description: str) -> None:
+    """Raise a ValueError if a description is no XML that can be parsed."""
+    try:
+        ElementTree.fromstring(description)
+    except ElementTree.ParseError as error:
+        raise ValueError(f"Expected XML, got {error}") from error
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
 def colormap_of(table: tuple[TissueClass, ...]) -> npt.NDArray[np.uint16]:
     """Return (3, 256) of red, green and blue in 0..65535; unused indices are black."""
     colormap = np.zeros((3, 256), np.uint16)
@@ -94,9 +133,14 @@ def sidecar_content(info: LabelImageInfo) -> dict[str, Any]:
     return {
         "version": 1,
         "source": info.source,
-        "mpp": info.mpp,
+        "mpp": mean_mpp(info.mpp_y, info.mpp_x),
+        "mpp_y": info.mpp_y,
+        "mpp_x": info.mpp_x,
         "downsample": info.downsample,
         "origin": {"y": info.origin[0], "x": info.origin[1], "unit": "level-0 pixel"},
+        "bounds": None
+        if info.bounds is None
+        else {**asdict(info.bounds), "unit": "level-0 pixel"},
         "classes": {
             str(entry.index): {"name": entry.name, "color": entry.color}
             for entry in info.table

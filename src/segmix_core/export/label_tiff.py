@@ -22,9 +22,11 @@ from segmix_core.export.failures import write_error
 from segmix_core.export.label_info import (
     NAMESPACE,
     LabelImageInfo,
+    check_xml,
     colormap_of,
     parse_classes,
     sidecar_content,
+    xml_text,
 )
 from segmix_core.export.label_strips import (
     STRIP_ROWS,
@@ -101,6 +103,8 @@ def write_label_tiff(
         _write_levels(
             file, strips, shape, tags, _common_tags(info, palette), path.parent
         )
+        if layout == "ome":
+            _check_description(file)
         # Until here a full disk costs nothing; afterwards only the rename is left.
         file.flush()
         os.fsync(file.fileno())
@@ -232,6 +236,14 @@ def _write_levels(
             tiff.write(tiles_of(source), shape=level_shape, **own, **tags(level))
 
 
+def _check_description(file: IO[bytes]) -> None:
+    file.flush()
+    file.seek(0)
+    with tifffile.TiffFile(file) as tiff:
+        check_xml(tiff.pages.first.description)
+    file.seek(0, os.SEEK_END)
+
+
 def _common_tags(
     info: LabelImageInfo, palette: bool
 ) -> Callable[[int], dict[str, Any]]:
@@ -248,12 +260,11 @@ def _common_tags(
         tags["colormap"] = colormap_of(info.table)
 
     def of_level(level: int) -> dict[str, Any]:
-        if info.mpp is None:
+        if info.mpp_y is None or info.mpp_x is None:
             return tags
         # OpenSlide reads pixels per centimetre as mpp; 1 cm = 10 000 µm.
-        pixels_per_cm = 1e4 / (info.mpp * 2**level)
-        unit = {"resolutionunit": "CENTIMETER", "resolution": (pixels_per_cm,) * 2}
-        return {**tags, **unit}
+        per_cm = tuple(1e4 / (mpp * 2**level) for mpp in (info.mpp_x, info.mpp_y))
+        return {**tags, "resolutionunit": "CENTIMETER", "resolution": per_cm}
 
     return of_level
 
@@ -265,12 +276,15 @@ def _first_page_tags(info: LabelImageInfo, layout: Layout) -> dict[str, Any]:
         return {"description": json.dumps({NAMESPACE: names}), "metadata": None}
     metadata: dict[str, Any] = {
         "axes": "YX",
-        "Name": info.source or "labels",
+        "Name": xml_text(info.source) or "labels",
         "Channel": {"Name": ["class index"]},
-        "MapAnnotation": {"Namespace": NAMESPACE, **names},
+        "MapAnnotation": {
+            "Namespace": NAMESPACE,
+            **{index: xml_text(name) for index, name in names.items()},
+        },
     }
-    if info.mpp is not None:
-        for axis in "XY":
-            metadata[f"PhysicalSize{axis}"] = info.mpp
+    for axis, mpp in (("X", info.mpp_x), ("Y", info.mpp_y)):
+        if mpp is not None:
+            metadata[f"PhysicalSize{axis}"] = mpp
             metadata[f"PhysicalSize{axis}Unit"] = "µm"
     return {"metadata": metadata}

@@ -15,10 +15,10 @@ from segmix_core.errors import JobError
 from segmix_core.events import Event, StageEnded
 from segmix_core.files import (
     JsonError,
+    flush_folder,
     open_regular,
     printable,
     read_json,
-    flush_folder,
     temporary_name,
     write_json,
 )

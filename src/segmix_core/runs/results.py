@@ -52,6 +52,11 @@ def create_mask(run: Path, image_id: int, shape: tuple[int, int]) -> zarr.Array[
     )
 
 
+def remove_mask(run: Path, image_id: int) -> None:
+    """Remove the mask of an image from a run, if it has one."""
+    shutil.rmtree(run / "masks.zarr" / str(image_id), ignore_errors=True)
+
+
 def open_mask(
     run: Path, image_id: int, shape: tuple[int, int] | None = None
 ) -> StoredArray | None:

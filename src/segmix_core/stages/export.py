@@ -1,22 +1,25 @@
 """Masks as people have corrected them, as label TIFFs."""
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from segmix_core.errors import JobError
+from segmix_core.events import Warned
 from segmix_core.export.label_info import LabelImageInfo
 from segmix_core.export.label_strips import LabelArray
 from segmix_core.export.label_tiff import Layout, write_label_tiff
+from segmix_core.export.names import export_names
+from segmix_core.files import printable
 from segmix_core.geometry import Box
 from segmix_core.project.records import UNTOUCHED, ImageRecord
 from segmix_core.project.store import ProjectStore
 from segmix_core.runs.results import mask_ids, read_mask
 from segmix_core.stages.classes import check_mask_classes
 from segmix_core.stages.job import Job, Stopped
+from segmix_core.stages.left_out import LeftOut
 
 SUFFIXES: dict[Layout, str] = {"ome": ".ome.tif", "generic": ".tif"}
 BAND_ROWS = 512
@@ -25,39 +28,92 @@ BAND_ROWS = 512
 def export_masks(job: Job) -> dict[str, Any]:
     """Write the masks of a run with all corrections into the project's exports.
 
-    Options: ``format`` "ome" or "generic", ``image_ids`` to export some images only.
+    Options: ``format`` "ome" or "generic", ``image_ids`` to export some images only,
+    ``crop_to_bounds`` to export the part of an image that its scanner marked.
+
+    Images that cannot be exported are named in the results, under "failed".
 
     Raises
     ------
     JobError
-        If the run has no mask of any of the images, or is of other classes.
+        If the run has no mask of any of the images, or is of other classes, or none
+        can be written.
     """
     base = job.input_run("predict", "pseudo-masks")
-    layout: Layout = job.request.options.get("format", "ome")
     known = mask_ids(base)
     if known:
         check_mask_classes(job.store, base)
     images = [image for image in job.images() if image.id in known]
     if not images:
-        raise JobError.unexpected(
-            f"masks to export in {base.name}",
-            "none of the chosen images",
+        raise JobError(
+            f"The run {base.name} has no masks of the chosen images.",
             "Make pseudo masks or predict these images first.",
         )
+    layout = chosen_layout(job)
+    crop = job.request.options.get("crop_to_bounds") is True
     paths = export_paths(job.store, images, layout)
-    written = []
+    if not crop:
+        tell_bounds(job, images)
+    left_out, written = LeftOut(job.writer, "exported"), []
     for number, (image, path) in enumerate(zip(images, paths, strict=True)):
         job.writer.progress(number, len(images), path.name)
-        write_label_tiff(
-            path,
-            _stoppable(job, corrected_bands(job.store, base, image)),
-            shape=image.working_shape,
-            info=label_info(job.store, image),
-            layout=layout,
+        frame = export_frame(image, crop=crop)
+        with left_out.catching(image):
+            write_label_tiff(
+                path,
+                _stoppable(job, corrected_bands(job.store, base, image, frame)),
+                shape=(frame.height, frame.width),
+                info=label_info(job.store, image, frame),
+                layout=layout,
+            )
+            written.append(str(path))
+    job.writer.progress(len(images), len(images))
+    return {"files": written, **left_out.results(len(written))}
+
+
+def chosen_layout(job: Job) -> Layout:
+    """Return the format that a run was asked to write.
+
+    Raises
+    ------
+    JobError
+        If there is no such format.
+    """
+    layout = job.request.options.get("format", "ome")
+    for known in SUFFIXES:
+        if layout == known:
+            return known
+    raise JobError(
+        f"There is no format {printable(str(layout))!r}.", "Use ome or generic."
+    )
+
+
+def export_frame(image: ImageRecord, *, crop: bool) -> Box:
+    """Return the part of an image that its export shows, in working pixels."""
+    whole = Box(0, 0, *image.working_shape)
+    if not crop or image.bounds is None:
+        return whole
+    frame = image.bounds.scaled(1 / image.downsample).intersect(whole)
+    return frame if frame.area else whole
+
+
+def tell_bounds(job: Job, images: Sequence[ImageRecord]) -> None:
+    """Say, once, of which images QuPath shows less than their masks cover."""
+    bounded = [image for image in images if image.bounds is not None]
+    if not bounded:
+        return
+    image, bounds = bounded[0], bounded[0].bounds
+    more = f" and of {len(bounded) - 1} more images" if len(bounded) > 1 else ""
+    if bounds is not None:
+        job.writer.emit(
+            Warned(
+                message=f"The scanner marked {bounds.width} x {bounds.height} of "
+                f"{image.width} x {image.height} pixels of "
+                f"{printable(image.path.name)}{more}, and QuPath shows only that part: "
+                "use 'segmix export --crop-to-bounds' for masks of it. Each "
+                ".classes.json says where it lies."
+            )
         )
-        written.append(str(path))
-    job.writer.progress(len(written), len(images))
-    return {"files": written}
 
 
 def _stoppable(
@@ -70,13 +126,14 @@ def _stoppable(
 
 
 def corrected_bands(
-    store: ProjectStore, base: Path, image: ImageRecord
+    store: ProjectStore, base: Path, image: ImageRecord, frame: Box
 ) -> Iterator[tuple[Box, LabelArray]]:
-    """Yield an image's mask in full rows, corrections over the masks of a run."""
-    height, width = image.working_shape
-    for y in range(0, height, BAND_ROWS):
-        box = Box(y, 0, min(BAND_ROWS, height - y), width)
-        yield box, corrected(store, image, box, read_mask(base, image.id, box))
+    """Yield a mask in full rows of ``frame``, corrections over the masks of a run."""
+    for y in range(0, frame.height, BAND_ROWS):
+        rows = min(BAND_ROWS, frame.height - y)
+        box = Box(frame.y + y, frame.x, rows, frame.width)
+        labels = corrected(store, image, box, read_mask(base, image.id, box))
+        yield Box(y, 0, rows, frame.width), labels
 
 
 def corrected(
@@ -87,31 +144,29 @@ def corrected(
     return np.where(changes == UNTOUCHED, labels, changes)
 
 
-def label_info(store: ProjectStore, image: ImageRecord) -> LabelImageInfo:
-    """Return what the label TIFF of an image says about itself."""
+def label_info(
+    store: ProjectStore, image: ImageRecord, frame: Box | None = None
+) -> LabelImageInfo:
+    """Return what the label TIFF of an image, or of a part of it, says of itself."""
+    scale, first = image.downsample, frame or Box(0, 0, 0, 0)
     return LabelImageInfo(
         classes=store.classes(),
-        mpp=image.working_mpp,
+        mpp_y=None if image.mpp_y is None else image.mpp_y * scale,
+        mpp_x=None if image.mpp_x is None else image.mpp_x * scale,
         source=image.path.name,
-        downsample=image.downsample,
+        downsample=scale,
+        origin=(round(first.y * scale), round(first.x * scale)),
+        bounds=image.bounds,
     )
 
 
 def export_paths(
-    store: ProjectStore, images: list[ImageRecord], layout: Layout
+    store: ProjectStore, images: Sequence[ImageRecord], layout: Layout
 ) -> list[Path]:
     """Return a file below the project's exports for each image.
 
-    Images of the project that share a name, in whatever case, get their id added,
-    also when only one of them is exported: none may replace the other's file.
+    :mod:`segmix_core.export.names` says what they are called, whichever are exported.
     """
-    names = Counter(image.path.stem.casefold() for image in store.images())
+    names = export_names((image.id, image.path.name) for image in store.images())
     folder = store.exports_path
-    return [
-        folder / f"{_unique_name(image, names)}{SUFFIXES[layout]}" for image in images
-    ]
-
-
-def _unique_name(image: ImageRecord, names: Counter[str]) -> str:
-    name = image.path.stem
-    return name if names[name.casefold()] == 1 else f"{name}_{image.id}"
+    return [folder / f"{names[image.id]}{SUFFIXES[layout]}" for image in images]

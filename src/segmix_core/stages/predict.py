@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segmix_core.data.tile_reader import TileReader
-from segmix_core.errors import ProjectError
+from segmix_core.errors import ProjectError, SegmixError
 from segmix_core.events import StageStarted
 from segmix_core.export.label_strips import LabelArray
 from segmix_core.export.label_tiff import Layout, write_label_tiff
@@ -19,9 +19,16 @@ from segmix_core.inference.windows import count_windows
 from segmix_core.models.precision import resolve_precision
 from segmix_core.models.segmenter import load_segmenter
 from segmix_core.project.records import ImageRecord, TileTable
-from segmix_core.runs.results import create_mask, save_tiles
-from segmix_core.stages.export import corrected, export_paths, label_info
+from segmix_core.runs.results import create_mask, remove_mask, save_tiles
+from segmix_core.stages.export import (
+    chosen_layout,
+    corrected,
+    export_paths,
+    label_info,
+    tell_bounds,
+)
 from segmix_core.stages.job import Job, Stopped, tiles_of, working_boxes
+from segmix_core.stages.left_out import LeftOut
 from segmix_core.stages.weights import load_input, prepare_device
 
 Boxes = npt.NDArray[np.int64]
@@ -37,24 +44,33 @@ def predict_slides(job: Job) -> dict[str, Any]:
     """
     images = list(job.images())
     if not images:
-        raise ProjectError.unexpected(
-            "images to predict", "none", "Add a slide or a folder."
+        raise ProjectError(
+            "The project has no images to predict.", "Add a slide or a folder."
         )
     tiles = tiles_of(job.store, images)
     prediction = _Prediction(job, images)
-    layout: Layout = job.request.options.get("format", "ome")
+    layout = chosen_layout(job)
     paths = export_paths(job.store, images, layout)
-    doubts = np.zeros(len(tiles), np.float32)
+    tell_bounds(job, images)
+    doubts, made = np.zeros(len(tiles), np.float32), np.zeros(len(tiles), bool)
+    left_out, written = LeftOut(job.writer, "predicted"), []
     with TileReader(images, cache_bytes=0) as reader:
         for image, path in zip(images, paths, strict=True):
             rows = tiles.image_ids == image.id
-            doubts[rows] = prediction.predict(
-                image, tiles.take(rows), reader, path, layout
-            )
+            with left_out.catching(image):
+                doubts[rows] = prediction.predict(
+                    image, tiles.take(rows), reader, path, layout
+                )
+                made |= rows
+                written.append(str(path))
     prediction.finish()
+    results = {"files": written, **left_out.results(len(written))}
     names = np.array(job.class_names)
-    save_tiles(job.run, {"tile_ids": tiles.ids, "doubt": doubts, "class_names": names})
-    return {"files": [str(path) for path in paths]}
+    save_tiles(
+        job.run,
+        {"tile_ids": tiles.ids[made], "doubt": doubts[made], "class_names": names},
+    )
+    return results
 
 
 class _Prediction:
@@ -97,13 +113,18 @@ class _Prediction:
             np.int64,
         ).reshape(-1, 4)
         doubts = TileDoubts(boxes)
-        write_label_tiff(
-            path,
-            self._bands(image, boxes, reader, doubts),
-            shape=image.working_shape,
-            info=label_info(self._job.store, image),
-            layout=layout,
-        )
+        try:
+            write_label_tiff(
+                path,
+                self._bands(image, boxes, reader, doubts),
+                shape=image.working_shape,
+                info=label_info(self._job.store, image),
+                layout=layout,
+            )
+        except SegmixError:
+            # Half a mask would be exported as if it were the whole.
+            remove_mask(self._job.run, image.id)
+            raise
         return doubts.result()
 
     def finish(self) -> None:

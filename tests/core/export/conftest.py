@@ -11,7 +11,9 @@ def info() -> LabelImageInfo:
         TissueClass(1, "tumour <&>", "#ff0000"),
         TissueClass(2, "Drüse", "#00ff80"),
     )
-    return LabelImageInfo(classes, 0.5, "slide é.svs", downsample=2.0, origin=(4, 6))
+    return LabelImageInfo(
+        classes, 0.5, 0.5, "slide é.svs", downsample=2.0, origin=(4, 6)
+    )
 
 
 @pytest.fixture

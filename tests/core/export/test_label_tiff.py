@@ -3,6 +3,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import openslide
@@ -10,7 +11,7 @@ import pytest
 import tifffile
 
 from segmix_core.errors import JobError, ProjectError
-from segmix_core.export.label_info import LabelImageInfo
+from segmix_core.export.label_info import LabelImageInfo, check_xml, xml_text
 from segmix_core.export.label_tiff import (
     level_shapes,
     needs_bigtiff,
@@ -20,6 +21,7 @@ from segmix_core.export.label_tiff import (
     write_label_tiff,
 )
 from segmix_core.geometry import Box
+from segmix_core.project.records import TissueClass
 
 NAMES = {0: "background", 1: "tumour <&>", 2: "Drüse", 255: "ignored"}
 
@@ -131,8 +133,11 @@ def test_sidecar_says_classes_source_and_place(tmp_path, label_map, info):
         "version": 1,
         "source": "slide é.svs",
         "mpp": 0.5,
+        "mpp_y": 0.5,
+        "mpp_x": 0.5,
         "downsample": 2.0,
         "origin": {"y": 4, "x": 6, "unit": "level-0 pixel"},
+        "bounds": None,
         "classes": {
             "0": {"name": "background", "color": "#000000"},
             "1": {"name": "tumour <&>", "color": "#ff0000"},
@@ -189,7 +194,7 @@ def test_empty_shape_is_refused(tmp_path, info):
 
 def test_mpp_must_be_positive():
     with pytest.raises(ValueError, match="mpp > 0"):
-        LabelImageInfo((), mpp=0.0)
+        LabelImageInfo((), mpp_y=0.0, mpp_x=1.0)
 
 
 def _assert_untouched(folder: Path, before: dict[str, bytes]) -> None:
@@ -274,3 +279,41 @@ write_label_tiff(path, row_bands(labels), shape=labels.shape, info=LabelImageInf
 assert (tifffile.imread(path) == labels).all()
 """
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a\x00\x1b[31m",
+        "\udcff\ud83d",
+        "a\ufffe\uffff",
+        "a\tb\r\nc",
+        "<&>\"']]>",
+        "",
+    ],
+)
+def test_any_name_is_valid_xml(tmp_path, label_map, name):
+    path = tmp_path / "a.ome.tif"
+    classes = (TissueClass(1, name or "x", "#ff0000"),)
+    _write(path, label_map, LabelImageInfo(classes, 0.5, 0.25, source=name))
+    with tifffile.TiffFile(path) as tiff:
+        root = ElementTree.fromstring(tiff.ome_metadata)
+    (image,) = root.iterfind("{*}Image")
+    found = image.get("Name")
+    assert found.isprintable()
+    assert found
+    assert read_label_tiff_classes(path)[1] == xml_text(name or "x")
+    content = json.loads(sidecar_path(path).read_text("utf-8"))
+    assert content["source"] == name
+
+
+def test_a_description_that_is_no_xml_is_a_mistake():
+    with pytest.raises(ValueError, match="Expected XML"):
+        check_xml("<OME>\x01</OME>")
+
+
+def test_pixel_sizes_are_of_both_axes_or_of_none():
+    with pytest.raises(ValueError, match="both axes"):
+        LabelImageInfo((), mpp_y=1.0)
+    with pytest.raises(ValueError, match="mpp > 0"):
+        LabelImageInfo((), mpp_y=float("inf"), mpp_x=1.0)

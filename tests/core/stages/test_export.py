@@ -1,17 +1,24 @@
+import errno
+import json
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 
 from segmix_core.errors import JobError
+from segmix_core.events import Warned
+from segmix_core.export.failures import write_error
 from segmix_core.export.label_tiff import sidecar_path
 from segmix_core.geometry import Box
 from segmix_core.intake import add_paths
+from segmix_core.project.store import ProjectStore
 from segmix_core.runs import find_latest
 from segmix_core.runs.results import open_mask
 from segmix_core.stages import export
-from segmix_core.stages.export import export_paths
+from segmix_core.stages.export import export_frame, export_paths
 
 
 def test_the_file_is_the_mask_with_corrections(slide):
@@ -64,7 +71,7 @@ def test_a_file_says_its_classes_and_pixel_size(slide):
 
 
 def test_images_without_masks_are_refused(folder):
-    with pytest.raises(JobError, match=r"none of the chosen images.*predict these"):
+    with pytest.raises(JobError, match=r"has no masks of the chosen.*predict these"):
         folder.attempt("export", options={"image_ids": [99]})
 
 
@@ -92,3 +99,114 @@ def test_images_of_one_name_never_share_a_file(folder, tmp_path):
     assert len({str(path).casefold() for path in together}) == len(images)
     assert together == apart
     assert together[0].name == f"tile 00_{first.id}.ome.tif"
+
+
+def test_an_image_that_fails_stops_no_other(folder):
+    place = folder.project / "exports" / "tile 01.ome.tif"
+    place.unlink()
+    place.mkdir()
+    run = folder.run("export")
+    results = run.ended().results
+    with folder.store() as store:
+        images = store.images()
+    assert len(results["files"]) == len(images) - 1
+    (path,) = results["failed"]
+    assert path.endswith("tile 01.png")
+    assert "cannot be written" in results["failed"][path]
+    warned = [e.message for e in run.events()[0] if isinstance(e, Warned)]
+    assert warned[0].startswith("tile 01.png was not exported: ")
+    options = {"image_ids": [2]}
+    with pytest.raises(JobError, match=r"No image was exported: .* cannot be written"):
+        folder.attempt("export", options=options)
+
+
+def test_a_damaged_mask_stops_no_other(folder):
+    base = find_latest(folder.project / "runs", "predict")
+    chunk = base.path / "masks.zarr" / "2" / "c" / "0" / "0"
+    chunk.write_bytes(b"garbage")
+    failed = folder.run("export").ended().results["failed"]
+    assert ["masks.zarr/2 is damaged at c/0/0" in why for why in failed.values()]
+
+
+def test_a_full_disk_stops_all(folder, monkeypatch):
+    def fail(*_args, **_options):
+        raise write_error(Path("x.tif"), full) from full
+
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(export, "write_label_tiff", fail)
+    with pytest.raises(JobError, match=r"No space left.*Free some space"):
+        folder.attempt("export")
+
+
+def test_formats_that_do_not_exist_are_refused(folder):
+    for wrong in ("png", 3, ["ome"]):
+        with pytest.raises(JobError, match="There is no format"):
+            folder.attempt("export", options={"format": wrong})
+
+
+class TestBounds:
+    """A slide of which the scanner marked a part."""
+
+    @pytest.fixture
+    def bounded(self, slide, monkeypatch):
+        bounds = Box(60, 101, 200, 300)
+        images = ProjectStore.images
+
+        def marked(store, *args):
+            return tuple(replace(i, bounds=bounds) for i in images(store, *args))
+
+        monkeypatch.setattr(ProjectStore, "images", marked)
+        return slide
+
+    def test_are_told_and_kept(self, bounded):
+        run = bounded.run("export")
+        (warned,) = [e for e in run.events()[0] if isinstance(e, Warned)]
+        assert "The scanner marked 300 x 200 of " in warned.message
+        assert "--crop-to-bounds" in warned.message
+        (path,) = run.ended().results["files"]
+        content = json.loads(sidecar_path(Path(path)).read_text("utf-8"))
+        assert content["bounds"] == {
+            "y": 60,
+            "x": 101,
+            "height": 200,
+            "width": 300,
+            "unit": "level-0 pixel",
+        }
+        assert content["origin"]["y"] == content["origin"]["x"] == 0
+
+    def test_are_what_is_exported_if_wanted(self, bounded):
+        (whole,) = bounded.run("export").ended().results["files"]
+        pixels = tifffile.imread(whole, level=0)
+        run = bounded.run("export", options={"crop_to_bounds": True})
+        assert not [e for e in run.events()[0] if isinstance(e, Warned)]
+        (path,) = run.ended().results["files"]
+        # Two level-0 pixels a working pixel: 60..260 and 101..401.
+        np.testing.assert_array_equal(
+            tifffile.imread(path, level=0), pixels[30:130, 51:201]
+        )
+        content = json.loads(sidecar_path(Path(path)).read_text("utf-8"))
+        assert (content["origin"]["y"], content["origin"]["x"]) == (60, 102)
+
+    def test_outside_the_image_are_none(self, bounded):
+        with bounded.store() as store:
+            image = replace(store.images()[0], bounds=Box(9000, 9000, 5, 5))
+        whole = export_frame(image, crop=True)
+        assert (whole.height, whole.width) == image.working_shape
+
+
+def test_pixels_that_are_not_square(slide, monkeypatch):
+    images = ProjectStore.images
+
+    def stretched(store, *args):
+        return tuple(replace(i, mpp_y=0.25, mpp_x=0.5) for i in images(store, *args))
+
+    monkeypatch.setattr(ProjectStore, "images", stretched)
+    (path,) = slide.run("export").ended().results["files"]
+    with tifffile.TiffFile(path) as tiff:
+        assert 'PhysicalSizeX="1.0"' in tiff.ome_metadata
+        assert 'PhysicalSizeY="0.5"' in tiff.ome_metadata
+        page = tiff.pages.first
+        assert page.get_resolution("MICROMETER") == pytest.approx((1.0, 2.0))
+    content = json.loads(sidecar_path(Path(path)).read_text("utf-8"))
+    assert (content["mpp_y"], content["mpp_x"]) == (0.5, 1.0)
+    assert content["mpp"] == pytest.approx(0.5**0.5)
