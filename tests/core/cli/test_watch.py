@@ -7,6 +7,7 @@ from segmix_core import events
 from segmix_core.cli.voice import Voice
 from segmix_core.cli.watch import _progress, _Screen, report, time_left
 from segmix_core.runs import RunFolder, RunRequest, RunWriter
+from segmix_core.runs.child import EXIT_ERROR
 
 
 @pytest.mark.parametrize(
@@ -105,3 +106,29 @@ def test_tables_keep_square_brackets():
     voice.console = Console(file=io.StringIO(), width=80)
     voice.table("Sources", ["name", "tiles"], [["slide [1]", 12]])
     assert "slide [1]" in voice.console.file.getvalue()
+
+
+@pytest.mark.parametrize("count", [1, 7])
+def test_images_that_failed_are_named_and_are_no_success(tmp_path, capsys, count):
+    request = RunRequest("export", tmp_path / "a.segmix")
+    folder = RunFolder.create(tmp_path / "a.segmix" / "runs", request)
+    failed = {f"slides/s{n}.svs": "it is damaged" for n in range(count)}
+    with RunWriter(folder) as writer:
+        writer.end("completed", "", {"files": ["x.tif"], "failed": failed})
+    assert report(folder, Voice()) == EXIT_ERROR
+    said = capsys.readouterr()
+    assert "x.tif" in said.out
+    told = {
+        1: "1 image failed: s0.svs (it is damaged).",
+        7: "s4.svs (it is damaged) and 2",
+    }
+    assert told[count] in said.err
+
+
+def test_nothing_printed_can_color_a_terminal(capsys):
+    voice = Voice()
+    voice.say("a\x1b[31mb")
+    voice.warn("a\udcffb")
+    said = capsys.readouterr()
+    assert r"a\x1b[31mb" in said.out
+    assert r"a\udcffb" in said.err
