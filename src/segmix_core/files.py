@@ -107,8 +107,10 @@ class JsonError(ValueError):
     """
 
 
-def read_json(path: Path, *, max_bytes: int = MAX_JSON_BYTES) -> Any:
-    """Read a UTF-8 JSON file that anyone may have written.
+def read_json(
+    path: Path, *, max_bytes: int = MAX_JSON_BYTES, allow_nan: bool = False
+) -> Any:
+    """Read a UTF-8 JSON file that anyone may have written; see :func:`parse_json`.
 
     Raises
     ------
@@ -119,7 +121,7 @@ def read_json(path: Path, *, max_bytes: int = MAX_JSON_BYTES) -> Any:
     """
     with open_regular(path) as file:
         data = file.read(max_bytes + 1)
-    return parse_json(data, max_bytes=max_bytes)
+    return parse_json(data, max_bytes=max_bytes, allow_nan=allow_nan)
 
 
 def parse_json(

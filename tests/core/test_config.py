@@ -139,3 +139,9 @@ def test_only_what_was_loaded_can_be_frozen():
 def test_strides_that_there_are_not(stride):
     with pytest.raises(ConfigError, match=r"train\.stride"):
         RunConfig.parse({"train": {"stride": stride}})
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), "1e999"])
+def test_no_setting_is_infinite(value):
+    with pytest.raises(ConfigError, match=r"curriculum\.threshold"):
+        RunConfig.parse({"curriculum": {"threshold": value}})

@@ -26,6 +26,7 @@ from segmix_core.models.checkpoint_files import (
     write_manifest,
     write_tensors,
 )
+from segmix_core.stored_arrays import is_link
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -122,10 +123,14 @@ def save_checkpoint(
 
     Raises
     ------
+    CheckpointError
+        If ``folder`` is a link: it could lead to any folder of the user.
     OSError
         From the file system; the former checkpoint is still whole, and nothing of the
         new one is left.
     """
+    if is_link(folder):
+        raise broken(folder, "it is a link")
     weights = module.state_dict() if isinstance(module, nn.Module) else module
     states = {"weights": weights} | ({"training": training} if training else {})
     token = uuid.uuid4().hex[:12]

@@ -69,7 +69,8 @@ def read_manifest(folder: Path) -> Manifest:
     if is_link(folder) or (folder / MANIFEST).is_symlink():
         raise broken(folder, "it is a link")
     try:
-        content = read_json(folder / MANIFEST)
+        # Scores and losses may be NaN.
+        content = read_json(folder / MANIFEST, allow_nan=True)
     except FileNotFoundError:
         raise CheckpointError(
             f"There is no checkpoint in {printable(str(folder))}.",
@@ -176,6 +177,8 @@ def remove_unnamed(folder: Path) -> None:
 
     Those that it has replaced, and those of a save that failed.
     """
+    if is_link(folder):
+        return
     try:
         named = {entry.name for entry in read_manifest(folder).files.values()}
     except CheckpointError:

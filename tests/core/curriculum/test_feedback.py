@@ -57,7 +57,7 @@ def test_decisions_are_events_at_the_interval():
     assert first.threshold == pytest.approx(mean)
     assert (first.patch_size, first.shuffle_ratio) == (112, 0.1)
     assert "Warm-up ends" in first.reason
-    assert from_line(to_line(first)) == first
+    assert from_line(to_line(first).encode()) == first
 
 
 def test_a_threshold_is_lowered_once_a_decision_not_once_a_step():

@@ -263,6 +263,15 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(folder)
     with pytest.raises(CheckpointError, match="it is a link"):
         load_checkpoint(tmp_path / "link")
+    names = set(folder.iterdir())
+    with pytest.raises(CheckpointError, match="it is a link"):
+        save(tmp_path / "link")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mine.safetensors").touch()
+    (tmp_path / "second").symlink_to(tmp_path / "other")
+    remove_unnamed(tmp_path / "second")
+    assert (tmp_path / "other" / "mine.safetensors").exists()
+    assert set(folder.iterdir()) == names
     (file,) = folder.glob("weights-*")
     file.rename(tmp_path / "elsewhere")
     file.symlink_to(tmp_path / "elsewhere")
@@ -313,3 +322,16 @@ def test_a_checkpoint_downloads_nothing(monkeypatch: pytest.MonkeyPatch) -> None
     foreign = {"num_classes": 1, "encoder": "tu-hf-hub:someone/something"}
     with pytest.raises(CheckpointError, match="There is no encoder"):
         load_segmenter(Checkpoint("segmenter", foreign, ("a",), 0, {}, {}))
+
+
+def test_scores_may_be_unknown(tmp_path: Path) -> None:
+    save_checkpoint(
+        tmp_path,
+        module={"a": torch.ones(1)},
+        arguments={},
+        kind="x",
+        class_names=(),
+        step=0,
+        extra={"best": float("-inf"), "loss": float("nan")},
+    )
+    assert load_checkpoint(tmp_path).extra["best"] == float("-inf")
