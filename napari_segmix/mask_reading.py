@@ -19,6 +19,8 @@ from napari_segmix.layers.mosaics import (
 )
 from napari_segmix.layers.placement import Placement
 from segmix_core.errors import JobError, ProjectError
+from segmix_core.export.label_tiff import sidecar_path
+from segmix_core.files import read_json
 from segmix_core.geometry import Box
 from segmix_core.project.matching import ImageMatcher
 from segmix_core.project.records import (
@@ -136,26 +138,44 @@ def read_overlay(store: "ProjectStore", run: Path, shown: Shown) -> Mosaic:
 def read_file(path: Path, shown: Shown, row: int) -> Mosaic:
     """Return an exported mask at the place of its image; of a pyramid a small level.
 
+    A mask of a part of its image lies where the file of its classes says.
+
     Raises
     ------
     ProjectError
         If the file is no label image.
     """
-    pixels = _read_label_file(path)
-    height, width = shown.image_of(row).working_shape
+    pixels, longest = _read_label_file(path)
+    image = shown.image_of(row)
     y, x, step = shown.canvas_origin(row)
-    return Mosaic(pixels, y, x, step * max(height, width) / max(pixels.shape))
+    origin = _origin(path)
+    if origin is None:
+        return Mosaic(pixels, y, x, step * max(image.working_shape) / max(pixels.shape))
+    dy, dx = (place / image.downsample * step for place in origin)
+    return Mosaic(pixels, y + dy, x + dx, step * longest / max(pixels.shape))
 
 
-def _read_label_file(path: Path) -> Bytes:
+def _origin(path: Path) -> tuple[float, float] | None:
+    """Return where an exported part of an image begins, in level-0 pixels."""
+    try:
+        place = read_json(sidecar_path(path))["origin"]
+        y, x = float(place["y"]), float(place["x"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return (y, x) if y or x else None
+
+
+def _read_label_file(path: Path) -> tuple[Bytes, int]:
+    """Return the pixels of a level, and the longest edge of the whole file."""
     try:
         if path.suffix == ".png":
-            return np.asarray(Image.open(path), np.uint8)
+            values = np.asarray(Image.open(path), np.uint8)
+            return values, max(values.shape)
         with tifffile.TiffFile(path) as file:
             for level in file.series[0].levels:
                 if level.shape[-2] * level.shape[-1] <= MAX_MASK_PX:
                     break
-            return np.asarray(level.asarray(), np.uint8)
+            return np.asarray(level.asarray(), np.uint8), max(file.series[0].shape)
     except (OSError, ValueError, IndexError, tifffile.TiffFileError) as error:
         raise ProjectError.unexpected(
             "a label image", f"{path.name} ({error})", "Export it again."

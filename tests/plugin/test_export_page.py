@@ -1,10 +1,14 @@
 """The page Export."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 import tifffile
 
 from napari_segmix.layers.keys import find_layer
 from napari_segmix.widgets.export_page import ExportPage
+from segmix_core.geometry import Box
 from segmix_core.runs import RunFolder
 from tests.plugin.runs_of_pages import finished, wait
 
@@ -51,6 +55,49 @@ def test_export_is_a_run_of_the_chosen_masks(show, jobs, qtbot, slide_file):
     assert request.inputs == {"pseudo-masks": masks.path}
     shown = [image.id for image in jobs.store.images(jobs.active_source.id)]
     assert request.options == {"format": "generic", "image_ids": shown}
+
+
+def test_scanner_bounds_can_be_exported(show, jobs, qtbot, monkeypatch):
+    finished(jobs, "pseudo-masks")
+    page = show(ExportPage)
+    assert page.crop.isHidden()
+    images = jobs.store.images
+
+    def marked(*args):
+        return tuple(replace(i, bounds=Box(8, 16, 64, 96)) for i in images(*args))
+
+    monkeypatch.setattr(jobs.store, "images", marked)
+    page.refresh()
+    assert not page.crop.isHidden()
+    page.crop.setChecked(True)
+    ended = []
+    jobs.runs.ended.connect(ended.append)
+    page.export_button.click()
+    wait(qtbot, lambda: ended)
+    options = RunFolder(ended[0].path).request().options
+    assert options == {"format": "ome", "crop_to_bounds": True}
+
+
+def test_a_mask_of_a_part_is_shown_at_its_place(show, jobs):
+    exports = jobs.store.exports_path
+    exports.mkdir()
+    tifffile.imwrite(exports / "slide.ome.tif", np.ones((40, 60), np.uint8))
+    page = show(ExportPage)
+    page.files.setCurrentItem(page.files.topLevelItem(0))
+    page.show_button.click()
+    whole = find_layer(jobs.viewer, "mask").extent.world
+    sidecar = exports / "slide.classes.json"
+    for content in ("[]", '{"origin": {"y": "a"}}', '{"origin": {"y": 0, "x": 0}}'):
+        sidecar.write_text(content)
+        page.show_button.click()
+        np.testing.assert_array_equal(
+            find_layer(jobs.viewer, "mask").extent.world, whole
+        )
+    sidecar.write_text('{"origin": {"y": 8, "x": 16}}')
+    page.show_button.click()
+    layer = find_layer(jobs.viewer, "mask")
+    moved = layer.extent.world[0] - whole[0]
+    assert moved[1] / moved[0] == pytest.approx(2, rel=0.3)
 
 
 def test_exported_files_are_listed_and_shown(show, jobs):

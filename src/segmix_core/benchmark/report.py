@@ -25,6 +25,7 @@ METRICS = (
     "image_mean_iou",
     "class_mean_iou",
 )
+_MAX_BYTES = 1 << 28
 _NUMBERS = re.compile(r"\[\n([\s\d.,eE+\-nul]+)\]")
 
 
@@ -204,7 +205,7 @@ def read_report(path: Path, conditions: Conditions) -> Report:
         If there is no such report in the file, or it has other conditions.
     """
     try:
-        content = read_json(path)
+        content = read_json(path, max_bytes=_MAX_BYTES)
         stored = _conditions(content)
         report = Report(
             conditions,
