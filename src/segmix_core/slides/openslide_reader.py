@@ -31,7 +31,7 @@ from segmix_core.slides.pixels import (
     to_rgb,
 )
 from segmix_core.slides.slide import RgbArray
-from segmix_core.slides.tiff_header import read_orientation
+from segmix_core.slides.tiff_header import read_scan_header
 
 _MAX_TILE_PIXELS = 2**27
 """OpenSlide ends the whole process when it cannot have the memory of a tile."""
@@ -59,6 +59,10 @@ def open_with_openslide(path: Path) -> "OpenSlideSlide":
         raise NotThisFormatError("no scanner format that it knows")
     if vendor == "generic-tiff":
         raise NotThisFormatError("a TIFF of no scanner that it knows")
+    header = read_scan_header(path)
+    if not header.is_possible:
+        # OpenSlide would end the whole process when it cannot have the memory.
+        raise _damaged(path, "with a tile larger than the file")
     try:
         handle = openslide.OpenSlide(path)
     except openslide.OpenSlideError as error:
@@ -70,17 +74,20 @@ def open_with_openslide(path: Path) -> "OpenSlideSlide":
     with reading(path, f"{path.name} has a damaged header"):
         if _largest_tile(handle) > _MAX_TILE_PIXELS:
             handle.close()
-            raise SlideError(
-                f"{path.name} has a damaged header, with tiles of impossible size.",
-                COPY_AGAIN,
-            )
-        return OpenSlideSlide(path, handle)
+            raise _damaged(path, "with tiles of impossible size")
+        return OpenSlideSlide(path, handle, header.orientation)
+
+
+def _damaged(path: Path, how: str) -> SlideError:
+    return SlideError(f"{path.name} has a damaged header, {how}.", COPY_AGAIN)
 
 
 class OpenSlideSlide:
     """A slide that OpenSlide reads; safe to read from several threads at once."""
 
-    def __init__(self, path: Path, handle: openslide.OpenSlide) -> None:
+    def __init__(
+        self, path: Path, handle: openslide.OpenSlide, orientation: int
+    ) -> None:
         self.path = path
         self._handle = handle
         self._lock = threading.Lock()
@@ -101,7 +108,7 @@ class OpenSlideSlide:
         self.notes = (
             size.notes
             + unused_levels_note(len(shapes) - len(self._numbers))
-            + _orientation_notes(path)
+            + _orientation_notes(orientation)
         )
 
     def read_level(self, level: int, box: Box) -> RgbArray:
@@ -184,13 +191,12 @@ def _identity(handle: openslide.OpenSlide) -> str | None:
     return None
 
 
-def _orientation_notes(path: Path) -> tuple[str, ...]:
+def _orientation_notes(orientation: int) -> tuple[str, ...]:
     # OpenSlide turns the tiles of some formats one by one and leaves others as they
     # are, so there is no way to follow the tag.
-    value = read_orientation(path)
-    if value == UPRIGHT:
+    if orientation == UPRIGHT:
         return ()
     return (
-        f"Its orientation tag ({value}) is not followed; other programs may show it "
-        "turned or mirrored.",
+        f"Its orientation tag ({orientation}) is not followed; other programs may show "
+        "it turned or mirrored.",
     )

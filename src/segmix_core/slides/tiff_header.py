@@ -134,16 +134,34 @@ def find_picture(path: Path, tiff: tifffile.TiffFile) -> TiffPicture:
     return TiffPicture(levels, samples, size, orientation, notes)
 
 
-def read_orientation(path: Path) -> int:
-    """Return the orientation tag of a file's first image; 1 if it is no TIFF."""
+@dataclass(frozen=True, slots=True)
+class ScanHeader:
+    """What the directories of a scanner's TIFF say that OpenSlide does not check.
+
+    Attributes
+    ----------
+    orientation
+        Tag 274 of the first image, 1 to 8.
+    is_possible
+        Whether all tiles and strips are smaller than the file.
+    """
+
+    orientation: int = UPRIGHT
+    is_possible: bool = True
+
+
+def read_scan_header(path: Path) -> ScanHeader:
+    """Return what the directories of a file say; the defaults if it is no TIFF."""
     try:
         with (
             reading(path, f"{path.name} is no TIFF"),
             tifffile.TiffFile(path) as tiff,
         ):
-            return _orientation_of(tiff.pages.first)
+            size = path.stat().st_size
+            largest = max(max(page.databytecounts, default=0) for page in tiff.pages)
+            return ScanHeader(_orientation_of(tiff.pages.first), largest <= size)
     except SlideError:
-        return UPRIGHT
+        return ScanHeader()
 
 
 def segment_shape(page: tifffile.TiffPage) -> tuple[int, int]:

@@ -202,3 +202,12 @@ def test_edges_that_no_slide_has_are_refused(shape):
 )
 def test_levels_have_the_proportions_of_the_largest(shape, expected):
     assert is_smaller_copy(shape, (1000, 2000)) is expected
+
+
+def test_a_tile_larger_than_the_file_never_reaches_openslide(write_aperio):
+    path = write_aperio()
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        tag = tiff.pages[1].tags["TileByteCounts"]
+        tag.overwrite([2**31, *tag.value[1:]])
+    with pytest.raises(SlideError, match="a tile larger than the file"):
+        open_slide(path)
