@@ -19,7 +19,11 @@ DOCUMENTS = [
 ]
 HEAVY = ("torch", "qtpy", "napari", "PyQt6")
 # Names inside a run folder or a data folder, not of this repository.
-ELSEWHERE = {"previews/", "checkpoints/", "log.txt"}
+ELSEWHERE = {
+    *("previews/", "checkpoints/", "log.txt"),
+    *("cache/", "exports/", "snapshots/"),
+}
+"""What lies in run folders and projects."""
 
 
 def _loaded(statement: str) -> set[str]:
