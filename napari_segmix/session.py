@@ -200,11 +200,13 @@ class Session(ProjectState):
         self.sources_changed.emit()
         if shown is None:
             self.show_source(self.sources[0].id if self.sources else None)
-        elif before is None or not before.shows(
-            self.require().images(shown.id), self.tables.get(shown.id)
+        elif before is not None and not before.has_scale_of(
+            self.require().images(shown.id)
         ):
-            # Windows were imported, tissue was corrected, a pixel size was set, or
-            # one of these was undone.
+            # Another pixel size was set, or taken back.
+            self.show_source(shown.id)
+        elif before is None or not before.shows(self.tables.get(shown.id)):
+            # Windows were imported, tissue was corrected, or that was undone.
             self._show_new_tiles(shown.id)
         self.labels_are_new()
 

@@ -16,7 +16,6 @@ from segmix_core.intake.options import (
     find_downsample,
 )
 from segmix_core.intake.pixel_size import choose_mpp
-from segmix_core.intake.slide_plan import plan_slide
 from segmix_core.project.records import Fingerprint, mean_mpp
 from segmix_core.slides.dicom import DICOM_SUFFIXES
 from segmix_core.slides.first_look import FirstLook, ImageHeader
@@ -98,6 +97,9 @@ class Choice:
             self.parts.append(TileGroup(folder, tiles))
 
     def _take_slide(self, image: LookedAt) -> None:
+        # Late: it loads what finds tissue, which folders of tiles can do without.
+        from segmix_core.intake.slide_plan import plan_slide
+
         try:
             self.parts.append(plan_slide(self._look, image, self._options))
         except SegmixError as error:

@@ -436,7 +436,7 @@ def _end_with(caller: int) -> None:
 def _serve(sink: IO[bytes], request: dict[str, Any]) -> None:
     # What it loads comes before the limits: a library that cannot have its own memory
     # may hang.
-    look = _look_at_header
+    look: _Look = _look_at_header
     if request["do"] == "tissue":
         look = _tissue_look(request["edge"])
     limits = [_Limits(*numbers) for numbers in request["limits"]]
