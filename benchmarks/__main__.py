@@ -1,6 +1,6 @@
 """Measure everything, print it and write docs/performance.md.
 
-    python -m benchmarks [shuffle | cams | pcm | step | modes ...]
+    python -m benchmarks [shuffle | cams | pcm | step | modes | adding ...]
 
 With names only those parts are measured; the report keeps its other parts.
 """
@@ -12,7 +12,7 @@ import torch
 
 from benchmarks.report import ROOT, describe_conditions, replace_sections
 
-PARTS = ("shuffle", "cams", "pcm", "step", "modes")
+PARTS = ("shuffle", "cams", "pcm", "step", "modes", "adding")
 REPORT = ROOT / "docs" / "performance.md"
 
 

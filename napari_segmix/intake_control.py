@@ -5,15 +5,19 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from psygnal import Signal
 
+from napari_segmix.preferences import read_preferences
 from napari_segmix.sample_project import prepare_sample, sample_folder
-from segmix_core.errors import SlideError
+from segmix_core.errors import SegmixError, SlideError
 from segmix_core.intake import IntakeReport, add_paths
 from segmix_core.intake.options import DEFAULT_TILE_PX
+from segmix_core.project.changed_files import changed_note, find_changed
 from segmix_core.project.importers.report import ImportReport
 from segmix_core.project.labels_import import import_labels
-from segmix_core.slides.open_slide import open_slide
+from segmix_core.project.records import ImageRecord
+from segmix_core.slides.first_look import FirstLook
 
 if TYPE_CHECKING:
     from napari_segmix.session import Session
@@ -30,8 +34,13 @@ class IntakeControl:
     The answer goes to :meth:`add` as ``slide_mpp``, or ``asks_mpp=False``.
     """
 
+    files_checked = Signal()
+    """:attr:`changed` is up to date."""
+
     def __init__(self, session: "Session") -> None:
         self._session = session
+        self.changed: tuple[ImageRecord, ...] = ()
+        """Images whose files are others now than when they were added."""
 
     def add(
         self, paths: Sequence[Path], *, asks_mpp: bool = True, **options: Any
@@ -50,7 +59,7 @@ class IntakeControl:
             tile_px = options.get("tile_px") or DEFAULT_TILE_PX
             self._session.in_background(
                 "Looking at the images…",
-                partial(slides_without_mpp, chosen, tile_px),
+                partial(slides_without_mpp, chosen, tile_px, read_preferences().python),
                 partial(self._ask_or_add, chosen, options),
             )
             return
@@ -59,7 +68,13 @@ class IntakeControl:
         known = {source.id for source in self._session.sources}
         self._session.in_background(
             "Reading the images…",
-            partial(add_paths, self._session.store, chosen, **options),
+            partial(
+                add_paths,
+                self._session.store,
+                chosen,
+                python=read_preferences().python,
+                **options,
+            ),
             partial(self._added, known),
         )
 
@@ -89,7 +104,58 @@ class IntakeControl:
             # What was left out as glass should be seen before tiles are labeled.
             session.tissue.show(True)
         names = ", ".join(source.name for source in report.sources)
-        session.say(" ".join([f"Added {names}.", *report.notes]))
+        level = "warning" if report.left_out else "info"
+        session.say(" ".join([f"Added {names}.", *report.notes]), level)
+
+    def set_mpp(self, source_id: int, mpp: float) -> None:
+        """Set the µm per pixel of a source; its tiles stay as they were cut."""
+        store = self._session.require()
+        ids = np.array([image.id for image in store.images(source_id)], np.int64)
+        try:
+            change = store.set_mpp(ids, mpp)
+        except SegmixError as error:
+            self._session.report(error)
+            return
+        if change is not None:
+            self._session.sources_are_new()
+            self._session.say(
+                f"{change.description}. Sizes and scale bars follow; tiles and masks "
+                "stay as they were cut."
+            )
+
+    def mpp_of(self, source_id: int) -> float | None:
+        """Return µm per pixel of a source; None if unknown or not one value."""
+        images = self._session.require().images(source_id)
+        sizes = {image.mpp for image in images}
+        return sizes.pop() if len(sizes) == 1 else None
+
+    def check_files(self) -> None:
+        """Look, in a thread, for images whose files changed; warns of them."""
+        images = self._session.require().images()
+        self._session.executor.submit(
+            partial(find_changed, images),
+            on_done=self._checked,
+            on_error=self._session.report,
+        )
+
+    def _checked(self, changed: tuple[ImageRecord, ...]) -> None:
+        self.changed = changed
+        self._session.runs.mark_changed_files(bool(changed))
+        self.files_checked.emit()
+        if changed:
+            self._session.say(changed_note(changed), "warning")
+
+    def accept_files(self, source_id: int) -> None:
+        """Take the changed files of a source for the right ones."""
+        mine = [image.id for image in self.changed if image.source_id == source_id]
+        try:
+            self._session.require().accept_files(np.array(mine, np.int64))
+        except SegmixError as error:
+            self._session.report(error)
+            return
+        self._session.show_source(source_id)
+        self._session.history_changed.emit()
+        self.check_files()
 
     def open_sample(self) -> None:
         """Open the sample project; its slide is drawn the first time."""
@@ -123,20 +189,26 @@ class IntakeControl:
         self._session.say(" ".join([text, *report.notes]))
 
 
-def slides_without_mpp(paths: Sequence[Path], tile_px: int) -> tuple[Path, ...]:
+def slides_without_mpp(
+    paths: Sequence[Path], tile_px: int, python: str | None = None
+) -> tuple[Path, ...]:
     """Return the files that become slides and do not say their µm per pixel.
 
-    Files that cannot be opened are left out: adding them says what is wrong.
+    Files that cannot be used are left out: adding them says what is wrong. ``python``
+    is the interpreter of the process that opens them.
+
+    Raises
+    ------
+    JobError
+        If that process cannot be started.
     """
-    return tuple(path for path in paths if path.is_file() and _lacks_mpp(path, tile_px))
-
-
-def _lacks_mpp(path: Path, tile_px: int) -> bool:
-    try:
-        slide = open_slide(path)
-    except SlideError:
-        return False
-    try:
-        return slide.mpp is None and max(slide.level_shapes[0]) > 2 * tile_px
-    finally:
-        slide.close()
+    files = [path for path in paths if path.is_file()]
+    with FirstLook(python) as look:
+        headers = tuple(look.headers(files))
+    return tuple(
+        header.path
+        for header in headers
+        if not isinstance(header, SlideError)
+        and header.mpp is None
+        and max(header.height, header.width) > 2 * tile_px
+    )

@@ -65,6 +65,7 @@ class RunControl:
     def __init__(self, launcher: Callable[[RunFolder], object] = launch) -> None:
         self._launcher = launcher
         self._store: ProjectStore | None = None
+        self._files_changed = False
         self._worker: GeneratorWorker | None = None
         self._folder: RunFolder | None = None
         self._at_work: RunFolder | None = None
@@ -115,13 +116,21 @@ class RunControl:
         """Forget the project; its run goes on by itself."""
         self._quit_worker()
         self._store = self._folder = self._at_work = None
+        self._files_changed = False
         self._waiting.clear()
         self.changed.emit(None)
         self.listed.emit()
 
     def runs(self) -> tuple[RunInfo, ...]:
         """Return all runs of the project, newest first."""
-        return () if self._store is None else describe_runs(self._store)
+        if self._store is None:
+            return ()
+        return describe_runs(self._store, files_changed=self._files_changed)
+
+    def mark_changed_files(self, files_changed: bool) -> None:
+        """Say whether files of images are others now than when they were added."""
+        self._files_changed = files_changed
+        self.listed.emit()
 
     def latest(self, stage: str) -> RunInfo | None:
         """Return the newest completed run of a stage, or None."""

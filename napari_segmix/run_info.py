@@ -97,13 +97,18 @@ def describe_run(folder: RunFolder) -> RunInfo:
     )
 
 
-def describe_runs(store: "ProjectStore") -> tuple[RunInfo, ...]:
+def describe_runs(
+    store: "ProjectStore", *, files_changed: bool = False
+) -> tuple[RunInfo, ...]:
     """Return all runs of a project, newest first, and whether they are outdated.
 
-    After them comes what is damaged.
+    After them comes what is damaged. ``files_changed`` is that of
+    :func:`segmix_core.runs.outdated.find_outdated`.
     """
     scan = scan_runs(store.runs_path)
-    outdated = find_outdated(scan.runs, store.last_changes())
+    outdated = find_outdated(
+        scan.runs, store.last_changes(), files_changed=files_changed
+    )
     found = [
         replace(describe_run(folder), is_outdated=folder in outdated)
         for folder in reversed(scan.runs)

@@ -126,6 +126,7 @@ class Session(ProjectState):
         self.classes_changed.emit()
         self.sources_are_new()
         self.runs.attach(store)
+        self.intake.check_files()
         return True
 
     def close_project(self) -> None:
@@ -199,6 +200,11 @@ class Session(ProjectState):
         self.sources_changed.emit()
         if shown is None:
             self.show_source(self.sources[0].id if self.sources else None)
+        elif before is not None and not before.has_scale_of(
+            self.require().images(shown.id)
+        ):
+            # Another pixel size was set, or taken back.
+            self.show_source(shown.id)
         elif before is None or not before.shows(self.tables.get(shown.id)):
             # Windows were imported, tissue was corrected, or that was undone.
             self._show_new_tiles(shown.id)
@@ -277,5 +283,7 @@ class Session(ProjectState):
             self.history_changed.emit()
         else:
             self.sources_are_new()
+        if change.kind == "file":
+            self.intake.check_files()
         self.change_undone.emit(change)
         self.say(change.description)

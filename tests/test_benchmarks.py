@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import cams, modes, pcm, shuffle, step, store_latency
+from benchmarks import adding, cams, modes, pcm, shuffle, step, store_latency
 from benchmarks.comparison import Table, in_turns, processor_times, ratio
 from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.models.pcm import spread
@@ -188,6 +188,16 @@ def sources_of(mixed: Tensor, images: Tensor, patch: int) -> Tensor:
     same = (here[:, None] == there[None]).all(dim=-1)
     assert (same.sum(dim=1) == 1).all()
     return same.int().argmax(dim=1)
+
+
+def test_adding_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adding, "FILES", 3)
+    monkeypatch.setattr(adding, "EDGE", 32)
+    monkeypatch.setattr(adding, "TURNS", 1)
+    (table,) = adding.tables()
+    whats = ["`segmix add`, from start to end", "`add_paths` in a program that runs"]
+    rows = [[kind, what] for kind in ("3 PNG", "3 TIF") for what in whats]
+    assert_measured(table, rows=rows, numbers=slice(2, 4))
 
 
 def test_the_store_is_measured(

@@ -87,10 +87,15 @@ class SourceView:
         scale_bar(viewer).visible = self.placement.unit == "um"
         viewer.reset_view()
         self._boxes = tiles.boxes
+        self._mpps = [image.mpp for image in images]
 
     def shows(self, tiles: TileTable) -> bool:
         """Whether these tiles lie where the layers were made for."""
         return np.array_equal(self._boxes, tiles.boxes)
+
+    def has_scale_of(self, images: Sequence[ImageRecord]) -> bool:
+        """Whether the layers were made for the pixel sizes of these images."""
+        return [image.mpp for image in images] == self._mpps
 
     def take_tiles(self, tiles: TileTable) -> bool:
         """Show other tiles of the slide, whose view stays; whether that is possible.

@@ -23,6 +23,7 @@ from napari_segmix.widgets.dialogs import (
     ask_images,
 )
 from napari_segmix.widgets.page import Page, collapsible, hint
+from napari_segmix.widgets.source_details import SourceDetails
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,7 +57,8 @@ class SourceList(Page):
         row.addWidget(self.add_folder)
         self.cutting = CuttingForm()
         more = collapsible("How slides are cut into tiles", self.cutting)
-        for item in (self._empty, self.list):
+        self.details = SourceDetails(session)
+        for item in (self._empty, self.list, self.details):
             self.column.addWidget(item)
         self.column.addLayout(row)
         self.column.addWidget(more)

@@ -20,6 +20,7 @@ from typing import Any
 from segmix_core.config import RunConfig
 from segmix_core.errors import JobError
 from segmix_core.events import Warned
+from segmix_core.project.changed_files import changed_note, find_changed
 from segmix_core.project.store import ProjectStore
 from segmix_core.runs.outdated import has_changed
 from segmix_core.runs.request import RunRequest
@@ -58,11 +59,19 @@ def run_stage(request: RunRequest, writer: RunWriter) -> dict[str, Any]:
     config = RunConfig.parse(request.config)
     with ProjectStore.open(request.project) as store:
         _warn_of_changes(store, request, config, writer)
+        _warn_of_files(store, writer)
         try:
             results: dict[str, Any] = stage(Job(store, config, request, writer))
         except Stopped:
             return {}
     return results
+
+
+def _warn_of_files(store: ProjectStore, writer: RunWriter) -> None:
+    """Tell of images whose files are others now than those that were labeled."""
+    changed = find_changed(store.images())
+    if changed:
+        writer.emit(Warned(message=changed_note(changed)))
 
 
 def _warn_of_changes(

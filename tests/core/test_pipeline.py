@@ -111,3 +111,14 @@ def test_a_training_that_goes_on_tells_of_labels_that_changed(
     told = [event.message for event in folder.events()[0] if isinstance(event, Warned)]
     assert len(told) == warnings
     assert all("goes on with them as they are now" in message for message in told)
+
+
+def test_a_stage_tells_of_files_that_changed(labelled):
+    (image,) = labelled.images()
+    Image.new("RGB", (32, 32), (9, 9, 9)).save(image.path)
+    request = RunRequest("train", labelled.path, revision=labelled.revision)
+    folder = RunFolder.create(labelled.runs_path, request)
+    with RunWriter(folder) as writer, pytest.raises(ProjectError):
+        run_stage(folder.request(), writer)
+    told = [event.message for event in folder.events()[0] if isinstance(event, Warned)]
+    assert [message.split(" on ")[0] for message in told] == ["tile.png has changed"]

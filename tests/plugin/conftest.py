@@ -15,6 +15,7 @@ from PIL import Image
 
 from napari_segmix.session import Session
 from segmix_core.runs import launch
+from tests.core.slides.crashing import save_crashing_slide
 from tests.plugin.runs_of_pages import STAGES, wait
 
 os.environ["NAPARI_ENSURE_PLUGIN_MAIN_THREAD"] = "1"
@@ -100,6 +101,12 @@ def bare_slide(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def crashing_slide(tmp_path: Path) -> Path:
+    """A slide that ends the process that opens it."""
+    return save_crashing_slide(tmp_path / "crash.svs")
+
+
+@pytest.fixture
 def tile_folder(tmp_path: Path) -> Path:
     """Seven tile images, one of them smaller."""
     folder = tmp_path / "tiles"
@@ -128,7 +135,7 @@ def project(session: Session, tmp_path: Path) -> Session:
 @pytest.fixture
 def slide_session(project: Session, slide_file: Path) -> Session:
     """The session with a slide shown: 4 x 4 tiles of tissue, columns 1..4."""
-    project.intake.add([slide_file], tile_px=TILE_PX)
+    project.intake.add([slide_file], tile_px=TILE_PX, asks_mpp=False)
     assert project.view is not None
     return project
 

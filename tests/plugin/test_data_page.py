@@ -241,3 +241,33 @@ def test_while_busy_nothing_can_be_added(page: DataPage, project: Session) -> No
     assert not page.open_button.isEnabled()
     project.set_idle()
     assert page.images.add_slides.isEnabled()
+
+
+def test_the_pixel_size_of_the_shown_source_is_set(
+    page: DataPage, slide_session: Session, qtbot: Any
+) -> None:
+    details = page.images.details
+    assert details.mpp.value() == pytest.approx(0.5)
+    assert not details.set_mpp.isEnabled()
+    details.mpp.setValue(0.25)
+    qtbot.mouseClick(details.set_mpp, Qt.MouseButton.LeftButton)
+    assert slide_session.store is not None
+    assert slide_session.store.images()[0].mpp == 0.25
+    assert not details.set_mpp.isEnabled()
+    slide_session.undo("labels")
+    assert details.mpp.value() == pytest.approx(0.5)
+
+
+def test_changed_files_are_accepted_on_the_page(
+    page: DataPage, project: Session, tile_folder: Path, qtbot: Any
+) -> None:
+    details = page.images.details
+    assert details.isHidden()
+    project.intake.add([tile_folder])
+    assert details.accept_files.isHidden()
+    (tile_folder / "tile2.png").write_bytes(b"other")
+    project.intake.check_files()
+    assert "1 of its files changed" in details.changed.text()
+    assert not details.accept_files.isHidden()
+    qtbot.mouseClick(details.accept_files, Qt.MouseButton.LeftButton)
+    assert details.accept_files.isHidden()

@@ -117,3 +117,62 @@ def test_the_sample_is_made_once(
     session.intake.open_sample()
     assert session.label_counts == left
     assert len(made) == 2
+
+
+def test_a_file_that_crashes_its_reader_is_only_named(
+    project: Session, slide_file: Path, crashing_slide: Path, messages: Messages
+) -> None:
+    project.intake.add([crashing_slide, slide_file], tile_px=TILE_PX)
+    assert [source.name for source in project.sources] == ["slide.tif"]
+    text, level = messages[-1]
+    assert level == "warning"
+    assert "crash.svs crashes the library that reads it" in text
+
+
+def test_a_pixel_size_is_set_and_taken_back(
+    slide_session: Session, messages: Messages
+) -> None:
+    assert slide_session.active_source is not None
+    source_id = slide_session.active_source.id
+    slide_session.intake.set_mpp(source_id, 0.25)
+    assert slide_session.placement is not None
+    assert slide_session.placement.pixel_size == 0.25
+    assert slide_session.view is not None
+    (layer,) = [x for x in slide_session.viewer.layers if x.name == "slide.tif"]
+    assert layer.scale.tolist() == [0.25, 0.25]
+    assert "to 0.25 µm" in messages[-1][0]
+    slide_session.undo("labels")
+    assert slide_session.intake.mpp_of(source_id) == pytest.approx(0.5)
+    assert slide_session.placement.pixel_size == pytest.approx(0.5)
+    slide_session.intake.set_mpp(source_id, 5000)
+    assert messages[-1][1] == "error"
+
+
+def test_changed_files_are_told_when_a_project_is_opened(
+    project: Session, tile_folder: Path, messages: Messages
+) -> None:
+    project.intake.add([tile_folder])
+    path = tile_folder / "tile2.png"
+    path.write_bytes((tile_folder / "tile1.png").read_bytes())
+    assert project.project_path is not None
+    project.open_project(project.project_path)
+    text, level = messages[-1]
+    assert (text.split(" on ")[0], level) == ("tile2.png has changed", "warning")
+    assert [image.path for image in project.intake.changed] == [path]
+    project.intake.accept_files(project.sources[0].id)
+    assert project.intake.changed == ()
+    project.undo("labels")
+    assert [image.path for image in project.intake.changed] == [path]
+
+
+def test_a_file_that_is_gone_cannot_be_accepted(
+    project: Session, tile_folder: Path, messages: Messages
+) -> None:
+    project.intake.add([tile_folder])
+    path = tile_folder / "tile2.png"
+    path.write_bytes(b"other")
+    project.intake.check_files()
+    path.unlink()
+    project.intake.accept_files(project.sources[0].id)
+    assert messages[-1][1] == "error"
+    assert "tile2.png" in messages[-1][0]

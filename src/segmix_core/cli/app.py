@@ -25,6 +25,7 @@ app = typer.Typer(
 _PROJECT = "Project"
 app.command("new", rich_help_panel=_PROJECT)(projects.new)
 app.command("add", rich_help_panel=_PROJECT)(projects.add)
+app.command("set-mpp", rich_help_panel=_PROJECT)(projects.set_mpp)
 app.command("tissue", rich_help_panel=_PROJECT)(projects.tissue)
 app.command("import-labels", rich_help_panel=_PROJECT)(projects.import_labels)
 app.command("relocate", rich_help_panel=_PROJECT)(projects.relocate)

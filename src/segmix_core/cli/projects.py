@@ -1,16 +1,18 @@
-"""The commands on a project: new, add, tissue, import-labels, relocate, status."""
+"""The commands on a project: new, add, set-mpp, tissue, relocate, status, ..."""
 
 from dataclasses import dataclass
 from enum import StrEnum, unique
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import typer
 
 from segmix_core.cli.options import ProjectOptions, takes
 from segmix_core.cli.voice import Voice
 from segmix_core.errors import ProjectError
 from segmix_core.files import printable
+from segmix_core.project.changed_files import changed_note, find_changed
 from segmix_core.runs.child import EXIT_COMPLETED
 from segmix_core.runs.folder import read_requests, scan_runs
 from segmix_core.runs.outdated import find_outdated
@@ -74,7 +76,8 @@ class AddOptions(ProjectOptions):
         float | None, typer.Option(help="Work at this many µm per pixel.")
     ] = None
     slide_mpp: Annotated[
-        float | None, typer.Option(help="µm per pixel of slides that do not say.")
+        float | None,
+        typer.Option(help="µm per pixel of the images; counts over what files say."),
     ] = None
     min_tissue: Annotated[
         float, typer.Option(help="Share of tissue a tile of a slide needs (0..1).")
@@ -105,7 +108,48 @@ def add(options: AddOptions, voice: Voice) -> int:
         )
     for note in report.notes:
         voice.warn(note)
-    voice.result({"sources": sources, "notes": list(report.notes)})
+    voice.result(
+        {
+            "sources": sources,
+            "left_out": [
+                {"path": str(entry.path), "reason": str(entry.error)}
+                for entry in report.left_out
+            ],
+            "notes": list(report.notes),
+        }
+    )
+    return EXIT_COMPLETED
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetMppOptions(ProjectOptions):
+    """What ``set-mpp`` takes."""
+
+    source: Annotated[str, typer.Argument(help="Name or id of a source; see status.")]
+    mpp: Annotated[float, typer.Argument(help="µm per pixel at full resolution.")]
+    mpp_x: Annotated[
+        float | None,
+        typer.Option(help="µm per pixel across, where pixels are not square."),
+    ] = None
+
+
+@takes(SetMppOptions)
+def set_mpp(options: SetMppOptions, voice: Voice) -> int:
+    """Say how large the pixels of a slide or folder are; can be undone."""
+    from segmix_core.project.store import ProjectStore
+
+    with ProjectStore.open(options.project) as store:
+        source = _find_source(store, options.source)
+        images = [image.id for image in store.images(source.id)]
+        store.set_mpp(np.array(images, np.int64), options.mpp, options.mpp_x)
+    sizes = (options.mpp, options.mpp_x or options.mpp)
+    shown = " x ".join(f"{size:g}" for size in dict.fromkeys(sizes))
+    voice.say(f"{source.name} has pixels of {shown} µm now.", "green")
+    voice.say(
+        "Sizes in µm, scale bars and exports follow. Tiles and masks stay as they "
+        "were cut: to cut a slide at another resolution, add it to a new project."
+    )
+    voice.result({"source": source.id, "mpp_y": sizes[0], "mpp_x": sizes[1]})
     return EXIT_COMPLETED
 
 
@@ -182,7 +226,7 @@ class RelocateOptions(ProjectOptions):
 
 @takes(RelocateOptions)
 def relocate(options: RelocateOptions, voice: Voice) -> int:
-    """Tell a project where a slide or folder was moved to."""
+    """Tell a project where a slide or folder is, or that its new files are right."""
     from segmix_core.intake import relocate_source
     from segmix_core.project.store import ProjectStore
 
@@ -284,7 +328,9 @@ def status(options: ProjectOptions, voice: Voice) -> int:
     with ProjectStore.open(options.project) as store:
         sources = [_source(store, entry.id) for entry in store.sources()]
         labels = _labels(store)
-        runs, damaged = _runs(store), _damaged_runs(store)
+        changed = find_changed(store.images())
+        runs = _runs(store, files_changed=bool(changed))
+        damaged = _damaged_runs(store)
     _table(voice, "Sources", sources)
     _table(voice, "Tiles per class", labels)
     # The stage is part of a run's name.
@@ -292,7 +338,16 @@ def status(options: ProjectOptions, voice: Voice) -> int:
     _table(voice, "Runs", shown[-_SHOWN_RUNS:])
     for run in damaged:
         voice.warn(f"The run {printable(run['run'])} is damaged: {run['reason']}.")
-    voice.result({"sources": sources, "classes": labels, "runs": [*damaged, *runs]})
+    if changed:
+        voice.warn(changed_note(changed))
+    voice.result(
+        {
+            "sources": sources,
+            "classes": labels,
+            "runs": [*damaged, *runs],
+            "changed_files": [str(image.path) for image in changed],
+        }
+    )
     return EXIT_COMPLETED
 
 
@@ -325,10 +380,12 @@ def _labels(store: "ProjectStore") -> list[dict[str, Any]]:
     ]
 
 
-def _runs(store: "ProjectStore") -> list[dict[str, Any]]:
+def _runs(store: "ProjectStore", *, files_changed: bool) -> list[dict[str, Any]]:
     found = []
     scan = scan_runs(store.runs_path)
-    outdated = find_outdated(scan.runs, store.last_changes())
+    outdated = find_outdated(
+        scan.runs, store.last_changes(), files_changed=files_changed
+    )
     for folder, request in read_requests(scan.runs):
         now = folder.status()
         found.append(

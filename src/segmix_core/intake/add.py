@@ -1,23 +1,26 @@
-"""Adding what was chosen to the project, all or nothing."""
+"""Adding what was chosen to the project: all that can be used, or nothing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from segmix_core.errors import ProjectError
-from segmix_core.intake.options import DEFAULT_TILE_PX, IntakeOptions, PlannedSource
-from segmix_core.intake.slide_plan import plan_slide
-from segmix_core.intake.tile_plan import plan_folder, plan_tiles
+from segmix_core.errors import SegmixError
+from segmix_core.intake.choice import Choice, TileGroup
+from segmix_core.intake.known_images import KnownImages
+from segmix_core.intake.left_out import LeftOut, left_out_note, nothing_added
+from segmix_core.intake.options import IntakeOptions, PlannedSource
+from segmix_core.intake.tile_plan import plan_tiles
 from segmix_core.project.records import Source
 from segmix_core.project.store import ProjectStore
-from segmix_core.slides.image_folder import SCANNER_SUFFIXES, ImageHeader, read_header
+from segmix_core.slides.first_look import FirstLook
 
 
 @dataclass(frozen=True, slots=True)
 class IntakeReport:
-    """What was added, and sentences on what the user should know about it."""
+    """What was added, what was not and why, and what the user should know about it."""
 
     sources: tuple[Source, ...]
+    left_out: tuple[LeftOut, ...]
     notes: tuple[str, ...]
 
 
@@ -30,8 +33,11 @@ def add_paths(
     mpp: float | None = None,
     slide_mpp: float | None = None,
     min_tissue: float = 0.25,
+    python: str | None = None,
 ) -> IntakeReport:
     """Add slides, images and folders of tile images to a project.
+
+    What cannot be used is left out and named; the rest is added in one transaction.
 
     Parameters
     ----------
@@ -46,56 +52,74 @@ def add_paths(
         µm per pixel to work at. By default a slide is worked on as it is, or at 0.5 if
         its pixels are finer than 0.4.
     slide_mpp
-        µm per pixel of images that do not say so themselves.
+        µm per pixel of the images; counts over what the files say.
     min_tissue
         Tiles of a slide with a smaller share of tissue are left out, 0..1. If that
         leaves none, all are kept.
+    python
+        Interpreter that has SegMix, for the process that opens the images; default
+        is the one that runs now.
 
     Raises
     ------
     ProjectError
-        If an option is out of range, a path is in the project already, or ``mpp`` is
-        asked of an image whose pixel size nobody knows.
-    SlideError
-        If a file cannot be used, or the images of a folder are no tiles.
+        If an option is out of range.
+    ProjectError, SlideError
+        If nothing can be added: each file is unusable or in the project already.
+    JobError
+        If the process that opens the images cannot be started.
     """
     options = IntakeOptions(tile_px, stride_px, mpp, slide_mpp, min_tissue)
     unique = list(dict.fromkeys(Path(path).resolve() for path in paths))
-    planned = []
-    small: list[ImageHeader] = []
-    for path in unique:
-        if path.is_dir():
-            planned += plan_folder(path, options)
-            continue
-        header = read_header(path)
-        if _is_slide(header, options):
-            planned.append(plan_slide(path, options))
-        else:
-            small.append(header)
-    if small:
-        planned.append(plan_tiles(small[0].path.parent, small, options))
-    _check_new(store, planned)
-    sources = tuple(
-        store.add_source(p.kind, p.path, p.name, p.plan, p.images) for p in planned
-    )
-    return IntakeReport(sources, tuple(note for p in planned for note in p.notes))
+    with FirstLook(python) as look:
+        choice = Choice(look, options, KnownImages(store.images()))
+        choice.take(unique)
+    return add_choice(store, choice, options)
 
 
-def _check_new(store: ProjectStore, planned: Sequence[PlannedSource]) -> None:
-    known = {source.path for source in store.sources()}
-    known |= {image.path for image in store.images()}
-    for plan in planned:
-        for path in (image.path for image in plan.images):
-            if path in known:
-                raise ProjectError.unexpected(
-                    "images that are not in the project yet",
-                    f"{path.name}, which is in it already",
-                    "Leave it out, or start another project to cut it differently.",
-                )
-            known.add(path)
+def add_choice(
+    store: ProjectStore, choice: Choice, options: IntakeOptions
+) -> IntakeReport:
+    """Add what was looked at, in one transaction; errors as :func:`add_paths`."""
+    with store.atomic():
+        return _add(store, choice, options)
 
 
-def _is_slide(header: ImageHeader, options: IntakeOptions) -> bool:
-    tile_px = options.tile_px or DEFAULT_TILE_PX
-    is_scanned = header.path.suffix.lower() in SCANNER_SUFFIXES
-    return is_scanned or max(header.height, header.width) > 2 * tile_px
+def _add(store: ProjectStore, choice: Choice, options: IntakeOptions) -> IntakeReport:
+    left_out, notes = choice.left_out, choice.notes
+    # Asked again: another program may have added some of them meanwhile.
+    known = KnownImages(store.images())
+    sources = []
+    for part in choice.parts:
+        new = _plan_new(part, known, left_out, options)
+        if new is not None:
+            sources.append(
+                store.add_source(new.kind, new.path, new.name, new.plan, new.images)
+            )
+            notes += new.notes
+    if not sources:
+        raise nothing_added(left_out)
+    if left_out:
+        notes.append(left_out_note(left_out))
+    return IntakeReport(tuple(sources), tuple(left_out), tuple(notes))
+
+
+def _plan_new(
+    part: PlannedSource | TileGroup,
+    known: KnownImages,
+    left_out: list[LeftOut],
+    options: IntakeOptions,
+) -> PlannedSource | None:
+    if isinstance(part, PlannedSource):
+        (image,) = part.images
+        return part if known.take(image.path, image.fingerprint, left_out) else None
+    images = [
+        image
+        for image in part.images
+        if known.take(image.header.path, image.fingerprint, left_out)
+    ]
+    try:
+        return plan_tiles(part.path, images, options) if images else None
+    except SegmixError as error:
+        left_out.append(LeftOut(part.path, error))
+        return None

@@ -4,7 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segmix_core.errors import ProjectError
-from segmix_core.project.records import NewImage, SourceKind, TilingPlan
+from segmix_core.project.records import (
+    Fingerprint,
+    NewImage,
+    SourceKind,
+    TilingPlan,
+)
+from segmix_core.slides.first_look import ImageHeader
 from segmix_core.slides.pixels import MAX_MPP, MIN_MPP
 from segmix_core.slides.tiling import working_downsample
 
@@ -30,6 +36,14 @@ class IntakeOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class LookedAt:
+    """An image that can be used, and the file as it was then."""
+
+    header: ImageHeader
+    fingerprint: Fingerprint
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedSource:
     """What will be added, with sentences for the user."""
 
@@ -45,9 +59,8 @@ def _check_range(
     name: str, value: float | None, low: float, high: float, unit: str
 ) -> None:
     if value is not None and not low <= value <= high:
-        raise ProjectError.unexpected(
-            f"{name} between {low} and {high} {unit}".rstrip(),
-            f"{value}",
+        raise ProjectError(
+            f"{value} is not {name} between {low} and {high} {unit}".rstrip() + ".",
             "Choose a value in that range.",
         )
 
@@ -63,9 +76,9 @@ def find_downsample(path: Path, mpp: float | None, wanted: float | None) -> floa
     if wanted is None:
         return 1.0
     if mpp is None:
-        raise ProjectError.unexpected(
-            f"the pixel size of {path.name}, to work at {wanted} µm per pixel",
-            "a file that does not say it",
+        raise ProjectError(
+            f"{path.name} cannot be worked on at {wanted} µm per pixel: it does not "
+            "say how large its pixels are.",
             "Give its µm per pixel (a command's --slide-mpp; often 0.25 for 40x and "
             "0.5 for 20x), or work at its own pixels.",
         )

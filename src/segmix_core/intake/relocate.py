@@ -4,19 +4,22 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from segmix_core.errors import ProjectError
+import numpy as np
+
+from segmix_core.errors import ProjectError, SlideError
 from segmix_core.project.records import ImageRecord
 from segmix_core.project.relocation import relocated
 from segmix_core.project.store import ProjectStore
-from segmix_core.slides.image_folder import read_headers
+from segmix_core.slides.first_look import FirstLook
 
 
 def relocate_source(
-    store: ProjectStore, source_id: int, new_path: Path
+    store: ProjectStore, source_id: int, new_path: Path, python: str | None = None
 ) -> tuple[str, ...]:
     """Store where the files of a source are now, and return what the user should know.
 
-    Every header is read, so this takes as long as adding the files did.
+    Every header is read, so this takes as long as adding the files did. A source that
+    is told to be where it was gets its changed files accepted.
 
     Parameters
     ----------
@@ -26,6 +29,8 @@ def relocate_source(
         The source.
     new_path
         Its slide or folder.
+    python
+        As for :func:`segmix_core.intake.add_paths`.
 
     Raises
     ------
@@ -37,8 +42,11 @@ def relocate_source(
     source = next(entry for entry in store.sources() if entry.id == source_id)
     images = store.images(source_id)
     moves = relocated(source, images, new_path)
-    _check_sizes(images, moves)
-    notes = _name_notes(images, moves) + _content_notes(images, moves)
+    _check_sizes(images, moves, python)
+    stays = all(moves[image.id] == image.path for image in images)
+    changed = [image for image in images if _has_other_content(image, moves)]
+    notes = _name_notes(images, moves)
+    notes += _accepted_notes(changed) if stays else _content_notes(changed)
     with store.atomic():
         if store.images(source_id) != images:
             raise ProjectError(
@@ -46,18 +54,24 @@ def relocate_source(
                 "Relocate it again.",
             )
         store.relocate(source_id, new_path)
+        if stays:
+            store.accept_files(np.array([image.id for image in changed], np.int64))
     return tuple(notes)
 
 
-def _check_sizes(images: Sequence[ImageRecord], moves: Mapping[int, Path]) -> None:
-    headers = read_headers([moves[image.id] for image in images])
-    if headers.failures:
-        path, error = headers.failures[0]
-        raise ProjectError(
-            f"{path.name} cannot be used at its new place: {error.reason}.",
-            error.remedy,
-        )
-    sizes = {header.path: (header.height, header.width) for header in headers.found}
+def _check_sizes(
+    images: Sequence[ImageRecord], moves: Mapping[int, Path], python: str | None
+) -> None:
+    sizes = {}
+    with FirstLook(python) as look:
+        paths = [moves[image.id] for image in images]
+        for path, header in zip(paths, look.headers(paths), strict=True):
+            if isinstance(header, SlideError):
+                raise ProjectError(
+                    f"{path.name} cannot be used at its new place: {header.reason}.",
+                    header.remedy,
+                )
+            sizes[path] = header.height, header.width
     different = [image for image in images if sizes[moves[image.id]] != _size(image)]
     if different:
         first = different[0]
@@ -87,20 +101,28 @@ def _name_notes(images: Sequence[ImageRecord], moves: Mapping[int, Path]) -> lis
     return [f"{count} another name now, first {renamed[0][1]} for {renamed[0][0]}."]
 
 
-def _content_notes(
-    images: Sequence[ImageRecord], moves: Mapping[int, Path]
-) -> list[str]:
-    changed = [
-        image.path.name
-        for image in images
-        if image.fingerprint and not image.fingerprint.matches(moves[image.id])
+def _has_other_content(image: ImageRecord, moves: Mapping[int, Path]) -> bool:
+    known = image.fingerprint
+    return known is not None and not known.matches(moves[image.id])
+
+
+def _accepted_notes(changed: Sequence[ImageRecord]) -> list[str]:
+    if not changed:
+        return []
+    count = "1 changed file" if len(changed) == 1 else f"{len(changed)} changed files"
+    return [
+        f"Accepted {count}, first {changed[0].path.name}. Labels stay as they are; "
+        "runs that read the images are outdated."
     ]
+
+
+def _content_notes(changed: Sequence[ImageRecord]) -> list[str]:
     if not changed:
         return []
     count = "1 file has" if len(changed) == 1 else f"{len(changed)} files have"
     return [
-        f"{count} another content than when added, first {changed[0]}: check that "
-        "these are the images that were labelled."
+        f"{count} another content than when added, first {changed[0].path.name}: check "
+        "that these are the images that were labelled."
     ]
 
 

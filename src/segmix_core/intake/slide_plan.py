@@ -1,18 +1,26 @@
 """A slide as a source: its working grid, its tiles, those with tissue."""
 
+from functools import partial
 from pathlib import Path
 
 from segmix_core.errors import SlideError
+from segmix_core.files import image_stem
 from segmix_core.intake.options import (
     DEFAULT_TILE_PX,
     IntakeOptions,
+    LookedAt,
     PlannedSource,
     find_downsample,
 )
+from segmix_core.intake.pixel_size import choose_mpp, overruled_note
 from segmix_core.intake.tissue import find_slide_tissue, tiles_with_tissue
-from segmix_core.project.records import NewImage, SourceKind, TilingPlan
-from segmix_core.slides.open_slide import open_slide
-from segmix_core.slides.slide import Slide
+from segmix_core.project.records import (
+    NewImage,
+    SourceKind,
+    TilingPlan,
+    mean_mpp,
+)
+from segmix_core.slides.first_look import FirstLook, ImageHeader
 from segmix_core.slides.tiling import plan_grid
 
 FINE_MPP = 0.4
@@ -21,7 +29,9 @@ DEFAULT_MPP = 0.5
 MAX_TILES = 500_000
 
 
-def plan_slide(path: Path, options: IntakeOptions) -> PlannedSource:
+def plan_slide(
+    look: FirstLook, found: LookedAt, options: IntakeOptions
+) -> PlannedSource:
     """Return a slide's tiles with tissue, on its working grid.
 
     Raises
@@ -29,59 +39,63 @@ def plan_slide(path: Path, options: IntakeOptions) -> PlannedSource:
     SlideError, ProjectError
         As :func:`segmix_core.intake.add_paths`.
     """
-    slide = open_slide(path)
-    try:
-        mpp = slide.mpp or options.slide_mpp
-        wanted = options.mpp
-        if wanted is None and mpp is not None and mpp < FINE_MPP:
-            wanted = DEFAULT_MPP
-        downsample = find_downsample(path, mpp, wanted)
-        tile_px = options.tile_px or DEFAULT_TILE_PX
-        plan = TilingPlan(tile_px, options.stride_px or tile_px, wanted)
-        height, width = slide.level_shapes[0]
-        _check_count(path, height * width / downsample**2, plan)
-        grid = plan_grid((height, width), downsample, plan)
-        tissue = find_slide_tissue(slide, plan, downsample, options.min_tissue)
-        keep = tiles_with_tissue(grid, tissue)
-        notes = _slide_notes(slide, mpp, wanted, bool(keep.any()))
-        grid = grid.take(keep) if keep.any() else grid
-        image = NewImage(
-            path=path,
-            height=height,
-            width=width,
-            mpp_y=mpp,
-            mpp_x=mpp,
-            downsample=downsample,
-            group=path.stem,
-            boxes=grid.boxes,
-            rows=grid.rows,
-            cols=grid.cols,
-            tissue=tissue,
-        )
-        return PlannedSource(SourceKind.SLIDE, path, path.name, plan, (image,), notes)
-    finally:
-        slide.close()
+    header, path = found.header, found.header.path
+    mpp_yx = choose_mpp(header, options)
+    mpp = mean_mpp(*mpp_yx)
+    wanted = options.mpp
+    if wanted is None and mpp is not None and mpp < FINE_MPP:
+        wanted = DEFAULT_MPP
+    downsample = find_downsample(path, mpp, wanted)
+    tile_px = options.tile_px or DEFAULT_TILE_PX
+    plan = TilingPlan(tile_px, options.stride_px or tile_px, wanted)
+    height, width = header.height, header.width
+    _check_count(path, height * width / downsample**2, plan)
+    grid = plan_grid((height, width), downsample, plan)
+    tissue = find_slide_tissue(
+        partial(look.tissue, path), plan, downsample, options.min_tissue
+    )
+    keep = tiles_with_tissue(grid, tissue)
+    notes = _slide_notes(header, options, wanted, bool(keep.any()))
+    grid = grid.take(keep) if keep.any() else grid
+    image = NewImage(
+        path=path,
+        height=height,
+        width=width,
+        mpp_y=mpp_yx[0],
+        mpp_x=mpp_yx[1],
+        downsample=downsample,
+        group=image_stem(path),
+        boxes=grid.boxes,
+        rows=grid.rows,
+        cols=grid.cols,
+        fingerprint=found.fingerprint,
+        bounds=header.bounds,
+        tissue=tissue,
+    )
+    return PlannedSource(SourceKind.SLIDE, path, path.name, plan, (image,), notes)
 
 
 def _check_count(path: Path, working_pixels: float, plan: TilingPlan) -> None:
     count = working_pixels / plan.stride_px**2
     if count > MAX_TILES:
-        raise SlideError.unexpected(
-            f"at most {MAX_TILES:,} tiles in a slide",
-            f"about {count:,.0f} in {path.name}",
+        raise SlideError(
+            f"{path.name} would have about {count:,.0f} tiles, more than the "
+            f"{MAX_TILES:,} that a slide may have.",
             "Choose larger tiles, a larger stride, or more µm per pixel.",
         )
 
 
 def _slide_notes(
-    slide: Slide, mpp: float | None, wanted: float | None, has_tissue: bool
+    header: ImageHeader, options: IntakeOptions, wanted: float | None, has_tissue: bool
 ) -> tuple[str, ...]:
-    name = slide.path.name
-    notes = [f"{name}: {note}" for note in slide.notes]
+    name = header.path.name
+    mpp = mean_mpp(*choose_mpp(header, options))
+    notes = [f"{name}: {note}" for note in header.notes]
+    notes += overruled_note([header], options)
     if mpp is None:
         notes.append(
-            f"{name} does not say how large its pixels are, so sizes in micrometres "
-            "stay unknown; add it with its µm per pixel (--slide-mpp) to know them."
+            f"{name} does not say how large its pixels are, so sizes in micrometers "
+            "stay unknown. Give them with 'segmix set-mpp' or on the Data page."
         )
     elif wanted is not None and wanted < mpp / 1.02:
         notes.append(

@@ -4,8 +4,10 @@ Tiles that are tissue before and after keep their labels, reviews and ids. One t
 left out is only hidden: it comes back with its labels when its place is tissue again.
 """
 
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +27,6 @@ from segmix_core.project.records import (
 )
 from segmix_core.project.store import ProjectStore
 from segmix_core.slides.open_slide import open_slide
-from segmix_core.slides.slide import Slide
 from segmix_core.slides.tiling import TileGrid, plan_grid
 from segmix_core.slides.tissue import TissueMask, find_tissue
 
@@ -38,14 +39,18 @@ _MAX_STRETCH = 0.02
 
 
 def find_slide_tissue(
-    slide: Slide, plan: TilingPlan, downsample: float, min_share: float
+    find: Callable[[int], TissueMask],
+    plan: TilingPlan,
+    downsample: float,
+    min_share: float,
 ) -> Tissue:
-    """Return where an opened slide has tissue, as fine as its tiles need.
+    """Return where a slide has tissue, as fine as its tiles need.
 
     Parameters
     ----------
-    slide
-        Read once.
+    find
+        Finds the tissue of the slide, given the edge of the tiles in level-0 pixels;
+        see :func:`segmix_core.slides.tissue.find_tissue`.
     plan, downsample
         How it is cut: level-0 pixels per working pixel.
     min_share
@@ -56,7 +61,7 @@ def find_slide_tissue(
     SlideError
         If the file is damaged.
     """
-    found = find_tissue(slide, max(1, int(plan.tile_px * downsample)))
+    found = find(max(1, int(plan.tile_px * downsample)))
     return Tissue(found.mask, found.downsample, min_share)
 
 
@@ -93,7 +98,8 @@ def detect_tissue(store: ProjectStore, image_id: int) -> Tissue:
     stored = store.tissue(image_id)
     min_share = DEFAULT_MIN_SHARE if stored is None else stored.min_share
     with closing(open_slide(image.path)) as slide:
-        return find_slide_tissue(slide, plan, image.downsample, min_share)
+        find = partial(find_tissue, slide)
+        return find_slide_tissue(find, plan, image.downsample, min_share)
 
 
 def set_tissue(store: ProjectStore, image_id: int, tissue: Tissue) -> Change | None:

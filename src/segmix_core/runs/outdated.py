@@ -1,6 +1,7 @@
 """Which runs are outdated: what they are made of has changed since they started."""
 
 import os
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -8,23 +9,26 @@ from segmix_core.runs.folder import RunFolder, read_requests
 from segmix_core.runs.inputs import INPUT_STAGES
 from segmix_core.runs.request import RunRequest
 
-_LABEL_KINDS = frozenset({"labels", "source", "split", "tissue"})
+_IMAGE_KINDS = frozenset({"file"})
+_LABEL_KINDS = frozenset({"labels", "source", "split", "tissue"}) | _IMAGE_KINDS
 _READ_KINDS = {
     "train": _LABEL_KINDS,
     "cams": _LABEL_KINDS,
-    "pseudo-masks": _LABEL_KINDS,
+    # The smallest objects and holes may be given in µm².
+    "pseudo-masks": _LABEL_KINDS | {"mpp"},
     # Strokes are made to correct masks, not to make them anew: that what SegMix+ learns
     # from, or background fitted on val, would change with them marks no run.
     "train-segmenter": _LABEL_KINDS | {"mask"},
     # Windows without tissue are skipped.
-    "predict": frozenset({"tissue"}),
+    "predict": _IMAGE_KINDS | {"tissue"},
 }
+_NEWEST = sys.maxsize
 
 
 def has_changed(
     request: RunRequest, last_changes: Mapping[str, int], *, strokes: bool = False
 ) -> bool:
-    """Whether labels (or corrections, for a segmenter) changed after the request.
+    """Whether labels, images, or corrections for a segmenter, changed after a request.
 
     Parameters
     ----------
@@ -43,9 +47,12 @@ def has_changed(
 
 
 def find_outdated(
-    runs: Iterable[RunFolder], last_changes: Mapping[str, int]
+    runs: Iterable[RunFolder],
+    last_changes: Mapping[str, int],
+    *,
+    files_changed: bool = False,
 ) -> frozenset[RunFolder]:
-    """Return the runs to make anew because labels, or corrections, have changed.
+    """Return the runs to make anew because what they are made of has changed.
 
     Parameters
     ----------
@@ -54,6 +61,9 @@ def find_outdated(
         of one that is not among them, for instance deleted, nothing is known.
     last_changes
         As for :func:`has_changed`.
+    files_changed
+        Files of images are others now than when they were added, and nobody has
+        accepted them yet: whatever read the images is outdated.
 
     Returns
     -------
@@ -61,6 +71,8 @@ def find_outdated(
         Without those that cannot be read.
     """
     requests = dict(read_requests(runs))
+    if files_changed:
+        last_changes = {**last_changes, "file": _NEWEST}
     places: set[Path] = set()
     # In the order of the stages: each reads runs of those before it only.
     for stage in INPUT_STAGES:

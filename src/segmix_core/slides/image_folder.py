@@ -1,4 +1,4 @@
-"""Which images lie in a folder, and what their headers say."""
+"""Which images lie in a folder."""
 
 import re
 from collections.abc import Sequence
@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segmix_core.errors import SlideError
-from segmix_core.geometry import Box
+from segmix_core.slides.dicom import DICOM_SUFFIXES, group_by_slide
 from segmix_core.slides.image_reader import IMAGE_SUFFIXES
-from segmix_core.slides.open_slide import open_slide
-from segmix_core.slides.pixel_size import mean_mpp
 
 SCANNER_SUFFIXES = frozenset(
     {".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif", ".svslide", ".czi"}
@@ -19,65 +17,75 @@ TILE_SUFFIXES = IMAGE_SUFFIXES | frozenset(
 )
 
 
+_IMAGE_ENDINGS = frozenset(
+    {
+        ".avif", ".cr2", ".dib", ".dng", ".exr", ".gif", ".heic", ".heif", ".ims",
+        ".isyntax", ".j2k", ".jfif", ".jp2", ".jpe", ".jpx", ".jxl", ".jxr", ".lif",
+        ".lsm", ".nd2", ".oir", ".pbm", ".pcx", ".pgm", ".pnm", ".ppm", ".psd", ".svg",
+        ".tga", ".vsi", ".zvi",
+    }
+)  # fmt: skip
+_IMAGE_STARTS = (
+    b"\x89PNG",
+    b"\xff\xd8\xff",
+    b"GIF8",
+    b"II*\0",
+    b"MM\0*",
+    b"II+\0",
+    b"MM\0+",
+    b"\0\0\0\x0cjP  ",
+    b"\xff\x4f\xff\x51",
+    b"8BPS",
+)
+"""PNG, JPEG, GIF, TIFF, BigTIFF, JPEG 2000 and Photoshop."""
+
+
 @dataclass(frozen=True, slots=True)
-class ImageHeader:
-    """What is known of an image without its pixels; see ``Slide``."""
+class FolderImages:
+    """The images in a folder, in natural order.
 
-    path: Path
-    height: int
-    width: int
-    mpp_yx: tuple[float, float] | None
-    bounds: Box | None
-    identity: str | None
-    notes: tuple[str, ...]
-
-    @property
-    def mpp(self) -> float | None:
-        """Geometric mean of ``mpp_yx``, in µm."""
-        return mean_mpp(self.mpp_yx)
-
-
-@dataclass(frozen=True, slots=True)
-class Headers:
-    """Headers of the images that can be read, and the errors of the others."""
-
-    found: tuple[ImageHeader, ...]
-    failures: tuple[tuple[Path, SlideError], ...]
-
-
-def read_header(path: Path) -> ImageHeader:
-    """Return what an image's header says.
-
-    Raises
-    ------
-    SlideError
-        As :func:`~segmix_core.slides.open_slide.open_slide`.
+    Attributes
+    ----------
+    slides
+        Files of scanners; of a DICOM slide the first file.
+    tiles
+        All other images of the formats that are read.
+    strangers
+        Files that look like images, but have another ending.
     """
-    slide = open_slide(path)
+
+    slides: tuple[Path, ...]
+    tiles: tuple[Path, ...]
+    strangers: tuple[Path, ...]
+
+
+def list_images(folder: Path) -> FolderImages:
+    """Return which images lie in a folder; OSError if it cannot be read."""
+    slides, dicom, tiles, strangers = [], [], [], []
+    for path in list_files(folder):
+        suffix = path.suffix.lower()
+        if suffix in SCANNER_SUFFIXES:
+            slides.append(path)
+        elif suffix in DICOM_SUFFIXES:
+            dicom.append(path)
+        elif suffix in TILE_SUFFIXES:
+            tiles.append(path)
+        elif _looks_like_image(path):
+            strangers.append(path)
+    slides += [files[0] for files in group_by_slide(dicom)]
+    return FolderImages(tuple(slides), tuple(tiles), tuple(strangers))
+
+
+def _looks_like_image(path: Path) -> bool:
+    if path.suffix.lower() in _IMAGE_ENDINGS:
+        return True
     try:
-        height, width = slide.level_shapes[0]
-        return ImageHeader(
-            path,
-            height,
-            width,
-            slide.mpp_yx,
-            slide.bounds,
-            slide.identity,
-            slide.notes,
-        )
-    finally:
-        slide.close()
-
-
-def read_headers(paths: Sequence[Path]) -> Headers:
-    """Return the headers of many images, whether or not all can be read."""
-    found, failures = [], []
-    for path in paths:
-        try:
-            found.append(read_header(path))
-        except SlideError as error:
-            failures.append((path, error))
-    return Headers(tuple(found), tuple(failures))
+        with path.open("rb") as file:
+            start = file.read(132)
+    except OSError:
+        return False
+    is_dicom = start[128:] == b"DICM"
+    return is_dicom or start.startswith(_IMAGE_STARTS) or start[8:12] == b"WEBP"
 
 
 def list_files(folder: Path) -> list[Path]:
@@ -94,8 +102,18 @@ def natural_key(path: Path) -> tuple[list[tuple[int, str]], str]:
     return key, path.name
 
 
-def no_images_error(folder: Path) -> SlideError:
-    """Return the error for a folder without images, naming a subfolder with some."""
+def no_images_error(folder: Path, strangers: Sequence[Path] = ()) -> SlideError:
+    """Return the error for a folder without images that are read.
+
+    It names ``strangers``, files that look like images, or a subfolder with images.
+    """
+    if strangers:
+        names = ", ".join(path.name for path in strangers[:3])
+        return SlideError(
+            f"The folder {folder.name} has no images of the formats that are read, but "
+            f"{len(strangers)} that look like images: {names}.",
+            "Save them as PNG or TIFF.",
+        )
     remedy = "Choose the folder in which the image files lie."
     for child in sorted(p for p in folder.iterdir() if p.is_dir()):
         is_ours = not child.name.lower().startswith(("mask", "."))

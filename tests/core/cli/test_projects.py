@@ -172,3 +172,67 @@ def test_status_lists_damaged_runs_and_hides_nothing(project, answer, segmix):
     text = segmix("status", project).output
     assert r"The run a\x1b[31m is damaged: it has no config.json." in text
     assert "\x1b[31m" not in text
+
+
+def test_what_cannot_be_added_is_named_and_the_rest_is_added(
+    project, tmp_path, images, segmix, answer
+):
+    good = tmp_path / "more"
+    good.mkdir()
+    (images / "tile [0].png").rename(good / "new.png")
+    (good / "bad.png").write_bytes(b"no image")
+    result = segmix("add", project, good, tmp_path / "none.svs")
+    assert result.exit_code == 0
+    assert "2 files were left out: none.svs, bad.png." in result.stderr
+    code, said = answer("add", project, good)
+    assert (code, said["error"]) == (2, "SlideError")
+    assert "None of 2 files can be added" in said["problem"]
+
+
+def test_a_pixel_size_is_set_later_and_taken_back(project, images, segmix, answer):
+    result = segmix("set-mpp", project, "1", "0.25")
+    assert result.exit_code == 0
+    assert "Tiles and masks stay as they were cut" in result.stdout
+    with ProjectStore.open(project) as store:
+        assert {image.mpp for image in store.images()} == {0.25}
+        assert "0.25 µm" in store.undo("labels").description
+        assert {image.mpp for image in store.images()} == {None}
+    code, said = answer("set-mpp", project, images.name, "0.5", "--mpp-x", "0.25")
+    assert (code, said["mpp_y"], said["mpp_x"]) == (0, 0.5, 0.25)
+    with ProjectStore.open(project) as store:
+        assert (store.images()[0].mpp_y, store.images()[0].mpp_x) == (0.5, 0.25)
+    code, said = answer("set-mpp", project, "1", "5000")
+    assert (code, said["error"]) == (2, "ProjectError")
+
+
+def test_changed_files_are_told_and_accepted(project, images, segmix, answer):
+    with ProjectStore.open(project) as store:
+        request = RunRequest("train", project, revision=store.revision)
+    RunFolder.create(project / "runs", request)
+    _, said = answer("status", project)
+    assert [run["outdated"] for run in said["runs"]] == [False]
+    path = images / "tile [1].png"
+    path.write_bytes((images / "tile [2].png").read_bytes())
+    result = segmix("status", project)
+    assert "tile [1].png has changed on disk since it was added" in result.stderr
+    _, said = answer("status", project)
+    assert said["changed_files"] == [str(path)]
+    assert [run["outdated"] for run in said["runs"]] == [True]
+    code, said = answer("relocate", project, "1", images)
+    assert code == 0
+    assert "Accepted 1 changed file, first tile [1].png." in said["notes"][0]
+    _, said = answer("status", project)
+    assert said["changed_files"] == []
+    assert [run["outdated"] for run in said["runs"]] == [True]
+    code, said = answer("relocate", project, "1", images)
+    assert (code, said["notes"]) == (0, [])
+
+
+def test_a_source_that_moved_is_not_accepted_unseen(project, images, answer):
+    moved = images.rename(images.with_name("moved images"))
+    (moved / "tile [1].png").write_bytes((moved / "tile [2].png").read_bytes())
+    code, said = answer("relocate", project, "1", moved)
+    assert code == 0
+    assert "another content than when added" in said["notes"][0]
+    _, said = answer("status", project)
+    assert len(said["changed_files"]) == 1

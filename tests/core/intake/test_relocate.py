@@ -11,6 +11,7 @@ from segmix_core.errors import ProjectError
 from segmix_core.intake import relocate_source
 from segmix_core.project.records import Fingerprint, NewImage, SourceKind, TilingPlan
 from segmix_core.project.store import ProjectStore
+from segmix_core.slides.first_look import FirstLook
 
 
 def picture(path: Path, height: int = 12, width: int = 16, gray: int = 9) -> Path:
@@ -90,18 +91,25 @@ def test_other_content_and_other_names_are_told(
 def test_what_changes_meanwhile_is_not_overwritten(
     store: ProjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from segmix_core.intake import relocate
-
     shutil.copytree(tmp_path / "tiles", tmp_path / "new")
     shutil.copytree(tmp_path / "tiles", tmp_path / "other")
-    read_headers = relocate.read_headers
+    headers = FirstLook.headers
 
-    def slow(paths: list[Path]) -> object:
+    def slow(look: FirstLook, paths: list[Path]) -> object:
         with ProjectStore.open(store.path) as second:
             second.relocate(1, tmp_path / "other")
-        return read_headers(paths)
+        return headers(look, paths)
 
-    monkeypatch.setattr(relocate, "read_headers", slow)
+    monkeypatch.setattr(FirstLook, "headers", slow)
     with pytest.raises(ProjectError, match="changed by another program"):
         relocate_source(store, 1, tmp_path / "new")
     assert store.sources()[0].path == tmp_path / "other"
+
+
+def test_changed_files_are_accepted_where_they_are(
+    store: ProjectStore, tmp_path: Path
+) -> None:
+    picture(tmp_path / "tiles" / "a.png", gray=8)
+    notes = relocate_source(store, 1, tmp_path / "tiles")
+    assert notes[0].startswith("Accepted 1 changed file, first a.png. Labels stay")
+    assert relocate_source(store, 1, tmp_path / "tiles") == ()

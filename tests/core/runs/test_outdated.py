@@ -24,7 +24,7 @@ def stages_of(runs):
     return {run.request().stage for run in runs}
 
 
-@pytest.mark.parametrize("kind", ["labels", "source", "split"])
+@pytest.mark.parametrize("kind", ["labels", "source", "split", "file"])
 def test_labels_outdate_everything(chain, kind):
     assert find_outdated(chain.values(), {kind: 5}) == frozenset()
     assert stages_of(find_outdated(chain.values(), {kind: 6})) == set(CHAIN)
@@ -33,6 +33,23 @@ def test_labels_outdate_everything(chain, kind):
 def test_strokes_outdate_a_segmenter_and_what_follows_from_it(chain):
     found = stages_of(find_outdated(chain.values(), {"labels": 5, "mask": 6}))
     assert found == {"train-segmenter", "predict", "export"}
+
+
+def test_files_that_nobody_accepted_outdate_all_runs(chain):
+    assert stages_of(find_outdated(chain.values(), {}, files_changed=True)) == set(
+        CHAIN
+    )
+
+
+def test_an_accepted_file_outdates_a_prediction(tmp_path, request_of):
+    run = RunFolder.create(tmp_path, request_of("predict", revision=5))
+    assert find_outdated([run], {"file": 6}) == {run}
+    assert not find_outdated([run], {"file": 5, "labels": 6})
+
+
+def test_another_pixel_size_outdates_masks_but_no_training(chain):
+    found = stages_of(find_outdated(chain.values(), {"mpp": 6}))
+    assert found == {"pseudo-masks", "train-segmenter", "predict", "export"}
 
 
 @pytest.mark.parametrize("kind", ["review", "class"])

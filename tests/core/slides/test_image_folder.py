@@ -1,15 +1,12 @@
 from pathlib import Path
 
-import pytest
 from PIL import Image
 
-from segmix_core.errors import SlideError
 from segmix_core.slides.image_folder import (
     list_files,
+    list_images,
     natural_key,
     no_images_error,
-    read_header,
-    read_headers,
 )
 
 
@@ -33,16 +30,23 @@ def test_hidden_files_and_folders_are_left_out(tmp_path):
     assert [p.name for p in list_files(tmp_path)] == ["a.png", "b.png"]
 
 
-def test_headers_and_failures(tmp_path):
-    good, bad = tmp_path / "a.png", tmp_path / "b.png"
-    Image.new("L", (30, 20)).save(good)
-    bad.write_bytes(b"no image")
-    headers = read_headers([good, bad])
-    assert headers.found == (read_header(good),)
-    assert (headers.found[0].height, headers.found[0].width) == (20, 30)
-    assert headers.failures[0][0] == bad
-    with pytest.raises(SlideError):
-        read_header(bad)
+def test_images_are_told_from_strangers_and_other_files(tmp_path):
+    for name in ("a.png", "b.tif", "s.svs", "c.jxl", "Thumbs.db", "t.txt", "d.csv"):
+        (tmp_path / name).write_bytes(b"something")
+    for name, kind in (("e.xyz", "PNG"), ("f", "JPEG"), ("g.txt", "TIFF")):
+        Image.new("L", (30, 20)).save(tmp_path / name, kind)
+    (tmp_path / "h.bin").write_bytes(bytes(128) + b"DICM")
+    found = list_images(tmp_path)
+    assert [p.name for p in found.tiles] == ["a.png", "b.tif"]
+    assert [p.name for p in found.slides] == ["s.svs"]
+    names = ["c.jxl", "e.xyz", "f", "g.txt", "h.bin"]
+    assert [p.name for p in found.strangers] == names
+
+
+def test_strangers_alone_are_named(tmp_path):
+    (tmp_path / "a.jxl").touch()
+    error = no_images_error(tmp_path, list_images(tmp_path).strangers)
+    assert "1 that look like images: a.jxl" in error.problem
 
 
 def test_a_folder_without_images_names_one_that_has_some(tmp_path):

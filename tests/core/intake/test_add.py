@@ -1,36 +1,12 @@
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
 
-from segmix_core.errors import ProjectError, SlideError
+from segmix_core.errors import ProjectError, SegmixError, SlideError
 from segmix_core.intake import add_paths
 from segmix_core.project.records import SourceKind
-from segmix_core.project.store import ProjectStore
 from segmix_core.sample import write_sample_slide
-
-GLASS, PINK = (243, 242, 244), (222, 140, 180)
-
-
-@pytest.fixture
-def store(tmp_path):
-    with ProjectStore.create(tmp_path / "project", ["a", "b"]) as store:
-        yield store
-
-
-def save_image(path, size=(64, 64), mode="RGB"):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    color = PINK if mode == "RGB" else 100
-    Image.new(mode, size[::-1], color).save(path)
-    return path
-
-
-def save_slide(path, shape=(1024, 1536), mpp=0.5, fill=PINK):
-    image = np.full((*shape, 3), GLASS, np.uint8)
-    image[:, : shape[1] // 2] = fill
-    tags = {"resolution": (10000 / mpp,) * 2, "resolutionunit": 3} if mpp else {}
-    tifffile.imwrite(path, image, photometric="rgb", tile=(256, 256), **tags)
-    return path
+from tests.core.intake.images import GLASS, PINK, save_image, save_slide
 
 
 def test_a_slide_is_cut_where_it_has_tissue(tmp_path, store):
@@ -83,7 +59,7 @@ def test_finer_than_the_slide_is_said(tmp_path, store):
 
 def test_a_slide_without_pixel_size(tmp_path, store):
     path = save_slide(tmp_path / "a.tif", mpp=None)
-    with pytest.raises(ProjectError, match=r"the pixel size of a\.tif"):
+    with pytest.raises(ProjectError, match=r"a\.tif cannot be worked on at 0\.5"):
         add_paths(store, [path], mpp=0.5)
     report = add_paths(store, [path])
     assert "does not say how large its pixels are" in report.notes[0]
@@ -106,7 +82,7 @@ def test_a_slide_without_tissue_keeps_its_tiles(tmp_path, store):
 
 def test_too_many_tiles_are_refused(tmp_path, store):
     path = save_slide(tmp_path / "a.tif")
-    with pytest.raises(SlideError, match="at most 500,000 tiles"):
+    with pytest.raises(SlideError, match="more than the 500,000"):
         add_paths(store, [path], stride_px=1)
 
 
@@ -142,7 +118,7 @@ def test_different_sizes_are_padded_and_said(tmp_path, store):
 
 def test_a_folder_may_be_worked_on_coarser(tmp_path, store):
     save_image(tmp_path / "d" / "a.png", (200, 200))
-    with pytest.raises(ProjectError, match=r"the pixel size of a\.png"):
+    with pytest.raises(ProjectError, match=r"a\.png cannot be worked on at 0\.5"):
         add_paths(store, [tmp_path / "d"], mpp=0.5)
     report = add_paths(store, [tmp_path / "d"], mpp=0.5, slide_mpp=0.25)
     assert (report.sources[0].plan.tile_px, report.sources[0].plan.mpp) == (112, 0.5)
@@ -154,7 +130,7 @@ def test_a_folder_may_be_worked_on_coarser(tmp_path, store):
     [
         ([(600, 100), (100, 100)], "different sizes"),
         ([(1100, 1100)], "of one size"),
-        ([(500, 100), (100, 120)], "at most 4 times"),
+        ([(500, 100), (100, 120)], "may differ 4 times"),
     ],
 )
 def test_images_that_are_no_tiles_are_refused(tmp_path, store, sizes, message):
@@ -172,9 +148,13 @@ def test_unreadable_images_are_named_and_left_out(tmp_path, store):
         (folder / f"bad{number}.png").write_bytes(b"broken")
     report = add_paths(store, [folder])
     assert len(store.images()) == 1
-    assert "bad0.png, bad1.png, bad2.png and 2 more cannot be read" in report.notes[0]
+    (note,) = report.notes
+    assert note.startswith("5 files were left out: bad0.png, bad1.png, bad2.png and 2")
+    assert [entry.path.name for entry in report.left_out][-1] == "bad4.png"
     (folder / "good.png").unlink()
-    with pytest.raises(SlideError, match="5 that cannot; the first"):
+    with pytest.raises(
+        SlideError, match=r"None of 5 files can be added\. The first is"
+    ):
         add_paths(store, [folder])
 
 
@@ -208,22 +188,39 @@ def test_a_scanner_file_in_a_folder_is_a_slide(tmp_path, store):
     assert store.images(report.sources[0].id)[0].mpp == 0.5
 
 
-def test_adding_twice_is_an_error_and_adds_nothing(tmp_path, store):
+def test_what_is_in_the_project_is_left_out(tmp_path, store):
     first, second = (save_image(tmp_path / "d" / f"{n}.png") for n in (1, 2))
-    add_paths(store, [first, first])
-    assert len(store.images()) == 1
-    with pytest.raises(ProjectError, match=r"1\.png, which is in it already"):
-        add_paths(store, [tmp_path / "d"])
-    with pytest.raises(ProjectError, match="which is in it already"):
-        add_paths(store, [second, tmp_path / "d"])
-    assert len(store.images()) == 1
+    assert add_paths(store, [first, first]).left_out == ()
+    with pytest.raises(ProjectError, match=r"1\.png is in the project already"):
+        add_paths(store, [first])
+    report = add_paths(store, [second, tmp_path / "d"])
+    assert [image.path for image in store.images()] == [second, first][::-1]
+    assert [(s.kind, len(store.images(s.id))) for s in report.sources] == [
+        (SourceKind.FOLDER, 1)
+    ]
+    assert {entry.path for entry in report.left_out} == {first, second}
 
 
-def test_one_bad_path_adds_nothing(tmp_path, store):
+def test_one_bad_path_never_stops_the_others(tmp_path, store):
     good = save_image(tmp_path / "a.png")
-    with pytest.raises(SlideError, match="no file at"):
-        add_paths(store, [good, tmp_path / "none.png"])
-    assert store.sources() == ()
+    slide = save_slide(tmp_path / "s.tif", mpp=None)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    report = add_paths(store, [slide, tmp_path / "none.png", empty, good])
+    assert [source.name for source in report.sources] == ["s.tif", tmp_path.name]
+    assert [entry.path.name for entry in report.left_out] == ["none.png", "empty"]
+    assert report.notes[-1].startswith("2 files were left out: none.png, empty.")
+    with pytest.raises(SegmixError, match="None of 2 files"):
+        add_paths(store, [tmp_path / "none.png", empty])
+
+
+def test_an_image_without_pixel_size_does_not_stop_its_folder(tmp_path, store):
+    folder = tmp_path / "d"
+    save_image(folder / "a.png")
+    save_slide(folder / "b.tif", (64, 64), mpp=0.25)
+    report = add_paths(store, [folder], mpp=0.5)
+    assert [image.path.name for image in store.images()] == ["b.tif"]
+    assert "a.png cannot be worked on at 0.5 µm per pixel" in report.notes[-1]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,88 @@
+"""What can be said about the source that is shown: its pixel size, its new files."""
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QLabel, QPushButton, QWidget
+
+from napari_segmix.widgets.page import Page, hint
+
+if TYPE_CHECKING:
+    from napari_segmix.session import Session
+
+
+class SourceDetails(Page):
+    """Sets the pixel size of the shown source, and accepts its changed files."""
+
+    def __init__(self, session: "Session", parent: QWidget | None = None) -> None:
+        super().__init__(session, parent)
+        self.column.setContentsMargins(0, 0, 0, 0)
+        self.column.setSpacing(6)
+        self.mpp = QDoubleSpinBox()
+        self.mpp.setRange(0, 1000)
+        self.mpp.setDecimals(4)
+        self.mpp.setSingleStep(0.05)
+        self.mpp.setSuffix(" µm")
+        self.mpp.setSpecialValueText("not known")
+        self.mpp.setToolTip(
+            "Edge of a pixel at full resolution. Sizes, scale bars and exports follow; "
+            "tiles and masks stay as they were cut"
+        )
+        self.mpp.valueChanged.connect(self._enable)
+        self.set_mpp = QPushButton("Set pixel size")
+        self.set_mpp.clicked.connect(self._set_mpp)
+        row = QHBoxLayout()
+        row.addWidget(QLabel("Pixel size"))
+        row.addWidget(self.mpp, 1)
+        row.addWidget(self.set_mpp)
+        self.column.addLayout(row)
+        self.changed = hint()
+        self.accept_files = QPushButton("Accept the new files")
+        self.accept_files.setToolTip(
+            "The files on disk are the right ones; labels stay, runs stay outdated"
+        )
+        self.accept_files.clicked.connect(self._accept)
+        self.column.addWidget(self.changed)
+        self.column.addWidget(self.accept_files)
+        for signal in (
+            session.sources_changed,
+            session.active_source_changed,
+            session.history_changed,
+            session.intake.files_checked,
+        ):
+            self.listen(signal, self.refresh)
+        self.listen(session.busy_changed, self._enable)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show what is stored about the source."""
+        source = self.session.active_source
+        self.setVisible(source is not None)
+        if source is None:
+            return
+        self.mpp.setValue(self.session.intake.mpp_of(source.id) or 0)
+        count = sum(i.source_id == source.id for i in self.session.intake.changed)
+        self.changed.setText(
+            f"{count} of its files changed since they were added: labels may not fit."
+        )
+        self.changed.setVisible(count > 0)
+        self.accept_files.setVisible(count > 0)
+        self._enable()
+
+    def _enable(self) -> None:
+        source = self.session.active_source
+        if source is None:
+            return
+        stored = self.session.intake.mpp_of(source.id) or 0
+        is_new = abs(self.mpp.value() - stored) > 5e-5 and self.mpp.value() > 0
+        self.set_mpp.setEnabled(is_new and not self.session.busy)
+        self.accept_files.setEnabled(not self.session.busy)
+
+    def _set_mpp(self) -> None:
+        source = self.session.active_source
+        if source is not None:
+            self.session.intake.set_mpp(source.id, self.mpp.value())
+
+    def _accept(self) -> None:
+        source = self.session.active_source
+        if source is not None:
+            self.session.intake.accept_files(source.id)

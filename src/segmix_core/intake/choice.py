@@ -1,0 +1,156 @@
+"""What the chosen files and folders are: slides, tile images, or nothing to add."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from segmix_core.errors import ProjectError, SegmixError, SlideError
+from segmix_core.intake.file_names import check_file_name, shown_name
+from segmix_core.intake.known_images import KnownImages
+from segmix_core.intake.left_out import LeftOut, count_files, name_some
+from segmix_core.intake.options import (
+    DEFAULT_TILE_PX,
+    IntakeOptions,
+    LookedAt,
+    PlannedSource,
+    find_downsample,
+)
+from segmix_core.intake.pixel_size import choose_mpp
+from segmix_core.project.records import Fingerprint, mean_mpp
+from segmix_core.slides.dicom import DICOM_SUFFIXES
+from segmix_core.slides.first_look import FirstLook, ImageHeader
+from segmix_core.slides.image_folder import (
+    SCANNER_SUFFIXES,
+    list_images,
+    no_images_error,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TileGroup:
+    """Tile images that become one source."""
+
+    path: Path
+    images: tuple[LookedAt, ...]
+
+
+class Choice:
+    """Looks at what was chosen, one path after the other.
+
+    Attributes
+    ----------
+    parts
+        What becomes a source, in the order of the sources.
+    left_out
+        What cannot be used, and why.
+    notes
+        Sentences for the user.
+    """
+
+    def __init__(
+        self, look: FirstLook, options: IntakeOptions, known: KnownImages
+    ) -> None:
+        self.parts: list[PlannedSource | TileGroup] = []
+        self.left_out: list[LeftOut] = []
+        self.notes: list[str] = []
+        self._look = look
+        self._options = options
+        self._known = known
+
+    def take(self, paths: Sequence[Path]) -> None:
+        """Look at files and folders; small images among the files are one source."""
+        folders = [path for path in paths if path.is_dir()]
+        files = [path for path in paths if path not in folders]
+        small = []
+        slides: dict[Path, LookedAt] = {}
+        for image in self._headers(files):
+            if _is_slide(image.header, self._options):
+                slides[image.header.path] = image
+            else:
+                small.append(image)
+        for path in paths:
+            if path in slides:
+                self._take_slide(slides[path])
+            elif path in folders:
+                self._take_folder(path)
+        if small:
+            folder = small[0].header.path.parent
+            self.parts.append(TileGroup(folder, tuple(small)))
+
+    def _take_folder(self, folder: Path) -> None:
+        try:
+            found = list_images(folder)
+            if not found.slides and not found.tiles:
+                raise no_images_error(folder, found.strangers)
+        except SlideError as error:
+            self.left_out.append(LeftOut(folder, error))
+            return
+        except OSError as error:
+            self._leave_out_unreadable(folder, error)
+            return
+        if found.strangers:
+            self.notes.append(_strangers_note(folder, found.strangers))
+        for image in self._headers(found.slides):
+            self._take_slide(image)
+        tiles = tuple(self._headers(found.tiles))
+        if tiles:
+            self.parts.append(TileGroup(folder, tiles))
+
+    def _take_slide(self, image: LookedAt) -> None:
+        # Late: it loads what finds tissue, which folders of tiles can do without.
+        from segmix_core.intake.slide_plan import plan_slide
+
+        try:
+            self.parts.append(plan_slide(self._look, image, self._options))
+        except SegmixError as error:
+            self.left_out.append(LeftOut(image.header.path, error))
+
+    def _headers(self, paths: Sequence[Path]) -> list[LookedAt]:
+        """Return the images that can be used and are new; leave out the others."""
+        named = []
+        for path in paths:
+            try:
+                check_file_name(path)
+                named.append(path)
+            except SlideError as error:
+                self.left_out.append(LeftOut(path, error))
+        found = []
+        for path, header in zip(named, self._look.headers(named), strict=True):
+            if isinstance(header, SlideError):
+                self.left_out.append(LeftOut(path, header))
+                continue
+            try:
+                # Refused here, one by one: without its pixel size, an image that is to
+                # be shrunk would stop all others of its folder.
+                mpp = mean_mpp(*choose_mpp(header, self._options))
+                find_downsample(path, mpp, self._options.mpp)
+                image = LookedAt(header, Fingerprint.of(path))
+            except ProjectError as error:
+                self.left_out.append(LeftOut(path, error))
+                continue
+            except OSError as error:
+                self._leave_out_unreadable(path, error)
+                continue
+            if self._known.take(path, image.fingerprint, self.left_out):
+                found.append(image)
+        return found
+
+    def _leave_out_unreadable(self, path: Path, error: OSError) -> None:
+        problem = f"{path.name} cannot be read: {error.strerror or error}."
+        remedy = "Check that you may read it, and that its disk is connected."
+        self.left_out.append(LeftOut(path, SlideError(problem, remedy)))
+
+
+def _is_slide(header: ImageHeader, options: IntakeOptions) -> bool:
+    tile_px = options.tile_px or DEFAULT_TILE_PX
+    is_scanned = header.path.suffix.lower() in SCANNER_SUFFIXES | DICOM_SUFFIXES
+    return is_scanned or max(header.height, header.width) > 2 * tile_px
+
+
+def _strangers_note(folder: Path, strangers: Sequence[Path]) -> str:
+    verb = "looks like an image" if len(strangers) == 1 else "look like images"
+    return (
+        f"{shown_name(folder)}: {count_files(strangers)} {verb} but with an ending "
+        f"that is not read from folders: {name_some(strangers)}. Choose such files one "
+        "by one, or save them as PNG or TIFF."
+    )

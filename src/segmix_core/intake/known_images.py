@@ -1,0 +1,99 @@
+"""Which images are in a project, by whatever path they are chosen."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from segmix_core.errors import ProjectError
+from segmix_core.intake.left_out import LeftOut
+from segmix_core.project.records import Fingerprint, ImageRecord
+from segmix_core.slides.dicom import DICOM_SUFFIXES, read_series
+
+
+class KnownImages:
+    """The images of a project, and those that are about to be added.
+
+    An image is found by its path, by another spelling of it, through links, and a
+    DICOM slide by any of its files.
+    """
+
+    def __init__(self, images: Iterable[ImageRecord] = ()) -> None:
+        self._paths: set[Path] = set()
+        self._doubles: dict[object, _Doubles] = defaultdict(_Doubles)
+        self._series: dict[tuple[Path, str], Path] = {}
+        for image in images:
+            self._add(image.path, image.fingerprint)
+
+    def take(
+        self, path: Path, fingerprint: Fingerprint | None, left_out: list[LeftOut]
+    ) -> bool:
+        """Remember an image and return True; or say that it is known already."""
+        former = self._find(path, fingerprint)
+        if former is None:
+            self._add(path, fingerprint)
+            return True
+        problem = f"{path.name} is in the project already."
+        if former != path:
+            problem = (
+                f"{path.name} is the same image as {former.name}, which is in the "
+                "project already."
+            )
+        remedy = "Leave it out, or start another project to cut it differently."
+        left_out.append(LeftOut(path, ProjectError(problem, remedy)))
+        return False
+
+    def _add(self, path: Path, fingerprint: Fingerprint | None) -> None:
+        """Remember an image."""
+        self._paths.add(path)
+        self._doubles[_content(path, fingerprint)].paths.append(path)
+        series = _series(path)
+        if series is not None:
+            self._series[series] = path
+
+    def _find(self, path: Path, fingerprint: Fingerprint | None) -> Path | None:
+        if path in self._paths:
+            return path
+        for key in (_content(path, fingerprint), _content(path, None)):
+            if key in self._doubles:
+                found = self._doubles[key].find(path)
+                if found is not None:
+                    return found
+        series = _series(path)
+        return None if series is None else self._series.get(series)
+
+
+class _Doubles:
+    """Files of one content. Only they can be one file, so only they are compared."""
+
+    def __init__(self) -> None:
+        self.paths: list[Path] = []
+        self._known: dict[tuple[int, int], Path] = {}
+
+    def find(self, path: Path) -> Path | None:
+        while self.paths:
+            other = self.paths.pop()
+            with suppress(OSError):  # A disk that is not connected.
+                self._known[_identity(other)] = other
+        with suppress(OSError):
+            return self._known.get(_identity(path))
+        return None
+
+
+def _content(path: Path, fingerprint: Fingerprint | None) -> object:
+    # Of images that an early version added, the content is not known.
+    if fingerprint is None:
+        return path.name.casefold()
+    return fingerprint.size, fingerprint.digest
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    state = path.stat()
+    return state.st_dev, state.st_ino
+
+
+def _series(path: Path) -> tuple[Path, str] | None:
+    if path.suffix.lower() not in DICOM_SUFFIXES:
+        return None
+    series = read_series(path)
+    return None if series is None else (path.parent, series)

@@ -1,0 +1,59 @@
+"""What of the chosen files is not added, and how that is said."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from segmix_core.errors import SegmixError
+from segmix_core.intake.file_names import shown_name
+
+_NAMED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A file or folder that was not added, and why."""
+
+    path: Path
+    error: SegmixError
+
+
+def name_some(paths: Sequence[Path]) -> str:
+    """Return the first three names, and how many more there are.
+
+    Examples
+    --------
+    >>> name_some([Path(f"{n}.png") for n in range(5)])
+    '0.png, 1.png, 2.png and 2 more'
+    """
+    names = ", ".join(map(shown_name, paths[:_NAMED]))
+    more = len(paths) - _NAMED
+    return f"{names} and {more} more" if more > 0 else names
+
+
+def count_files(paths: Sequence[Path]) -> str:
+    """Return "1 file" or "5 files"."""
+    return "1 file" if len(paths) == 1 else f"{len(paths)} files"
+
+
+def left_out_note(left_out: Sequence[LeftOut]) -> str:
+    """Return a sentence on what was left out; at least one thing was."""
+    paths = [entry.path for entry in left_out]
+    verb = "was" if len(paths) == 1 else "were"
+    first = "" if len(paths) == 1 else f"{shown_name(paths[0])}: "
+    return (
+        f"{count_files(paths)} {verb} left out: {name_some(paths)}. "
+        f"{first}{left_out[0].error.reason}."
+    )
+
+
+def nothing_added(left_out: Sequence[LeftOut]) -> SegmixError:
+    """Return the error for a choice of which nothing can be added."""
+    first = left_out[0].error
+    if len(left_out) == 1:
+        return first
+    return type(first)(
+        f"None of {len(left_out)} files can be added. The first is "
+        f"{shown_name(left_out[0].path)}: {first.reason}.",
+        first.remedy,
+    )

@@ -1,0 +1,41 @@
+"""Images whose files are others now than when they were added."""
+
+from collections.abc import Iterable, Sequence
+
+from segmix_core.project.records import ImageRecord
+
+_NAMED = 3
+
+
+def find_changed(images: Iterable[ImageRecord]) -> tuple[ImageRecord, ...]:
+    """Return the images whose files changed since they were added or accepted.
+
+    Only the size and time of a file are asked for, and its content where these differ:
+    a file that was copied or touched is no other one. Files that are missing, and
+    images that were added before fingerprints were kept, are left out.
+    """
+    return tuple(image for image in images if _has_changed(image))
+
+
+def _has_changed(image: ImageRecord) -> bool:
+    if image.fingerprint is None:
+        return False
+    try:
+        return not image.fingerprint.matches(image.path)
+    except OSError:
+        return False
+
+
+def changed_note(changed: Sequence[ImageRecord]) -> str:
+    """Return sentences on images whose files changed; there is at least one."""
+    names = ", ".join(image.path.name for image in changed[:_NAMED])
+    more = len(changed) - _NAMED
+    if more > 0:
+        names = f"{names} and {more} more"
+    is_one = len(changed) == 1
+    return (
+        f"{names} {'has' if is_one else 'have'} changed on disk since "
+        f"{'it was' if is_one else 'they were'} added, so labels and masks may no "
+        "longer fit. Put the old files back, or accept the new ones: on the Data page, "
+        "or by 'segmix relocate' to the same place."
+    )

@@ -1,0 +1,48 @@
+"""The pixel size that a user gives counts over that of the file, and this is said."""
+
+import pytest
+
+from segmix_core.intake import add_paths
+from tests.core.intake.images import save_slide
+
+
+@pytest.mark.parametrize(
+    ("stated", "given", "used", "is_said"),
+    [
+        (10.0, 0.25, 0.25, True),
+        (0.5, 0.25, 0.25, True),
+        (0.5, 0.505, 0.505, False),
+        (None, 0.25, 0.25, False),
+        (0.5, None, 0.5, False),
+    ],
+)
+def test_the_users_size_of_a_slide_counts(
+    tmp_path, store, stated, given, used, is_said
+):
+    path = save_slide(tmp_path / "a.tif", mpp=stated)
+    report = add_paths(store, [path], slide_mpp=given, tile_px=64)
+    (image,) = store.images()
+    assert image.mpp == pytest.approx(used)
+    assert (image.mpp_y, image.mpp_x) == (image.mpp, image.mpp)
+    if is_said:
+        expected = f"a.tif states {stated:g} µm per pixel; the {given} µm"
+        assert any(expected in note for note in report.notes)
+    else:
+        assert report.notes == ()
+
+
+def test_the_users_size_of_a_folder_counts(tmp_path, store):
+    for number in range(3):
+        save_slide(tmp_path / "d" / f"{number}.tif", (64, 64), mpp=0.5)
+    save_slide(tmp_path / "d" / "3.tif", (64, 64), mpp=0.25)
+    report = add_paths(store, [tmp_path / "d"], slide_mpp=0.25)
+    assert {image.mpp for image in store.images()} == {0.25}
+    (note,) = report.notes
+    assert "0.tif states 0.5 µm per pixel, and 2 more images do so; the 0.25" in note
+
+
+def test_the_users_size_decides_the_working_resolution(tmp_path, store):
+    path = save_slide(tmp_path / "a.tif", mpp=0.5)
+    add_paths(store, [path], slide_mpp=0.25, tile_px=64)
+    (image,) = store.images()
+    assert (image.downsample, image.working_mpp) == (2.0, 0.5)
