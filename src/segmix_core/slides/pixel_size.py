@@ -67,8 +67,8 @@ def mean_mpp(yx: tuple[float, float] | None) -> float | None:
 
     Examples
     --------
-    >>> mean_mpp((0.9, 0.4)), mean_mpp((0.3, 0.3)), mean_mpp(None)
-    (0.6, 0.3, None)
+    >>> mean_mpp((0.5, 0.125)), mean_mpp((0.3, 0.3)), mean_mpp(None)
+    (0.25, 0.3, None)
     """
     if yx is None:
         return None
@@ -76,4 +76,4 @@ def mean_mpp(yx: tuple[float, float] | None) -> float | None:
 
 
 def _shown(value: float) -> str:
-    return f"{value:.3g}"
+    return f"{value:,.0f}" if 100 <= abs(value) < 1e9 else f"{value:.3g}"

@@ -48,3 +48,11 @@ def test_the_mean_of_equal_sizes_is_exact():
     assert mean_mpp((0.2528, 0.2528)) == 0.2528
     assert mean_mpp((0.25, 0.5)) == pytest.approx(0.35355, rel=1e-4)
     assert mean_mpp(None) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(10_000.0, "10,000"), (352.8, "353"), (0.001, "0.001"), (1e300, "1e+300")],
+)
+def test_stated_sizes_are_shown_short(value, shown):
+    assert f"pixels of {shown} x {shown} µm" in check_pixel_size(value, value).notes[0]
