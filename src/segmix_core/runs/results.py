@@ -186,7 +186,9 @@ def _is_sound(columns: Table, name: str) -> bool:
     if name not in _TILE_COLUMNS:
         return True
     kinds, dimensions = _TILE_COLUMNS[name]
-    if values.dtype.kind not in kinds or values.ndim not in dimensions:
+    # Of a run that made nothing, numpy cannot tell what the numbers are.
+    is_kind = values.dtype.kind in kinds or values.size == 0
+    if not is_kind or values.ndim not in dimensions:
         return False
     ids = columns.get("tile_ids", values)
     return len(values) == ids.size and bool(np.isfinite(values).all())
