@@ -1,15 +1,16 @@
 """The glass of a slide on a thumbnail: its color, its noise, how light falls off.
 
 Tissue only takes light away, so glass is the brightest thing that there is much of and
-that is nearly gray. What is strongly stained, inked or folded has no say in it: an
-automatic threshold over all pixels, by contrast, moves up with the strongest of them,
-and pale tissue is lost beside ink.
+that is gray, or tinted as lamps are and without any texture. What is strongly stained,
+inked or folded has no say in it: an automatic threshold over all pixels, by contrast,
+moves up with the strongest of them, and pale tissue is lost beside ink.
 """
 
 from math import sqrt
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from segmix_core.slides.slide import RgbArray
 
@@ -18,17 +19,23 @@ _ASKED_PIXELS = 100_000
 _BLACK = 24
 """A pixel whose brightest channel is darker is a scanner's black fill."""
 
-# Largest minus smallest channel. Lamps are yellow, never pink or brown: for those the
-# limit is below the palest eosin and hematoxylin.
+# Largest minus smallest channel. The first is below pale eosin and hematoxylin; with
+# more of a tint, only what has no texture is glass.
 _MAX_TINT = 14
+_MAX_FLAT_TINT = 28
 _MAX_YELLOW_TINT = 48
+_FLAT_PX = 5
+_MAX_FLAT_DEVIATION = 0.8
+"""Standard deviation of the brightness, averaged over 5 x 5 pixels, within 5 x 5."""
 _DARKEST_GLASS = 150
 _WINDOW = 4
 """Gray values on each side that belong to one brightness."""
 _LEAST_SHARE = 0.005
 """Share of the thumbnail that glass has at least."""
 _LEAST_OF_PEAK = 0.2
-"""A brightness with fewer pixels, as a share of the commonest one, is highlights."""
+_MUCH = 0.02
+"""A brightness with a smaller share of the commonest one's pixels, and of all, is
+highlights."""
 _LEAST_GRAY = 0.3
 """Share of the pixels of its brightness that are nearly gray, where glass is: fewer are
 the palest pixels of tissue."""
@@ -65,22 +72,26 @@ def find_glass_color(thumbnail: RgbArray) -> Color | None:
     thumbnail
         (H, W, 3). Black and pure white fill of areas that were not scanned is left out.
     """
-    pixels = _sample(thumbnail).reshape(-1, 3).astype(np.int16)
-    pixels = pixels[pixels.max(axis=1) > _BLACK]
-    is_gray = _is_nearly_gray(pixels)
+    seen = _sample(thumbnail).astype(np.int16)
+    pixels, is_gray = seen.reshape(-1, 3), (np.ptp(seen, axis=2) <= _MAX_TINT).ravel()
+    is_like_glass = is_gray | _is_tinted_and_flat(seen).ravel()
+    is_used = pixels.max(axis=1) > _BLACK
     is_fill = pixels.min(axis=1) == 255
-    if (is_gray & ~is_fill).sum() >= _UNSCANNED_SHARE * len(pixels):
-        pixels, is_gray = pixels[~is_fill], is_gray[~is_fill]
+    if (is_like_glass & is_used & ~is_fill).sum() >= _UNSCANNED_SHARE * is_used.sum():
+        is_used &= ~is_fill
     brightness = pixels.mean(axis=1)
-    gray, every = _mass(brightness[is_gray]), _mass(brightness)
-    least = max(_LEAST_OF_PEAK * gray.max(), _LEAST_SHARE * len(pixels), 1)
-    candidates = np.flatnonzero((gray >= least) & (gray >= _LEAST_GRAY * every))
-    if len(candidates) == 0:
+    every = _mass(brightness[is_used])
+    chosen = is_gray & is_used
+    top = _brightest(_mass(brightness[chosen]), every)
+    tinted = _brightest(_mass(brightness[is_like_glass & is_used]), every)
+    if tinted > top + _WINDOW:
+        # Only tissue that lies on tinted glass can be gray and darker.
+        chosen, top = is_like_glass & is_used, tinted
+    mass = _mass(brightness[chosen])
+    peak = _climb_down(mass, top)
+    if peak < _DARKEST_GLASS or mass[peak] < _LEAST_GRAY * every[peak]:
         return None
-    peak = _climb_down(gray, int(candidates[-1]))
-    if peak < _DARKEST_GLASS or gray[peak] < _LEAST_GRAY * every[peak]:
-        return None
-    near = pixels[is_gray & (abs(brightness - peak) <= _WINDOW + 2)]
+    near = pixels[chosen & (abs(brightness - peak) <= _WINDOW + 2)]
     red, green, blue = np.median(near, axis=0).tolist()
     return red, green, blue
 
@@ -151,12 +162,31 @@ def light_falloff(balanced: RgbArray, threshold: float) -> FloatArray:
     return np.asarray(np.exp(np.clip(fall, *np.log(_FALLOFF_BOUNDS))), np.float32)
 
 
-def _is_nearly_gray(pixels: npt.NDArray[np.int16]) -> npt.NDArray[np.bool_]:
-    red, green, blue = pixels.T
-    tint = pixels.max(axis=1) - pixels.min(axis=1)
+def _is_tinted_and_flat(pixels: npt.NDArray[np.int16]) -> npt.NDArray[np.bool_]:
+    """Return (H, W): what glass looks like under a lamp that is not white."""
+    red, green, blue = (pixels[..., channel] for channel in range(3))
     # Yellow loses blue alone; brown, as of DAB, loses much green with it.
     is_yellow = (blue <= green) & (abs(red - green) * 5 <= (red - blue) * 2)
-    return np.asarray((tint <= _MAX_TINT) | (is_yellow & (tint <= _MAX_YELLOW_TINT)))
+    # No lamp lacks green alone, as eosin does.
+    is_pink = np.minimum(red, blue) - green > _MAX_TINT // 2
+    limit = np.where(is_yellow, _MAX_YELLOW_TINT, _MAX_FLAT_TINT) * ~is_pink
+    smooth = ndimage.uniform_filter(pixels.mean(axis=2), _FLAT_PX)
+    mean = ndimage.uniform_filter(smooth, _FLAT_PX)
+    square = ndimage.uniform_filter(smooth**2, _FLAT_PX)
+    is_flat = square - mean**2 < _MAX_FLAT_DEVIATION**2
+    return np.asarray(is_flat & (np.ptp(pixels, axis=2) <= limit))
+
+
+def _brightest(mass: npt.NDArray[np.int64], every: npt.NDArray[np.int64]) -> int:
+    """Return the brightest value, 0..255, of which there is enough; -1 for none.
+
+    ``mass`` is of pixels that may be glass, ``every`` of all.
+    """
+    total = every.sum() / (2 * _WINDOW + 1)
+    least = max(_LEAST_OF_PEAK * mass.max(), _LEAST_SHARE * total, 1)
+    is_much = mass >= min(least, max(_MUCH * total, 1))
+    found = np.flatnonzero(is_much & (mass >= _LEAST_GRAY * every))
+    return int(found[-1]) if len(found) else -1
 
 
 def _mass(brightness: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
@@ -167,7 +197,10 @@ def _mass(brightness: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
 
 
 def _climb_down(mass: npt.NDArray[np.int64], value: int) -> int:
-    """Return the peak of ``mass`` that is reached from ``value`` by going darker."""
+    """Return the peak of ``mass`` that is reached from ``value`` by going darker.
+
+    0 from a ``value`` of -1.
+    """
     rises = np.flatnonzero(np.diff(mass[: value + 1]) > 0)
     return 1 + int(rises[-1]) if len(rises) else 0
 

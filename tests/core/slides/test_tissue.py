@@ -60,7 +60,7 @@ def glass_share(image, *places):
         ([255, 255, 255], False),
         ([238, 233, 238], False),
         ([240, 232, 205], False),
-        ([225, 232, 238], False),
+        ([222, 230, 240], False),
         ([180, 180, 182], False),
         ([0, 0, 0], False),
         (PINK, True),
@@ -123,7 +123,9 @@ def test_a_little_pale_tissue_beside_ink(rng):
         pytest.param([201, 200, 202], id="gray"),
         pytest.param([165, 165, 166], id="dark gray"),
         pytest.param([240, 232, 205], id="yellow"),
-        pytest.param([225, 232, 238], id="blue"),
+        pytest.param([222, 230, 240], id="blue"),
+        pytest.param([245, 235, 222], id="warm"),
+        pytest.param([225, 235, 226], id="green"),
     ],
 )
 @pytest.mark.parametrize("color", [PINK, PALE], ids=["strong", "pale"])
@@ -133,6 +135,14 @@ def test_glass_of_any_light(rng, glass, color):
     assert share(image, MIDDLE) > 0.9
     assert glass_share(image, MIDDLE) < 0.01
     assert tissue_mask(slide_of(rng, glass=np.array(glass))).mean() < 0.01
+
+
+@pytest.mark.parametrize("strong", [PINK, DAB], ids=["eosin", "dab"])
+def test_a_lot_of_strong_tissue_on_bluish_glass(rng, strong):
+    place = np.s_[40:, 40:]
+    image = slide_of(rng, (place, strong), glass=np.array([222, 230, 240]))
+    assert share(image, place) > 0.98
+    assert glass_share(image, place) < 0.01
 
 
 def test_white_fill_of_what_was_not_scanned_is_no_glass(rng):
