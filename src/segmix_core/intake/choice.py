@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segmix_core.errors import ProjectError, SegmixError, SlideError
-from segmix_core.intake.file_names import check_file_name, shown_name
+from segmix_core.files import printable
+from segmix_core.intake.file_names import check_file_name
 from segmix_core.intake.known_images import KnownImages
 from segmix_core.intake.left_out import LeftOut, count_files, name_some
 from segmix_core.intake.options import (
@@ -150,7 +151,7 @@ def _is_slide(header: ImageHeader, options: IntakeOptions) -> bool:
 def _strangers_note(folder: Path, strangers: Sequence[Path]) -> str:
     verb = "looks like an image" if len(strangers) == 1 else "look like images"
     return (
-        f"{shown_name(folder)}: {count_files(strangers)} {verb} but with an ending "
+        f"{printable(folder.name)}: {count_files(strangers)} {verb} but with an ending "
         f"that is not read from folders: {name_some(strangers)}. Choose such files one "
         "by one, or save them as PNG or TIFF."
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segmix_core.errors import SegmixError
-from segmix_core.intake.file_names import shown_name
+from segmix_core.files import printable
 
 _NAMED = 3
 
@@ -26,7 +26,7 @@ def name_some(paths: Sequence[Path]) -> str:
     >>> name_some([Path(f"{n}.png") for n in range(5)])
     '0.png, 1.png, 2.png and 2 more'
     """
-    names = ", ".join(map(shown_name, paths[:_NAMED]))
+    names = ", ".join(printable(path.name) for path in paths[:_NAMED])
     more = len(paths) - _NAMED
     return f"{names} and {more} more" if more > 0 else names
 
@@ -40,7 +40,7 @@ def left_out_note(left_out: Sequence[LeftOut]) -> str:
     """Return a sentence on what was left out; at least one thing was."""
     paths = [entry.path for entry in left_out]
     verb = "was" if len(paths) == 1 else "were"
-    first = "" if len(paths) == 1 else f"{shown_name(paths[0])}: "
+    first = "" if len(paths) == 1 else f"{printable(paths[0].name)}: "
     return (
         f"{count_files(paths)} {verb} left out: {name_some(paths)}. "
         f"{first}{left_out[0].error.reason}."
@@ -54,6 +54,6 @@ def nothing_added(left_out: Sequence[LeftOut]) -> SegmixError:
         return first
     return type(first)(
         f"None of {len(left_out)} files can be added. The first is "
-        f"{shown_name(left_out[0].path)}: {first.reason}.",
+        f"{printable(left_out[0].path.name)}: {first.reason}.",
         first.remedy,
     )
