@@ -97,7 +97,7 @@ def mutate_json_value(data: bytes, chance: random.Random) -> bytes:
     """Replace, remove, rename or repeat a value somewhere in a JSON document."""
     try:
         content = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return mutate_bytes(data, chance)
     holder = {"": content}
     parent, key = chance.choice(list(_places(holder)))
