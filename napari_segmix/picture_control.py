@@ -18,6 +18,7 @@ from napari_segmix.layers.preview_layers import (
     show_shuffled,
 )
 from segmix_core.errors import JobError
+from napari_segmix.tile_tables import rows_of
 from segmix_core.runs import RunState
 from segmix_core.runs.results import load_tiles, open_cams
 
@@ -147,20 +148,6 @@ class PictureControl:
 
     def _on_classes(self) -> None:
         color_cams(self._session.viewer, self._session.classes)
-
-
-def rows_of(
-    tiles: "TileTable", tile_ids: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return rows of the table and places in ``tile_ids`` of the tiles in both."""
-    order = np.argsort(tiles.ids)
-    places = np.searchsorted(tiles.ids[order], tile_ids)
-    inside = np.minimum(places, max(len(order) - 1, 0))
-    found = np.zeros(len(tile_ids), bool)
-    if len(order):
-        found = tiles.ids[order][inside] == tile_ids
-    kept = np.flatnonzero(found)
-    return order[inside[kept]], kept
 
 
 def read_cams(path: "Path", tiles: "TileTable", placement: Placement) -> Mosaic | None:
