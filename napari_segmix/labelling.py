@@ -111,8 +111,8 @@ class Labelling:
         states
             (n, C) of ``LabelState`` or KEEP.
         """
-        session, source = self._session, self._session.active_source
-        if source is None or session.tiles is None:
+        session, view = self._session, self._session.view
+        if view is None or session.tiles is None:
             return
         try:
             ids, classes = session.tiles.ids[rows], session.classes
@@ -125,7 +125,7 @@ class Labelling:
             # The layer still shows what was painted.
             session.show_labels()
             return
-        session.tables.put_labels(source.id, rows, states)
+        session.tables.put_labels(view.source.id, rows, states)
         session.labels_are_new()
 
     def paint(self, rows: npt.NDArray[np.int64]) -> None:
