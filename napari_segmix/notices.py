@@ -48,12 +48,14 @@ class Notices:
         sentence: str,
         work: Callable[[], Any],
         on_done: Callable[[Any], None],
+        on_error: Callable[[BaseException], None] | None = None,
     ) -> None:
         """Run ``work`` in a thread while ``busy`` is ``sentence``; errors are shown.
 
-        ``work`` must not touch the viewer or widgets; ``on_done`` may.
+        ``work`` must not touch the viewer or widgets; ``on_done`` and ``on_error``
+        may, of which the second takes errors instead of their being shown.
         """
-        self._set_busy(sentence)
+        self.show_busy(sentence)
 
         def done(result: Any) -> None:
             self.set_idle()
@@ -61,14 +63,15 @@ class Notices:
 
         def failed(error: BaseException) -> None:
             self.set_idle()
-            self.report(error)
+            (on_error or self.report)(error)
 
         self.executor.submit(work, on_done=done, on_error=failed)
 
     def set_idle(self) -> None:
         """Nothing is being worked on any more."""
-        self._set_busy("")
+        self.show_busy("")
 
-    def _set_busy(self, sentence: str) -> None:
+    def show_busy(self, sentence: str) -> None:
+        """Show what is being worked on, and how far it is."""
         self.busy = sentence
         self.busy_changed.emit()

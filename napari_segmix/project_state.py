@@ -9,12 +9,18 @@ from napari_segmix.notices import Notices
 from napari_segmix.tile_tables import TileTables, fitted
 from segmix_core.errors import ProjectError
 from segmix_core.project.readiness import check_tables
-from segmix_core.project.records import Source, TileTable, TissueClass
+from segmix_core.project.records import Scope, Source, TileTable, TissueClass
 
 if TYPE_CHECKING:
     from napari_segmix.layers.placement import Placement
     from napari_segmix.layers.source_view import SourceView
     from segmix_core.project.store import ProjectStore
+
+SCOPE_TEXTS: dict[Scope, str] = {
+    "labels": "labels, classes or images",
+    "masks": "masks or reviews",
+}
+"""What is undone together, in words."""
 
 
 class ProjectState(Notices):

@@ -21,8 +21,10 @@ from napari_segmix.layers.source_view import SourceView
 from napari_segmix.mask_control import MaskControl
 from napari_segmix.picture_control import PictureControl
 from napari_segmix.preferences import read_preferences
-from napari_segmix.project_state import ProjectState
+from napari_segmix.project_opening import ProjectOpening
+from napari_segmix.project_state import SCOPE_TEXTS, ProjectState
 from napari_segmix.project_watch import ProjectWatch
+from napari_segmix.rescue_control import RescueControl
 from napari_segmix.run_control import RunControl
 from napari_segmix.tissue_control import TissueControl
 from segmix_core.errors import SegmixError
@@ -80,6 +82,10 @@ class Session(ProjectState):
         :class:`TissueControl`: the tissue of the shown slide, and its correction.
     watch
         :class:`ProjectWatch`: shows what other programs change.
+    opening
+        :class:`ProjectOpening`: opens projects without blocking the window.
+    rescue
+        :class:`RescueControl`: checks, repairs and restores projects.
     """
 
     project_changed = Signal()
@@ -108,23 +114,65 @@ class Session(ProjectState):
         self.masks = MaskControl(self)
         self.tissue = TissueControl(self)
         self.watch = ProjectWatch(self)
+        self.opening = ProjectOpening(self.executor)
+        self.rescue = RescueControl(self)
 
     # ---- projects -----------------------------------------------------------------
 
     def new_project(self, path: Path, class_names: Sequence[str]) -> bool:
         """Create a project in a new folder and open it; whether that worked."""
-        return self._open(partial(ProjectStore.create, path, class_names))
-
-    def open_project(self, path: Path) -> bool:
-        """Open a project folder, show its first source, re-attach to its runs."""
-        return self._open(partial(ProjectStore.open, path))
-
-    def _open(self, make: Callable[[], ProjectStore]) -> bool:
+        self._cancel_opening()
         try:
-            store = make()
+            self._take(ProjectStore.create(path, class_names))
         except SegmixError as error:
             self.report(error)
             return False
+        return True
+
+    def open_project(self, path: Path) -> bool:
+        """Open a project folder and wait for it; whether that worked.
+
+        Its first source is shown, and its runs are followed again.
+        """
+        self._cancel_opening()
+        try:
+            self._take(ProjectStore.open(path))
+        except SegmixError as error:
+            self._refuse(path, error)
+            return False
+        return True
+
+    def open_in_background(
+        self, path: Path, on_open: Callable[[], object] | None = None
+    ) -> None:
+        """Open a project folder as open_project does, without blocking the window.
+
+        ``on_open`` is called when it is open and shown.
+        """
+        self.show_busy(f"Opening {path.name}…")
+
+        def done(store: ProjectStore) -> None:
+            self.set_idle()
+            self._take(store)
+            if on_open is not None:
+                on_open()
+
+        def failed(error: BaseException) -> None:
+            self.set_idle()
+            self._refuse(path, error)
+
+        self.opening.begin(path, done, failed)
+
+    def _cancel_opening(self) -> None:
+        if self.opening.cancel():
+            self.set_idle()
+
+    def _refuse(self, path: Path, error: BaseException) -> None:
+        self.report(error)
+        if isinstance(error, SegmixError):
+            self.rescue.note_failure(path, error)
+
+    def _take(self, store: ProjectStore) -> None:
         self.close_project()
         self.store = store
         self._read_classes()
@@ -134,10 +182,10 @@ class Session(ProjectState):
         self.sources_are_new()
         self.runs.attach(store)
         self.intake.check_files()
-        return True
 
     def close_project(self) -> None:
         """Close the project; everything is on disk already, and runs go on."""
+        self._cancel_opening()
         if self.store is None:
             return
         self.runs.detach()
@@ -161,6 +209,8 @@ class Session(ProjectState):
             return
         self._is_closed = True
         self.watch.stop()
+        self.opening.cancel()
+        self.rescue.forget()
         self.runs.detach()
         self.tissue.finish()
         self.executor.close()
@@ -354,8 +404,3 @@ class Session(ProjectState):
 
 
 _SOURCE_KINDS = frozenset({"source", "split", "mpp", "file"})
-SCOPE_TEXTS: dict[Scope, str] = {
-    "labels": "labels, classes or images",
-    "masks": "masks or reviews",
-}
-"""What is undone together, in words."""

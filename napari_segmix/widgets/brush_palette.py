@@ -54,7 +54,7 @@ class BrushPalette(Page):
         self.column.addWidget(
             hint(
                 "Keys: 1 … 9 class, 0 background, I ignore, A accept, N next, "
-                "[ and ] brush size, Ctrl-Z undo."
+                "[ and ] brush size, Ctrl-Z undo masks and reviews."
             )
         )
 
