@@ -185,6 +185,7 @@ class CorrectionControl:
     ) -> None:
         session, image = self._session, shown.image_of(row)
         store = session.require()
+        revision = store.revision
 
         def read() -> tuple[Bytes, Bytes | None]:
             values = read_values(store, base, image.id, box)
@@ -199,6 +200,9 @@ class CorrectionControl:
             self._base, self._image_id = base, image.id
             self._row = None if is_view else row
             self._show(shown, row, box, *result)
+            if store.revision != revision:
+                # Something was painted elsewhere while this was read.
+                self.read_again()
             if not is_view:
                 self._look_at(shown, row, box)
 

@@ -224,12 +224,15 @@ class MaskControl:
         if self._list is not None:
             self._list.set_doubts(*read_doubt(base.path))
         self.list_changed.emit()
+        revision = store.revision
 
         def show(mosaic: Mosaic) -> None:
             if self._shown is shown and self._base is base:
                 place, classes = shown.placement, session.classes
                 self._overlay.draw(mosaic, place, classes, NAMES[base.stage])
                 self._blank_window()
+                # What was painted while this was read.
+                self.show_changes(store.changes_after("mask", revision))
 
         work = partial(read_overlay, store, base.path, shown)
         session.in_background("Reading masks…", work, show)
