@@ -18,8 +18,8 @@ from napari_segmix.layers.preview_layers import (
     show_cams,
     show_shuffled,
 )
-from segmix_core.errors import JobError
 from napari_segmix.tile_tables import rows_of
+from segmix_core.errors import JobError
 from segmix_core.runs import RunState
 from segmix_core.runs.results import load_tiles, open_cams
 

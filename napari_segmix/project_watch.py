@@ -95,8 +95,11 @@ class ProjectWatch:
         now = None
         if self._has_own_changes and not self._is_behind and not self._session.busy:
             now = store.last_changes()
+        is_changed = store.is_changed_elsewhere()
+        if is_changed is None:
+            return
         # Asking once answers once, so the answer outlives a look that fails.
-        self._is_behind |= store.is_changed_elsewhere()
+        self._is_behind |= is_changed
         if self._is_behind:
             self._catch_up(store)
         elif now is not None:

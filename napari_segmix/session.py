@@ -29,7 +29,7 @@ from napari_segmix.run_control import RunControl
 from napari_segmix.tissue_control import TissueControl
 from segmix_core.errors import SegmixError
 from segmix_core.project.drafts import check_known_classes
-from segmix_core.project.records import Change, Scope, Source, TissueClass
+from segmix_core.project.records import Change, Scope, Source, TileTable, TissueClass
 from segmix_core.project.store import ProjectStore
 from segmix_core.runs import RunFolder, launch
 
@@ -255,21 +255,38 @@ class Session(ProjectState):
         )
 
     def _show_again(self, source: Source) -> None:
-        """Make the layers of a source anew, at the same place and tile."""
-        row, before = self.labelling.current_tile, self.view
-        tile_id = None
-        if row is not None and before is not None:
-            tile_id = before.tile_ids[row]
-        eye = camera(self.viewer)
-        center, zoom = eye.center, eye.zoom
+        """Make the layers of a source anew, at the same place."""
+        before, eye = self.view, camera(self.viewer)
+        center, zoom, tile_id = eye.center, eye.zoom, self._current_tile_id()
         self.show_source(source.id)
-        if self.view is None or before is None or self.tiles is None:
+        if before is None or self.view is None:
             return
         if self.view.placement.pixel_size == before.placement.pixel_size:
             eye.center, eye.zoom = center, zoom
-        rows = np.flatnonzero(self.tiles.ids == tile_id)
-        if tile_id is not None and len(rows):
-            self.labelling.choose_tile(int(rows[0]))
+        self._choose_tile_again(tile_id)
+
+    def _show_new_tiles(self, source: Source, tiles: TileTable) -> None:
+        """Show tiles of a source that were cut anew, in its layers where possible."""
+        tile_id = self._current_tile_id()
+        if self.view is None or not self.view.take_tiles(tiles):
+            self._show_again(source)
+            return
+        self.labelling.forget_rows()
+        self.active_source_changed.emit()
+        self.view.show_labels(tiles, self.classes)
+        self._choose_tile_again(tile_id)
+
+    def _current_tile_id(self) -> int | None:
+        row = self.labelling.current_tile
+        return (
+            None if row is None or self.view is None else int(self.view.tile_ids[row])
+        )
+
+    def _choose_tile_again(self, tile_id: int | None) -> None:
+        if tile_id is not None and self.tiles is not None:
+            rows = np.flatnonzero(self.tiles.ids == tile_id)
+            if len(rows):
+                self.labelling.choose_tile(int(rows[0]))
 
     def refresh(self, kinds: Collection[str], image_ids: Sequence[int] = ()) -> None:
         """Read again what changes of these kinds touch, and show it.
@@ -309,13 +326,6 @@ class Session(ProjectState):
             self._show_again(shown)
         self.labels_are_new()
 
-    def _show_new_tiles(self, source_id: int) -> None:
-        if self.view is None or not self.view.take_tiles(self.tables.get(source_id)):
-            self.show_source(source_id)
-            return
-        self.labelling.forget_rows()
-        self.active_source_changed.emit()
-
     def labels_are_new(self) -> None:
         """Draw the labels, and tell that they and the journal changed."""
         self.show_labels()
@@ -326,11 +336,12 @@ class Session(ProjectState):
         """Draw the labels as they are stored, over what was painted."""
         if self.view is None or self.tiles is None:
             return
+        source = self.active_source
         if self.view.fits(self.tiles):
             self.view.show_labels(self.tiles, self.classes)
-        elif self.active_source is not None:
-            # An import of windows, or its undoing, cut the images anew.
-            self._show_again(self.active_source)
+        elif source is not None:
+            # Windows were imported, tissue was corrected, or that was undone.
+            self._show_new_tiles(source, self.tiles)
 
     # ---- classes ------------------------------------------------------------------
 
@@ -403,4 +414,4 @@ class Session(ProjectState):
         self.say(f"{change.description}.")
 
 
-_SOURCE_KINDS = frozenset({"source", "split", "mpp", "file"})
+_SOURCE_KINDS = frozenset({"source", "split", "mpp", "file", "tissue"})

@@ -226,11 +226,10 @@ class Database:
         with self.reading() as connection:
             return connection.execute(query, values).fetchall()
 
-    def is_changed_elsewhere(self) -> bool:
+    def is_changed_elsewhere(self) -> bool | None:
         """Whether another connection has changed the file since this last asked.
 
-        Never waits: while another thread of this program writes, it is False until
-        the next time.
+        Never waits: while another thread of this program writes, it is None.
 
         Raises
         ------
@@ -239,7 +238,7 @@ class Database:
         """
         self._check_in_place("Put it back; until then no label can be stored.")
         if not self._lock.acquire(blocking=False):
-            return False
+            return None
         try:
             version = self._data_version()
             is_new = version != self._seen_version

@@ -163,8 +163,16 @@ class ProjectReader:
         with self._database.reading() as connection:
             return journal.redo_target(connection, scope) > 0
 
-    def is_changed_elsewhere(self) -> bool:
-        """Whether another program has changed the project since this last asked."""
+    def is_changed_elsewhere(self) -> bool | None:
+        """Whether another program has changed the project since this last asked.
+
+        None while another thread of this program writes, which is not waited for.
+
+        Raises
+        ------
+        ProjectError
+            If the project was deleted, moved or replaced.
+        """
         return self._database.is_changed_elsewhere()
 
     def changes_after(self, kind: ChangeKind, revision: int) -> tuple[Change, ...]:
