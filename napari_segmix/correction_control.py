@@ -31,7 +31,6 @@ from segmix_core.project.records import (
 
 if TYPE_CHECKING:
     from napari_segmix.session import Session
-    from segmix_core.project.store import ProjectStore
 
 Keys = Callable[[], dict[str, Callable[[], object]]]
 
@@ -273,9 +272,7 @@ class CorrectionControl:
             )
         # Pixels of the box that were not painted keep what is stored.
         values = np.where(changed, new, UNCHANGED).astype(np.uint8)
-        with store.atomic():
-            _check_image(store, image_id)
-            store.correct_mask(image_id, box, values, classes)
+        store.correct_mask(image_id, box, values, classes)
 
     def _visible_box(self, shown: Shown) -> tuple[int, Box]:
         layer = find_layer(self._session.viewer, "tiles")
@@ -303,13 +300,3 @@ class CorrectionControl:
                 "There are no tiles in view.", "Move the view to the tissue."
             )
         return rows[0], box
-
-
-def _check_image(store: "ProjectStore", image_id: int) -> None:
-    try:
-        store.image(image_id)
-    except ValueError as error:
-        raise ProjectError(
-            "The image that you painted on is not in the project any more.",
-            "Redo its addition if it should come back; nothing was stored.",
-        ) from error

@@ -13,6 +13,7 @@ import numpy as np
 
 from segmix_core.geometry import Box
 from segmix_core.intake import add_paths
+from segmix_core.intake.tissue import paint_tissue, read_tissue
 from segmix_core.project.labels_import import import_labels
 from segmix_core.project.records import Review
 from segmix_core.project.restore import restore
@@ -44,6 +45,14 @@ def set_mpp(store: ProjectStore, mpp: float) -> None:
     store.set_mpp(np.array([image.id for image in store.images()]), mpp)
 
 
+def erase_tissue(store: ProjectStore, image_id: int, columns: int) -> None:
+    """Make the right columns of a slide's tissue mask glass."""
+    base = read_tissue(store, image_id)
+    height, width = base.mask.shape
+    box = Box(0, width - columns, height, columns)
+    paint_tissue(store, image_id, box, np.zeros((height, columns), np.uint8), base)
+
+
 VERBS: dict[str, Callable[..., object]] = {
     "add class": ProjectStore.add_class,
     "rename class": ProjectStore.rename_class,
@@ -55,6 +64,7 @@ VERBS: dict[str, Callable[..., object]] = {
     "add source": add_source,
     "import windows": import_windows,
     "set mpp": set_mpp,
+    "erase tissue": erase_tissue,
     "relocate": lambda store, i, path: store.relocate(i, Path(path)),
     "set setting": ProjectStore.set_setting,
 }

@@ -17,6 +17,7 @@ from napari.components import ViewerModel
 from napari_segmix._compat import camera
 from napari_segmix.label_edits import PaintMode
 from napari_segmix.layers.keys import find_layer
+from napari_segmix.layers.tissue_layer import ROLE as TISSUE
 from napari_segmix.project_watch import LOOK_MS
 from napari_segmix.session import Session
 from napari_segmix.widgets.class_table import ClassTable
@@ -289,6 +290,31 @@ def test_tiles_cut_anew_elsewhere(
     do("undo", "labels")
     do("undo", "labels")
     until(lambda: session.view.fits(stale))
+
+
+def test_tissue_that_another_program_corrects(
+    slide_session: Session, do: Do, until: Show, messages
+) -> None:
+    session, image = slide_session, slide_session.store.images()[0].id
+    label(session, 0, [1, 0, 0])
+    session.labelling.choose_tile(0)
+    layer = find_layer(session.viewer, TISSUE)
+    width = layer.data.shape[1]
+    do("erase tissue", image, width // 5)
+    until(lambda: len(session.tiles) == 12)
+    assert layer.data[:, -width // 10 :].max() == 0
+    assert session.labelling.current_tile == 0
+    assert session.tiles.labels[0].tolist() == [1, 0, 0]
+    assert session.view.fits(session.tiles)
+    label(session, 11, [0, 1, 0])
+    assert session.store.tiles().labels[11].tolist() == [0, 1, 0]
+    # The slide is taken back elsewhere: a stroke is refused with a sentence.
+    for _ in range(4):
+        do("undo", "labels")
+    layer.data[:, -2:] = 1
+    layer.events.paint(value=[])
+    assert "Image 1 is not in the project any more" in messages[-1][0]
+    until(lambda: session.view is None)
 
 
 def test_the_current_tile_stays_when_others_are_cut(

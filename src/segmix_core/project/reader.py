@@ -127,7 +127,7 @@ class ProjectReader:
         return tables.read_images(self._database, self.path, source_id)
 
     def image(self, image_id: int) -> ImageRecord:
-        """Return one image; ValueError if the id is unknown."""
+        """Return one image; ProjectError if it is not in the project any more."""
         return tables.read_image(self._database, self.path, image_id)
 
     def tiles(self, source_id: int | None = None) -> TileTable:

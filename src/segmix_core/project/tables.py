@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from segmix_core.errors import ProjectError
 from segmix_core.geometry import Box
 from segmix_core.project.database import Database
 from segmix_core.project.edits import decode_labels
@@ -86,12 +87,15 @@ def read_image(database: Database, project: Path, image_id: int) -> ImageRecord:
 
     Raises
     ------
-    ValueError
-        If the id is unknown.
+    ProjectError
+        If it is not in the project, or not any more.
     """
     rows = database.rows(_IMAGE + "AND i.id = ?", (image_id,))
     if not rows:
-        raise ValueError(f"Expected the id of an image, got {image_id}")
+        raise ProjectError(
+            f"Image {image_id} is not in the project any more.",
+            "Redo its addition if it should come back; nothing was changed now.",
+        )
     return _image(rows[0], project)
 
 
