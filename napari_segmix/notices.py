@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from psygnal import Signal
+from psygnal import EmitLoopError, Signal
 
 from napari_segmix.executor import Executor
 from segmix_core.errors import SegmixError
@@ -37,8 +37,9 @@ class Notices:
 
     def report(self, error: BaseException) -> None:
         """Show an error: ours as it is, any other as unexpected, with a log entry."""
-        if isinstance(error, SegmixError):
-            self.say(str(error), "error")
+        own = own_error(error)
+        if own is not None:
+            self.say(str(own), "error")
             return
         _log.error("Unexpected error", exc_info=error)
         self.say(f"Unexpected error: {error or type(error).__name__}", "error")
@@ -75,3 +76,11 @@ class Notices:
         """Show what is being worked on, and how far it is."""
         self.busy = sentence
         self.busy_changed.emit()
+
+
+def own_error(error: BaseException) -> SegmixError | None:
+    """Return the error of ours that this is or that a signal wraps, or None."""
+    cause: BaseException | None = error
+    while isinstance(cause, EmitLoopError):
+        cause = cause.__cause__
+    return cause if isinstance(cause, SegmixError) else None

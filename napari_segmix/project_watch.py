@@ -8,6 +8,7 @@ from psygnal import EmitLoopError
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication
 
+from napari_segmix.notices import own_error
 from segmix_core.errors import SegmixError
 from segmix_core.project.records import MASK_KINDS, Change
 
@@ -64,13 +65,11 @@ class ProjectWatch:
         self._is_looking = True
         try:
             self._look(store)
-        except SegmixError as error:
-            self._tell_once(error)
-        except EmitLoopError as error:
-            # A page that reads the project; psygnal wraps what it raises.
-            if not isinstance(error.__cause__, SegmixError):
+        except (SegmixError, EmitLoopError) as error:
+            own = own_error(error)
+            if own is None:
                 raise
-            self._tell_once(error.__cause__)
+            self._tell_once(own)
         else:
             self._told = ""
         finally:

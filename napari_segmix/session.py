@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from psygnal import Signal
+from psygnal import EmitLoopError, Signal
 
 from napari_segmix._compat import camera
 from napari_segmix.executor import Executor, ThreadExecutor
@@ -19,6 +19,7 @@ from napari_segmix.intake_control import IntakeControl
 from napari_segmix.labelling import Labelling
 from napari_segmix.layers.source_view import SourceView
 from napari_segmix.mask_control import MaskControl
+from napari_segmix.notices import own_error
 from napari_segmix.picture_control import PictureControl
 from napari_segmix.preferences import read_preferences
 from napari_segmix.project_opening import ProjectOpening
@@ -123,11 +124,11 @@ class Session(ProjectState):
         """Create a project in a new folder and open it; whether that worked."""
         self._cancel_opening()
         try:
-            self._take(ProjectStore.create(path, class_names))
+            store = ProjectStore.create(path, class_names)
         except SegmixError as error:
             self.report(error)
             return False
-        return True
+        return self._take(store)
 
     def open_project(self, path: Path) -> bool:
         """Open a project folder and wait for it; whether that worked.
@@ -136,11 +137,11 @@ class Session(ProjectState):
         """
         self._cancel_opening()
         try:
-            self._take(ProjectStore.open(path))
+            store = ProjectStore.open(path)
         except SegmixError as error:
             self._refuse(path, error)
             return False
-        return True
+        return self._take(store)
 
     def open_in_background(
         self, path: Path, on_open: Callable[[], object] | None = None
@@ -153,8 +154,7 @@ class Session(ProjectState):
 
         def done(store: ProjectStore) -> None:
             self.set_idle()
-            self._take(store)
-            if on_open is not None:
+            if self._take(store) and on_open is not None:
                 on_open()
 
         def failed(error: BaseException) -> None:
@@ -169,19 +169,27 @@ class Session(ProjectState):
 
     def _refuse(self, path: Path, error: BaseException) -> None:
         self.report(error)
-        if isinstance(error, SegmixError):
-            self.rescue.note_failure(path, error)
+        own = own_error(error)
+        if own is not None:
+            self.rescue.note_failure(path, own)
 
-    def _take(self, store: ProjectStore) -> None:
+    def _take(self, store: ProjectStore) -> bool:
+        """Show a project instead of the open one; closed again if it is damaged."""
         self.close_project()
         self.store = store
-        self._read_classes()
-        self.say(f"Opened {store.path.name}.")
-        self.project_changed.emit()
-        self.classes_changed.emit()
-        self.sources_are_new()
+        try:
+            self._read_classes()
+            self.say(f"Opened {store.path.name}.")
+            self.project_changed.emit()
+            self.classes_changed.emit()
+            self.sources_are_new()
+        except (SegmixError, EmitLoopError) as error:
+            self.close_project()
+            self._refuse(store.path, error)
+            return False
         self.runs.attach(store)
         self.intake.check_files()
+        return True
 
     def close_project(self) -> None:
         """Close the project; everything is on disk already, and runs go on."""
@@ -191,11 +199,11 @@ class Session(ProjectState):
         self.runs.detach()
         self.tissue.finish()
         self.executor.close()
-        self.show_source(None)
-        self.store.close()
-        self.store = None
+        store, self.store = self.store, None
         self._read_classes()
         self.tables.forget()
+        self.show_source(None)
+        store.close()
         self.set_idle()
         self.project_changed.emit()
         self.classes_changed.emit()
@@ -228,11 +236,13 @@ class Session(ProjectState):
 
     def show_source(self, source_id: int | None) -> None:
         """Show the layers of a source instead of those shown now; None for none."""
-        source = next((entry for entry in self.sources if entry.id == source_id), None)
-        if source is None and source_id is not None:
-            self.say("This source is not in the project any more.", "warning")
-            self.sources_are_new()
-            return
+        source = None
+        if source_id is not None:
+            source = next((s for s in self.sources if s.id == source_id), None)
+            if source is None:
+                self.say("This source is not in the project any more.", "warning")
+                self.sources_are_new()
+                return
         if self.view is not None:
             self.view.remove()
         self._source_id, self.view = source_id, None

@@ -115,6 +115,30 @@ def test_a_damaged_project_is_repaired_into_a_copy(
     assert again.name == "p-repaired-2.segmix"
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE tile SET labels = x'0505'",
+        "UPDATE image SET bounds = '[1, 2'",
+        "UPDATE class SET color = 'pink'",
+    ],
+)
+def test_damage_that_is_seen_when_it_is_shown(
+    page: DataPage, slide_session: Session, messages, statement: str
+) -> None:
+    session, path = slide_session, slide_session.project_path
+    session.close_project()
+    with closing(sqlite3.connect(path / "project.sqlite")) as connection:
+        connection.execute(statement)
+        connection.commit()
+    assert not session.open_project(path)
+    assert session.store is None
+    assert not page.rescue.isHidden()
+    assert messages[-1][1] == "error"
+    assert not any("Unexpected" in text for text, _ in messages)
+    assert len(session.viewer.layers) == 0
+
+
 def ask_copy_name(page: DataPage, project: Path, monkeypatch) -> Path:
     monkeypatch.setattr(
         QFileDialog, "getSaveFileName", lambda _parent, _title, name: (name, "")

@@ -342,7 +342,7 @@ class ProjectStore(ProjectReader):
             if source is None:
                 raise ProjectError(
                     f"Source {source_id} is not in the project any more.",
-                    "Redo its addition if it should come back; nothing was changed now.",
+                    "Redo its addition if it should come back; nothing was changed.",
                 )
             images = self.images(source_id)
             moves = relocated(source, images, Path(new_path))
