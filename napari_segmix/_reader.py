@@ -25,7 +25,7 @@ def read_project(path: Paths) -> list[tuple[None]]:
     Raises
     ------
     ProjectError
-        If no viewer is open, or the project cannot be opened.
+        If no viewer is open.
     """
     from napari import current_viewer
 
@@ -34,12 +34,10 @@ def read_project(path: Paths) -> list[tuple[None]]:
 
     viewer = current_viewer()
     if viewer is None:
-        raise ProjectError.unexpected(
-            "a napari viewer to show the project in",
-            "none",
+        raise ProjectError(
+            "There is no napari viewer to show the project in.",
             "Start napari, or use the 'segmix' command without a window.",
         )
     open_dock(viewer)
-    session = session_for(viewer)
-    session.open_project(Path(str(path)))
+    session_for(viewer).open_in_background(Path(str(path)))
     return NO_LAYERS

@@ -21,7 +21,13 @@ from napari_segmix.mask_reading import (
 )
 from segmix_core.errors import ProjectError, SegmixError
 from segmix_core.geometry import Box
-from segmix_core.project.records import IGNORE_INDEX, UNCHANGED, SourceKind
+from segmix_core.project.records import (
+    BACKGROUND,
+    IGNORE_INDEX,
+    UNCHANGED,
+    SourceKind,
+    TissueClass,
+)
 
 if TYPE_CHECKING:
     from napari_segmix.session import Session
@@ -46,13 +52,14 @@ class CorrectionControl:
     Attributes
     ----------
     brush
-        Class index that the brush paints; stays the same from tile to tile.
+        Class index that the brush paints; stays the same from tile to tile. None
+        after the class was taken back.
     """
 
     changed = Signal()
     """Another part, or none, is open."""
-    brush_changed = Signal(int)
-    """The brush paints another class index."""
+    brush_changed = Signal(object)
+    """The brush paints another class index, or None."""
     opened = Signal(int, Box)
     """Image id and box on its working grid."""
     closed = Signal(int, Box, object)
@@ -65,7 +72,8 @@ class CorrectionControl:
         self._base: Path | None = None
         self._row: int | None = None
         self._image_id = 0
-        self.brush = 1
+        self._brush_class: TissueClass | None = None
+        self.brush: int | None = 1
 
     @property
     def is_open(self) -> bool:
@@ -81,6 +89,11 @@ class CorrectionControl:
     def image_id(self) -> int | None:
         """Image of the open part."""
         return self._image_id if self.is_open else None
+
+    @property
+    def box(self) -> Box | None:
+        """The open part, on the working grid of its image."""
+        return None if self._window is None else self._window.box
 
     def open_tile(self, shown: Shown, base: Path | None, row: int) -> None:
         """Open a tile, on a slide with some of its surroundings, and go there."""
@@ -103,10 +116,22 @@ class CorrectionControl:
 
     def paint_with(self, class_index: int) -> None:
         """Take a class, 0 background or 255 ignore, into the brush."""
-        self.brush = class_index
+        if class_index not in self._paintable:
+            return
+        self._hold(class_index)
         if self._window is not None:
             self._window.choose(class_index)
         self.brush_changed.emit(class_index)
+
+    @property
+    def _paintable(self) -> set[int]:
+        indices = {entry.index for entry in self._session.classes}
+        return indices | {BACKGROUND, IGNORE_INDEX}
+
+    def _hold(self, class_index: int | None) -> None:
+        classes = self._session.classes
+        self.brush = class_index
+        self._brush_class = next((c for c in classes if c.index == class_index), None)
 
     def close(self) -> None:
         """Close the window; all strokes are in the project already."""
@@ -124,28 +149,42 @@ class CorrectionControl:
         close_windows(self._session.viewer)
         self.changed.emit()
 
-    def recolor(self) -> None:
-        """Take new class colours."""
-        if self._window is not None:
-            self._window.recolor(self._session.classes)
+    def start(self) -> None:
+        """Begin with the first class of another project."""
+        self._hold(1)
 
-    def read_again(self, box: Box) -> None:
-        """Show what the project has of a part, e.g. after undo."""
+    def take_classes(self) -> None:
+        """Take new colors and keys; put the brush down if its class is gone."""
+        window, held = self._window, self._brush_class
+        self._hold(self.brush)
+        now = self._brush_class
+        is_gone = held is not None and (now is None or now.since != held.since)
+        if is_gone:
+            self._hold(None)
+        if window is not None:
+            window.recolor(self._session.classes)
+            window.bind(self._keys())
+            if is_gone:
+                window.put_down()
+        if is_gone:
+            self.brush_changed.emit(None)
+
+    def read_again(self, box: Box | None = None) -> None:
+        """Show what the project has of a part, e.g. after undo; None: of all."""
         store, window = self._session.store, self._window
         if store is None or window is None:
             return
-        part = box.intersect(window.box)
+        part = window.box if box is None else box.intersect(window.box)
         if part.area:
-            values = window.values.copy()
-            inside = part.moved(-window.box.y, -window.box.x).slices
-            values[inside] = read_values(store, self._base, self._image_id, part)
-            window.show(values)
+            values = read_values(store, self._base, self._image_id, part)
+            window.show(part, values)
 
     def _read(
         self, shown: Shown, base: Path | None, row: int, box: Box, *, is_view: bool
     ) -> None:
         session, image = self._session, shown.image_of(row)
         store = session.require()
+        revision = store.revision
 
         def read() -> tuple[Bytes, Bytes | None]:
             values = read_values(store, base, image.id, box)
@@ -160,6 +199,9 @@ class CorrectionControl:
             self._base, self._image_id = base, image.id
             self._row = None if is_view else row
             self._show(shown, row, box, *result)
+            if store.revision != revision:
+                # Something was painted elsewhere while this was read.
+                self.read_again()
             if not is_view:
                 self._look_at(shown, row, box)
 
@@ -180,7 +222,8 @@ class CorrectionControl:
             picture=picture,
         )
         self._window.bind(self._keys())
-        self._window.choose(self.brush)
+        if self.brush is not None:
+            self._window.choose(self.brush)
         self.opened.emit(self._image_id, box)
         self.changed.emit()
 
@@ -209,21 +252,34 @@ class CorrectionControl:
     ) -> None:
         session = self._session
         try:
-            store = session.require()
-            # Pixels of the box that were not painted keep what is stored.
-            values = np.where(changed, new, UNCHANGED).astype(np.uint8)
-            store.correct_mask(image_id, box, values, session.classes)
+            self._store(image_id, box, changed, new)
         except SegmixError as error:
             session.report(error)
             self.read_again(box)
+            session.watch.look_soon()
             return
         session.history_changed.emit()
+
+    def _store(
+        self, image_id: int, box: Box, changed: npt.NDArray[np.bool_], new: Bytes
+    ) -> None:
+        store, classes = self._session.require(), self._session.classes
+        unknown = set(np.unique(new[changed]).tolist()) - self._paintable
+        if unknown:
+            raise ProjectError(
+                f"There is no class {min(unknown)} in this project.",
+                "Choose one of the classes for the brush.",
+            )
+        # Pixels of the box that were not painted keep what is stored.
+        values = np.where(changed, new, UNCHANGED).astype(np.uint8)
+        store.correct_mask(image_id, box, values, classes)
 
     def _visible_box(self, shown: Shown) -> tuple[int, Box]:
         layer = find_layer(self._session.viewer, "tiles")
         if shown.kind is not SourceKind.SLIDE or layer is None:
-            raise ProjectError.unexpected(
-                "a slide", "a folder of tiles", "Open a tile instead."
+            raise ProjectError(
+                "The view of a folder of tiles cannot be corrected at once.",
+                "Open a tile instead.",
             )
         image = shown.images[0]
         pitch = shown.placement.pitch / image.downsample
@@ -233,14 +289,14 @@ class CorrectionControl:
         seen = Box(y, x, max(0, bottom - y), max(0, right - x))
         box = seen.intersect(Box(0, 0, *image.working_shape))
         if max(box.height, box.width) > MAX_WINDOW_PX:
-            raise ProjectError.unexpected(
-                f"a view of at most {MAX_WINDOW_PX} mask pixels an edge",
-                f"{box.height} x {box.width}",
+            raise ProjectError(
+                f"The view has {box.height} x {box.width} mask pixels, more than "
+                f"{MAX_WINDOW_PX} a side.",
                 "Zoom in first.",
             )
         rows = shown.rows_at(image.id, box)
         if not rows:
-            raise ProjectError.unexpected(
-                "tiles in view", "none", "Move the view to the tissue."
+            raise ProjectError(
+                "There are no tiles in view.", "Move the view to the tissue."
             )
         return rows[0], box

@@ -26,7 +26,7 @@ class Labelling:
     Attributes
     ----------
     active_class
-        Index 1..C of the class in the brush.
+        Index 1..C of the class in the brush; 0 after that class was taken back.
     paint_mode
         What a brush stroke says.
     tool
@@ -49,10 +49,13 @@ class Labelling:
         self.tool = "pan"
         self.current_tile: int | None = None
         self.hovered_tile: int | None = None
+        self._held: TissueClass | None = None
+        session.project_changed.connect(self._on_project)
+        session.classes_changed.connect(self._on_classes)
 
     @property
     def tissue_class(self) -> TissueClass | None:
-        """The class in the brush; None without a project."""
+        """The class in the brush; None without one."""
         classes = self._session.classes
         return next((c for c in classes if c.index == self.active_class), None)
 
@@ -60,7 +63,22 @@ class Labelling:
         """Take a class, 1..C, into the brush; other numbers do nothing."""
         if 1 <= class_index <= len(self._session.classes):
             self.active_class = class_index
+            self._held = self.tissue_class
             self.show_brush()
+
+    def _on_project(self) -> None:
+        self.active_class, self._held = 1, None
+
+    def _on_classes(self) -> None:
+        now, held = self.tissue_class, self._held
+        if held is not None and (now is None or now.since != held.since):
+            # Another class in the brush would label tiles with what nobody chose.
+            self.active_class = 0
+            self._session.say(
+                f"The class {held.name} was taken back. Choose another for the brush.",
+                "warning",
+            )
+        self._held = self.tissue_class
 
     def choose_mode(self, mode: PaintMode) -> None:
         """Choose what a brush stroke says."""
@@ -93,26 +111,30 @@ class Labelling:
         states
             (n, C) of ``LabelState`` or KEEP.
         """
-        session, source = self._session, self._session.active_source
-        if source is None or session.tiles is None:
+        session, view = self._session, self._session.view
+        if view is None or session.tiles is None:
             return
         try:
             ids, classes = session.tiles.ids[rows], session.classes
             change = session.require().set_labels(ids, states, classes)
         except SegmixError as error:
             session.report(error)
+            session.watch.look_soon()
             change = None
         if change is None:
             # The layer still shows what was painted.
             session.show_labels()
             return
-        session.tables.put_labels(source.id, rows, states)
+        session.tables.put_labels(view.source.id, rows, states)
         session.labels_are_new()
 
     def paint(self, rows: npt.NDArray[np.int64]) -> None:
         """Apply the brush to tiles, (n,) rows of ``session.tiles``."""
         tiles = self._session.tiles
-        if tiles is not None:
+        if self.tissue_class is None and self.paint_mode is not PaintMode.CLEAR:
+            self._session.say("Choose a class for the brush first.", "warning")
+            self._session.show_labels()
+        elif tiles is not None:
             states = edited(tiles.labels[rows], self.paint_mode, self.active_class)
             self.set_labels(rows, states)
 
@@ -206,7 +228,6 @@ class Labelling:
     def forget_tile(self) -> None:
         """There is no current tile any more: another source is shown."""
         self.note_tool("pan")
-        self.active_class = max(1, min(self.active_class, len(self._session.classes)))
         self.forget_rows()
 
     def forget_rows(self) -> None:

@@ -3,7 +3,7 @@
 Every stroke is in the project before the next one; undo and redo are the project's.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 MASK_STAGES = ("predict", "pseudo-masks")
 """Stages that leave masks."""
+_MOST_PARTS = 32
+"""Changed parts that are drawn one by one; of more, everything is read again."""
 NAMES = {"predict": "Prediction", "pseudo-masks": "Pseudo masks"}
 
 
@@ -67,7 +69,7 @@ class MaskControl:
         session.project_changed.connect(self._on_project)
         session.active_source_changed.connect(self._on_source)
         session.classes_changed.connect(self._on_classes)
-        session.change_undone.connect(self._on_undone)
+        session.change_undone.connect(lambda change: self.show_changes([change]))
         session.runs.ended.connect(self._on_run_ended)
 
     # ---- what is shown ------------------------------------------------------------
@@ -175,12 +177,14 @@ class MaskControl:
         if store is None or shown is None or row is None or self._list is None:
             return
         image, box = shown.image_of(row), shown.working_box(row)
-        touched = (store.corrections(image.id, box) != UNTOUCHED).any()
-        review = Review.CORRECTED if touched else Review.ACCEPTED
         try:
-            store.set_reviews(shown.tiles.ids[[row]], review)
+            with store.atomic():
+                touched = (store.corrections(image.id, box) != UNTOUCHED).any()
+                review = Review.CORRECTED if touched else Review.ACCEPTED
+                store.set_reviews(shown.tiles.ids[[row]], review)
         except SegmixError as error:
             self._session.report(error)
+            self._session.watch.look_soon()
             return
         self._list.mark(row, review)
         self._session.history_changed.emit()
@@ -220,11 +224,15 @@ class MaskControl:
         if self._list is not None:
             self._list.set_doubts(*read_doubt(base.path))
         self.list_changed.emit()
+        revision = store.revision
 
         def show(mosaic: Mosaic) -> None:
             if self._shown is shown and self._base is base:
                 place, classes = shown.placement, session.classes
                 self._overlay.draw(mosaic, place, classes, NAMES[base.stage])
+                self._blank_window()
+                # What was painted while this was read.
+                self.show_changes(store.changes_after("mask", revision))
 
         work = partial(read_overlay, store, base.path, shown)
         session.in_background("Reading masks…", work, show)
@@ -253,19 +261,19 @@ class MaskControl:
 
     def _on_project(self) -> None:
         self._base = None
+        self.correction.start()
         self.base_changed.emit()
 
     def _on_source(self) -> None:
         session = self._session
         self.correction.forget()
         self._overlay.remove()
-        source, tiles, place = session.active_source, session.tiles, session.placement
+        source, tiles = session.active_source, session.tiles
         self._shown = self._list = None
-        if session.store and source and tiles is not None and place is not None:
-            images = session.store.images(source.id)
-            self._shown = Shown(source.kind, images, tiles, place)
-            reviews = session.store.tiles(source.id).reviews
-            self._list = ReviewList(self._shown, reviews)
+        view = session.view
+        if session.store and source and tiles is not None and view is not None:
+            self._shown = Shown(source.kind, view.images, tiles, view.placement)
+            self._list = ReviewList(self._shown, session.store.tiles(source.id))
         self._read()
         if self._is_entered:
             self._uncover()
@@ -273,23 +281,54 @@ class MaskControl:
 
     def _on_classes(self) -> None:
         self._overlay.recolor(self._session.classes)
-        self.correction.recolor()
+        self.correction.take_classes()
 
-    def _on_undone(self, change: Change) -> None:
+    def show_changes(self, changes: Sequence[Change]) -> None:
+        """Show changes of masks and reviews that were made elsewhere, or undone."""
+        if any(change.kind == "review" for change in changes):
+            self._read_reviews()
+        parts = [
+            (image_id, change.box)
+            for change in changes
+            if change.kind == "mask" and change.box is not None
+            for image_id in change.image_ids
+        ]
+        if len(parts) > _MOST_PARTS:
+            self._read_masks()
+            return
+        for image_id, box in parts:
+            self._show_part(image_id, box)
+
+    def reload(self) -> None:
+        """Read reviews, overlay and the open window again: anything may differ."""
+        self._read_reviews()
+        self._read_masks()
+
+    def _read_reviews(self) -> None:
         store, source = self._session.store, self._session.active_source
-        if store is None or source is None or self._list is None:
-            return
-        if change.kind == "review":
-            self._list.set_reviews(store.tiles(source.id).reviews)
+        if store is not None and source is not None and self._list is not None:
+            self._list.set_reviews(store.tiles(source.id))
             self.list_changed.emit()
-        if change.kind != "mask" or change.box is None:
+
+    def _read_masks(self) -> None:
+        self.correction.read_again()
+        self._read()
+
+    def _show_part(self, image_id: int, box: Box) -> None:
+        store, shown = self._session.store, self._shown
+        if store is None or shown is None:
             return
-        for image_id in change.image_ids:
-            if self.correction.image_id == image_id:
-                self.correction.read_again(change.box)
-                continue
-            values = read_values(store, self._base_path, image_id, change.box)
-            self.paste(image_id, change.box, values)
+        if any(image.id == image_id for image in shown.images):
+            values = read_values(store, self._base_path, image_id, box)
+            self.paste(image_id, box, values)
+            self._blank_window()
+        if self.correction.image_id == image_id:
+            self.correction.read_again(box)
+
+    def _blank_window(self) -> None:
+        image_id, box = self.correction.image_id, self.correction.box
+        if image_id is not None and box is not None:
+            self._blank_overlay(image_id, box)
 
     def _on_run_ended(self, info: "RunInfo") -> None:
         self.base_changed.emit()

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from psygnal import Signal
+from psygnal import EmitLoopError, Signal
 
 from napari_segmix.executor import Executor
 from segmix_core.errors import SegmixError
@@ -37,8 +37,9 @@ class Notices:
 
     def report(self, error: BaseException) -> None:
         """Show an error: ours as it is, any other as unexpected, with a log entry."""
-        if isinstance(error, SegmixError):
-            self.say(str(error), "error")
+        own = own_error(error)
+        if own is not None:
+            self.say(str(own), "error")
             return
         _log.error("Unexpected error", exc_info=error)
         self.say(f"Unexpected error: {error or type(error).__name__}", "error")
@@ -48,12 +49,14 @@ class Notices:
         sentence: str,
         work: Callable[[], Any],
         on_done: Callable[[Any], None],
+        on_error: Callable[[BaseException], None] | None = None,
     ) -> None:
         """Run ``work`` in a thread while ``busy`` is ``sentence``; errors are shown.
 
-        ``work`` must not touch the viewer or widgets; ``on_done`` may.
+        ``work`` must not touch the viewer or widgets; ``on_done`` and ``on_error``
+        may, of which the second takes errors instead of their being shown.
         """
-        self._set_busy(sentence)
+        self.show_busy(sentence)
 
         def done(result: Any) -> None:
             self.set_idle()
@@ -61,14 +64,23 @@ class Notices:
 
         def failed(error: BaseException) -> None:
             self.set_idle()
-            self.report(error)
+            (on_error or self.report)(error)
 
         self.executor.submit(work, on_done=done, on_error=failed)
 
     def set_idle(self) -> None:
         """Nothing is being worked on any more."""
-        self._set_busy("")
+        self.show_busy("")
 
-    def _set_busy(self, sentence: str) -> None:
+    def show_busy(self, sentence: str) -> None:
+        """Show what is being worked on, and how far it is."""
         self.busy = sentence
         self.busy_changed.emit()
+
+
+def own_error(error: BaseException) -> SegmixError | None:
+    """Return the error of ours that this is or that a signal wraps, or None."""
+    cause: BaseException | None = error
+    while isinstance(cause, EmitLoopError):
+        cause = cause.__cause__
+    return cause if isinstance(cause, SegmixError) else None

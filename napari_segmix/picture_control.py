@@ -7,16 +7,18 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_segmix._compat import camera
-from napari_segmix.layers.keys import find_layer
+from napari_segmix.layers.keys import find_layer, remove_layers
 from napari_segmix.layers.mosaics import Bytes, Mosaic, cam_mosaic, shuffled_mosaic
 from napari_segmix.layers.placement import Placement
 from napari_segmix.layers.preview_layers import (
+    CAM,
     SHUFFLED,
     color_cams,
     remove_previews,
     show_cams,
     show_shuffled,
 )
+from napari_segmix.tile_tables import rows_of
 from segmix_core.errors import JobError
 from segmix_core.runs import RunState
 from segmix_core.runs.results import load_tiles, open_cams
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
     from napari_segmix.run_info import RunInfo
     from napari_segmix.session import Session
-    from segmix_core.project.records import TileTable
+    from segmix_core.project.records import TileTable, TissueClass
     from segmix_core.stored_arrays import StoredArray
 
 Pictures = dict[str, tuple[int, dict[str, Any]]]
@@ -43,6 +45,7 @@ class PictureControl:
         self._session = session
         self._outlines = False
         self._newest: Pictures = {}
+        self._classes: tuple[TissueClass, ...] = ()
         session.runs.previews.connect(self._on_previews)
         session.runs.began.connect(self._on_began)
         session.runs.ended.connect(self._on_ended)
@@ -146,21 +149,15 @@ class PictureControl:
         self._show_cams()
 
     def _on_classes(self) -> None:
-        color_cams(self._session.viewer, self._session.classes)
-
-
-def rows_of(
-    tiles: "TileTable", tile_ids: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return rows of the table and places in ``tile_ids`` of the tiles in both."""
-    order = np.argsort(tiles.ids)
-    places = np.searchsorted(tiles.ids[order], tile_ids)
-    inside = np.minimum(places, max(len(order) - 1, 0))
-    found = np.zeros(len(tile_ids), bool)
-    if len(order):
-        found = tiles.ids[order][inside] == tile_ids
-    kept = np.flatnonzero(found)
-    return order[inside[kept]], kept
+        viewer, classes = self._session.viewer, self._session.classes
+        since = {entry.index: entry.since for entry in classes}
+        gone = [c.index for c in self._classes if since.get(c.index) != c.since]
+        for index in gone:
+            remove_layers(viewer, CAM, tissue_class=index)
+        if gone:
+            self._newest.pop("cam", None)
+        self._classes = classes
+        color_cams(viewer, classes)
 
 
 def read_cams(path: "Path", tiles: "TileTable", placement: Placement) -> Mosaic | None:

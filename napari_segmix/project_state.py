@@ -6,15 +6,21 @@ from typing import TYPE_CHECKING
 from napari_segmix.executor import Executor
 from napari_segmix.label_edits import LabelCounts
 from napari_segmix.notices import Notices
-from napari_segmix.tile_tables import TileTables
+from napari_segmix.tile_tables import TileTables, fitted
 from segmix_core.errors import ProjectError
 from segmix_core.project.readiness import check_tables
-from segmix_core.project.records import Source, TileTable, TissueClass
+from segmix_core.project.records import Scope, Source, TileTable, TissueClass
 
 if TYPE_CHECKING:
     from napari_segmix.layers.placement import Placement
     from napari_segmix.layers.source_view import SourceView
     from segmix_core.project.store import ProjectStore
+
+SCOPE_TEXTS: dict[Scope, str] = {
+    "labels": "labels, classes or images",
+    "masks": "masks or reviews",
+}
+"""What is undone together, in words."""
 
 
 class ProjectState(Notices):
@@ -37,7 +43,7 @@ class ProjectState(Notices):
         self.view: SourceView | None = None
         self._classes: tuple[TissueClass, ...] = ()
         self._source_id: int | None = None
-        self.tables = TileTables(lambda source_id: self.require().tiles(source_id))
+        self.tables = TileTables(self._read_tiles)
 
     @property
     def project_path(self) -> Path | None:
@@ -52,6 +58,9 @@ class ProjectState(Notices):
         store: it compares these with its own.
         """
         return self._classes
+
+    def _read_tiles(self, source_id: int) -> TileTable:
+        return fitted(self.require().tiles(source_id), len(self._classes))
 
     def _read_classes(self) -> None:
         self._classes = () if self.store is None else self.store.classes()
@@ -107,6 +116,7 @@ class ProjectState(Notices):
             If none is open.
         """
         if self.store is None:
-            remedy = "Open a project on the Data page."
-            raise ProjectError.unexpected("an open project", "none", remedy)
+            raise ProjectError(
+                "No project is open.", "Open or create one on the Data page."
+            )
         return self.store

@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_segmix.mask_reading import Shown
-from segmix_core.project.records import Review, SourceKind
+from napari_segmix.tile_tables import rows_of
+from segmix_core.project.records import Review, SourceKind, TileTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,28 +27,28 @@ class ReviewList:
     ----------
     shown
         The source.
-    reviews
-        (N,) of :class:`Review`.
+    now
+        Tiles with their reviews as they are stored now.
     """
 
-    def __init__(self, shown: Shown, reviews: npt.NDArray[np.int8]) -> None:
+    def __init__(self, shown: Shown, now: TileTable) -> None:
         self._shown = shown
-        self._reviews = reviews.copy()
-        self._doubt = np.zeros(len(reviews), np.float32)
+        self._reviews = np.zeros(len(shown.tiles), np.int8)
+        self._doubt = np.zeros(len(shown.tiles), np.float32)
+        self.set_reviews(now)
 
     def set_doubts(
         self, tile_ids: npt.NDArray[np.int64], doubt: npt.NDArray[np.float32]
     ) -> None:
         """Take the doubts (n,) of some tiles; the others have none."""
-        order = np.argsort(tile_ids)
-        known = np.isin(self._shown.tiles.ids, tile_ids)
-        places = np.searchsorted(tile_ids[order], self._shown.tiles.ids[known])
+        rows, places = rows_of(self._shown.tiles, tile_ids)
         self._doubt[:] = 0
-        self._doubt[known] = doubt[order][places]
+        self._doubt[rows] = doubt[places]
 
-    def set_reviews(self, reviews: npt.NDArray[np.int8]) -> None:
-        """Take the reviews of all tiles."""
-        self._reviews = reviews.copy()
+    def set_reviews(self, now: TileTable) -> None:
+        """Take the reviews of tiles, which another program may have cut anew."""
+        rows, places = rows_of(self._shown.tiles, now.ids)
+        self._reviews[rows] = now.reviews[places]
 
     def mark(self, row: int, review: Review) -> None:
         """Note what was said of a tile."""

@@ -5,25 +5,32 @@ and the work in threads, and survives closing and reopening the dock. Pages of t
 dock listen to its signals and call its verbs; nothing else connects them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from psygnal import Signal
+import numpy as np
+from psygnal import EmitLoopError, Signal
 
+from napari_segmix._compat import camera
 from napari_segmix.executor import Executor, ThreadExecutor
 from napari_segmix.intake_control import IntakeControl
 from napari_segmix.labelling import Labelling
 from napari_segmix.layers.source_view import SourceView
 from napari_segmix.mask_control import MaskControl
+from napari_segmix.notices import own_error
 from napari_segmix.picture_control import PictureControl
 from napari_segmix.preferences import read_preferences
-from napari_segmix.project_state import ProjectState
+from napari_segmix.project_opening import ProjectOpening
+from napari_segmix.project_state import SCOPE_TEXTS, ProjectState
+from napari_segmix.project_watch import ProjectWatch
+from napari_segmix.rescue_control import RescueControl
 from napari_segmix.run_control import RunControl
 from napari_segmix.tissue_control import TissueControl
 from segmix_core.errors import SegmixError
-from segmix_core.project.records import Change, Scope
+from segmix_core.project.drafts import check_known_classes
+from segmix_core.project.records import Change, Scope, Source, TileTable, TissueClass
 from segmix_core.project.store import ProjectStore
 from segmix_core.runs import RunFolder, launch
 
@@ -74,6 +81,12 @@ class Session(ProjectState):
         :class:`MaskControl`: mask overlay, correction window and review.
     tissue
         :class:`TissueControl`: the tissue of the shown slide, and its correction.
+    watch
+        :class:`ProjectWatch`: shows what other programs change.
+    opening
+        :class:`ProjectOpening`: opens projects without blocking the window.
+    rescue
+        :class:`RescueControl`: checks, repairs and restores projects.
     """
 
     project_changed = Signal()
@@ -101,46 +114,96 @@ class Session(ProjectState):
         self.pictures = PictureControl(self)
         self.masks = MaskControl(self)
         self.tissue = TissueControl(self)
+        self.watch = ProjectWatch(self)
+        self.opening = ProjectOpening(self.executor)
+        self.rescue = RescueControl(self)
 
     # ---- projects -----------------------------------------------------------------
 
     def new_project(self, path: Path, class_names: Sequence[str]) -> bool:
         """Create a project in a new folder and open it; whether that worked."""
-        return self._open(partial(ProjectStore.create, path, class_names))
-
-    def open_project(self, path: Path) -> bool:
-        """Open a project folder, show its first source, re-attach to its runs."""
-        return self._open(partial(ProjectStore.open, path))
-
-    def _open(self, make: Callable[[], ProjectStore]) -> bool:
+        self._cancel_opening()
         try:
-            store = make()
+            store = ProjectStore.create(path, class_names)
         except SegmixError as error:
             self.report(error)
             return False
+        return self._take(store)
+
+    def open_project(self, path: Path) -> bool:
+        """Open a project folder and wait for it; whether that worked.
+
+        Its first source is shown, and its runs are followed again.
+        """
+        self._cancel_opening()
+        try:
+            store = ProjectStore.open(path)
+        except SegmixError as error:
+            self._refuse(path, error)
+            return False
+        return self._take(store)
+
+    def open_in_background(
+        self, path: Path, on_open: Callable[[], object] | None = None
+    ) -> None:
+        """Open a project folder as open_project does, without blocking the window.
+
+        ``on_open`` is called when it is open and shown.
+        """
+        self.show_busy(f"Opening {path.name}…")
+
+        def done(store: ProjectStore) -> None:
+            self.set_idle()
+            if self._take(store) and on_open is not None:
+                on_open()
+
+        def failed(error: BaseException) -> None:
+            self.set_idle()
+            self._refuse(path, error)
+
+        self.opening.begin(path, done, failed)
+
+    def _cancel_opening(self) -> None:
+        if self.opening.cancel():
+            self.set_idle()
+
+    def _refuse(self, path: Path, error: BaseException) -> None:
+        self.report(error)
+        own = own_error(error)
+        if own is not None:
+            self.rescue.note_failure(path, own)
+
+    def _take(self, store: ProjectStore) -> bool:
+        """Show a project instead of the open one; closed again if it is damaged."""
         self.close_project()
         self.store = store
-        self._read_classes()
-        self.say(f"Opened {store.path.name}.")
-        self.project_changed.emit()
-        self.classes_changed.emit()
-        self.sources_are_new()
+        try:
+            self._read_classes()
+            self.say(f"Opened {store.path.name}.")
+            self.project_changed.emit()
+            self.classes_changed.emit()
+            self.sources_are_new()
+        except (SegmixError, EmitLoopError) as error:
+            self.close_project()
+            self._refuse(store.path, error)
+            return False
         self.runs.attach(store)
         self.intake.check_files()
         return True
 
     def close_project(self) -> None:
         """Close the project; everything is on disk already, and runs go on."""
+        self._cancel_opening()
         if self.store is None:
             return
         self.runs.detach()
         self.tissue.finish()
         self.executor.close()
-        self.show_source(None)
-        self.store.close()
-        self.store = None
+        store, self.store = self.store, None
         self._read_classes()
         self.tables.forget()
+        self.show_source(None)
+        store.close()
         self.set_idle()
         self.project_changed.emit()
         self.classes_changed.emit()
@@ -153,6 +216,9 @@ class Session(ProjectState):
         if self._is_closed:
             return
         self._is_closed = True
+        self.watch.stop()
+        self.opening.cancel()
+        self.rescue.forget()
         self.runs.detach()
         self.tissue.finish()
         self.executor.close()
@@ -170,52 +236,105 @@ class Session(ProjectState):
 
     def show_source(self, source_id: int | None) -> None:
         """Show the layers of a source instead of those shown now; None for none."""
+        source = None
+        if source_id is not None:
+            source = next((s for s in self.sources if s.id == source_id), None)
+            if source is None:
+                self.say("This source is not in the project any more.", "warning")
+                self.sources_are_new()
+                return
         if self.view is not None:
             self.view.remove()
         self._source_id, self.view = source_id, None
         self.labelling.forget_tile()
-        if source_id is not None:
-            self.view = self._make_view(source_id)
+        if source is not None:
+            self.view = self._make_view(source)
             self.show_labels()
             self.labelling.show_brush()
         self.active_source_changed.emit()
 
-    def _make_view(self, source_id: int) -> SourceView:
-        store = self.require()
-        source = next(entry for entry in self.sources if entry.id == source_id)
+    def _make_view(self, source: Source) -> SourceView:
         return SourceView(
             self.viewer,
             source,
-            store.images(source_id),
-            self.tables.get(source_id),
+            self.require().images(source.id),
+            self.tables.get(source.id),
             actions=self.labelling,
             executor=self.executor,
             report=self.report,
         )
 
-    def sources_are_new(self) -> None:
-        """Read the sources and tiles again; shows a source if none is shown."""
-        shown, before = self.active_source, self.view
-        self.tables.forget()
-        self.sources_changed.emit()
-        if shown is None:
-            self.show_source(self.sources[0].id if self.sources else None)
-        elif before is not None and not before.has_scale_of(
-            self.require().images(shown.id)
-        ):
-            # Another pixel size was set, or taken back.
-            self.show_source(shown.id)
-        elif before is None or not before.shows(self.tables.get(shown.id)):
-            # Windows were imported, tissue was corrected, or that was undone.
-            self._show_new_tiles(shown.id)
-        self.labels_are_new()
+    def _show_again(self, source: Source) -> None:
+        """Make the layers of a source anew, at the same place."""
+        before, eye = self.view, camera(self.viewer)
+        center, zoom, tile_id = eye.center, eye.zoom, self._current_tile_id()
+        self.show_source(source.id)
+        if before is None or self.view is None:
+            return
+        if self.view.placement.pixel_size == before.placement.pixel_size:
+            eye.center, eye.zoom = center, zoom
+        self._choose_tile_again(tile_id)
 
-    def _show_new_tiles(self, source_id: int) -> None:
-        if self.view is None or not self.view.take_tiles(self.tables.get(source_id)):
-            self.show_source(source_id)
+    def _show_new_tiles(self, source: Source, tiles: TileTable) -> None:
+        """Show tiles of a source that were cut anew, in its layers where possible."""
+        tile_id = self._current_tile_id()
+        if self.view is None or not self.view.take_tiles(tiles):
+            self._show_again(source)
             return
         self.labelling.forget_rows()
         self.active_source_changed.emit()
+        self.view.show_labels(tiles, self.classes)
+        self._choose_tile_again(tile_id)
+
+    def _current_tile_id(self) -> int | None:
+        row = self.labelling.current_tile
+        return (
+            None if row is None or self.view is None else int(self.view.tile_ids[row])
+        )
+
+    def _choose_tile_again(self, tile_id: int | None) -> None:
+        if tile_id is not None and self.tiles is not None:
+            rows = np.flatnonzero(self.tiles.ids == tile_id)
+            if len(rows):
+                self.labelling.choose_tile(int(rows[0]))
+
+    def refresh(self, kinds: Collection[str], image_ids: Sequence[int] = ()) -> None:
+        """Read again what changes of these kinds touch, and show it.
+
+        Parameters
+        ----------
+        kinds
+            Of :data:`ChangeKind`.
+        image_ids
+            Images of changed labels, where nothing else changed them.
+        """
+        if "class" in kinds:
+            self._show_classes()
+        if not _SOURCE_KINDS.isdisjoint(kinds):
+            self.sources_are_new()
+        elif "labels" in kinds:
+            self.tables.forget(image_ids)
+            self.labels_are_new()
+        else:
+            self.history_changed.emit()
+
+    def _show_classes(self) -> None:
+        self._read_classes()
+        self.tables.forget()
+        self.classes_changed.emit()
+        self.labels_are_new()
+        self.labelling.show_brush()
+
+    def sources_are_new(self) -> None:
+        """Read the sources and tiles again; shows a source if none is shown."""
+        self.tables.forget()
+        self.sources_changed.emit()
+        shown, view = self.active_source, self.view
+        if shown is None:
+            self.show_source(self.sources[0].id if self.sources else None)
+        elif view is None or not view.shows(shown, self.require().images(shown.id)):
+            self._show_again(shown)
+        self.labels_are_new()
 
     def labels_are_new(self) -> None:
         """Draw the labels, and tell that they and the journal changed."""
@@ -225,65 +344,84 @@ class Session(ProjectState):
 
     def show_labels(self) -> None:
         """Draw the labels as they are stored, over what was painted."""
-        if self.view is not None and self.tiles is not None:
+        if self.view is None or self.tiles is None:
+            return
+        source = self.active_source
+        if self.view.fits(self.tiles):
             self.view.show_labels(self.tiles, self.classes)
+        elif source is not None:
+            # Windows were imported, tissue was corrected, or that was undone.
+            self._show_new_tiles(source, self.tiles)
 
     # ---- classes ------------------------------------------------------------------
 
     def add_class(self, name: str, color: str | None = None) -> None:
         """Add a class; its labels are unknown everywhere."""
-        self._change_class(lambda store: store.add_class(name, color))
-
-    def rename_class(self, index: int, name: str) -> None:
-        """Give a class another name."""
-        self._change_class(lambda store: store.rename_class(index, name))
-
-    def recolor_class(self, index: int, color: str) -> None:
-        """Give a class another colour "#rrggbb"."""
-        self._change_class(lambda store: store.recolor_class(index, color))
-
-    def _change_class(self, change: Callable[[ProjectStore], object]) -> None:
         try:
-            change(self.require())
+            self.require().add_class(name, color)
         except SegmixError as error:
             self.report(error)
-        self._classes_are_new()
+        self._show_classes()
 
-    def _classes_are_new(self) -> None:
-        self._read_classes()
-        self.tables.forget()
-        self.classes_changed.emit()
-        self.labels_are_new()
-        self.labelling.show_brush()
+    def rename_class(
+        self, index: int, name: str, known: Sequence[TissueClass] | None = None
+    ) -> None:
+        """Give the class that has an index in ``known`` another name.
+
+        ``known`` are the classes as the caller shows them; None: :attr:`classes`.
+        """
+        self._change_class(lambda store: store.rename_class(index, name), index, known)
+
+    def recolor_class(
+        self, index: int, color: str, known: Sequence[TissueClass] | None = None
+    ) -> None:
+        """Give a class another color "#rrggbb"; ``known`` as in rename_class."""
+        self._change_class(
+            lambda store: store.recolor_class(index, color), index, known
+        )
+
+    def _change_class(
+        self,
+        change: Callable[[ProjectStore], object],
+        index: int,
+        known: Sequence[TissueClass] | None,
+    ) -> None:
+        try:
+            store = self.require()
+            with store.atomic():
+                # Another program may have given the index to another class.
+                known = self.classes if known is None else known
+                check_known_classes(known, store.classes(), [index])
+                change(store)
+        except SegmixError as error:
+            self.report(error)
+        self._show_classes()
 
     # ---- undo ---------------------------------------------------------------------
 
     def undo(self, scope: Scope) -> None:
         """Take the last change of labels, classes and images, or of masks, back."""
-        self._step_history(partial(ProjectStore.undo, scope=scope), "Nothing to undo.")
+        self._step_history(partial(ProjectStore.undo, scope=scope), "undo", scope)
 
     def redo(self, scope: Scope) -> None:
         """Make the change of a scope that was undone last again."""
-        self._step_history(partial(ProjectStore.redo, scope=scope), "Nothing to redo.")
+        self._step_history(partial(ProjectStore.redo, scope=scope), "redo", scope)
 
     def _step_history(
-        self, step: Callable[[ProjectStore], Change | None], none: str
+        self, step: Callable[[ProjectStore], Change | None], verb: str, scope: Scope
     ) -> None:
         try:
             change = step(self.require())
         except SegmixError as error:
             self.report(error)
+            self.watch.look_soon()
             return
         if change is None:
-            self.say(none)
+            self.say(f"There is no change of {SCOPE_TEXTS[scope]} to {verb}.")
             return
-        if change.kind == "class":
-            self._classes_are_new()
-        elif change.kind == "mask":
-            self.history_changed.emit()
-        else:
-            self.sources_are_new()
-        if change.kind == "file":
-            self.intake.check_files()
+        self.refresh({change.kind}, change.image_ids)
         self.change_undone.emit(change)
-        self.say(change.description)
+        self.say(f"{change.description}.")
+
+
+_SOURCE_KINDS = frozenset({"source", "split", "mpp", "file", "tissue"})

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_segmix.label_edits import LabelCounts, States, count_labels, merged
-from segmix_core.project.records import TileTable
+from segmix_core.project.records import LabelState, TileTable
 
 
 class TileTables:
@@ -38,9 +38,17 @@ class TileTables:
         labels[rows] = merged(labels[rows], states)
         self._tables[source_id] = replace(table, labels=labels)
 
-    def forget(self) -> None:
-        """Read everything again when it is next asked for."""
-        self._tables.clear()
+    def forget(self, image_ids: Sequence[int] | None = None) -> None:
+        """Read tables again when they are next asked for.
+
+        ``image_ids`` are those whose tiles changed; None: all.
+        """
+        if image_ids is None:
+            self._tables.clear()
+            return
+        for source_id, table in tuple(self._tables.items()):
+            if np.isin(table.image_ids, image_ids).any():
+                del self._tables[source_id]
 
     def count(self, source_ids: Sequence[int], num_classes: int) -> LabelCounts:
         """Count the labels of some sources together."""
@@ -48,3 +56,29 @@ class TileTables:
         return count_labels(
             np.concatenate([empty, *(self.get(i).labels for i in source_ids)])
         )
+
+
+def fitted(table: TileTable, num_classes: int) -> TileTable:
+    """Return a table with a column for each of C classes.
+
+    A class that another program has just added or taken back is not shown yet, or
+    still: it is left out, or unknown.
+    """
+    labels = np.full((len(table), num_classes), LabelState.UNKNOWN, np.int8)
+    count = min(num_classes, table.labels.shape[1])
+    labels[:, :count] = table.labels[:, :count]
+    return replace(table, labels=labels)
+
+
+def rows_of(
+    tiles: TileTable, tile_ids: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return rows of the table and places in ``tile_ids`` of the tiles in both."""
+    order = np.argsort(tiles.ids)
+    places = np.searchsorted(tiles.ids[order], tile_ids)
+    inside = np.minimum(places, max(len(order) - 1, 0))
+    found = np.zeros(len(tile_ids), bool)
+    if len(order):
+        found = tiles.ids[order][inside] == tile_ids
+    kept = np.flatnonzero(found)
+    return order[inside[kept]], kept

@@ -158,15 +158,25 @@ class CorrectionWindow:
         if self.layer.mode in ("pan_zoom", "transform", "pick", "erase"):
             self.layer.mode = "paint"
 
-    def show(self, values: Bytes) -> None:
-        """Show the mask after undo or redo, without telling."""
+    def show(self, box: Box, values: Bytes) -> None:
+        """Show what is stored of a part, on the working grid, without telling.
+
+        Pixels that are being painted and were not told yet stay as they are.
+        """
+        part = box.moved(-self.box.y, -self.box.x).slices
         self._is_quiet = True
         try:
-            self._known[...] = values
-            self.layer.data[...] = values
+            data, known = self.layer.data, self._known
+            painted = data[part] != known[part]
+            known[part] = values
+            data[part] = np.where(painted, data[part], values)
             self.layer.refresh()
         finally:
             self._is_quiet = False
+
+    def put_down(self) -> None:
+        """Take the brush out of the hand: its class is gone."""
+        self.layer.mode = "pan_zoom"
 
     def recolor(self, classes: Sequence[TissueClass]) -> None:
         """Take new class colours."""

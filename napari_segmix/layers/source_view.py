@@ -53,6 +53,10 @@ class SourceView:
         Where its images and tiles lie.
     tile_layer
         The label grid.
+    source, images
+        What is shown, as it was read at that time.
+    tile_ids
+        (N,) int64, by row.
     """
 
     def __init__(
@@ -67,8 +71,7 @@ class SourceView:
         report: Callable[[BaseException], None],
     ) -> None:
         self._viewer = viewer
-        self._source = source
-        self._images = images
+        self.source = source
         self._executor = executor
         self._report = report
         self._slide: Slide | None = None
@@ -86,28 +89,28 @@ class SourceView:
         viewer.layers.selection.active = self.tile_layer.layer
         scale_bar(viewer).visible = self.placement.unit == "um"
         viewer.reset_view()
-        self._boxes = tiles.boxes
-        self._mpps = [image.mpp for image in images]
+        self.images = tuple(images)
+        self.tile_ids = tiles.ids
 
-    def shows(self, tiles: TileTable) -> bool:
-        """Whether these tiles lie where the layers were made for."""
-        return np.array_equal(self._boxes, tiles.boxes)
+    def fits(self, tiles: TileTable) -> bool:
+        """Whether these are the tiles, row by row, that the layers were made for."""
+        return np.array_equal(self.tile_ids, tiles.ids)
 
-    def has_scale_of(self, images: Sequence[ImageRecord]) -> bool:
-        """Whether the layers were made for the pixel sizes of these images."""
-        return [image.mpp for image in images] == self._mpps
+    def shows(self, source: Source, images: Sequence[ImageRecord]) -> bool:
+        """Whether the layers show a source as it is: its files, cut and scale."""
+        return source == self.source and _drawn(images) == _drawn(self.images)
 
     def take_tiles(self, tiles: TileTable) -> bool:
         """Show other tiles of the slide, whose view stays; whether that is possible.
 
         It is not for a gallery, which is made of its tiles.
         """
-        if self._source.kind is not SourceKind.SLIDE:
+        if self.source.kind is not SourceKind.SLIDE:
             return False
-        placement = place_slide(self._images[0], self._source.plan, tiles)
+        placement = place_slide(self.images[0], self.source.plan, tiles)
         if placement.grid_shape != self.placement.grid_shape:
             return False
-        self.placement, self._boxes = placement, tiles.boxes
+        self.placement, self.tile_ids = placement, tiles.ids
         self.tile_layer.take_placement(placement)
         if self._grid in self._viewer.layers:
             self._grid.data = border_lines(placement.index_grid() >= 0)
@@ -122,8 +125,8 @@ class SourceView:
             return
         self._viewer.add_image(
             pyramid_arrays(self._slide),
-            name=self._source.name,
-            metadata=tag("image", source=self._source.id),
+            name=self.source.name,
+            metadata=tag("image", source=self.source.id),
             rgb=True,
             multiscale=True,
             **self.placement.transform(0, 0, 1),
@@ -133,8 +136,8 @@ class SourceView:
         levels = empty_mosaic(self.placement, rgb(canvas_color(self._viewer)))
         layer = self._viewer.add_image(
             levels if len(levels) > 1 else levels[0],
-            name=self._source.name,
-            metadata=tag("image", source=self._source.id),
+            name=self.source.name,
+            metadata=tag("image", source=self.source.id),
             rgb=True,
             multiscale=len(levels) > 1,
             **self.placement.transform(0, 0, 1),
@@ -173,6 +176,11 @@ class SourceView:
         """Whether a painting tool is in hand."""
         return self.tile_layer.is_painting
 
+    @property
+    def is_stroking(self) -> bool:
+        """Whether a painting tool is being dragged over the tiles."""
+        return self.tile_layer.is_stroking
+
     def choose_tool(self, tool: str) -> None:
         """Take a tool of the tile layer, which becomes the active layer."""
         self._viewer.layers.selection.active = self.tile_layer.layer
@@ -209,5 +217,10 @@ class SourceView:
     def remove(self) -> None:
         """Remove the layers from the viewer and close the slide."""
         for role in ROLES:
-            remove_layers(self._viewer, role, source=self._source.id)
+            remove_layers(self._viewer, role, source=self.source.id)
         self.disconnect()
+
+
+def _drawn(images: Sequence[ImageRecord]) -> list[object]:
+    """Return what the layers depend on."""
+    return [(image.id, image.path, image.mpp_y, image.mpp_x) for image in images]

@@ -33,6 +33,9 @@ class TileLayer:
     ----------
     layer
         The napari layer.
+    is_connected
+        Whether its rows are those of the session's tiles; not after
+        :meth:`disconnect`, when a stroke in progress comes to nothing.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class TileLayer:
         self._colors: dict[int | None, Rgba] = {}
         self._brush_color: Rgba = (1.0, 1.0, 1.0, 1.0)
         self._is_quiet = False
+        self.is_connected = True
         self.layer: Labels = viewer.add_labels(
             self._shown.copy(),
             name="Tile labels",
@@ -69,15 +73,17 @@ class TileLayer:
     # ---- drawing ------------------------------------------------------------------
 
     def show(self, tiles: TileTable, classes: Sequence[TissueClass]) -> None:
-        """Draw the labels as they are in the table."""
+        """Draw the labels as they are in the table, under a stroke in progress."""
         if self._codes.classes != tuple(classes):
             self._codes = TileCodes(classes)
         codes = self._codes.encode(tiles.labels)
         shown = np.full(self._placement.grid_shape, UNLABELLED, np.uint16)
         cells = self._placement.cells
         shown[cells[:, 0], cells[:, 1]] = codes
+        data = np.asarray(self.layer.data)
+        painted = (data != self._shown) & self.is_stroking
         self._shown = shown
-        self._write(shown)
+        self._write(np.where(painted, data, shown))
         self._color()
 
     def _write(self, shown: npt.NDArray[np.uint16]) -> None:
@@ -130,6 +136,11 @@ class TileLayer:
         """Whether a painting tool is in hand."""
         return str(self.layer.mode) in ("paint", "fill", "polygon", "erase")
 
+    @property
+    def is_stroking(self) -> bool:
+        """Whether a painting tool is being dragged."""
+        return self._mouse.is_stroking
+
     def choose_tool(self, tool: str) -> None:
         """Take a tool, a key of :data:`TOOLS`."""
         self.layer.mode = TOOLS[tool]
@@ -165,18 +176,19 @@ class TileLayer:
     def disconnect(self) -> None:
         """Stop listening to the layer, which may live on in the viewer."""
         layer = self.layer
+        self.is_connected = False
         for event, slot in self._slots().items():
             getattr(layer.events, event).disconnect(slot)
         self._mouse.disconnect()
 
     def _on_data(self, _event: object = None) -> None:
         # While the mouse is down the stroke goes on; one stroke is one journal entry.
-        if not self._mouse.is_stroking:
+        if not self.is_stroking:
             self.take_edits()
 
     def take_edits(self) -> None:
         """Tell the actions what differs from what was shown; refused cells revert."""
-        if self._is_quiet:
+        if self._is_quiet or not self.is_connected:
             return
         data = np.asarray(self.layer.data)
         changed = data != self._shown

@@ -73,7 +73,8 @@ class TileMouse:
         else:
             start, pressed = np.array(event.pos), tuple(event.position)
             yield from _until_release(event)
-            if np.abs(np.array(event.pos) - start).max() <= _CLICK_PX:
+            distance = np.abs(np.array(event.pos) - start).max()
+            if distance <= _CLICK_PX and self._owner.is_connected:
                 self._actions.choose_tile(self._row_at(pressed))
 
     def _drag_rectangle(self, event: Any) -> Iterator[None]:
@@ -92,7 +93,7 @@ class TileMouse:
             self._owner.preview(None)
         rows = self._index[_span(first, self._nearest_cell(event.position))]
         rows = rows[rows >= 0]
-        if len(rows):
+        if len(rows) and self._owner.is_connected:
             self._actions.paint(rows)
 
     def _row_at(self, position: Sequence[float]) -> int | None:

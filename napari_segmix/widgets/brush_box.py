@@ -94,13 +94,18 @@ class BrushBox(Page):
 
     def _show_brush(self) -> None:
         labelling = self.session.labelling
-        chip = self._group.button(labelling.active_class)
-        if chip is not None:
-            chip.setChecked(True)
+        # An exclusive group cannot be emptied.
+        self._group.setExclusive(False)
+        for chip in self._group.buttons():
+            chip.setChecked(self._group.id(chip) == labelling.active_class)
+        self._group.setExclusive(True)
         self.modes.value = labelling.paint_mode
-        entry = labelling.tissue_class
-        name = entry.name if entry else "the class"
-        self._sentence.setText(_MODE_SENTENCES[labelling.paint_mode].format(name=name))
+        entry, mode = labelling.tissue_class, labelling.paint_mode
+        if entry is None and mode is not PaintMode.CLEAR:
+            self._sentence.setText("Choose a class for the brush.")
+            return
+        name = entry.name if entry else ""
+        self._sentence.setText(_MODE_SENTENCES[mode].format(name=name))
 
     def _show_tool(self) -> None:
         self.tools.value = self.session.labelling.tool

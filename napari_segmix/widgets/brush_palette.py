@@ -54,7 +54,7 @@ class BrushPalette(Page):
         self.column.addWidget(
             hint(
                 "Keys: 1 … 9 class, 0 background, I ignore, A accept, N next, "
-                "[ and ] brush size, Ctrl-Z undo."
+                "[ and ] brush size, Ctrl-Z undo masks and reviews."
             )
         )
 
@@ -79,10 +79,12 @@ class BrushPalette(Page):
             self._grid.addWidget(button, *divmod(place, _COLUMNS))
         self._show_brush(self.session.masks.correction.brush)
 
-    def _show_brush(self, class_index: int) -> None:
-        button = self._group.button(class_index)
-        if button is not None:
-            button.setChecked(True)
+    def _show_brush(self, class_index: int | None) -> None:
+        # An exclusive group cannot be emptied.
+        self._group.setExclusive(False)
+        for button in self._group.buttons():
+            button.setChecked(self._group.id(button) == class_index)
+        self._group.setExclusive(True)
 
     def _on_open(self) -> None:
         masks = self.session.masks

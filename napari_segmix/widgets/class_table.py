@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -21,6 +21,7 @@ from napari_segmix.widgets.swatch import swatch
 
 if TYPE_CHECKING:
     from napari_segmix.session import Session
+    from segmix_core.project.records import TissueClass
 
 _COLUMNS = ("", "Class", "Present", "Absent")
 _NAME = 1
@@ -35,7 +36,11 @@ class ClassTable(Page):
         super().__init__(session, parent)
         self.column.setContentsMargins(0, 0, 0, 0)
         self.column.setSpacing(4)
+        self._classes: tuple[TissueClass, ...] = ()
         self.table = self._make_table()
+        self._later = QTimer(self, singleShot=True, interval=0)
+        self._later.timeout.connect(self.refresh)
+        self.table.itemDelegate().closeEditor.connect(lambda *_: self._later.start())
         self.new_name = QLineEdit()
         self.new_name.setPlaceholderText("Name of another class")
         self.new_name.returnPressed.connect(self._add)
@@ -73,7 +78,10 @@ class ClassTable(Page):
 
     def refresh(self) -> None:
         """Show the classes and their counts as they are."""
-        classes = self.session.classes
+        if self.table.state() == QAbstractItemView.State.EditingState:
+            # A name is being typed; the row must stay under it.
+            return
+        classes = self._classes = self.session.classes
         counts = self.session.label_counts
         table = self.table
         table.blockSignals(True)
@@ -101,20 +109,22 @@ class ClassTable(Page):
 
     def _rename(self, row: int, column: int) -> None:
         if column == _NAME:
-            self.session.rename_class(row + 1, self.table.item(row, column).text())
+            name, known = self.table.item(row, column).text(), self._classes
+            self.session.rename_class(row + 1, name, known)
 
     def _on_click(self, row: int, column: int) -> None:
         if column == 0:
             self.ask_color(row + 1)
 
     def ask_color(self, class_index: int) -> None:
-        """Let the user choose a class's colour."""
-        entry = self.session.classes[class_index - 1]
+        """Let the user choose a class's color."""
+        known = self._classes
+        entry = known[class_index - 1]
         color = QColorDialog.getColor(
-            QColor(entry.color), self, f"Colour of {entry.name}"
+            QColor(entry.color), self, f"Color of {entry.name}"
         )
         if color.isValid():
-            self.session.recolor_class(class_index, color.name())
+            self.session.recolor_class(class_index, color.name(), known)
 
 
 def _fixed(text: str, tip: str) -> QTableWidgetItem:

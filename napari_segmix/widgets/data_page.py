@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 from superqt import QElidingLabel
 
+from napari_segmix.rescue_control import snapshots_of
+from napari_segmix.widgets.buttons import push_button
 from napari_segmix.widgets.class_table import ClassTable
 from napari_segmix.widgets.dialogs import NewProjectDialog, ask_folder
 from napari_segmix.widgets.import_box import ImportBox
@@ -17,6 +19,8 @@ from napari_segmix.widgets.page import (
     hint,
     rule,
 )
+from napari_segmix.widgets.rescue_box import RescueBox
+from napari_segmix.widgets.snapshot_dialog import ask_snapshot
 from napari_segmix.widgets.source_list import SourceList
 from napari_segmix.widgets.tissue_box import TissueBox
 
@@ -50,9 +54,13 @@ class DataPage(Page):
         self.sample_button = QPushButton("Try it on a sample slide")
         self.sample_button.clicked.connect(session.intake.open_sample)
         self.close_button = QPushButton("Close")
-        self.close_button.setToolTip("Close the project; runs that are going on, go on")
+        self.close_button.setToolTip("Close the project; running jobs continue")
         self.close_button.clicked.connect(session.close_project)
-        for button in (self.new_button, self.open_button, self.close_button):
+        self.snapshots_button = push_button(
+            "Snapshots…", self._ask_snapshot, "See earlier states, and restore one"
+        )
+        buttons = self.new_button, self.open_button, self.snapshots_button
+        for button in (*buttons, self.close_button):
             button.setMinimumWidth(button.sizeHint().width())
         self._build()
         self.listen(session.project_changed, self.refresh)
@@ -64,9 +72,15 @@ class DataPage(Page):
         buttons.addWidget(self.new_button, 1)
         buttons.addWidget(self.open_button, 1)
         buttons.addWidget(self.close_button)
-        for item in (self._title, self._path, self._welcome):
-            self.column.addWidget(item)
+        place = QHBoxLayout()
+        place.addWidget(self._path, 1)
+        place.addWidget(self.snapshots_button)
+        self.column.addWidget(self._title)
+        self.column.addLayout(place)
+        self.column.addWidget(self._welcome)
         self.column.addLayout(buttons)
+        self.rescue = RescueBox(self.session)
+        self.column.addWidget(self.rescue)
         self.column.addWidget(self.sample_button)
         self.column.addWidget(self._steps)
         self.classes = ClassTable(self.session)
@@ -99,11 +113,17 @@ class DataPage(Page):
         self.sample_button.setVisible(not is_open)
         self._steps.setVisible(not is_open)
         self.close_button.setVisible(is_open)
+        self.snapshots_button.setVisible(is_open)
         self._content.setVisible(is_open)
         self._enable()
 
     def _enable(self) -> None:
-        for button in (self.new_button, self.open_button, self.sample_button):
+        for button in (
+            self.new_button,
+            self.open_button,
+            self.sample_button,
+            self.snapshots_button,
+        ):
             button.setEnabled(not self.session.busy)
 
     def _ask_new(self) -> None:
@@ -115,4 +135,9 @@ class DataPage(Page):
     def _ask_open(self) -> None:
         path = ask_folder(self, "Open a project folder (*.segmix)")
         if path is not None:
-            self.session.open_project(path)
+            self.session.open_in_background(path)
+
+    def _ask_snapshot(self) -> None:
+        chosen = ask_snapshot(self, snapshots_of(self.session.project_path))
+        if chosen is not None:
+            self.session.rescue.restore(chosen)

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_segmix.widgets.brush_box import BrushBox
+from napari_segmix.widgets.history_buttons import HistoryButtons
 from napari_segmix.widgets.page import SPACING, Page, collapsible, heading, hint, rule
 from napari_segmix.widgets.tile_panel import TilePanel
 
@@ -26,7 +27,7 @@ _KEYS = (
     ("N, Shift-N", "next, previous unlabelled tile"),
     ("Shift-drag", "label a rectangle of tiles"),
     ("Double-click", "end a polygon"),
-    ("Ctrl-Z", "undo, also after a restart"),
+    ("Ctrl-Z", "undo the last change of labels, classes or images"),
     ("Ctrl-Shift-Z", "redo"),
 )
 
@@ -48,18 +49,15 @@ class LabelPage(Page):
         self.previous.clicked.connect(labelling.previous_unlabelled)
         self.next = _button("Next unlabelled", "N")
         self.next.clicked.connect(labelling.next_unlabelled)
-        self.undo = _button("Undo", "Ctrl-Z")
-        self.undo.clicked.connect(labelling.undo)
-        self.redo = _button("Redo", "Ctrl-Shift-Z")
-        self.redo.clicked.connect(labelling.redo)
+        self.history = HistoryButtons(
+            session, "labels", "while the tile labels are the active layer"
+        )
         self._build()
         self.listen(session.sources_changed, self.refresh)
         self.listen(session.labels_changed, self.refresh)
         self.listen(session.active_source_changed, self.refresh)
-        self.listen(session.history_changed, self._show_history)
         self.listen(session.project_changed, self.refresh)
         self.refresh()
-        self._show_history()
 
     def _build(self) -> None:
         self._content = QWidget()
@@ -76,14 +74,14 @@ class LabelPage(Page):
         content.addWidget(TilePanel(self.session))
         content.addLayout(_pair(self.previous, self.next))
         content.addWidget(rule())
-        content.addLayout(_pair(self.undo, self.redo))
+        content.addWidget(self.history)
         content.addWidget(collapsible("Keys", _key_table()))
         self.column.addWidget(self._empty)
         self.column.addWidget(self._content)
         self.column.addStretch(1)
 
     def refresh(self) -> None:
-        """Show how far labelling is, and what undo would do."""
+        """Show how far labelling is."""
         session = self.session
         sources, active = session.sources, session.active_source
         self._empty.setText(
@@ -102,11 +100,6 @@ class LabelPage(Page):
             self.progress.setRange(0, max(1, counts.total))
             self.progress.setValue(counts.labelled)
             self.progress.setFormat(f"{counts.labelled} of {counts.total} labelled")
-
-    def _show_history(self) -> None:
-        store = self.session.store
-        self.undo.setEnabled(store is not None and store.can_undo("labels"))
-        self.redo.setEnabled(store is not None and store.can_redo("labels"))
 
     def _choose_source(self, _index: int) -> None:
         self.session.show_source(int(self.source.currentData()))

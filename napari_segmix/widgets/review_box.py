@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 
 from napari_segmix.widgets.brush_palette import BrushPalette
 from napari_segmix.widgets.buttons import primary_button, push_button
+from napari_segmix.widgets.history_buttons import HistoryButtons
 from napari_segmix.widgets.lists import fit_height, prepare_list
 from napari_segmix.widgets.page import Page, hint
 from napari_segmix.widgets.run_texts import moment_text
@@ -59,6 +60,9 @@ class ReviewBox(Page):
             "Correct the view", masks.open_view, "Open the part of the slide in view"
         )
         self.palette_box = BrushPalette(session)
+        self.history = HistoryButtons(
+            session, "masks", "while the mask that is corrected is the active layer"
+        )
         self._build()
         self._later = QTimer(self, singleShot=True, interval=100)
         self._later.timeout.connect(self._fill)
@@ -84,6 +88,7 @@ class ReviewBox(Page):
         row.addWidget(self.view_button)
         self.column.addLayout(row)
         self.column.addWidget(self.palette_box)
+        self.column.addWidget(self.history)
         self._hint = hint(
             "Click a tile, or Next doubtful: its mask opens for painting. Every stroke "
             "is saved at once."

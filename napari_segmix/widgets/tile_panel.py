@@ -76,14 +76,13 @@ class TilePanel(Page):
             choice.value = str(int(state))
 
     def _describe(self, row: int) -> str:
-        tiles = self.session.tiles
-        placement = self.session.placement
-        if tiles is None or placement is None:
+        tiles, view = self.session.tiles, self.session.view
+        if tiles is None or view is None:
             return f"Tile {row + 1}"
         text = f"<b>Tile {row + 1}</b> of {len(tiles)}"
-        if placement.gap > 0 and self.session.store is not None:
-            image = self.session.store.image(int(tiles.image_ids[row]))
-            return f"{text}: {image.path.name}"
+        if view.placement.gap > 0:
+            names = {image.id: image.path.name for image in view.images}
+            return f"{text}: {names.get(int(tiles.image_ids[row]), '')}"
         return f"{text}, row {tiles.rows[row] + 1}, column {tiles.cols[row] + 1}"
 
     def _show_hover(self) -> None:

@@ -236,7 +236,7 @@ def test_known_labels_can_be_kept(
 
 
 def test_while_busy_nothing_can_be_added(page: DataPage, project: Session) -> None:
-    project._set_busy("Reading…")
+    project.show_busy("Reading…")
     assert not page.images.add_slides.isEnabled()
     assert not page.open_button.isEnabled()
     project.set_idle()

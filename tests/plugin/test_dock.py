@@ -77,7 +77,7 @@ def test_the_status_line_shows_messages(line: StatusLine) -> None:
 
 
 def test_the_status_line_shows_work(line: StatusLine) -> None:
-    line.session._set_busy("Reading the images…")
+    line.session.show_busy("Reading the images…")
     assert not line._bar.isHidden()
     assert line.text == "Reading the images…"
     line.session.set_idle()

@@ -49,10 +49,10 @@ def test_progress_and_the_way_through(
     assert slide_session.labelling.current_tile == 1
     click(qtbot, page.previous)
     assert slide_session.labelling.current_tile == 15
-    assert not page.redo.isEnabled()
-    click(qtbot, page.undo)
+    assert not page.history.redo.isEnabled()
+    click(qtbot, page.history.undo)
     assert page.progress.value() == 0
-    click(qtbot, page.redo)
+    click(qtbot, page.history.redo)
     assert page.progress.value() == 1
 
 

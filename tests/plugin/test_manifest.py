@@ -50,7 +50,7 @@ def test_commands_open_one_dock(
 
 
 def test_a_project_folder_is_read_into_the_dock(
-    make_napari_viewer_proxy: Any, npe2pm: Any, tmp_path: Path
+    make_napari_viewer_proxy: Any, npe2pm: Any, tmp_path: Path, qtbot: Any
 ) -> None:
     path = tmp_path / "p.segmix"
     ProjectStore.create(path, ["gland"]).close()
@@ -58,7 +58,7 @@ def test_a_project_folder_is_read_into_the_dock(
     with npe2pm.tmp_plugin(package="napari-segmix"):
         viewer.open(str(path), plugin="napari-segmix")
         session = session_for(viewer)
-        assert session.project_path == path
+        qtbot.waitUntil(lambda: session.project_path == path)
         assert len(viewer.layers) == 0
     session.close()
 

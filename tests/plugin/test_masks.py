@@ -291,10 +291,9 @@ def test_gallery_overlay_and_window(folder):
 def test_refused_strokes_are_taken_back(slide, messages):
     slide.masks.open_tile(0)
     slide.store.close()
-    slide.store, closed = None, slide.store
+    slide.store = None
     paint(slide, slice(0, 4), slice(0, 4), 3)
     assert messages[-1][1] == "error"
-    slide.store = closed
 
 
 def test_another_source_closes_window_and_overlay(slide):
@@ -345,7 +344,7 @@ def test_run_without_doubts(tmp_path):
 
 
 def test_unknown_tiles_in_the_doubts_are_left_out(slide):
-    reviews = ReviewList(slide.masks._shown, np.zeros(16, np.int8))
+    reviews = ReviewList(slide.masks._shown, slide.tiles)
     ids = np.array([10_000, int(slide.tiles.ids[5])])
     reviews.set_doubts(ids, np.array([1.0, 0.5], np.float32))
     assert reviews.first(1)[0].row == 5

@@ -5,7 +5,8 @@ import pytest
 
 from napari_segmix._compat import camera
 from napari_segmix.layers.keys import facts_of, find_layer, find_layers
-from napari_segmix.picture_control import read_cams, rows_of
+from napari_segmix.picture_control import read_cams
+from napari_segmix.tile_tables import rows_of
 from segmix_core.runs import RunFolder, RunRequest, RunWriter
 from segmix_core.runs.results import create_cams, save_tiles
 from tests.plugin.job_stages import shuffled

@@ -36,7 +36,7 @@ def test_without_a_project_everything_is_empty(session: Session) -> None:
     assert session.tiles is None
     assert session.placement is None
     assert session.label_counts.total == 0
-    with pytest.raises(ProjectError, match="open project"):
+    with pytest.raises(ProjectError, match="No project is open"):
         session.require()
 
 
@@ -136,7 +136,10 @@ def test_undo_and_redo_are_the_journals(
     assert layer.data[0, 1] == 1
     assert [change.kind for change in changes] == ["labels", "labels"]
     slide_session.redo("labels")
-    assert messages[-1] == ("Nothing to redo.", "info")
+    assert messages[-1] == (
+        "There is no change of labels, classes or images to redo.",
+        "info",
+    )
 
 
 def test_whether_the_labels_can_train(slide_session: Session) -> None:

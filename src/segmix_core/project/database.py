@@ -187,13 +187,17 @@ class Database:
         if self.is_read_only:
             raise _unwritable(self.path, "it was opened read only")
         # A file without a name would take every label into the void.
-        if _identity(self.path) != self._identity:
-            raise ProjectError(
-                f"{self.path} was deleted, moved or replaced while it was open.",
-                "Put it back and open the project again; nothing was stored now.",
-            )
+        self._check_in_place(
+            "Put it back and open the project again; nothing was stored now."
+        )
         if self.before_change is not None:
             self.before_change()
+
+    def _check_in_place(self, remedy: str) -> None:
+        if _identity(self.path) != self._identity:
+            raise ProjectError(
+                f"{self.path} was deleted, moved or replaced while it was open.", remedy
+            )
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -222,13 +226,28 @@ class Database:
         with self.reading() as connection:
             return connection.execute(query, values).fetchall()
 
-    def is_changed_elsewhere(self) -> bool:
-        """Whether another connection has changed the file since this last asked."""
-        with self._lock:
+    def is_changed_elsewhere(self) -> bool | None:
+        """Whether another connection has changed the file since this last asked.
+
+        Never waits: while another thread of this program writes, it is None.
+
+        Raises
+        ------
+        ProjectError
+            If the file was deleted, moved or replaced.
+        """
+        self._check_in_place("Put it back; until then no label can be stored.")
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
             version = self._data_version()
             is_new = version != self._seen_version
             self._seen_version = version
             return is_new
+        except sqlite3.Error as error:
+            raise explained(error, self.path) from error
+        finally:
+            self._lock.release()
 
     def _data_version(self) -> int:
         return int(self._connection.execute("PRAGMA data_version").fetchone()[0])

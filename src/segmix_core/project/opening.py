@@ -94,13 +94,16 @@ def check_header(path: Path) -> None:
             f"{path} is not the database of a SegMix project, or its start is lost.",
             "Choose another folder, or run 'segmix restore' on this one.",
         )
-    page = int.from_bytes(header[16:18], "big")
-    pages = int.from_bytes(header[28:32], "big")
-    # A value of 1 stands for 65,536.
-    expected = pages * (65536 if page == 1 else page)
     # Pages that are still in the write-ahead log are missing from the file.
-    if path.stat().st_size < expected and not _size(path, "-wal"):
+    if path.stat().st_size < expected_size(header) and not _size(path, "-wal"):
         raise DamagedError(f"the end of {path.name} is missing")
+
+
+def expected_size(header: bytes) -> int:
+    """Return the bytes of a database by its first 32 or more."""
+    page = int.from_bytes(header[16:18], "big")
+    # A value of 1 stands for 65,536.
+    return int.from_bytes(header[28:32], "big") * (65536 if page == 1 else page)
 
 
 def check_application(connection: sqlite3.Connection, path: Path) -> int:

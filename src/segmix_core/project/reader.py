@@ -127,7 +127,7 @@ class ProjectReader:
         return tables.read_images(self._database, self.path, source_id)
 
     def image(self, image_id: int) -> ImageRecord:
-        """Return one image; ValueError if the id is unknown."""
+        """Return one image; ProjectError if it is not in the project any more."""
         return tables.read_image(self._database, self.path, image_id)
 
     def tiles(self, source_id: int | None = None) -> TileTable:
@@ -163,8 +163,16 @@ class ProjectReader:
         with self._database.reading() as connection:
             return journal.redo_target(connection, scope) > 0
 
-    def is_changed_elsewhere(self) -> bool:
-        """Whether another program has changed the project since this last asked."""
+    def is_changed_elsewhere(self) -> bool | None:
+        """Whether another program has changed the project since this last asked.
+
+        None while another thread of this program writes, which is not waited for.
+
+        Raises
+        ------
+        ProjectError
+            If the project was deleted, moved or replaced.
+        """
         return self._database.is_changed_elsewhere()
 
     def changes_after(self, kind: ChangeKind, revision: int) -> tuple[Change, ...]:

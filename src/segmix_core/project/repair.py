@@ -24,6 +24,8 @@ _TABLES = (
     *("journal", "part", "setting"),
 )
 _NAMES = {"chunk": "corrected squares", "part": "parts of journal entries"}
+_MAX_FILLED = 2**40
+"""A header that asks for more is damaged itself."""
 Progress = Callable[[int, int], None]
 """Called with the journal entries replayed so far, and their number."""
 
@@ -127,17 +129,27 @@ def _copy_of(path: Path, folder: Path) -> tuple[Path, list[str]]:
     """Return a copy to read from, and what had to be left out of it."""
     for name in (path.name, *(file.name for file in opening.companions(path))):
         shutil.copyfile(path.with_name(name), folder / name)
-    copy = folder / path.name
+    copy, lost = folder / path.name, []
     try:
         opening.check_companions(copy)
     except (ProjectError, sqlite3.Error):
         for file in opening.companions(copy):
             file.unlink()
-        return copy, [
+        lost.append(
             "The changes in the write-ahead log do not belong to the file and were "
             "left out."
-        ]
-    return copy, []
+        )
+    if not opening.companions(copy):
+        _fill_up(copy)
+    return copy, lost
+
+
+def _fill_up(copy: Path) -> None:
+    """Give a file whose end is missing its size: else SQLite reads nothing of it."""
+    with copy.open("r+b") as file:
+        expected = opening.expected_size(file.read(32))
+        if copy.stat().st_size < expected <= _MAX_FILLED:
+            file.truncate(expected)
 
 
 def _initial_classes(tables: dict[str, Table]) -> tuple[TissueClass, ...]:

@@ -335,12 +335,15 @@ class ProjectStore(ProjectReader):
         Raises
         ------
         ProjectError
-            If a file of the source is not there.
+            If a file of the source is not there, or the source is not any more.
         """
         with self._database.transaction() as connection:
             source = next((s for s in self.sources() if s.id == source_id), None)
             if source is None:
-                raise ValueError(f"Expected the id of a source, got {source_id}")
+                raise ProjectError(
+                    f"Source {source_id} is not in the project any more.",
+                    "Redo its addition if it should come back; nothing was changed.",
+                )
             images = self.images(source_id)
             moves = relocated(source, images, Path(new_path))
             write_paths(connection, source_id, Path(new_path), moves, self.path)

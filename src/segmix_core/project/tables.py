@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from segmix_core.errors import ProjectError
 from segmix_core.geometry import Box
+from segmix_core.project.colors import is_color
 from segmix_core.project.database import Database
 from segmix_core.project.edits import decode_labels
 from segmix_core.project.opening import Row
@@ -45,6 +47,8 @@ def read_classes(database: Database) -> tuple[TissueClass, ...]:
     with decoding("classes"):
         if [row[0] for row in rows] != list(range(1, len(rows) + 1)):
             raise ValueError("indices with gaps")
+        if not all(is_color(str(row[2])) for row in rows):
+            raise ValueError("a color that is none")
         return tuple(
             TissueClass(index, str(name), str(color), int(since))
             for index, name, color, since in rows
@@ -86,12 +90,15 @@ def read_image(database: Database, project: Path, image_id: int) -> ImageRecord:
 
     Raises
     ------
-    ValueError
-        If the id is unknown.
+    ProjectError
+        If it is not in the project, or not any more.
     """
     rows = database.rows(_IMAGE + "AND i.id = ?", (image_id,))
     if not rows:
-        raise ValueError(f"Expected the id of an image, got {image_id}")
+        raise ProjectError(
+            f"Image {image_id} is not in the project any more.",
+            "Redo its addition if it should come back; nothing was changed.",
+        )
     return _image(rows[0], project)
 
 

@@ -173,6 +173,18 @@ def test_damaged_pages_lose_nothing_in_silence(worked: Path, seed: int) -> None:
     assert find_faults(report.path) == ()
 
 
+@pytest.mark.parametrize("share", [0.7, 0.8, 0.95])
+def test_a_file_cut_short_gives_what_is_left_of_it(worked: Path, share: float) -> None:
+    wanted = state(worked)
+    file = worked / "project.sqlite"
+    content = file.read_bytes()
+    file.write_bytes(content[: int(len(content) * share)])
+    report = repair(worked)
+    assert report.lost or state(report.path) == wanted
+    assert report.tiles > 0
+    assert find_faults(report.path) == ()
+
+
 def test_nothing_to_repair(tmp_path: Path) -> None:
     with pytest.raises(ProjectError, match="Nothing can be read"):
         repair(tmp_path / "none")

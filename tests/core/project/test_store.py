@@ -78,7 +78,7 @@ def test_images_and_tiles(slide_store: ProjectStore, tmp_path: Path) -> None:
     assert tiles.labels.shape == (12, 2)
     assert (tiles.labels == -1).all()
     assert (tiles.reviews == Review.NONE).all()
-    with pytest.raises(ValueError, match="id of an image"):
+    with pytest.raises(ProjectError, match="Image 99 is not in the project any more"):
         slide_store.image(99)
 
 
@@ -295,7 +295,7 @@ def test_relocate(tmp_path: Path, folder_store: ProjectStore) -> None:
         folder_store.relocate(1, new / "nowhere")
     assert folder_store.sources()[0].path == new
     assert folder_store.image(2).path == new / "b.png"
-    with pytest.raises(ValueError, match="id of a source"):
+    with pytest.raises(ProjectError, match="Source 7 is not in the project any more"):
         folder_store.relocate(7, new)
 
 

@@ -1,0 +1,151 @@
+"""Changes that other programs make to the open project, shown within a second."""
+
+import time
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from psygnal import EmitLoopError
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QApplication
+
+from napari_segmix.notices import own_error
+from segmix_core.errors import SegmixError
+from segmix_core.project.records import MASK_KINDS, Change
+
+if TYPE_CHECKING:
+    from napari_segmix.session import Session
+    from segmix_core.project.store import ProjectStore
+
+LOOK_MS = 300
+"""Between two looks, of which one that finds nothing new costs microseconds."""
+_REST_SECONDS = 3.0
+"""After a look that failed: a locked file must not hold the window up again at once."""
+
+
+class ProjectWatch:
+    """Looks at the open project a few times a second.
+
+    The journal says what is new, so that only that is read again. While a mouse button
+    is down nothing is looked at: what is being painted stays under the hand.
+    """
+
+    def __init__(self, session: "Session") -> None:
+        self._session = session
+        self._known: dict[str, int] = {}
+        self._is_behind = False
+        self._has_own_changes = False
+        self._is_looking = False
+        self._told = ""
+        self._rests_until = 0.0
+        self._timer = QTimer()
+        self._timer.setInterval(LOOK_MS)
+        self._timer.timeout.connect(self.look)
+        session.project_changed.connect(self._on_project)
+        session.history_changed.connect(self._on_history)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it looks by itself: while a project is open."""
+        return bool(self._timer.isActive())
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._timer.stop()
+
+    def look_soon(self) -> None:
+        """Look as soon as the present event is dealt with: an edit was refused."""
+        self._rests_until = 0.0
+        QTimer.singleShot(0, self.look)
+
+    def look(self) -> None:
+        """Show what other programs have changed since the last look."""
+        store = self._session.store
+        if store is None or self._is_looking or self._must_wait():
+            return
+        self._is_looking = True
+        try:
+            self._look(store)
+        except (SegmixError, EmitLoopError) as error:
+            own = own_error(error)
+            if own is None:
+                raise
+            self._tell_once(own)
+        else:
+            self._told = ""
+        finally:
+            self._is_looking = False
+
+    def _must_wait(self) -> bool:
+        if time.monotonic() < self._rests_until:
+            return True
+        view = self._session.view
+        is_stroking = view is not None and view.is_stroking
+        return is_stroking or _is_mouse_down()
+
+    def _tell_once(self, error: SegmixError) -> None:
+        self._rests_until = time.monotonic() + _REST_SECONDS
+        if self._told != str(error):
+            self._told = str(error)
+            self._session.report(error)
+
+    def _look(self, store: "ProjectStore") -> None:
+        # Read before asking: if nobody else has changed anything until then, all of
+        # it is ours or was shown. While a thread writes, reading would wait for it.
+        now = None
+        if self._has_own_changes and not self._is_behind and not self._session.busy:
+            now = store.last_changes()
+        is_changed = store.is_changed_elsewhere()
+        if is_changed is None:
+            return
+        # Asking once answers once, so the answer outlives a look that fails.
+        self._is_behind |= is_changed
+        if self._is_behind:
+            self._catch_up(store)
+        elif now is not None:
+            self._known, self._has_own_changes = now, False
+
+    def _catch_up(self, store: "ProjectStore") -> None:
+        session, known, now = self._session, self._known, store.last_changes()
+        kinds = {kind for kind in now if now[kind] != known.get(kind, 0)}
+        shown = None if session.view is None else session.view.source
+        # Moved files and settings are not in the journal.
+        session.refresh(kinds or {"source"}, self._images_of_labels(store))
+        if "restore" in kinds:
+            session.masks.reload()
+            session.say("The project was restored to an earlier state.", "warning")
+        else:
+            session.masks.show_changes(self._mask_changes(store, kinds))
+            if shown is not None and all(shown.id != s.id for s in session.sources):
+                session.say(f"{shown.name} was taken back elsewhere.", "warning")
+        self._known, self._is_behind = now, False
+
+    def _images_of_labels(self, store: "ProjectStore") -> list[int]:
+        changes = store.changes_after("labels", self._known.get("labels", 0))
+        return sorted({image_id for c in changes for image_id in c.image_ids})
+
+    def _mask_changes(
+        self, store: "ProjectStore", kinds: Collection[str]
+    ) -> list[Change]:
+        return [
+            change
+            for kind in MASK_KINDS
+            if kind in kinds
+            for change in store.changes_after(kind, self._known.get(kind, 0))
+        ]
+
+    def _on_project(self) -> None:
+        self._timer.stop()
+        store = self._session.store
+        self._told, self._rests_until = "", 0.0
+        self._is_behind = self._has_own_changes = False
+        if store is not None:
+            self._known = store.last_changes()
+            self._timer.start()
+
+    def _on_history(self) -> None:
+        self._has_own_changes = True
+
+
+def _is_mouse_down() -> bool:
+    app = QApplication.instance()
+    return app is not None and app.mouseButtons() != Qt.MouseButton.NoButton

@@ -1,0 +1,110 @@
+"""What can be done with a project that cannot be opened."""
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPlainTextEdit, QWidget
+
+from napari_segmix.rescue_control import snapshots_of
+from napari_segmix.widgets.buttons import primary_button, push_button
+from napari_segmix.widgets.page import Page, heading, rule
+from napari_segmix.widgets.snapshot_dialog import ask_copy, ask_snapshot
+
+if TYPE_CHECKING:
+    from napari_segmix.session import Session
+    from segmix_core.project.snapshots import Snapshot
+
+_RESULT_PX = 120
+
+
+class RescueBox(Page):
+    """Says why a project cannot be opened; checks, repairs and restores it."""
+
+    def __init__(self, session: "Session", parent: QWidget | None = None) -> None:
+        super().__init__(session, parent)
+        self.column.setContentsMargins(0, 0, 0, 0)
+        rescue = session.rescue
+        self._title = heading("")
+        self._title.setWordWrap(True)
+        self._problem = QLabel(wordWrap=True)
+        self.check_button = push_button(
+            "Check…", rescue.check, "List everything that is wrong; changes nothing"
+        )
+        self.repair_button = push_button(
+            "Repair into a copy…",
+            self._ask_copy,
+            "Write all that can be read to a new project; this one stays as it is",
+        )
+        self.restore_button = push_button(
+            "Restore a snapshot…",
+            self._ask_snapshot,
+            "Go back to an earlier day; the present files are kept",
+        )
+        self.again_button = push_button("Try again", self._open_again)
+        self.stop_button = push_button("Stop", rescue.stop)
+        self.close_button = push_button("Hide", rescue.forget)
+        self.copy_button = primary_button("Open the copy", self._open_copy)
+        self.result = QPlainTextEdit(readOnly=True)
+        self.result.setFixedHeight(_RESULT_PX)
+        self._build()
+        self.listen(rescue.changed, self.refresh)
+        self.listen(session.busy_changed, self._enable)
+        self.refresh()
+
+    def _build(self) -> None:
+        for part in (rule(), self._title, self._problem):
+            self.column.addWidget(part)
+        actions = self.check_button, self.repair_button, self.restore_button
+        others = self.again_button, self.stop_button, self.close_button
+        for buttons in (actions, others):
+            row = QHBoxLayout()
+            for button in buttons:
+                row.addWidget(button)
+            row.addStretch(1)
+            self.column.addLayout(row)
+        self.column.addWidget(self.result)
+        self.column.addWidget(self.copy_button)
+
+    def refresh(self) -> None:
+        """Show the failure and what came of the work."""
+        rescue, failure = self.session.rescue, self.session.rescue.failure
+        self.setVisible(failure is not None)
+        if failure is not None:
+            self._title.setText(f"{failure.path.name} cannot be opened")
+            self._problem.setText(failure.problem)
+        self.result.setPlainText(rescue.result)
+        self.result.setVisible(bool(rescue.result))
+        self.copy_button.setVisible(rescue.copy is not None)
+        self._enable()
+
+    def _enable(self) -> None:
+        is_free, rescue = not self.session.busy, self.session.rescue
+        self.restore_button.setEnabled(is_free and bool(self._snapshots()))
+        for button in (self.check_button, self.repair_button, self.again_button):
+            button.setEnabled(is_free)
+        self.stop_button.setVisible(rescue.is_working)
+        self.close_button.setEnabled(is_free)
+
+    def _ask_copy(self) -> None:
+        failure = self.session.rescue.failure
+        target = None if failure is None else ask_copy(self, failure.path)
+        if target is not None:
+            self.session.rescue.repair(target)
+
+    def _ask_snapshot(self) -> None:
+        chosen = ask_snapshot(self, self._snapshots())
+        if chosen is not None:
+            self.session.rescue.restore(chosen)
+
+    def _snapshots(self) -> "tuple[Snapshot, ...]":
+        failure = self.session.rescue.failure
+        return () if failure is None else snapshots_of(failure.path)
+
+    def _open_again(self) -> None:
+        failure = self.session.rescue.failure
+        if failure is not None:
+            self.session.open_in_background(failure.path)
+
+    def _open_copy(self) -> None:
+        copy = self.session.rescue.copy
+        if copy is not None:
+            self.session.open_in_background(copy)

@@ -1,0 +1,549 @@
+"""Two programs on one project: each shows what the other does, and loses nothing."""
+
+import json
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from napari.components import ViewerModel
+
+from napari_segmix._compat import camera
+from napari_segmix.label_edits import PaintMode
+from napari_segmix.layers.keys import find_layer
+from napari_segmix.layers.tissue_layer import ROLE as TISSUE
+from napari_segmix.project_watch import LOOK_MS
+from napari_segmix.session import Session
+from napari_segmix.widgets.class_table import ClassTable
+from segmix_core.errors import ProjectError
+from segmix_core.geometry import Box
+from segmix_core.project.records import LabelState, Review
+from segmix_core.project.snapshots import copy_database
+from segmix_core.project.store import ProjectStore
+from tests.plugin.conftest import TILE_PX, InlineExecutor, pink
+from tests.plugin.test_masks import make_masks, paint, window_of
+
+SCRIPT = Path(__file__).with_name("other_program.py")
+ROOT = SCRIPT.parents[2]
+SHOWN_MS = 5000
+"""A look comes every 300 ms; a busy machine may be late."""
+
+Do = Callable[..., None]
+Show = Callable[[Callable[[], object]], None]
+
+
+@pytest.fixture
+def do(project: Session) -> Iterator[Do]:
+    """Let another process change the project; returns when that is stored."""
+    program = subprocess.Popen(
+        [sys.executable, str(SCRIPT), str(project.project_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    assert program.stdin is not None
+    assert program.stdout is not None
+
+    def ask(*words: object) -> None:
+        program.stdin.write(json.dumps(words) + "\n")
+        program.stdin.flush()
+        assert program.stdout.readline() == "done\n"
+
+    yield ask
+    program.stdin.close()
+    program.wait(20)
+    program.stdout.close()
+
+
+@pytest.fixture
+def until(qtbot: Any) -> Show:
+    """Wait until something is shown; nobody asks the session to look."""
+    return lambda is_shown: qtbot.waitUntil(is_shown, timeout=SHOWN_MS)
+
+
+@pytest.fixture
+def second_slide(tmp_path: Path) -> Path:
+    path = tmp_path / "second.tif"
+    resolution = {"resolution": (20000, 20000), "resolutionunit": "CENTIMETER"}
+    image = pink(3 * TILE_PX, 3 * TILE_PX, 5)
+    tifffile.imwrite(path, image, photometric="rgb", tile=(64, 64), **resolution)
+    return path
+
+
+def names(session: Session) -> list[str]:
+    return [entry.name for entry in session.classes]
+
+
+def codes(session: Session) -> np.ndarray:
+    return np.asarray(find_layer(session.viewer, "tiles").data)
+
+
+def label(session: Session, row: int, states: list[int]) -> None:
+    session.labelling.set_labels(np.array([row]), np.array([states], np.int8))
+
+
+def write_windows(folder: Path, size: int) -> Path:
+    table = folder / "windows.csv"
+    rows = [f"tile{number}.png,0,0,{size},1" for number in range(3)]
+    table.write_text("\n".join(["filename,x,y,size,has_gland", *rows]))
+    return table
+
+
+def test_it_looks_often_and_only_at_an_open_project(session: Session, tmp_path) -> None:
+    assert LOOK_MS <= 500
+    assert not session.watch.is_running
+    session.new_project(tmp_path / "p.segmix", ["gland"])
+    assert session.watch.is_running
+    session.close_project()
+    assert not session.watch.is_running
+    session.watch.look()
+
+
+def test_classes_of_another_program_are_shown(
+    slide_session: Session, do: Do, until: Show
+) -> None:
+    session = slide_session
+    do("add class", "fat")
+    until(lambda: names(session)[-1] == "fat")
+    session.labelling.choose_class(4)
+    session.labelling.paint(np.array([0]))
+    assert session.store.tiles().labels[0].tolist() == [0, 0, 0, 1]
+    do("rename class", 1, "crypt")
+    until(lambda: names(session)[0] == "crypt")
+    do("undo", "labels")
+    until(lambda: names(session)[0] == "gland")
+    do("undo", "labels")
+    do("undo", "labels")
+    until(lambda: len(session.classes) == 3)
+
+
+def test_the_brush_of_a_class_that_is_gone_paints_nothing(
+    slide_session: Session, do: Do, until: Show, messages
+) -> None:
+    session = slide_session
+    session.add_class("fat")
+    session.labelling.choose_class(4)
+    do("undo", "labels")
+    until(lambda: session.labelling.tissue_class is None)
+    assert "fat was taken back" in messages[-1][0]
+    find_layer(session.viewer, "tiles").paint((0, 1), 65_000)
+    assert "Choose a class" in messages[-1][0]
+    assert not codes(session).any()
+    assert session.label_counts.labelled == 0
+    # Another class that gets its number is not the one in the brush.
+    session.labelling.choose_class(1)
+    session.add_class("nerve")
+    session.labelling.choose_class(4)
+    do("undo", "labels")
+    do("add class", "muscle")
+    until(lambda: names(session)[-1] == "muscle")
+    assert session.labelling.tissue_class is None
+
+
+def test_edits_with_a_class_that_is_gone_are_refused_before_it_is_shown(
+    slide_session: Session, do: Do, until: Show, messages
+) -> None:
+    session = slide_session
+    session.add_class("fat")
+    session.labelling.choose_class(4)
+    do("undo", "labels")
+    do("add class", "nerve")
+    assert names(session)[-1] == "fat"
+    session.labelling.paint_mode = PaintMode.ADD
+    session.labelling.paint(np.array([0]))
+    assert "fat is not in the project any more" in messages[-1][0]
+    assert (session.store.tiles().labels == LabelState.UNKNOWN).all()
+    messages.clear()
+    session.rename_class(4, "lipid")
+    assert "fat is not in the project any more" in messages[0][0]
+    assert session.store.classes()[-1].name == "nerve"
+    assert names(session)[-1] == "nerve"
+
+
+def test_counts_before_a_new_class_is_shown(
+    slide_session: Session, do: Do, second_slide: Path
+) -> None:
+    do("add class", "fat")
+    # Read now, with a column more than there are classes in the window.
+    slide_session.tables.forget()
+    assert len(slide_session.label_counts.present) == 3
+    do("undo", "labels")
+    slide_session.add_class("nerve")
+    do("undo", "labels")
+    slide_session.tables.forget()
+    assert len(slide_session.label_counts.present) == 4
+
+
+def test_a_name_being_typed_goes_to_its_class(
+    slide_session: Session, do: Do, until: Show, qtbot, messages
+) -> None:
+    session = slide_session
+    session.add_class("fat")
+    table = ClassTable(session)
+    qtbot.addWidget(table)
+    table.show()
+    table.table.editItem(table.table.item(3, 1))
+    do("undo", "labels")
+    do("add class", "nerve")
+    until(lambda: names(session)[-1] == "nerve")
+    assert table.table.item(3, 1).text() == "fat"
+    table.table.item(3, 1).setText("lipid")
+    assert "fat is not in the project any more" in messages[-1][0]
+    assert names(session)[-1] == "nerve"
+
+
+def test_sources_of_another_program_are_shown(
+    slide_session: Session, do: Do, until: Show, second_slide: Path, messages
+) -> None:
+    session = slide_session
+    do("add source", str(second_slide), TILE_PX)
+    until(lambda: session.label_counts.total == 25)
+    assert session.active_source.name == "slide.tif"
+    session.show_source(session.sources[1].id)
+    do("undo", "labels")
+    until(lambda: session.view.source.name == "slide.tif")
+    assert messages[-1] == ("second.tif was taken back elsewhere.", "warning")
+    assert find_layer(session.viewer, "tiles").data.shape == (4, 5)
+
+
+def test_choosing_a_source_that_is_gone(
+    slide_session: Session, do: Do, until: Show, second_slide: Path, messages
+) -> None:
+    session = slide_session
+    do("add source", str(second_slide), TILE_PX)
+    until(lambda: len(session.sources) == 2)
+    gone = session.sources[1].id
+    do("undo", "labels")
+    session.show_source(gone)
+    assert "not in the project any more" in messages[-1][0]
+    assert session.active_source.name == "slide.tif"
+
+
+def test_labels_of_another_program_are_shown_and_both_are_kept(
+    slide_session: Session, do: Do, until: Show
+) -> None:
+    session, ids = slide_session, slide_session.tiles.ids
+    session.labelling.choose_tile(0)
+    session.labelling.set_state(1, LabelState.PRESENT)
+    do("label", int(ids[0]), [-2, -2, 1])
+    # Said of the same tile before the window shows the other's label.
+    session.labelling.set_state(2, LabelState.ABSENT)
+    until(lambda: session.tiles.labels[0].tolist() == [1, 0, 1])
+    assert session.store.tiles().labels[0].tolist() == [1, 0, 1]
+    assert codes(session)[0, 1] > 4
+    assert session.labelling.current_tile == 0
+
+
+def test_a_stroke_in_progress_outlives_what_others_do(
+    slide_session: Session, do: Do, until: Show
+) -> None:
+    session, ids = slide_session, slide_session.tiles.ids
+    layer, mouse = find_layer(session.viewer, "tiles"), session.view.tile_layer._mouse
+    mouse.is_stroking = True
+    layer.data[0, 1] = 65_000
+    do("label", int(ids[5]), [1, 0, 0])
+    session.watch.look()
+    assert session.tiles.labels[5].tolist() == [-1, -1, -1]
+    # An import of this very window may end in between, too.
+    session.sources_are_new()
+    assert layer.data[0, 1] == 65_000
+    assert session.tiles.labels[5].tolist() == [1, 0, 0]
+    mouse.is_stroking = False
+    session.view.tile_layer.take_edits()
+    assert session.store.tiles().labels[[0, 5]].tolist() == [[1, 0, 0], [1, 0, 0]]
+
+
+@pytest.mark.parametrize("size", [24, 48])
+def test_tiles_cut_anew_elsewhere(
+    project: Session,
+    tile_folder: Path,
+    do: Do,
+    until: Show,
+    tmp_path: Path,
+    messages,
+    size: int,
+) -> None:
+    session = project
+    session.intake.add([tile_folder])
+    stale, before = session.tiles, session.view.tile_layer
+    do("import windows", str(write_windows(tmp_path, size)))
+    label(session, 1, [0, 1, 0])
+    assert "not in the project any more" in messages[-1][0]
+    # Drawing the classes anew reads the tiles again, before the watch has looked.
+    session.recolor_class(1, "#123456")
+    assert session.view.tile_layer is not before
+    assert session.view.fits(session.tiles)
+    # A stroke that began on the tiles of before means nothing now.
+    before.layer.data[0, 1] = 65_000
+    before.take_edits()
+    labels = session.store.tiles().labels
+    assert labels.tolist() == session.tiles.labels.tolist()
+    assert (labels[:, 1:] == LabelState.UNKNOWN).all()
+    assert (labels[:, 0] == LabelState.PRESENT).sum() == 3
+    do("undo", "labels")
+    do("undo", "labels")
+    until(lambda: session.view.fits(stale))
+
+
+def test_tissue_that_another_program_corrects(
+    slide_session: Session, do: Do, until: Show, messages
+) -> None:
+    session, image = slide_session, slide_session.store.images()[0].id
+    label(session, 0, [1, 0, 0])
+    session.labelling.choose_tile(0)
+    layer = find_layer(session.viewer, TISSUE)
+    width = layer.data.shape[1]
+    do("erase tissue", image, width // 5)
+    until(lambda: len(session.tiles) == 12)
+    assert layer.data[:, -width // 10 :].max() == 0
+    assert session.labelling.current_tile == 0
+    assert session.tiles.labels[0].tolist() == [1, 0, 0]
+    assert session.view.fits(session.tiles)
+    label(session, 11, [0, 1, 0])
+    assert session.store.tiles().labels[11].tolist() == [0, 1, 0]
+    # The slide is taken back elsewhere: a stroke is refused with a sentence.
+    for _ in range(4):
+        do("undo", "labels")
+    layer.data[:, -2:] = 1
+    layer.events.paint(value=[])
+    assert "Image 1 is not in the project any more" in messages[-1][0]
+    until(lambda: session.view is None)
+
+
+def test_the_current_tile_stays_when_others_are_cut(
+    slide_session: Session, do: Do, until: Show, tmp_path: Path
+) -> None:
+    session = slide_session
+    session.labelling.choose_tile(7)
+    camera(session.viewer).zoom = 3.5
+    do("set mpp", 0.25)
+    until(lambda: session.placement.pixel_size == 0.25)
+    assert session.labelling.current_tile == 7
+    do("undo", "labels")
+    until(lambda: session.placement.pixel_size == 0.5)
+    assert session.labelling.current_tile == 7
+
+
+def test_files_that_were_moved_and_settings(
+    slide_session: Session, do: Do, until: Show, slide_file: Path, tmp_path: Path
+) -> None:
+    session = slide_session
+    moved = tmp_path / "elsewhere" / "slide.tif"
+    moved.parent.mkdir()
+    shutil.move(slide_file, moved)
+    do("relocate", session.sources[0].id, str(moved))
+    until(lambda: session.view.source.path == moved)
+    assert session.view.images[0].path == moved
+    do("set setting", "intake/slide_mpp", 0.4)
+    until(lambda: session.intake.last_mpp == 0.4)
+
+
+def test_strokes_that_overlap_and_reviews(
+    slide_session: Session, do: Do, until: Show
+) -> None:
+    session, ids = slide_session, slide_session.tiles.ids
+    image = session.store.images()[0].id
+    make_masks(session)
+    session.masks.enter()
+    session.masks.open_tile(0)
+    # The window begins at working pixel (0, 32).
+    window = window_of(session)
+    paint(session, slice(0, 4), slice(0, 4), 3)
+    do("paint", image, [2, 34, 4, 4], 1)
+    until(lambda: window.data[4, 4] == 1)
+    assert window.data[:2, :4].tolist() == [[3] * 4] * 2
+    paint(session, slice(3, 8), slice(3, 8), 0)
+    stored = session.store.corrections(image, Box(0, 32, 8, 8))
+    assert stored[0, 0] == 3
+    assert stored[2, 2] == 1
+    assert (stored[3:, 3:] == 0).all()
+    # Elsewhere on the same slide the overlay shows it, under the window it does not.
+    do("paint", image, [200, 200, 8, 8], 1)
+    overlay = find_layer(session.viewer, "mask").data
+    until(lambda: (overlay[200:208, 200:208] == 1).all())
+    assert not overlay[:96, 32:160].any()
+    do("review", int(ids[0]))
+    until(lambda: session.masks.review_counts() == (1, 0, 16))
+    do("undo", "masks")
+    do("undo", "masks")
+    until(lambda: session.masks.review_counts() == (0, 0, 16))
+    until(lambda: (overlay[200:208, 200:208] == 2).all())
+
+
+def test_pixels_under_the_brush_stay(
+    slide_session: Session, do: Do, until: Show
+) -> None:
+    session = slide_session
+    image = session.store.images()[0].id
+    session.masks.open_tile(0)
+    window = window_of(session)
+    window.data[10, 10] = 3  # painted, and not told yet
+    do("paint", image, [10, 42, 1, 2], 1)
+    until(lambda: window.data[10, 11] == 1)
+    assert window.data[10, 10] == 3
+    window.events.paint(value=[])
+    assert session.store.corrections(image, Box(10, 42, 1, 2)).tolist() == [[3, 1]]
+
+
+def test_many_strokes_of_another_program(
+    slide_session: Session, do: Do, until: Show
+) -> None:
+    session = slide_session
+    image = session.store.images()[0].id
+    make_masks(session)
+    session.masks.enter()
+    for column in range(40):
+        do("paint", image, [100, 100 + column, 1, 1], 1)
+    layer = find_layer(session.viewer, "mask")
+    until(lambda: (layer.data[100, 100:140] == 1).all())
+
+
+def test_the_brush_of_a_correction_whose_class_is_gone(
+    slide_session: Session, do: Do, until: Show, messages
+) -> None:
+    session = slide_session
+    session.add_class("fat")
+    session.masks.open_tile(0)
+    session.masks.correction.paint_with(4)
+    window = window_of(session)
+    do("undo", "labels")
+    paint(session, slice(0, 2), slice(0, 2), 4)
+    assert "fat is not in the project any more" in messages[-1][0]
+    assert (window.data == 255).all()
+    until(lambda: session.masks.correction.brush is None)
+    assert window.mode == "pan_zoom"
+    session.masks.correction.paint_with(4)
+    assert session.masks.correction.brush is None
+    # Napari's own controls offer any number.
+    paint(session, slice(0, 2), slice(0, 2), 77)
+    assert "no class 77" in messages[-1][0]
+    assert (window.data == 255).all()
+
+
+def test_painting_on_an_image_that_is_gone(
+    slide_session: Session, do: Do, until: Show, messages
+) -> None:
+    session = slide_session
+    session.masks.open_tile(0)
+    do("undo", "labels")
+    label(session, 0, [1, 0, 0])
+    assert "not in the project any more" in messages[-1][0]
+    messages.clear()
+    paint(session, slice(0, 2), slice(0, 2), 1)
+    assert "not in the project any more" in messages[-1][0]
+    session.masks.accept()
+    assert messages[-1][1] == "error"
+    until(lambda: session.view is None)
+    assert window_of(session) is None
+    assert session.tiles is None
+
+
+def test_a_restored_snapshot_is_shown(
+    slide_session: Session, do: Do, until: Show, messages
+) -> None:
+    session = slide_session
+    image = session.store.images()[0].id
+    make_masks(session)
+    session.masks.enter()
+    folder = session.project_path / "snapshots"
+    with session.store._database.reading() as connection:
+        copy_database(connection, folder / "early.sqlite")
+    label(session, 0, [1, 0, 0])
+    session.add_class("fat")
+    session.store.set_reviews(session.tiles.ids[:2], Review.ACCEPTED)
+    session.store.correct_mask(image, Box(99, 99, 2, 2), np.ones((2, 2), np.uint8))
+    session.masks.reload()
+    do("restore", "early")
+    until(lambda: len(session.classes) == 3)
+    assert not codes(session).any()
+    assert session.masks.review_counts() == (0, 0, 16)
+    assert (find_layer(session.viewer, "mask").data[99:101, 99:101] == 2).all()
+    assert "restored" in messages[-1][0]
+    label(session, 0, [0, 1, 0])
+    assert session.store.tiles().labels[0].tolist() == [0, 1, 0]
+
+
+def test_a_project_that_is_deleted_is_told_once_and_takes_no_label(
+    slide_session: Session, until: Show, messages, qtbot
+) -> None:
+    session = slide_session
+    away = session.project_path.with_name("away")
+    session.project_path.rename(away)
+    until(lambda: any("deleted, moved or replaced" in text for text, _ in messages))
+    session.watch._rests_until = 0
+    session.watch.look()
+    assert len(messages) == len({text for text, _ in messages})
+    label(session, 0, [1, 0, 0])
+    assert "nothing was stored now" in messages[-1][0]
+    assert not codes(session).any()
+    away.rename(session.project_path)
+    label(session, 0, [1, 0, 0])
+    assert codes(session).any()
+
+
+def test_a_look_that_fails_is_made_up_for(
+    slide_session: Session, do: Do, until: Show, messages, monkeypatch
+) -> None:
+    session = slide_session
+
+    def refuse(_: ProjectStore) -> None:
+        raise ProjectError("The file is locked.", "Wait.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ProjectStore, "sources", refuse)
+        do("add class", "fat")
+        until(lambda: ("The file is locked. Wait.", "error") in messages)
+        session.watch._rests_until = 0
+        session.watch.look()
+        assert [text for text, _ in messages].count("The file is locked. Wait.") == 1
+    session.watch._rests_until = 0
+    until(lambda: names(session)[-1] == "fat")
+
+
+def test_a_transaction_of_this_program_is_not_waited_for(
+    slide_session: Session, do: Do, qtbot
+) -> None:
+    begun, end = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with slide_session.store.atomic():
+            begun.set()
+            end.wait(20)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    begun.wait(20)
+    slide_session.watch.look()
+    assert not end.is_set()
+    end.set()
+    thread.join()
+
+
+def test_two_windows_of_one_process(slide_session: Session, until: Show, qtbot) -> None:
+    first, second = slide_session, Session(ViewerModel(), InlineExecutor())
+    try:
+        assert second.open_project(first.project_path)
+        label(first, 0, [1, 0, 0])
+        label(second, 1, [0, 1, 0])
+        first.add_class("fat")
+        until(lambda: len(second.classes) == 4 and codes(first)[0, 2] == 2)
+        until(lambda: codes(second)[0, 1] == 1)
+        # Own changes are no news: nothing is read again.
+        seen = []
+        first.classes_changed.connect(lambda: seen.append(1))
+        qtbot.wait(2 * LOOK_MS)
+        label(first, 2, [0, 0, 1, 0])
+        qtbot.wait(2 * LOOK_MS)
+        assert seen == []
+        second.undo("labels")
+        until(lambda: codes(first)[0, 3] == 0)
+    finally:
+        second.close()
+    assert not second.watch.is_running
