@@ -23,7 +23,7 @@ BUSY_SECONDS = 5.0
 _MAGIC = b"SQLite format 3\x00"
 _HEADER_BYTES = 100
 _MAX_VALUE_BYTES = 2**29
-_CHECK_SECONDS = 2.0
+_CHECK_SECONDS = 1.0
 _COMPANIONS = ("-wal", "-shm", "-journal")
 
 Row = tuple[Any, ...]
@@ -231,7 +231,7 @@ def has_whole_journal(connection: sqlite3.Connection) -> bool:
 
 
 def check_briefly(connection: sqlite3.Connection) -> str:
-    """Return "ok", or the first fault that SQLite finds within two seconds."""
+    """Return "ok", or the first fault that SQLite finds within one second."""
     deadline = time.monotonic() + _CHECK_SECONDS
     connection.set_progress_handler(lambda: time.monotonic() > deadline, 100_000)
     try:
