@@ -317,6 +317,8 @@ class Session(ProjectState):
             self.labels_are_new()
         else:
             self.history_changed.emit()
+        if "file" in kinds:
+            self.intake.check_files()
 
     def _show_classes(self) -> None:
         self._read_classes()
