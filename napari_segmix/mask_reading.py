@@ -66,7 +66,18 @@ class Shown:
     def rows_at(self, image_id: int, box: Box) -> list[int]:
         """Return the rows of the image's tiles that a working box touches."""
         rows = np.flatnonzero(self.tiles.image_ids == image_id)
-        return [int(r) for r in rows if self.working_box(int(r)).intersect(box).area]
+        if not len(rows):
+            return []
+        # All that may touch it at once; the few that are left are looked at exactly.
+        boxes = self.tiles.boxes[rows] / self.image_of(int(rows[0])).downsample
+        low, size = boxes[:, :2], boxes[:, 2:]
+        corner, end = np.array([box.y, box.x]), np.array([box.bottom, box.right])
+        near = ((low <= end + 1) & (low + size >= corner - 1)).all(axis=1)
+        return [
+            int(row)
+            for row in rows[near]
+            if self.working_box(int(row)).intersect(box).area
+        ]
 
     def row_of_file(self, path: Path) -> int | None:
         """Return a tile of the image that an exported file was made for, or None."""
