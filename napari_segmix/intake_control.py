@@ -21,6 +21,7 @@ from segmix_core.slides.first_look import FirstLook
 
 if TYPE_CHECKING:
     from napari_segmix.session import Session
+    from segmix_core.project.store import ProjectStore
 
 _MPP_KEY = "intake/slide_mpp"
 
@@ -63,13 +64,11 @@ class IntakeControl:
                 partial(self._ask_or_add, chosen, options),
             )
             return
-        if options.get("slide_mpp") is not None:
-            self._session.store.set_setting(_MPP_KEY, options["slide_mpp"])
         known = {source.id for source in self._session.sources}
         self._session.in_background(
             "Reading the images…",
             partial(
-                add_paths,
+                _add_and_remember,
                 self._session.store,
                 chosen,
                 python=read_preferences().python,
@@ -187,6 +186,15 @@ class IntakeControl:
         self._session.sources_are_new()
         text = f"Imported {report.labels} labels of {report.tiles} tiles."
         self._session.say(" ".join([text, *report.notes]))
+
+
+def _add_and_remember(
+    store: "ProjectStore", paths: Sequence[Path], **options: Any
+) -> IntakeReport:
+    """Add what was chosen; a pixel size that was given is proposed next time."""
+    if options.get("slide_mpp") is not None:
+        store.set_setting(_MPP_KEY, options["slide_mpp"])
+    return add_paths(store, paths, **options)
 
 
 def slides_without_mpp(
