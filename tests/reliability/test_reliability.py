@@ -15,6 +15,7 @@ if sys.platform != "linux":
 
 from tests.reliability import fuzz, kill, power_cut, two_writers
 
+pytestmark = pytest.mark.reliability
 _FUZZ_SECONDS = 60
 _can_mount = os.getuid() == 0 and Path("/dev/loop-control").exists()
 
