@@ -1,6 +1,6 @@
 """Give damaged files of every kind to the commands; count what is not one sentence.
 
-``python -m tests.reliability.fuzz --cases 20000``
+``python -m tests.reliability.fuzz --files 20000``
 
 A case is a kind of file and a seed, and is repeated by ``--only tiff:123``. A finding
 is an exception that no user can act on, an "Unexpected error", a command that takes
@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from PIL import Image
 from typer.testing import CliRunner
 
 from segmix_core.cli import stages
@@ -43,7 +44,10 @@ from tests.reliability.edits import EditMaker, Twin, observe, perform
 
 CASE_SECONDS = 20.0
 CASE_BYTES = 2 << 30
-_READ_TILES = 8
+_READ_TILES = 12
+_FILES = 20
+_ALONE_SHARE = 0.3
+_TILE_SHAPE = 160, 160
 _CONTEXT = multiprocessing.get_context("forkserver")
 # Loaded once, and torch with them: every process is forked from one that has them.
 _CONTEXT.set_forkserver_preload(
@@ -87,12 +91,14 @@ class Bench:
 
 
 class Case:
-    """One damaged file and what the commands say about it.
+    """Damaged files of a kind and what the commands say about them.
 
     Attributes
     ----------
     findings
         A short text for each thing that no user could act on.
+    files
+        How many files were damaged.
     """
 
     def __init__(self, bench: Bench, kind: str, seed: int, folder: Path) -> None:
@@ -100,6 +106,7 @@ class Case:
         self.folder = folder
         self.chance = random.Random(f"{kind}:{seed}")
         self.findings: list[str] = []
+        self.files = 1
         self.verbose = False
 
     def copy_project(self, *, with_log: bool = False) -> Path:
@@ -167,51 +174,52 @@ def _signature(text: str, name: str) -> str:
 # What is done with each kind of file
 
 
-def _image(kind: str, mutation: mutate.Mutation) -> Callable[[Case], None]:
-    def try_image(case: Case) -> None:
-        endings = {"tiff": "tif", "svs": "svs", "png": "png", "jpeg": "jpeg"}
-        bases = sorted(case.bench.images.glob(f"*.{endings[kind]}"))
-        base = case.chance.choice(bases)
-        data = mutation(base.read_bytes(), case.chance)
+def _images(kind: str, mutation: mutate.Mutation) -> Callable[[Case], None]:
+    def try_images(case: Case) -> None:
         project = case.folder / "new.segmix"
-        with ProjectStore.create(project, workshop.CLASSES):
-            pass
-        ending = "".join(base.suffixes)
-        if case.chance.random() < 0.05:
-            ending = case.chance.choice(
-                (".tif", ".svs", ".png", ".jpg", ".ndpi", ".scn")
-            )
-        if case.chance.random() < 0.5:
-            added = _add_alone(case, project, data, ending)
+        ProjectStore.create(project, workshop.CLASSES).close()
+        is_alone = case.chance.random() < _ALONE_SHARE
+        case.files = 1 if is_alone else _FILES
+        folder = case.folder / "images"
+        folder.mkdir()
+        damaged = [
+            _damaged(case, kind, mutation, folder / f"a{number}")
+            for number in range(case.files)
+        ]
+        if is_alone:
+            cut = "--tile-px", case.chance.choice((64, 256)), "--min-tissue", 0
+            case.run("add", project, damaged[0], *cut)
         else:
-            added = _add_with_others(case, project, data, ending)
-        if added:
-            case.run("status", project)
-            case.call(lambda: _read_tiles(project))
+            _add_with_others(case, project, damaged)
+        case.run("status", project)
+        case.call(lambda: _read_tiles(project))
 
-    return try_image
-
-
-def _add_alone(case: Case, project: Path, data: bytes, ending: str) -> bool:
-    path = case.folder / f"damaged{ending}"
-    path.write_bytes(data)
-    cut = case.chance.choice((64, 256))
-    return case.run("add", project, path, "--tile-px", cut, "--min-tissue", 0) == 0
+    return try_images
 
 
-def _add_with_others(case: Case, project: Path, data: bytes, ending: str) -> bool:
-    folder = case.folder / "images"
-    shutil.copytree(case.bench.folder / "tiles", folder)
-    damaged = folder / f"a{ending}"
-    damaged.write_bytes(data)
-    good = {path.name for path in folder.iterdir()} - {damaged.name}
-    code = case.run("add", project, folder)
+def _damaged(case: Case, kind: str, mutation: mutate.Mutation, path: Path) -> Path:
+    endings = {"tiff": "tif", "svs": "svs", "png": "png", "jpeg": "jpeg"}
+    base = case.chance.choice(sorted(case.bench.images.glob(f"*.{endings[kind]}")))
+    ending = "".join(base.suffixes)
+    if case.chance.random() < 0.05:
+        ending = case.chance.choice((".tif", ".svs", ".png", ".jpg", ".ndpi", ".scn"))
+    found = path.with_name(f"{path.name}{ending}")
+    found.write_bytes(mutation(base.read_bytes(), case.chance))
+    return found
+
+
+def _add_with_others(case: Case, project: Path, damaged: list[Path]) -> None:
+    folder = damaged[0].parent
+    for tile in (case.bench.folder / "tiles").iterdir():
+        # Tiles of a folder may differ in size, but not by much.
+        Image.fromarray(workshop.draw(*_TILE_SHAPE)).save(folder / tile.name)
+    good = {path.name for path in folder.iterdir()} - {path.name for path in damaged}
+    case.run("add", project, folder)
     with ProjectStore.open(project) as store:
         missing = good - {image.path.name for image in store.images()}
     # What can be added alone is an image, and may be too large for a folder of tiles.
-    if missing and case.run("add", project, damaged) != 0:
+    if missing and not any(case.run("add", project, path) == 0 for path in damaged):
         case.findings.append("a damaged image keeps valid ones from being added")
-    return code == 0
 
 
 def _read_tiles(project: Path) -> None:
@@ -359,10 +367,10 @@ def _run_files(case: Case) -> None:
 
 
 KINDS: dict[str, tuple[Callable[[Case], None], int]] = {
-    "tiff": (_image("tiff", mutate.mutate_tiff), 5),
-    "svs": (_image("svs", mutate.mutate_tiff), 3),
-    "png": (_image("png", mutate.mutate_png), 2),
-    "jpeg": (_image("jpeg", mutate.mutate_jpeg), 2),
+    "tiff": (_images("tiff", mutate.mutate_tiff), 2),
+    "svs": (_images("svs", mutate.mutate_tiff), 2),
+    "png": (_images("png", mutate.mutate_png), 1),
+    "jpeg": (_images("jpeg", mutate.mutate_jpeg), 1),
     "mask": (_mask, 1),
     "table": (_table, 3),
     "settings": (_settings, 1),
@@ -382,8 +390,8 @@ def all_cases(kinds: Iterable[str] = KINDS) -> Iterator[tuple[str, int]]:
             yield kind, number * KINDS[kind][1] + place - first
 
 
-def try_case(bench: Bench, kind: str, seed: int, *, verbose: bool = False) -> list[str]:
-    """Try one case in this process; return its findings."""
+def try_case(bench: Bench, kind: str, seed: int, *, verbose: bool = False) -> Case:
+    """Try one case in this process."""
     with tempfile.TemporaryDirectory(prefix="segmix-fuzz-") as folder:
         case = Case(bench, kind, seed, Path(folder))
         case.verbose = verbose
@@ -391,8 +399,8 @@ def try_case(bench: Bench, kind: str, seed: int, *, verbose: bool = False) -> li
             KINDS[kind][0](case)
         except Exception as error:  # noqa: BLE001
             text = "".join(traceback.format_exception(error))
-            return [f"in the script: {text[-400:]}"]
-    return case.findings
+            case.findings.append(f"in the script: {text[-400:]}")
+    return case
 
 
 # Cases in processes that may crash
@@ -402,20 +410,20 @@ def try_case(bench: Bench, kind: str, seed: int, *, verbose: bool = False) -> li
 class Findings:
     """What the cases showed: by finding, the cases that had it."""
 
-    tried: Counter[str] = field(default_factory=Counter)
+    files: Counter[str] = field(default_factory=Counter)
     by_text: dict[str, list[str]] = field(default_factory=dict)
 
-    def add(self, kind: str, seed: int, texts: Iterable[str]) -> None:
+    def add(self, kind: str, seed: int, files: int, texts: Iterable[str]) -> None:
         """Note a case that was tried."""
-        self.tried[kind] += 1
+        self.files[kind] += files
         for text in sorted(set(texts)):
             self.by_text.setdefault(f"{kind}: {text}", []).append(f"{kind}:{seed}")
 
     def summary(self) -> str:
         """Return figures, then findings with some cases of each."""
         found = sum(map(len, self.by_text.values()))
-        kinds = ", ".join(f"{kind} {count}" for kind, count in self.tried.items())
-        lines = [f"{self.tried.total()} cases ({kinds}): {found} findings"]
+        kinds = ", ".join(f"{kind} {count}" for kind, count in self.files.items())
+        lines = [f"{self.files.total()} files ({kinds}): {found} findings"]
         ordered = sorted(self.by_text.items(), key=lambda entry: -len(entry[1]))
         lines += [f"{len(c)} x {text} [{' '.join(c[:4])}]" for text, c in ordered]
         return "\n".join(lines)
@@ -429,11 +437,11 @@ def _work(bench: Bench, cases: list[tuple[str, int]], sender: Connection) -> Non
     largest = CASE_BYTES
     for kind, seed in cases:
         sender.send(None)
-        found = try_case(bench, kind, seed)
+        case = try_case(bench, kind, seed)
         if (used := _most_bytes()) > largest:
             largest = used
-            found.append(f"takes more than {CASE_BYTES >> 30} GB of memory")
-        sender.send((kind, seed, found))
+            case.findings.append(f"takes more than {CASE_BYTES >> 30} GB of memory")
+        sender.send((kind, seed, case.files, case.findings))
 
 
 def _most_bytes() -> int:
@@ -451,21 +459,19 @@ def in_this_process() -> None:
     stages.launch = work  # type: ignore[assignment]
 
 
-def try_all(bench: Bench, cases: Iterator[tuple[str, int]], until: float) -> Findings:
-    """Try cases until there are no more or ``until``, a time of time.monotonic()."""
+def try_all(
+    bench: Bench, cases: Iterator[tuple[str, int]], until: float, files: int
+) -> Findings:
+    """Try cases with ``files`` files, but not after ``until`` of time.monotonic()."""
     findings = Findings()
-    while time.monotonic() < until:
-        batch = list(itertools.islice(cases, 100))
-        if not batch:
-            break
-        while batch and time.monotonic() < until:
-            done, why = _try_batch(bench, batch, findings, until)
-            if why:
-                findings.add(*batch[done], [why])
-                done += 1
-            batch = batch[done:]
-            if not why:
-                break
+    batch: list[tuple[str, int]] = []
+    while time.monotonic() < until and findings.files.total() < files:
+        batch = batch or list(itertools.islice(cases, 100))
+        done, why = _try_batch(bench, batch, findings, until)
+        if why:
+            findings.add(*batch[done], 1, [why])
+            done += 1
+        batch = batch[done:]
     return findings
 
 
@@ -498,7 +504,8 @@ def _try_batch(
 def main() -> int:
     """Try the cases that the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cases", type=int, default=20_000)
+    parser.add_argument("--files", type=int, default=20_000)
+    parser.add_argument("--first", type=int, default=0, help="Leave out so many cases.")
     parser.add_argument("--seconds", type=float, default=float("inf"))
     parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--only", help="One case, such as tiff:123, with all it says.")
@@ -509,11 +516,14 @@ def main() -> int:
         if options.only:
             in_this_process()
             kind, seed = options.only.split(":")
-            found = try_case(bench, kind, int(seed), verbose=True)
-            print("\n".join(found) or "no finding")
-            return bool(found)
-        cases = itertools.islice(all_cases(options.kinds.split(",")), options.cases)
-        findings = try_all(bench, cases, time.monotonic() + options.seconds)
+            case = try_case(bench, kind, int(seed), verbose=True)
+            print("\n".join(case.findings) or "no finding")
+            return bool(case.findings)
+        cases = itertools.islice(
+            all_cases(options.kinds.split(",")), options.first, None
+        )
+        until = time.monotonic() + options.seconds
+        findings = try_all(bench, cases, until, options.files)
     print(findings.summary())
     return bool(findings.by_text)
 

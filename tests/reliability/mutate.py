@@ -482,7 +482,8 @@ def _mutate_table(
     kind = chance.randrange(12)
     columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
     column = chance.choice(columns)
-    some = f"rowid IN (SELECT rowid FROM {table} ORDER BY random() LIMIT 2)"
+    ids = [key for (key,) in database.execute(f"SELECT rowid FROM {table} ORDER BY 1")]
+    some = f"rowid IN ({chance.choice(ids)}, {chance.choice(ids)})"
     if kind <= 4:
         value = chance.choice(
             (None, -1, 0, 2**40, 1e300, "", "x", "é" * 9, "[]", "{}", b"", b"\xff" * 50)

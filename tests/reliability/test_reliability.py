@@ -15,6 +15,7 @@ if sys.platform != "linux":
 
 from tests.reliability import fuzz, kill, power_cut, two_writers
 
+pytestmark = pytest.mark.reliability
 _FUZZ_SECONDS = 60
 _can_mount = os.getuid() == 0 and Path("/dev/loop-control").exists()
 
@@ -50,6 +51,7 @@ def test_processes_that_edit_one_project(
 @pytest.mark.timeout(300)
 def test_damaged_files(tmp_path: Path) -> None:
     bench = fuzz.Bench.make(tmp_path / "bench")
-    findings = fuzz.try_all(bench, fuzz.all_cases(), time.monotonic() + _FUZZ_SECONDS)
-    assert findings.tried.total() > len(fuzz.KINDS)
+    until = time.monotonic() + _FUZZ_SECONDS
+    findings = fuzz.try_all(bench, fuzz.all_cases(), until, files=20_000)
+    assert findings.files.total() > len(fuzz.KINDS)
     assert not findings.by_text, findings.summary()

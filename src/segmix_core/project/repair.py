@@ -112,7 +112,10 @@ def _read(path: Path, folder: Path) -> tuple[dict[str, Table], list[str]]:
                 migrate(connection, copy)
             # Nothing of the file may run while its rows are read.
             opening.check_schema(connection, version=0)
-            tables = {name: read_table(connection, name) for name in _TABLES}
+            tables = {
+                name: read_table(connection, name, columns)
+                for name, columns in _known_columns().items()
+            }
     except sqlite3.Error as error:
         raise nothing from error
     if not any(table.rows for table in tables.values()):
@@ -123,6 +126,12 @@ def _read(path: Path, folder: Path) -> tuple[dict[str, Table], list[str]]:
         if not table.is_whole
     ]
     return tables, lost
+
+
+def _known_columns() -> dict[str, tuple[str, ...]]:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript(opening.schema_script())
+        return {name: _columns(connection, name) for name in _TABLES}
 
 
 def _copy_of(path: Path, folder: Path) -> tuple[Path, list[str]]:
@@ -189,7 +198,7 @@ class _Rebuild:
         self._tables = tables
         self._progress = progress
         self._is_whole = all(tables[n].is_whole for n in ("journal", "part"))
-        self._columns = {name: _columns(connection, name) for name in _TABLES}
+        self._columns = _known_columns()
         self.lost = lost
         self.replayed = 0
 

@@ -1,7 +1,7 @@
 """Read the rows of a damaged database, as many as there are."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,43 +26,47 @@ class Table:
     is_whole: bool = True
 
 
-def read_table(connection: sqlite3.Connection, name: str) -> Table:
-    """Return the rows of a table, without those in damaged pages."""
+def read_table(
+    connection: sqlite3.Connection, name: str, columns: Sequence[str]
+) -> Table:
+    """Return ``columns`` of a table, without the rows in damaged pages.
+
+    A table that lacks one of them has no row that can be read.
+    """
     table, last = Table(), 0
+    query = f"SELECT rowid, {', '.join(columns)} FROM {name}"
     try:
-        for key, row in _rows(connection, name, "ORDER BY rowid"):
+        for key, row in _rows(connection, f"{query} ORDER BY rowid"):
             table.rows.append(row)
             last = key
     except sqlite3.Error:
         table.is_whole = False
     if not table.is_whole:
-        table.rows += _after(connection, name, last)
+        table.rows += _after(connection, query, last)
     return table
 
 
-def _after(connection: sqlite3.Connection, name: str, last: int) -> list[Row]:
+def _after(connection: sqlite3.Connection, query: str, last: int) -> list[Row]:
     """Return the rows after an id, each found by its own: other pages lead to them."""
     found: list[Row] = []
     key = misses = 0
     while misses < _MAX_MISSES:
         key, misses = key + 1, misses + 1
-        for row in _one(connection, name, last + key):
+        for row in _one(connection, query, last + key):
             found.append(row)
             misses = 0
     return found
 
 
-def _one(connection: sqlite3.Connection, name: str, key: int) -> list[Row]:
+def _one(connection: sqlite3.Connection, query: str, key: int) -> list[Row]:
     try:
-        return [row for _, row in _rows(connection, name, f"WHERE rowid = {key}")]
+        return [row for _, row in _rows(connection, f"{query} WHERE rowid = {key}")]
     except sqlite3.Error:
         return []
 
 
-def _rows(
-    connection: sqlite3.Connection, name: str, rest: str
-) -> Iterator[tuple[int, Row]]:
-    cursor = connection.execute(f"SELECT rowid, * FROM {name} {rest}")
+def _rows(connection: sqlite3.Connection, query: str) -> Iterator[tuple[int, Row]]:
+    cursor = connection.execute(query)
     columns = [entry[0] for entry in cursor.description][1:]
     for key, *values in cursor:
         yield int(key), dict(zip(columns, values, strict=True))

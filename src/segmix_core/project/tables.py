@@ -136,7 +136,10 @@ class TileTables:
             condition = "" if source_id is None else "AND s.id = ? "
             values = () if source_id is None else (source_id,)
             found = connection.execute(_TILE + condition + "ORDER BY t.id", values)
-            grid = np.array(found.fetchall(), np.int64).reshape(-1, 8)
+            with decoding("tiles"):
+                grid = np.array(found.fetchall(), np.int64).reshape(-1, 8)
+                if (grid[:, 6:] < 1).any():
+                    raise ValueError("a tile without pixels")
             self._grids[source_id] = changed, grid
         return grid
 

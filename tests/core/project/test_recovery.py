@@ -185,6 +185,23 @@ def test_a_file_cut_short_gives_what_is_left_of_it(worked: Path, share: float) -
     assert find_faults(report.path) == ()
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "ALTER TABLE part RENAME COLUMN kind TO other",
+        "ALTER TABLE class RENAME COLUMN since TO other",
+        "DROP TABLE chunk",
+    ],
+)
+def test_tables_of_another_shape_cannot_be_read(worked: Path, statement: str) -> None:
+    change(worked, statement)
+    report = repair(worked)
+    assert any("cannot be read" in sentence for sentence in report.lost)
+    with ProjectStore.open(report.path) as store:
+        assert len(store.tiles()) == 12
+    assert find_faults(report.path) == ()
+
+
 def test_nothing_to_repair(tmp_path: Path) -> None:
     with pytest.raises(ProjectError, match="Nothing can be read"):
         repair(tmp_path / "none")

@@ -42,6 +42,8 @@ def crash(path: Path, count: int = 20) -> None:
 
 def execute(path: Path, *statements: str) -> None:
     with closing(sqlite3.connect(path / "project.sqlite")) as connection:
+        # As damage does.
+        connection.execute("PRAGMA ignore_check_constraints = ON")
         for statement in statements:
             connection.execute(statement)
         connection.commit()
@@ -392,6 +394,7 @@ def test_an_entry_that_unfolds_to_gigabytes(
         ("UPDATE journal SET box = '[1]'", lambda s: s.history()),
         ("UPDATE part SET kind = 'odd'", lambda s: s.undo()),
         ("UPDATE tile SET labels = x'07'", lambda s: s.tiles()),
+        ("UPDATE tile SET height = -1 WHERE id = 3", lambda s: s.tiles()),
         ("UPDATE image SET bounds = '[1,2]'", lambda s: s.images()),
         ("UPDATE setting SET value = '{'", lambda s: s.setting("initial_classes")),
         (
