@@ -122,11 +122,10 @@ class IntakeControl:
                 "stay as they were cut."
             )
 
-    def mpp_of(self, source_id: int) -> float | None:
-        """Return µm per pixel of a source; None if unknown or not one value."""
-        images = self._session.require().images(source_id)
-        sizes = {image.mpp for image in images}
-        return sizes.pop() if len(sizes) == 1 else None
+    def pixel_size(self, source_id: int) -> tuple[float, float] | None:
+        """Return µm per pixel (y, x) of a source; None if unknown or not one size."""
+        sizes = self._session.require().pixel_sizes(source_id)
+        return sizes[0] if len(sizes) == 1 else None
 
     def check_files(self) -> None:
         """Look, in a thread, for images whose files changed; warns of them."""

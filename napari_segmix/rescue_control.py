@@ -10,6 +10,7 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from segmix_core.errors import SegmixError
+from segmix_core.project.packing import UnreadableError
 from segmix_core.project.repair import RepairReport, repair
 from segmix_core.project.restore import restore
 from segmix_core.project.snapshots import Snapshot, list_snapshots
@@ -196,7 +197,5 @@ def snapshots_of(project: Path | None) -> tuple[Snapshot, ...]:
 
 
 def _may_help(path: Path, error: SegmixError) -> bool:
-    # The remedy names commands exactly where the same can be done here.
-    names_commands = "'segmix " in error.remedy
     is_lost = not (path / "project.sqlite").exists() and bool(list_snapshots(path))
-    return names_commands or is_lost
+    return isinstance(error, UnreadableError) or is_lost

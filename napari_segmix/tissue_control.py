@@ -212,9 +212,13 @@ class TissueControl:
             self._tell(change)
 
     def _on_failed(self, error: BaseException) -> None:
-        self._unwritten.clear()
+        # The strokes after this one are written all the same.
+        del self._unwritten[:1]
         self._session.report(error)
-        self._read_again()
+        if self._unwritten:
+            self._write()
+        else:
+            self._read_again()
 
     def _tell(self, change: Change | None) -> None:
         self._session.sources_are_new()

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 from napari_segmix.widgets.lists import prepare_list
 from napari_segmix.widgets.page import hint
 from napari_segmix.widgets.run_texts import size_text
+from segmix_core.project.repair import repaired_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,12 +97,8 @@ def ask_snapshot(parent: QWidget, snapshots: "Sequence[Snapshot]") -> "Snapshot 
 
 def ask_copy(parent: QWidget, project: Path) -> Path | None:
     """Let the user choose the folder of a repaired copy."""
-    proposed = project.with_name(f"{project.stem}-repaired{project.suffix}")
-    number = 2
-    while proposed.exists():
-        proposed = proposed.with_stem(f"{project.stem}-repaired-{number}")
-        number += 1
-    name, _ = QFileDialog.getSaveFileName(parent, "Repair into", str(proposed))
+    proposed = str(repaired_path(project))
+    name, _ = QFileDialog.getSaveFileName(parent, "Repair into", proposed)
     return Path(name) if name else None
 
 

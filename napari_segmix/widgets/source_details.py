@@ -35,6 +35,9 @@ class SourceDetails(Page):
         row.addWidget(self.mpp, 1)
         row.addWidget(self.set_mpp)
         self.column.addLayout(row)
+        self._stored: tuple[float, float] | None = None
+        self.not_square = hint()
+        self.column.addWidget(self.not_square)
         self.changed = hint()
         self.accept_files = QPushButton("Accept the new files")
         self.accept_files.setToolTip(
@@ -46,7 +49,6 @@ class SourceDetails(Page):
         for signal in (
             session.sources_changed,
             session.active_source_changed,
-            session.history_changed,
             session.intake.files_checked,
         ):
             self.listen(signal, self.refresh)
@@ -59,7 +61,17 @@ class SourceDetails(Page):
         self.setVisible(source is not None)
         if source is None:
             return
-        self.mpp.setValue(self.session.intake.mpp_of(source.id) or 0)
+        stored = self.session.intake.pixel_size(source.id)
+        if stored != self._stored or not self.mpp.hasFocus():
+            self.mpp.setValue(0 if stored is None else (stored[0] * stored[1]) ** 0.5)
+        self._stored = stored
+        is_square = stored is None or stored[0] == stored[1]
+        self.not_square.setVisible(not is_square)
+        if stored is not None:
+            self.not_square.setText(
+                f"Pixels are {stored[0]:.4g} µm high and {stored[1]:.4g} µm wide. "
+                "A size that you set here makes them square."
+            )
         count = sum(i.source_id == source.id for i in self.session.intake.changed)
         self.changed.setText(
             f"{count} of its files changed since they were added: labels may not fit."
@@ -72,8 +84,10 @@ class SourceDetails(Page):
         source = self.session.active_source
         if source is None:
             return
-        stored = self.session.intake.mpp_of(source.id) or 0
-        is_new = abs(self.mpp.value() - stored) > 5e-5 and self.mpp.value() > 0
+        value = self.mpp.value()
+        is_new = value > 0 and (
+            self._stored is None or any(abs(value - s) > 5e-5 for s in self._stored)
+        )
         self.set_mpp.setEnabled(is_new and not self.session.busy)
         self.accept_files.setEnabled(not self.session.busy)
 

@@ -352,7 +352,7 @@ def status(options: ProjectOptions, voice: Voice) -> int:
 
 
 def _source(store: "ProjectStore", source_id: int) -> dict[str, Any]:
-    source = next(entry for entry in store.sources() if entry.id == source_id)
+    source = store.source(source_id)
     tiles = store.tiles(source_id)
     return {
         "id": source.id,

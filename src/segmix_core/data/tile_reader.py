@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segmix_core.errors import SlideError
+from segmix_core.files import image_stem
 from segmix_core.geometry import Box
 from segmix_core.project.records import ImageRecord
 from segmix_core.slides.group_stains import GroupStains, MeasuredStains
@@ -259,7 +260,7 @@ class TileReader:
 def _stain_group(image: ImageRecord) -> str:
     """Return the group whose stain an image has; itself, unless a person grouped it."""
     # Images are grouped by their file names at first, which other folders have, too.
-    is_named = image.group not in ("", image.path.stem)
+    is_named = image.group not in ("", image_stem(image.path))
     return image.group if is_named else f"image {image.id}"
 
 

@@ -39,7 +39,7 @@ def relocate_source(
         nothing is changed.
     """
     new_path = Path(new_path).absolute()
-    source = next(entry for entry in store.sources() if entry.id == source_id)
+    source = store.source(source_id)
     images = store.images(source_id)
     moves = relocated(source, images, new_path)
     _check_sizes(images, moves, python)

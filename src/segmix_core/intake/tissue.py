@@ -243,7 +243,7 @@ def _check_size(path: Path, size: tuple[int, int], like: Tissue) -> None:
 
 def _plan_of(store: ProjectStore, image_id: int) -> tuple[ImageRecord, TilingPlan]:
     image = store.image(image_id)
-    source = next(entry for entry in store.sources() if entry.id == image.source_id)
+    source = store.source(image.source_id)
     if source.kind is not SourceKind.SLIDE:
         raise ProjectError(
             f"{source.name} is a folder of tiles, which are kept as they are.",

@@ -5,17 +5,20 @@ pixels and the journal entry that changes them are stored together or not at all
 """
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from segmix_core.geometry import Box
+from segmix_core.project.opening import Row
 from segmix_core.project.packing import decoding, deflate, inflate
 from segmix_core.project.records import UNCHANGED, UNTOUCHED, ImageRecord, TileTable
 
 CHUNK_PX = 512
 MaskArray = npt.NDArray[np.uint8]
+Canvas = dict[tuple[int, int, int], MaskArray]
+"""Squares in memory by image, row and column."""
 _SHAPE = (CHUNK_PX, CHUNK_PX)
 
 
@@ -42,21 +45,22 @@ def write_box(
     connection: sqlite3.Connection, image_id: int, box: Box, values: MaskArray
 ) -> None:
     """Store the pixels of ``box``; squares without a corrected pixel are removed."""
-    canvas = {
-        (image_id, row, col): pixels
-        for row, col, pixels in _stored(connection, image_id, box)
-    }
+    canvas: Canvas = {}
+    load(connection, canvas, image_id, box)
     paste(canvas, image_id, box, values)
     for (_, row, col), pixels in canvas.items():
         write_square(connection, image_id, row, col, pixels)
 
 
-def paste(
-    canvas: dict[tuple[int, int, int], MaskArray],
-    image_id: int,
-    box: Box,
-    values: MaskArray,
+def load(
+    connection: sqlite3.Connection, canvas: Canvas, image_id: int, box: Box
 ) -> None:
+    """Add the stored squares that ``box`` touches and ``canvas`` has not yet."""
+    for row, col, pixels in _stored(connection, image_id, box):
+        canvas.setdefault((image_id, row, col), pixels)
+
+
+def paste(canvas: Canvas, image_id: int, box: Box, values: MaskArray) -> None:
     """Draw the pixels of ``box`` into squares by image, row and column, in memory."""
     for row, col in _squares(box):
         square = _square(row, col)
@@ -92,35 +96,59 @@ def top_class(pixels: MaskArray) -> int:
     return int(classes.max()) if classes.size else 0
 
 
-def top_class_stored(connection: sqlite3.Connection) -> int:
-    """Return the largest class index that any corrected pixel of the project has."""
-    row = connection.execute("SELECT max(top_class) FROM chunk").fetchone()
-    return int(row[0] or 0)
-
-
 def corrected_tiles(
-    connection: sqlite3.Connection, images: Sequence[ImageRecord], tiles: TileTable
+    read: Callable[[str, tuple[int, ...]], list[Row]],
+    images: Sequence[ImageRecord],
+    tiles: TileTable,
 ) -> npt.NDArray[np.int64]:
-    """Return the ids, (n,), of the tiles with at least one corrected pixel."""
-    places = connection.execute("SELECT DISTINCT image_id FROM chunk").fetchall()
-    touched = {image_id for (image_id,) in places}
+    """Return the ids, (n,), of the tiles with at least one corrected pixel.
+
+    Parameters
+    ----------
+    read
+        Returns the rows of a query. It is asked for a square at a time, so that
+        nothing else waits until all are read.
+    images, tiles
+        The images, and their tiles.
+    """
+    touched = {row[0] for row in read("SELECT DISTINCT image_id FROM chunk", ())}
+    order = np.argsort(tiles.image_ids, kind="stable")
+    sorted_ids = tiles.image_ids[order]
     found: list[int] = []
     for image in images:
-        if image.id not in touched:
-            continue
-        squares = set(
-            connection.execute(
-                "SELECT row, col FROM chunk WHERE image_id = ?", (image.id,)
-            ).fetchall()
-        )
-        for row in np.flatnonzero(tiles.image_ids == image.id):
-            box = tiles.box(int(row)).scaled(1 / image.downsample)
-            # A square may hold corrected pixels of another tile only.
-            if not squares.isdisjoint(_squares(box)) and np.any(
-                read_box(connection, image.id, box) != UNTOUCHED
-            ):
-                found.append(int(tiles.ids[row]))
+        if image.id in touched:
+            low, high = np.searchsorted(sorted_ids, (image.id, image.id + 1))
+            rows = order[low:high]
+            boxes = [tiles.box(int(row)).scaled(1 / image.downsample) for row in rows]
+            found += tiles.ids[rows[_corrected(read, image.id, boxes)]].tolist()
     return np.array(sorted(found), np.int64)
+
+
+def _corrected(
+    read: Callable[[str, tuple[int, ...]], list[Row]],
+    image_id: int,
+    boxes: Sequence[Box],
+) -> list[int]:
+    """Return which boxes of an image have corrected pixels."""
+    at_square: dict[tuple[int, int], list[int]] = {}
+    for number, box in enumerate(boxes):
+        for place in _squares(box):
+            at_square.setdefault(place, []).append(number)
+    found: set[int] = set()
+    places = read("SELECT id, row, col FROM chunk WHERE image_id = ?", (image_id,))
+    for chunk_id, row, col in places:
+        waiting = [n for n in at_square.get((row, col), ()) if n not in found]
+        if not waiting:
+            continue
+        # The square may have gone since.
+        for (content,) in read("SELECT pixels FROM chunk WHERE id = ?", (chunk_id,)):
+            is_corrected = decode_square(content) != UNTOUCHED
+            square = _square(row, col)
+            for number in waiting:
+                part = boxes[number].intersect(square)
+                if is_corrected[part.moved(-square.y, -square.x).slices].any():
+                    found.add(number)
+    return sorted(found)
 
 
 def decode_square(content: bytes) -> MaskArray:

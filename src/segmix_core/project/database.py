@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import RLock
 from typing import Self
@@ -52,6 +52,7 @@ class Database:
         self._copy = copy
         self._identity = _identity(path)
         self._seen_version = self._data_version()
+        self._is_writing = False
         self.path = path
         self.is_read_only = is_read_only
         self.before_change: Callable[[], None] | None = None
@@ -71,10 +72,10 @@ class Database:
         try:
             write_empty(temporary, classes)
             try:
+                opening.put_companions_aside(path)
                 _publish(temporary, path)
             finally:
                 temporary.unlink(missing_ok=True)
-            opening.put_companions_aside(path)
             flush_folder(path.parent)
         except FileExistsError as error:
             raise ProjectError(
@@ -133,8 +134,11 @@ class Database:
 
     @classmethod
     def _open_read_only(cls, path: Path) -> Self:
-        # SQLite cannot share a WAL file in a folder it may not write to. Without one
-        # the file is complete and is read as it is; with one, a copy of both is.
+        # SQLite cannot share a WAL file in a folder it may not write to, unless who
+        # wrote it has it open. Without one the file is complete and is read as it is;
+        # with one, a copy of both is.
+        with suppress(sqlite3.Error):
+            return cls._open_shared(path)
         waiting = [file for file in opening.companions(path) if file.stat().st_size]
         copy = Path(tempfile.mkdtemp(prefix="segmix-")) if waiting else None
         connection = None
@@ -155,6 +159,16 @@ class Database:
                 shutil.rmtree(copy, ignore_errors=True)
             raise
 
+    @classmethod
+    def _open_shared(cls, path: Path) -> Self:
+        connection = opening.connect(path, "?mode=ro")
+        try:
+            _check(connection, path, migrates=False)
+            return cls(connection, path, is_read_only=True)
+        except BaseException:
+            connection.close()
+            raise
+
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Hold the write lock; commit at the end, roll back on any error.
@@ -169,19 +183,38 @@ class Database:
         """
         with self._lock:
             if self._connection.in_transaction:
-                yield self._connection
+                with self._nested():
+                    yield self._connection
                 return
             self._check_writable()
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
+                self._is_writing = True
                 yield self._connection
                 self._connection.execute("COMMIT")
             except sqlite3.Error as error:
                 raise explained(error, self.path) from error
             finally:
+                self._is_writing = False
                 # SQLite has rolled back by itself after some errors.
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
+
+    @contextmanager
+    def _nested(self) -> Iterator[None]:
+        """Make a part of a transaction that is taken back by itself if it fails."""
+        if not self._is_writing:
+            raise ValueError("Expected no change while a snapshot is read")
+        self._connection.execute("SAVEPOINT part")
+        try:
+            yield
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK TO part")
+            raise
+        finally:
+            if self._connection.in_transaction:
+                self._connection.execute("RELEASE part")
 
     def _check_writable(self) -> None:
         if self.is_read_only:
@@ -292,10 +325,10 @@ def _publish(temporary: Path, path: Path) -> None:
     except FileExistsError:
         raise
     except OSError:
-        # Some file systems (FAT, network drives) have no hard links.
-        if path.exists():
-            raise FileExistsError(path) from None
-        temporary.rename(path)
+        # Some file systems (FAT, network drives) have no hard links: an empty file
+        # takes the name first, which only one program can make.
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL))
+        temporary.replace(path)
 
 
 def _check(connection: sqlite3.Connection, path: Path, *, migrates: bool) -> None:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from segmix_core.geometry import Box
 from segmix_core.project.opening import Row
-from segmix_core.project.packing import Values, decoding, pack, unpack
+from segmix_core.project.packing import DamagedError, Values, decoding, pack, unpack
 from segmix_core.project.records import Change, ChangeKind, Scope, scope_of
 
 Action = Literal["do", "undo", "redo"]
@@ -111,6 +111,17 @@ def head(database: sqlite3.Connection, scope: Scope) -> int:
         (scope,),
     ).fetchone()
     return int(row[0]) if row else 0
+
+
+def parent_of(database: sqlite3.Connection, entry_id: int) -> int:
+    """Return the entry of the same scope that was in force before one; 0 without."""
+    row = database.execute(
+        "SELECT parent FROM journal WHERE id = ?", (entry_id,)
+    ).fetchone()
+    parent = int(row[0]) if row else 0
+    if parent >= entry_id:
+        raise DamagedError(f"journal entry {entry_id}: its parent")
+    return parent
 
 
 def redo_target(database: sqlite3.Connection, scope: Scope) -> int:

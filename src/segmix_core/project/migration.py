@@ -9,7 +9,7 @@ import json
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +17,13 @@ import numpy.typing as npt
 
 from segmix_core.project import chunks, edits, journal
 from segmix_core.project.journal import Part
-from segmix_core.project.opening import Row, check_application, schema_script
+from segmix_core.project.opening import check_application, schema_script
 from segmix_core.project.packing import Values, decoding, pack, unpack
 from segmix_core.project.records import INITIAL_CLASSES, scope_of
 from segmix_core.project.snapshots import copy_database, snapshot_folder
 
+_MOST_SQUARES = 1000
+"""Squares that are kept in memory: 256 MB."""
 _TABLES = ("class", "source", "image", "tile", "journal", "part", "setting")
 _COPIES = {
     "source": "SELECT id, kind, path, name, tile_px, stride_px, mpp, shown FROM",
@@ -106,8 +108,8 @@ def _copy_parts(connection: sqlite3.Connection) -> None:
     """Copy the parts in their order, and add the rows that images and tiles have."""
     parts = connection.execute(
         "SELECT entry_id, kind, keys, before, after FROM old_part ORDER BY id"
-    ).fetchall()
-    later = _windows(parts)
+    )
+    later = _windows(connection)
     since: dict[int, int] = {}
     first: dict[int, Values] = {}
     number = 0
@@ -167,12 +169,12 @@ def _note_initial_classes(
     )
 
 
-def _windows(parts: Sequence[Row]) -> set[int]:
+def _windows(connection: sqlite3.Connection) -> set[int]:
     """Return the tiles that imports of windows made, which begin as not shown."""
     new: set[int] = set()
-    for _, kind, keys, before, _ in parts:
-        if kind == "tiles":
-            new |= set(unpack(keys)[unpack(before) == 0].tolist())
+    parts = connection.execute("SELECT keys, before FROM old_part WHERE kind = 'tiles'")
+    for keys, before in parts:
+        new |= set(unpack(keys)[unpack(before) == 0].tolist())
     return new
 
 
@@ -214,6 +216,12 @@ def _with_since(content: Values, since: str) -> Values:
 def _write_chunks(connection: sqlite3.Connection) -> None:
     """Draw every mask change of the journal, in its order, into the squares."""
     canvas: dict[tuple[int, int, int], chunks.MaskArray] = {}
+
+    def store() -> None:
+        for (image_id, row, col), pixels in canvas.items():
+            chunks.write_square(connection, image_id, row, col, pixels)
+        canvas.clear()
+
     entries = connection.execute(
         "SELECT action, target FROM journal WHERE kind = 'mask' ORDER BY id"
     ).fetchall()
@@ -221,9 +229,11 @@ def _write_chunks(connection: sqlite3.Connection) -> None:
         for part in journal.parts_of(connection, target):
             image_id, box = chunks.from_mask_key(part.keys)
             values = part.before if action == "undo" else part.after
+            if len(canvas) > _MOST_SQUARES:
+                store()
+            chunks.load(connection, canvas, image_id, box)
             chunks.paste(canvas, image_id, box, values)
-    for (image_id, row, col), pixels in canvas.items():
-        chunks.write_square(connection, image_id, row, col, pixels)
+    store()
 
 
 def _statements(script: str) -> Iterator[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from segmix_core.errors import ProjectError
-from segmix_core.project.packing import DamagedError
+from segmix_core.project.packing import DamagedError, UnreadableError
 
 FORMAT = 2
 APPLICATION_ID = 0x5365674D  # "SegM"
@@ -90,8 +90,8 @@ def check_header(path: Path) -> None:
     with path.open("rb") as file:
         header = file.read(_HEADER_BYTES)
     if not header.startswith(_MAGIC) or len(header) < _HEADER_BYTES:
-        raise ProjectError(
-            f"{path} is not the database of a SegMix project, or its start is lost.",
+        raise UnreadableError(
+            f"{path} is not a SegMix project, or its header is damaged.",
             "Choose another folder, or run 'segmix restore' on this one.",
         )
     # Pages that are still in the write-ahead log are missing from the file.
@@ -140,7 +140,7 @@ def check_schema(connection: sqlite3.Connection, *, version: int = FORMAT) -> No
     found = set(_items(connection))
     active = sorted(name for kind, name, _ in found if kind in ("trigger", "view"))
     if active:
-        raise ProjectError(
+        raise UnreadableError(
             f"The project holds triggers or views of its own ({', '.join(active)}), "
             "which SegMix never makes.",
             "Open a copy from somebody you trust.",
@@ -190,7 +190,7 @@ def _awaits_rollback(path: Path) -> bool:
 
 
 def _check_fit(path: Path, mode: str) -> None:
-    mismatch = ProjectError(
+    mismatch = UnreadableError(
         f"{path.name} does not fit the changes in the file beside it "
         f"({path.name}-wal or -journal): one was copied or replaced without the other.",
         "Run 'segmix repair' or 'segmix restore' on the project.",
@@ -250,11 +250,20 @@ def error_name(error: sqlite3.Error) -> str:
 
 
 def put_companions_aside(path: Path) -> None:
-    """Rename logs of a database that is gone, so that a new one does not read them."""
+    """Rename logs of a database that is gone, so that a new one does not read them.
+
+    Raises
+    ------
+    FileExistsError
+        If the database is there: then the logs belong to it.
+    """
     stamp = time.strftime("%Y%m%d-%H%M%S")
-    for suffix in _COMPANIONS:
-        leftover = path.with_name(path.name + suffix)
-        if leftover.exists():
+    found = [(file, file.stat().st_ino) for file in companions(path)]
+    # Looked for before: logs that another program makes now have other numbers.
+    if path.exists():
+        raise FileExistsError(path)
+    for leftover, number in found:
+        if leftover.exists() and leftover.stat().st_ino == number:
             leftover.rename(leftover.with_name(f"{leftover.name}.old-{stamp}"))
 
 

@@ -21,7 +21,11 @@ _LEVEL = 1
 _MAX_HEADER = 4096
 
 
-class DamagedError(ProjectError):
+class UnreadableError(ProjectError):
+    """A project that cannot be used as it is: repair or restore may help."""
+
+
+class DamagedError(UnreadableError):
     """Something stored that cannot be what SegMix wrote.
 
     Parameters

@@ -122,9 +122,26 @@ class ProjectReader:
         """Return the sources in the order they were added."""
         return tables.read_sources(self._database, self.path)
 
+    def source(self, source_id: int) -> Source:
+        """Return one source; ProjectError if it is not in the project any more."""
+        for entry in self.sources():
+            if entry.id == source_id:
+                return entry
+        raise ProjectError(
+            f"Source {source_id} was removed from the project.",
+            "Use Redo to add it again.",
+        )
+
     def images(self, source_id: int | None = None) -> tuple[ImageRecord, ...]:
         """Return the images of one source or of all, in the order they were added."""
         return tables.read_images(self._database, self.path, source_id)
+
+    def pixel_sizes(self, source_id: int) -> tuple[tuple[float, float] | None, ...]:
+        """Return the µm per pixel (y, x) of a source's images; None where unknown."""
+        rows = self._database.rows(
+            "SELECT DISTINCT mpp_y, mpp_x FROM image WHERE source_id = ?", (source_id,)
+        )
+        return tuple(None if None in row else (row[0], row[1]) for row in rows)
 
     def image(self, image_id: int) -> ImageRecord:
         """Return one image; ProjectError if it is not in the project any more."""
@@ -150,8 +167,7 @@ class ProjectReader:
     def corrected_tiles(self, source_id: int | None = None) -> Ids:
         """Return the ids, (n,), of the tiles with at least one corrected pixel."""
         images, tiles = self.images(source_id), self.tiles(source_id)
-        with self._database.snapshot() as connection:
-            return chunks.corrected_tiles(connection, images, tiles)
+        return chunks.corrected_tiles(self._database.rows, images, tiles)
 
     def can_undo(self, scope: Scope) -> bool:
         """Whether :meth:`ProjectStore.undo` would do something."""

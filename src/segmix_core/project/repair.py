@@ -1,6 +1,7 @@
 """Rebuild a damaged project beside the original, from all that can be read of it."""
 
 import json
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -18,11 +19,14 @@ from segmix_core.project.packing import DamagedError, decoding, unpack
 from segmix_core.project.paths import actual_path, stored_path
 from segmix_core.project.records import INITIAL_CLASSES, REPAIRED, TissueClass
 from segmix_core.project.salvage import Row, Table, read_table
+from segmix_core.project.snapshots import copy_database
 
 _TABLES = (
     *("class", "source", "image", "tile", "tissue", "chunk"),
     *("journal", "part", "setting"),
 )
+_MAX_GAP = 10_000
+"""Most journal entries in a row that may be missing."""
 _NAMES = {"chunk": "corrected squares", "part": "parts of journal entries"}
 _MAX_FILLED = 2**40
 """A header that asks for more is damaged itself."""
@@ -72,7 +76,8 @@ def repair(
     ProjectError
         If nothing can be read, or the target exists or cannot be written.
     """
-    target = target or project.with_name(f"{project.stem}-repaired{project.suffix}")
+    project = project.absolute()
+    target = target or repaired_path(project)
     if target.exists():
         raise ProjectError(
             f"{target} exists already.", "Choose another folder for the repaired copy."
@@ -89,13 +94,26 @@ def repair(
             ).fetchone()[0]
         try:
             target.mkdir(parents=True)
-            shutil.copyfile(fresh, target / FILE_NAME)
+            with closing(opening.connect(fresh)) as connection:
+                copy_database(connection, target / FILE_NAME)
         except OSError as error:
             raise ProjectError(
                 f"{target} cannot be written ({error.strerror or error}).",
                 "Choose another folder for the repaired copy.",
             ) from error
     return RepairReport(target, rebuild.replayed, int(tiles), tuple(rebuild.lost))
+
+
+def repaired_path(project: Path) -> Path:
+    """Return where the repaired copy goes by default: a name that is not taken."""
+    path = Path(os.path.normpath(project.absolute()))
+    suffix = ".segmix" if path.suffix == ".segmix" else ""
+    name = f"{path.name.removesuffix(suffix)}-repaired"
+    number, target = 1, path.with_name(name + suffix)
+    while target.exists():
+        number += 1
+        target = path.with_name(f"{name}-{number}{suffix}")
+    return target
 
 
 def _read(path: Path, folder: Path) -> tuple[dict[str, Table], list[str]]:
@@ -217,7 +235,7 @@ class _Rebuild:
         parts: dict[int, list[Row]] = {}
         for row in self._tables["part"].rows:
             parts.setdefault(row["entry_id"], []).append(row)
-        entries = self._tables["journal"].rows
+        entries = self._plausible(self._tables["journal"].rows)
         self._look_for_gaps(entries)
         for number, entry in enumerate(entries):
             if self._progress is not None:
@@ -241,6 +259,20 @@ class _Rebuild:
                 )
         if self._progress is not None:
             self._progress(len(entries), len(entries))
+
+    def _plausible(self, entries: Sequence[Row]) -> list[Row]:
+        """Leave out entries whose damaged ids are far from those before them."""
+        found: list[Row] = []
+        for entry in entries:
+            before = found[-1]["id"] if found else 0
+            if entry["id"] - before > _MAX_GAP and entry["kind"] != "restore":
+                self._is_whole = False
+                self.lost.append(
+                    f"Journal entry {entry['id']} has an impossible number."
+                )
+            else:
+                found.append(entry)
+        return found
 
     def _look_for_gaps(self, entries: Sequence[Row]) -> None:
         """Note missing entries and parts; entries get a place holder to be read."""

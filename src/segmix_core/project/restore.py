@@ -9,9 +9,9 @@ from pathlib import Path
 
 from segmix_core.errors import ProjectError
 from segmix_core.project import journal, opening
-from segmix_core.project.database import FILE_NAME, explained
+from segmix_core.project.database import FILE_NAME, Database, explained
 from segmix_core.project.migration import migrate
-from segmix_core.project.opening import error_name
+from segmix_core.project.packing import UnreadableError
 from segmix_core.project.reader import check_folders
 from segmix_core.project.snapshots import (
     Snapshot,
@@ -47,9 +47,9 @@ def restore(project: Path, name: str) -> Path:
         with tempfile.TemporaryDirectory(prefix="segmix-restore-") as folder:
             fresh = Path(folder) / FILE_NAME
             _copy_checked(snapshot, fresh)
-            kept, revision = _keep_present(path)
-            _mark(fresh, snapshot, revision)
-            _put_in_place(fresh, path)
+            if _is_sound(path):
+                return _replace(path, fresh, snapshot)
+            return _replace_damaged(path, fresh, snapshot)
     except sqlite3.Error as error:
         raise explained(error, path) from error
     except OSError as error:
@@ -57,7 +57,6 @@ def restore(project: Path, name: str) -> Path:
             f"{project} cannot be written to ({error.strerror or error}).",
             "Free some space or change its permissions; nothing was restored.",
         ) from error
-    return kept
 
 
 def _copy_checked(snapshot: Snapshot, fresh: Path) -> None:
@@ -76,58 +75,82 @@ def _copy_checked(snapshot: Snapshot, fresh: Path) -> None:
             migrate(connection, fresh)
 
 
-def _keep_present(path: Path) -> tuple[Path, int]:
-    """Return where the present project is kept, and its last revision or 0."""
-    stamp = time.strftime("%Y-%m-%d-%H%M%S")
-    folder = snapshot_folder(path.parent)
-    folder.mkdir(exist_ok=True)
-    kept = _free(folder / f"before-restore-{stamp}.sqlite")
+def _is_sound(path: Path) -> bool:
+    """Whether the present project can be read; older formats are brought to today's.
+
+    Raises
+    ------
+    ProjectError
+        If it is that of another program or a newer version.
+    sqlite3.Error
+        If it cannot be read at the moment.
+    """
     if not path.exists():
-        return kept, 0
+        return False
     try:
-        opening.check_header(path)
-        opening.check_companions(path)
+        Database.open(path).close()
         with closing(opening.connect(path)) as connection:
-            if opening.check_application(connection, path) != opening.FORMAT:
-                raise sqlite3.DatabaseError("an older format")
-            if opening.check_briefly(connection) != "ok":
-                raise sqlite3.DatabaseError("damaged")
-            copy_database(connection, kept)
-            return kept, journal.next_id(connection) - 1
-    except (sqlite3.DatabaseError, ProjectError) as error:
-        passing = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL")
-        if isinstance(error, sqlite3.Error) and error_name(error).startswith(passing):
-            raise
-        # What cannot be read is moved as it is: the next program may know how.
-        aside = _free(folder / f"damaged-{stamp}")
-        aside.mkdir()
-        for file in (*opening.companions(path), path):
-            file.rename(aside / file.name)
-        return aside, 0
+            return opening.check_briefly(connection) == "ok"
+    except UnreadableError:
+        return False
 
 
-def _mark(fresh: Path, snapshot: Snapshot, revision: int) -> None:
+def _replace(path: Path, fresh: Path, snapshot: Snapshot) -> Path:
+    """Keep the present project and put the snapshot's rows into it, at one moment."""
+    kept = _free(snapshot_folder(path.parent) / f"before-restore-{_stamp()}.sqlite")
+    with closing(opening.connect(path)) as connection:
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("ATTACH ? AS snapshot", (str(fresh),))
+        # From here on nobody else writes: what is kept is what is replaced.
+        connection.execute("BEGIN IMMEDIATE")
+        with closing(opening.connect(path)) as reader:
+            copy_database(reader, kept)
+        revision = journal.next_id(connection)
+        tables = connection.execute(
+            "SELECT name FROM main.sqlite_master WHERE type = 'table'"
+        ).fetchall()
+        for (table,) in tables:
+            connection.execute(f'DELETE FROM main."{table}"')
+            connection.execute(
+                f'INSERT INTO main."{table}" SELECT * FROM snapshot."{table}"'
+            )
+        _mark(connection, snapshot, revision)
+        connection.execute("COMMIT")
+    return kept
+
+
+def _replace_damaged(path: Path, fresh: Path, snapshot: Snapshot) -> Path:
+    """Move files that cannot be read aside, as they are, and put the snapshot there."""
     with closing(opening.connect(fresh)) as connection:
         connection.execute("BEGIN IMMEDIATE")
-        # Revisions only grow: runs that know a later one must not seem up to date.
-        entry_id = max(revision + 1, journal.next_id(connection))
-        journal.append_restore(
-            connection, entry_id, f"Restored the snapshot {snapshot.name}"
-        )
+        _mark(connection, snapshot, journal.next_id(connection))
         connection.execute("COMMIT")
+    aside = _free(snapshot_folder(path.parent) / f"damaged-{_stamp()}")
+    aside.mkdir(parents=True)
+    moved = [file for file in (*opening.companions(path), path) if file.exists()]
+    try:
+        for file in moved:
+            file.rename(aside / file.name)
+        with closing(opening.connect(fresh)) as source:
+            copy_database(source, path)
+    except BaseException:
+        for file in moved:
+            if (aside / file.name).exists():
+                (aside / file.name).replace(file)
+        raise
+    return aside
 
 
-def _put_in_place(fresh: Path, path: Path) -> None:
-    if path.exists():
-        # Through SQLite, in one transaction: other programs may have it open.
-        with (
-            closing(opening.connect(fresh)) as source,
-            closing(opening.connect(path)) as target,
-        ):
-            source.backup(target)
-        return
-    with closing(opening.connect(fresh)) as source:
-        copy_database(source, path)
+def _mark(connection: sqlite3.Connection, snapshot: Snapshot, revision: int) -> None:
+    # Revisions only grow: runs that know a later one must not seem up to date.
+    entry_id = max(revision, journal.next_id(connection))
+    journal.append_restore(
+        connection, entry_id, f"Restored the snapshot {snapshot.name}"
+    )
+
+
+def _stamp() -> str:
+    return time.strftime("%Y-%m-%d-%H%M%S")
 
 
 def _free(path: Path) -> Path:

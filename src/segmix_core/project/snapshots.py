@@ -120,16 +120,27 @@ class DailySnapshots:
         today = date.today()
         if self._day == today:
             return
-        self._day = today
         path = snapshot_folder(self._database.parent) / f"{today.isoformat()}.sqlite"
-        if path.exists():
-            return
+        try:
+            if not path.exists():
+                self._take(path)
+            self._day = today
+        except (sqlite3.Error, OSError) as error:
+            # The next change tries again: this one must be stored all the same.
+            _log.warning("No snapshot of %s was taken: %s", self._database, error)
+
+    def _take(self, path: Path) -> None:
         connection = opening.connect(self._database)
         # A read transaction holds this moment, whatever is written meanwhile.
         connection.execute("BEGIN")
         row = connection.execute("SELECT count(*) FROM journal").fetchone()
         if not row[0]:
             connection.close()
+            return
+        (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+        if mode != "wal":
+            # Without a write-ahead log a reader holds up who writes.
+            _copy_and_tidy(connection, path)
             return
         self.wait()
         self._thread = threading.Thread(

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from segmix_core.errors import ProjectError
 from segmix_core.geometry import Box
-from segmix_core.project import chunks, drafts, edits, journal
+from segmix_core.project import drafts, edits, journal
 from segmix_core.project.chunks import MaskArray
 from segmix_core.project.colors import default_color
 from segmix_core.project.database import FILE_NAME, Database
@@ -155,7 +155,7 @@ class ProjectStore(ProjectReader):
             return draft
 
         self._change("source", build)
-        return next(entry for entry in self.sources() if entry.id == new_id)
+        return self.source(new_id)
 
     def set_labels(
         self,
@@ -319,7 +319,7 @@ class ProjectStore(ProjectReader):
             If a file cannot be read.
         """
         ids = np.asarray(image_ids, np.int64)
-        paths = [self.image(int(image_id)).path for image_id in ids]
+        paths = self._paths_of(ids)
         try:
             files = [Fingerprint.of(path) for path in paths]
         except OSError as error:
@@ -327,7 +327,19 @@ class ProjectStore(ProjectReader):
                 f"{error.filename} cannot be read ({error.strerror}).",
                 "Reconnect its disk, or relocate the source.",
             ) from error
-        return self._change("file", lambda c: drafts.draft_files(c, ids, files))
+
+        def build(connection: sqlite3.Connection) -> Draft:
+            if self._paths_of(ids) != paths:
+                raise ProjectError(
+                    "Another program moved these files at the same moment.",
+                    "Try again.",
+                )
+            return drafts.draft_files(connection, ids, files)
+
+        return self._change("file", build)
+
+    def _paths_of(self, image_ids: Ids) -> list[Path]:
+        return [self.image(int(image_id)).path for image_id in image_ids]
 
     def relocate(self, source_id: int, new_path: Path) -> None:
         """Tell the project where the files of a source are now. Not undone.
@@ -338,12 +350,7 @@ class ProjectStore(ProjectReader):
             If a file of the source is not there, or the source is not any more.
         """
         with self._database.transaction() as connection:
-            source = next((s for s in self.sources() if s.id == source_id), None)
-            if source is None:
-                raise ProjectError(
-                    f"Source {source_id} is not in the project any more.",
-                    "Redo its addition if it should come back; nothing was changed.",
-                )
+            source = self.source(source_id)
             images = self.images(source_id)
             moves = relocated(source, images, Path(new_path))
             write_paths(connection, source_id, Path(new_path), moves, self.path)
@@ -427,7 +434,7 @@ class ProjectStore(ProjectReader):
             values = part.before if is_undo else part.after
             if part.kind == "class" and not len(values):
                 index = int(part.keys[0])
-                if chunks.top_class_stored(connection) >= index:
+                if self._is_drawn(connection, index):
                     name = self.classes()[index - 1].name
                     raise ProjectError(
                         f"Corrected masks hold the class {name}.",
@@ -440,6 +447,19 @@ class ProjectStore(ProjectReader):
                         "The stroke holds a class that is not in the project any more.",
                         "Redo the addition of the class first.",
                     )
+
+    def _is_drawn(self, connection: sqlite3.Connection, index: int) -> bool:
+        """Whether a stroke in force holds the class, or covers pixels of it."""
+        entry_id = journal.head(connection, "masks")
+        # Strokes from before the class was added cannot hold it.
+        while entry_id > self.classes()[index - 1].since:
+            for part in journal.parts_of(connection, entry_id):
+                if part.kind == "mask" and (
+                    (part.before == index).any() or (part.after == index).any()
+                ):
+                    return True
+            entry_id = journal.parent_of(connection, entry_id)
+        return False
 
     def _change(
         self, kind: ChangeKind, build: Callable[[sqlite3.Connection], Draft]

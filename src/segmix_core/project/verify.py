@@ -194,5 +194,7 @@ def _beginning(connection: sqlite3.Connection) -> Iterator[str]:
         "SELECT value FROM setting WHERE key = ?", (INITIAL_CLASSES,)
     ).fetchone()
     classes = connection.execute("SELECT name, color FROM class ORDER BY idx")
-    if stored is None or json.loads(stored[0]) != [list(row) for row in classes]:
+    with decoding(f"setting {INITIAL_CLASSES}"):
+        initial = None if stored is None else json.loads(stored[0])
+    if initial != [list(row) for row in classes]:
         yield "The classes are not those that the project began with."

@@ -43,7 +43,10 @@ def has_changed(
     kinds = _READ_KINDS.get(request.stage, frozenset())
     if strokes:
         kinds |= {"mask"}
-    return any(last_changes.get(kind, 0) > request.revision for kind in kinds)
+    # A run of a later state than there is: an older copy of the project was put back.
+    is_later = bool(last_changes) and request.revision > max(last_changes.values())
+    changed = any(last_changes.get(kind, 0) > request.revision for kind in kinds)
+    return bool(kinds) and (changed or is_later)
 
 
 def find_outdated(

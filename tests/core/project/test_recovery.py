@@ -3,6 +3,7 @@
 import re
 import shutil
 import sqlite3
+import threading
 import zlib
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from segmix_core.errors import ProjectError
 from segmix_core.geometry import Box
+from segmix_core.project import opening
 from segmix_core.project.records import Review
 from segmix_core.project.repair import repair
 from segmix_core.project.restore import restore
@@ -108,7 +110,8 @@ def test_repair_of_a_sound_project_changes_nothing(worked: Path) -> None:
         assert store.undo("masks") is not None
         assert store.undo("labels") is not None
     with pytest.raises(ProjectError, match="exists already"):
-        repair(worked)
+        repair(worked, report.path)
+    assert repair(worked).path.name == "p-repaired-2.segmix"
 
 
 @pytest.mark.parametrize(
@@ -309,3 +312,101 @@ def test_no_damaged_page_but_the_first_hides_all_tables(worked: Path) -> None:
         file.write_bytes(content)
         target = worked.with_name(f"repaired-{number}.segmix")
         assert repair(worked, target).path == target
+
+
+def test_what_is_labeled_during_a_restore_is_kept(
+    worked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second program labels all the time; nothing it was told is stored may go."""
+    name = snapshot(worked)
+    stop, said = threading.Event(), []
+
+    def label() -> None:
+        with ProjectStore.open(worked) as store:
+            number = 0
+            while not stop.is_set():
+                number += 1
+                store.set_setting("number", number)
+                said.append(number)
+
+    worker = threading.Thread(target=label)
+    worker.start()
+    try:
+        while len(said) < 5:
+            pass
+        kept = restore(worked, name)
+        count = len(said)
+        while len(said) < count + 5:
+            pass
+    finally:
+        stop.set()
+        worker.join()
+    with ProjectStore.open(worked) as store:
+        assert store.setting("number") == said[-1]
+    other = worked.with_name("kept.segmix")
+    other.mkdir()
+    shutil.copy(kept, other / "project.sqlite")
+    with ProjectStore.open(other) as store:
+        assert said[0] <= store.setting("number") <= said[-1]
+    assert find_faults(worked) == ()
+
+
+def test_a_project_that_cannot_be_read_now_is_not_moved(
+    worked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = snapshot(worked)
+    monkeypatch.setattr(opening, "BUSY_SECONDS", 0.1)
+    with closing(sqlite3.connect(worked / "project.sqlite")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(ProjectError, match="locked"):
+            restore(worked, name)
+    assert not list((worked / "snapshots").glob("damaged*"))
+    execute_version(worked, 99)
+    with pytest.raises(ProjectError, match="newer version"):
+        restore(worked, name)
+    assert (worked / "project.sqlite").exists()
+
+
+def execute_version(path: Path, version: int) -> None:
+    change(path, f"PRAGMA user_version = {version}")
+
+
+def test_a_restore_that_fails_puts_the_files_back(
+    worked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = snapshot(worked)
+    (worked / "project.sqlite").write_text("broken")
+
+    def fail(*_: object) -> None:
+        raise OSError("no room")
+
+    monkeypatch.setattr("segmix_core.project.restore.copy_database", fail)
+    with pytest.raises(ProjectError, match="nothing was restored"):
+        restore(worked, name)
+    assert (worked / "project.sqlite").read_text() == "broken"
+
+
+def test_a_snapshot_that_fails_holds_up_no_label(worked: Path) -> None:
+    (worked / "snapshots").write_text("a file where the folder should be")
+    with ProjectStore.open(worked) as store:
+        assert store.set_labels(np.array([1]), np.array([[0, 0, 0]], np.int8))
+
+
+def test_a_snapshot_without_a_write_ahead_log(
+    worked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on network drives: the copy is made before the change, not beside it."""
+    change(worked, "PRAGMA journal_mode = DELETE")
+    monkeypatch.setattr(opening, "BUSY_SECONDS", 0.2)
+    with ProjectStore.open(worked) as store:
+        store._database._connection.execute("PRAGMA journal_mode = DELETE")
+        assert store.set_labels(np.array([1]), np.array([[0, 0, 0]], np.int8))
+        assert len(list_snapshots(worked)) == 1
+
+
+def test_a_damaged_number_in_the_journal(worked: Path) -> None:
+    wanted = state(worked)
+    change(worked, "UPDATE journal SET id = 9000000000 WHERE id = 8")
+    report = repair(worked)
+    assert any("impossible number" in text for text in report.lost)
+    assert state(report.path) == wanted

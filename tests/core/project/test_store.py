@@ -9,6 +9,7 @@ import pytest
 from segmix_core.errors import ProjectError
 from segmix_core.geometry import Box
 from segmix_core.project.records import (
+    KEEP,
     ChangeKind,
     NewImage,
     Review,
@@ -295,7 +296,7 @@ def test_relocate(tmp_path: Path, folder_store: ProjectStore) -> None:
         folder_store.relocate(1, new / "nowhere")
     assert folder_store.sources()[0].path == new
     assert folder_store.image(2).path == new / "b.png"
-    with pytest.raises(ProjectError, match="Source 7 is not in the project any more"):
+    with pytest.raises(ProjectError, match="Source 7 was removed"):
         folder_store.relocate(7, new)
 
 
@@ -356,3 +357,75 @@ def _image(path: Path) -> NewImage:
         rows=np.array([0]),
         cols=np.array([0]),
     )
+
+
+def test_a_class_in_strokes_is_not_taken_back(slide_store: ProjectStore) -> None:
+    """Also where its pixels are covered: masks must be undone first, and can be."""
+    box = Box(0, 0, 4, 4)
+    slide_store.add_class("third")
+    slide_store.correct_mask(1, box, np.full((4, 4), 3, np.uint8))
+    slide_store.correct_mask(1, box, np.full((4, 4), 1, np.uint8))
+    with pytest.raises(ProjectError, match="third"):
+        slide_store.undo("labels")
+    slide_store.undo("masks")
+    with pytest.raises(ProjectError, match="third"):
+        slide_store.undo("labels")
+    slide_store.undo("masks")
+    assert slide_store.undo("labels") is not None
+    slide_store.add_class("another")
+    with pytest.raises(ProjectError, match="class"):
+        slide_store.redo("masks")
+    assert slide_store.correct_mask(1, box, np.ones((4, 4), np.uint8)) is not None
+    assert slide_store.undo("masks") is not None
+    assert slide_store.undo("labels") is not None
+
+
+def test_edits_of_classes_that_have_gone(slide_store: ProjectStore) -> None:
+    """Another window took a class back and added another with its index."""
+    slide_store.add_class("third")
+    known = slide_store.classes()
+    edit = np.array([[KEEP, KEEP, 1]], np.int8)
+    box, values = Box(0, 0, 1, 1), np.array([[3]], np.uint8)
+    slide_store.undo("labels")
+    with pytest.raises(ProjectError, match="third"):
+        slide_store.set_labels(np.array([1]), edit, known)
+    slide_store.add_class("another")
+    with pytest.raises(ProjectError, match="third"):
+        slide_store.set_labels(np.array([1]), edit, known)
+    with pytest.raises(ProjectError, match="third"):
+        slide_store.correct_mask(1, box, values, known)
+    # What is said of the other classes is stored.
+    edit[0] = 1, KEEP, KEEP
+    assert slide_store.set_labels(np.array([1]), edit, known)
+    slide_store.rename_class(3, "renamed")
+    now = slide_store.classes()
+    slide_store.rename_class(3, "again")
+    assert slide_store.set_labels(np.array([1]), np.array([[KEEP] * 2 + [0]]), now)
+    assert slide_store.tiles().labels[0].tolist() == [1, -1, 0]
+
+
+def test_kept_labels_are_those_of_the_moment(slide_store: ProjectStore) -> None:
+    with ProjectStore.open(slide_store.path) as other:
+        other.set_labels(np.array([1]), np.array([[1, 0]], np.int8))
+    slide_store.set_labels(np.array([1]), np.array([[KEEP, 1]], np.int8))
+    slide_store.set_labels(np.array([1]), np.array([[0]], np.int8))
+    assert slide_store.tiles().labels[0].tolist() == [0, 1]
+
+
+def test_pixel_sizes_are_set_and_taken_back(slide_store: ProjectStore) -> None:
+    ids = np.array([1])
+    change = slide_store.set_mpp(ids, 0.25, 0.5)
+    assert change is not None
+    assert change.description == "Set the pixel size of 1 image to 0.25 x 0.5 µm"
+    assert slide_store.pixel_sizes(1) == ((0.25, 0.5),)
+    assert slide_store.image(1).mpp == pytest.approx(0.125**0.5)
+    assert slide_store.set_mpp(ids, 0.25, 0.5) is None
+    with pytest.raises(ProjectError, match="0 x 0"):
+        slide_store.set_mpp(ids, 0)
+    slide_store.undo("labels")
+    assert slide_store.pixel_sizes(1) == ((0.5, 0.5),)
+
+
+def test_a_source_that_there_is_not(slide_store: ProjectStore) -> None:
+    with pytest.raises(ProjectError, match="Source 9"):
+        slide_store.source(9)

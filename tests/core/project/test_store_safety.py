@@ -9,7 +9,7 @@ import sys
 import threading
 import zlib
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ import pytest
 
 from segmix_core.errors import ProjectError
 from segmix_core.geometry import Box
-from segmix_core.project import opening, packing
+from segmix_core.project import database, opening, packing
 from segmix_core.project.packing import DamagedError, pack, unpack
 from segmix_core.project.store import ProjectStore
 from segmix_core.project.verify import find_faults
@@ -260,6 +260,45 @@ def test_creation_without_hard_links(
     ProjectStore.create(tmp_path / "p.segmix", ["a"]).close()
     with pytest.raises(ProjectError, match="already"):
         ProjectStore.create(tmp_path / "p.segmix", ["a"])
+
+
+def test_a_creation_leaves_the_log_of_another_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another program creates the project, opens it and works before we publish."""
+    path, publish = tmp_path / "p.segmix", database._publish
+    others: list[ProjectStore] = []
+
+    def be_late(temporary: Path, target: Path) -> None:
+        monkeypatch.setattr(database, "_publish", publish)
+        others.append(ProjectStore.create(path, ["a"]))
+        others[0].add_class("b")
+        publish(temporary, target)
+
+    monkeypatch.setattr(database, "_publish", be_late)
+    with pytest.raises(ProjectError, match="already"):
+        ProjectStore.create(path, ["x"])
+    others[0].close()
+    with ProjectStore.open(path) as store:
+        assert [entry.name for entry in store.classes()] == ["a", "b"]
+
+
+def test_a_part_that_fails_takes_itself_back(slide_store: ProjectStore) -> None:
+    with slide_store.atomic():
+        slide_store.set_labels(np.array([1]), np.array([[1, 1]], np.int8))
+        with suppress(KeyError), slide_store.atomic():
+            slide_store.set_labels(np.array([2]), np.array([[1, 1]], np.int8))
+            raise KeyError
+    assert slide_store.tiles().labels[:2].tolist() == [[1, 1], [-1, -1]]
+    assert find_faults(slide_store.path) == ()
+
+
+def test_no_change_while_a_snapshot_is_read(slide_store: ProjectStore) -> None:
+    with (
+        slide_store._database.snapshot(),
+        pytest.raises(ValueError, match="while a snapshot is read"),
+    ):
+        slide_store.set_labels(np.array([1]), np.array([[1, 1]], np.int8))
 
 
 GONE: dict[str, Callable[[Path], object]] = {
