@@ -107,7 +107,10 @@ def describe_runs(
     """
     scan = scan_runs(store.runs_path)
     outdated = find_outdated(
-        scan.runs, store.last_changes(), files_changed=files_changed
+        scan.runs,
+        store.last_changes(),
+        revision=store.revision,
+        files_changed=files_changed,
     )
     found = [
         replace(describe_run(folder), is_outdated=folder in outdated)

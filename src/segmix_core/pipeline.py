@@ -81,7 +81,9 @@ def _warn_of_changes(
     goes_on = writer.folder.status().checkpoint_step > 0
     # The second network of SegMix+ learns from corrections, too.
     strokes = request.stage == "train" and config.train.learns_from_masks
-    if goes_on and has_changed(request, store.last_changes(), strokes=strokes):
+    if goes_on and has_changed(
+        request, store.last_changes(), strokes=strokes, revision=store.revision
+    ):
         writer.emit(
             Warned(
                 message="Labels or masks have changed since this training began: it "

@@ -384,7 +384,10 @@ def _runs(store: "ProjectStore", *, files_changed: bool) -> list[dict[str, Any]]
     found = []
     scan = scan_runs(store.runs_path)
     outdated = find_outdated(
-        scan.runs, store.last_changes(), files_changed=files_changed
+        scan.runs,
+        store.last_changes(),
+        revision=store.revision,
+        files_changed=files_changed,
     )
     for folder, request in read_requests(scan.runs):
         now = folder.status()

@@ -26,7 +26,11 @@ _NEWEST = sys.maxsize
 
 
 def has_changed(
-    request: RunRequest, last_changes: Mapping[str, int], *, strokes: bool = False
+    request: RunRequest,
+    last_changes: Mapping[str, int],
+    *,
+    strokes: bool = False,
+    revision: int = _NEWEST,
 ) -> bool:
     """Whether labels, images, or corrections for a segmenter, changed after a request.
 
@@ -39,14 +43,16 @@ def has_changed(
         :meth:`segmix_core.project.reader.ProjectReader.last_changes` returns them.
     strokes
         Corrections count whatever the stage.
+    revision
+        Of the project now. A run of a later one is outdated, too: an older copy of
+        the project was put back.
     """
     kinds = _READ_KINDS.get(request.stage, frozenset())
     if strokes:
         kinds |= {"mask"}
-    # A run of a later state than there is: an older copy of the project was put back.
-    is_later = bool(last_changes) and request.revision > max(last_changes.values())
-    changed = any(last_changes.get(kind, 0) > request.revision for kind in kinds)
-    return bool(kinds) and (changed or is_later)
+    if kinds and request.revision > revision:
+        return True
+    return any(last_changes.get(kind, 0) > request.revision for kind in kinds)
 
 
 def find_outdated(
@@ -54,6 +60,7 @@ def find_outdated(
     last_changes: Mapping[str, int],
     *,
     files_changed: bool = False,
+    revision: int = _NEWEST,
 ) -> frozenset[RunFolder]:
     """Return the runs to make anew because what they are made of has changed.
 
@@ -67,6 +74,8 @@ def find_outdated(
     files_changed
         Files of images are others now than when they were added, and nobody has
         accepted them yet: whatever read the images is outdated.
+    revision
+        As for :func:`has_changed`.
 
     Returns
     -------
@@ -81,7 +90,7 @@ def find_outdated(
     for stage in INPUT_STAGES:
         for run, request in requests.items():
             if request.stage == stage and (
-                has_changed(request, last_changes)
+                has_changed(request, last_changes, revision=revision)
                 or not places.isdisjoint(map(_place, request.inputs.values()))
             ):
                 places.add(_place(run.path))

@@ -100,3 +100,10 @@ def test_changes_before_the_request_are_in_it(request_of):
     assert not has_changed(request, {"labels": 5, "mask": 5}, strokes=True)
     assert has_changed(request, {"labels": 6})
     assert not has_changed(request_of("dream"), {"labels": 6})
+
+
+def test_runs_of_later_than_a_copy_that_was_put_back(chain):
+    assert stages_of(find_outdated(chain.values(), {}, revision=4)) == set(CHAIN)
+    assert not find_outdated(chain.values(), {}, revision=5)
+    assert has_changed(chain["train"].request(), {}, revision=4)
+    assert not has_changed(chain["export"].request(), {}, revision=4)
