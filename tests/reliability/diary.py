@@ -45,7 +45,7 @@ class Diary:
     refused, faults
         Edits that were refused with a reason for the user, and without one.
     delays
-        Seconds for which a window showed something that was not stored any more.
+        Ages of changes, in seconds, that a window did not show yet.
     """
 
     made: list[Made] = field(default_factory=list)
@@ -89,9 +89,10 @@ class Verdict:
             f"{self.looks} looks, {self.stale_looks} of them wrong ({wrong or 'none'})",
         ]
         if self.delays:
+            usual = sorted(self.delays)[int(0.95 * len(self.delays))]
             lines.append(
-                f"{len(self.delays)} changes of others seen in a window, after "
-                f"{max(self.delays):.2f} s at most"
+                f"the window was behind at {len(self.delays)} looks: by {usual:.2f} s "
+                f"(p95), {max(self.delays):.2f} s at most"
             )
         for title, found in (("refused", self.refused), ("fault", self.faults)):
             lines += [f"{title} {n} x {t[:200]}" for t, n in found.most_common(12)]

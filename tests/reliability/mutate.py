@@ -244,7 +244,7 @@ class _Tiff:
         """Return a number in the file; 0 behind its end."""
         try:
             return int(struct.unpack_from(self.order + kind, self.data, place)[0])
-        except struct.error:
+        except (struct.error, OverflowError):
             return 0
 
     def _walk(self, link: int) -> None:
@@ -555,7 +555,7 @@ def mutate_arrays(data: bytes, chance: random.Random) -> bytes:
     if kind == 0:
         del columns[name]
     elif kind == 1:
-        columns[name] = columns[name][: chance.randint(0, 2)]
+        columns[name] = np.atleast_1d(columns[name])[: chance.randint(0, 2)]
     elif kind == 2:
         columns[name] = columns[name].astype(chance.choice(("f4", "U8", "i1", "c8")))
     elif kind == 3:

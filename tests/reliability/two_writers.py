@@ -70,8 +70,8 @@ class Writer:
         self._is_command = name == "commands"
         self._door: Door = self._by_command if self._is_command else perform
 
-    def work(self, edits: int) -> None:
-        """Make ``edits`` edits, and look at the project now and then."""
+    def work(self, edits: int, pause: float) -> None:
+        """Make ``edits`` edits, ``pause`` s apart, and look at the project at times."""
         with ProjectStore.open(self._project) as store:
             for _ in range(edits):
                 if self._chance.random() < _LOOK_SHARE:
@@ -79,6 +79,7 @@ class Writer:
                         look = Look(store.revision, observe(store))
                     self.diary.looks.append(look)
                 self._edit(store)
+                time.sleep(pause)
 
     def _edit(self, store: ProjectStore) -> None:
         edit = self._draw(store)
@@ -136,10 +137,12 @@ def _find_entry(store: ProjectStore, edit: Edit, answer: Any) -> int:
     return 0
 
 
-def write(project: Path, folder: Path, name: str, edits: int, diary: Path) -> None:
+def write(
+    project: Path, folder: Path, name: str, edits: int, pause: float, diary: Path
+) -> None:
     """Edit a project in this process and store the diary."""
     writer = Writer(project, folder, name)
-    writer.work(edits)
+    writer.work(edits, pause)
     diary.write_bytes(pickle.dumps(writer.diary))
 
 
@@ -176,7 +179,9 @@ def run_trial(folder: Path, edits: int, commands: int, in_window: int = 0) -> Ve
         if count:
             diaries.append(folder / f"{name}.diary")
             (folder / name).mkdir()
-            given = project, folder / name, name, count, diaries[-1]
+            # Beside a window, at the pace of hands: it shows every change.
+            pause = 0.2 if in_window else 0.0
+            given = project, folder / name, name, count, pause, diaries[-1]
             processes.append(CONTEXT.Process(target=write, args=given))
     with contextlib.ExitStack() as stack:
         if in_window:

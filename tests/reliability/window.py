@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from segmix_core.project.records import TileTable, TissueClass
+from segmix_core.project.store import ProjectStore
 from tests.reliability.diary import Diary, Made
 from tests.reliability.edits import Edit, EditMaker, Known, Twin, observe
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 _KINDS = ("label", "add class", "rename class", "undo", "redo")
 _OTHERS = ("import", "windows", "recolor class", "split", "pixel size", "add")
-_EDIT_MS, _LOOK_MS = 60, 20
+_EDIT_MS, _LOOK_MS, _OPEN_MS = 60, 20, 3000
 
 
 @contextmanager
@@ -48,10 +50,53 @@ def screen() -> Iterator[dict[str, str]]:
 def start(
     project: Path, folder: Path, edits: int, diary: Path, environment: dict[str, str]
 ) -> subprocess.Popen[bytes]:
-    """Start a window that makes ``edits`` edits and then ends."""
+    """Start a window that makes ``edits`` edits and ends; wait until it is open."""
     words = [str(project), str(folder), str(edits), str(diary)]
     module = [sys.executable, "-m", "tests.reliability.window"]
-    return subprocess.Popen([*module, *words], env=environment)
+    process = subprocess.Popen([*module, *words], env=environment)
+    while process.poll() is None and not _sign(diary).exists():
+        time.sleep(0.05)
+    return process
+
+
+def _sign(diary: Path) -> Path:
+    """Return the file that says that the window is open."""
+    return diary.with_suffix(".open")
+
+
+class Stored:
+    """What is stored of a source, and since when, as often as somebody looks."""
+
+    def __init__(self) -> None:
+        self._tiles: TileTable | None = None
+        self._classes: tuple[TissueClass, ...] = ()
+        self._label_times = np.zeros((0, 0))
+        self._shape_time = self._looked = time.monotonic()
+
+    def see(self, tiles: TileTable, classes: tuple[TissueClass, ...]) -> None:
+        """Note what is stored now; what is new is as old as the look before."""
+        before, self._tiles = self._tiles, tiles
+        if before is None or not self._fits(before, self._classes, classes):
+            self._shape_time = self._looked
+            self._label_times = np.full(tiles.labels.shape, self._looked)
+        else:
+            self._label_times[before.labels != tiles.labels] = self._looked
+        self._classes, self._looked = classes, time.monotonic()
+
+    def lag_of(self, shown: TileTable, classes: tuple[TissueClass, ...]) -> float:
+        """Return the age of the oldest change that is not shown; 0 if all are."""
+        if self._tiles is None or not self._fits(shown, classes, self._classes):
+            return time.monotonic() - self._shape_time
+        wrong = self._label_times[shown.labels != self._tiles.labels]
+        return time.monotonic() - float(wrong.min()) if wrong.size else 0.0
+
+    def _fits(self, tiles: TileTable, one: object, other: object) -> bool:
+        return (
+            self._tiles is not None
+            and one == other
+            and np.array_equal(tiles.ids, self._tiles.ids)
+            and tiles.labels.shape == self._tiles.labels.shape
+        )
 
 
 class WindowWriter:
@@ -60,8 +105,8 @@ class WindowWriter:
     Attributes
     ----------
     diary
-        What was done; ``diary.delays`` are the seconds for which the window showed
-        something that was not in the project any more.
+        What was done; ``diary.delays`` are the ages in seconds of the oldest change
+        that the window did not show yet, whenever there was one.
     """
 
     def __init__(self, session: Any, folder: Path, edits: int) -> None:
@@ -70,7 +115,8 @@ class WindowWriter:
         self._maker = EditMaker(7, folder, "-window", _OTHERS)
         self._left = edits
         self._changes: list[Change] = []
-        self._stale_since: float | None = None
+        self._stored = Stored()
+        self._reader = ProjectStore.open(session.require().path)
         self._listen()
 
     def _listen(self) -> None:
@@ -89,23 +135,20 @@ class WindowWriter:
         return noted
 
     def look(self) -> None:
-        """Compare what the window shows with what is stored."""
-        store, source = self._session.require(), self._session.active_source
+        """Note for how long the window has shown something else than what is stored."""
+        source = self._session.active_source
         shown = self._session.tiles
         if source is None or shown is None:
             return
-        stored = store.tiles(source.id)
-        is_right = (
-            np.array_equal(shown.ids, stored.ids)
-            and np.array_equal(shown.labels, stored.labels)
-            and self._session.classes == store.classes()
-        )
-        now = time.monotonic()
-        if is_right and self._stale_since is not None:
-            self.diary.delays.append(now - self._stale_since)
-            self._stale_since = None
-        elif not is_right and self._stale_since is None:
-            self._stale_since = now
+        # Its own connection: nothing of what the window knows is asked.
+        classes = self._reader.classes()
+        tiles = self._reader.tiles(source.id)
+        if classes != self._reader.classes():
+            return
+        self._stored.see(tiles, classes)
+        lag = self._stored.lag_of(shown, self._session.classes)
+        if lag:
+            self.diary.delays.append(lag)
 
     def edit(self) -> bool:
         """Make one edit; return whether there are more to make."""
@@ -190,9 +233,14 @@ def main() -> None:
         looking.stop()
         viewer.close()
 
+    def begin() -> None:
+        looking.start()
+        editing.start()
+        _sign(Path(diary)).touch()
+
     editing.timeout.connect(edit)
-    looking.start()
-    editing.start()
+    # When it has been drawn for the first time.
+    QTimer.singleShot(_OPEN_MS, begin)
     napari.run()
     Path(diary).write_bytes(pickle.dumps(writer.diary))
 
