@@ -1,6 +1,7 @@
 """Paths of images that survive moving the project together with them."""
 
 import os
+from functools import lru_cache
 from pathlib import Path
 
 
@@ -11,16 +12,34 @@ def stored_path(path: Path, project: Path) -> str:
     can be moved together; else absolute. Always with forward slashes.
     """
     path, project = _absolute(path), _absolute(project)
-    if path.is_relative_to(project):
-        return path.relative_to(project).as_posix()
-    if path.is_relative_to(project.parent):
-        return (Path("..") / path.relative_to(project.parent)).as_posix()
-    return path.as_posix()
+    if path in (project, project.parent):
+        return _stored_folder(str(path), str(project))
+    folder = _stored_folder(str(path.parent), str(project))
+    return path.name if folder == "." else f"{folder.rstrip('/')}/{path.name}"
 
 
 def actual_path(text: str, project: Path) -> Path:
     """Return the absolute path that was stored as ``text``."""
-    return _absolute(project / text)
+    folder, _, name = text.rpartition("/")
+    if name in ("", ".", "..") or text == f"/{name}":
+        return _absolute(project / text)
+    return _actual_folder(folder, str(project.absolute())) / name
+
+
+# A source has many files in few folders.
+@lru_cache(maxsize=256)
+def _stored_folder(folder: str, project: str) -> str:
+    path, home = Path(folder), Path(project)
+    if path.is_relative_to(home):
+        return path.relative_to(home).as_posix()
+    if path.is_relative_to(home.parent):
+        return (Path("..") / path.relative_to(home.parent)).as_posix()
+    return path.as_posix()
+
+
+@lru_cache(maxsize=256)
+def _actual_folder(text: str, project: str) -> Path:
+    return _absolute(Path(project) / text)
 
 
 def moved_path(path: Path, old: Path, new: Path) -> Path:

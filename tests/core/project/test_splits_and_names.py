@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -173,3 +174,24 @@ def test_moved_paths() -> None:
     assert moved_path(old / "s" / "x.png", old, new) == new / "s" / "x.png"
     assert moved_path(old, old, new) == new
     assert moved_path(Path("/c/x.png"), old, new) == new / "x.png"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/w/p.segmix", "/w", "/", "/x.png", "/w/x.png", "/w/p.segmix/x.png"),
+        *("/w/p.segmix/a/b/x.png", "/w/a/../b/x.png", "/v/x.png", "/w/p.segmix2/x.png"),
+        *("/w/a b/\u00e9.png", "/w/./x.png", "/v/w/p.segmix/x.png"),
+    ],
+)
+def test_paths_come_back(path: str) -> None:
+    project = Path("/w/p.segmix")
+    stored = stored_path(Path(path), project)
+    normal = Path(os.path.normpath(path))
+    assert actual_path(stored, project) == normal
+    is_near = normal.is_relative_to("/w")
+    assert Path(stored).is_absolute() != is_near
+    # The project and what lies beside it can be moved together.
+    if is_near:
+        moved = actual_path(stored, Path("/new/p.segmix"))
+        assert moved == Path("/new") / normal.relative_to("/w")
