@@ -134,7 +134,8 @@ class CorrectionControl:
         self._brush_class = next((c for c in classes if c.index == class_index), None)
 
     def close(self) -> None:
-        """Close the window; all strokes are in the project already."""
+        """Store what was painted, and close the window."""
+        self.take_edits()
         window, self._window = self._window, None
         self._row = None
         if window is not None:
@@ -142,6 +143,11 @@ class CorrectionControl:
             window.close()
             self.closed.emit(self._image_id, window.box, values)
             self.changed.emit()
+
+    def take_edits(self) -> None:
+        """Store what was painted and is not stored yet."""
+        if self._window is not None:
+            self._window.take_edits()
 
     def forget(self) -> None:
         """Close the window of a source that is not shown any more."""

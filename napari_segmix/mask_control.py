@@ -176,6 +176,7 @@ class MaskControl:
         store, shown, row = self._session.store, self._shown, self.correction.row
         if store is None or shown is None or row is None or self._list is None:
             return
+        self.correction.take_edits()
         image, box = shown.image_of(row), shown.working_box(row)
         try:
             with store.atomic():

@@ -196,10 +196,11 @@ class Session(ProjectState):
         self._cancel_opening()
         if self.store is None:
             return
-        self.runs.detach()
         self.tissue.finish()
         self.executor.close()
+        # From here on nobody can ask the store, which may be too damaged to answer.
         store, self.store = self.store, None
+        self.runs.detach()
         self._read_classes()
         self.tables.forget()
         self.show_source(None)

@@ -114,6 +114,8 @@ class TissueControl:
 
     def finish(self) -> None:
         """Write what is not written yet; the project is about to be closed."""
+        if self._shown is not None:
+            self._shown.layer.take_edits()
         strokes, self._unwritten = self._unwritten, []
         for write in strokes:
             try:

@@ -1,6 +1,6 @@
 """Masks in the viewer: an overlay to look at and a window to correct them in."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +25,8 @@ WINDOW_OPACITY = 0.55
 _IGNORE_COLOR = (0.10, 0.10, 0.12, 0.75)
 _CLEAR = (0.0, 0.0, 0.0, 0.0)
 _BRUSH_PX = 10
+_EVENTS = ("paint", "labels_update", "set_data")
+"""A polygon emits "paint" before its pixels change, and "labels_update" after."""
 
 
 def show_overlay(
@@ -110,7 +112,7 @@ class CorrectionWindow:
         self._viewer = viewer
         self._known = values.copy()
         self._on_edit = on_edit
-        self._is_quiet = False
+        self._is_quiet = self._is_stroking = False
         close_windows(viewer)
         if picture is not None:
             viewer.add_image(
@@ -130,8 +132,10 @@ class CorrectionWindow:
         )
         self.layer.brush_size = _BRUSH_PX
         viewer.layers.selection.active = self.layer
-        self.layer.events.paint.connect(self._compare)
-        self.layer.events.set_data.connect(self._compare)
+        for event in _EVENTS:
+            getattr(self.layer.events, event).connect(self._on_data)
+        # First, to know that the mouse is down before napari paints.
+        self.layer.mouse_drag_callbacks.insert(0, self._on_drag)
 
     @property
     def is_open(self) -> bool:
@@ -183,14 +187,29 @@ class CorrectionWindow:
         self.layer.colormap = class_colormap(classes)
 
     def close(self) -> None:
-        """Remove the layers; everything painted was told already."""
-        self.layer.events.paint.disconnect(self._compare)
-        self.layer.events.set_data.disconnect(self._compare)
+        """Report what was not reported yet, and remove the layers."""
+        self.take_edits()
+        for event in _EVENTS:
+            getattr(self.layer.events, event).disconnect(self._on_data)
         if self.is_open:
             self._viewer.layers.remove(self.layer)
         remove_layers(self._viewer, WINDOW_IMAGE)
 
-    def _compare(self, _event: object = None) -> None:
+    def _on_drag(self, _layer: object, event: Any) -> Iterator[None]:
+        self._is_stroking = True
+        yield
+        while event.type == "mouse_move":
+            yield
+        self._is_stroking = False
+        self.take_edits()
+
+    def _on_data(self, _event: object = None) -> None:
+        # While the mouse is down the stroke goes on; one stroke is one journal entry.
+        if not self._is_stroking:
+            self.take_edits()
+
+    def take_edits(self) -> None:
+        """Report the pixels that were painted since the last report."""
         if self._is_quiet or self.values.shape != self._known.shape:
             return
         changed = self.values != self._known

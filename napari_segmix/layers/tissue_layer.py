@@ -22,6 +22,8 @@ ROLE = "tissue"
 _COLOR = (0.0, 0.72, 0.62, 1.0)
 _OUTLINE_OPACITY = 1.0
 _PAINT_OPACITY = 0.4
+_EVENTS = ("paint", "labels_update", "set_data")
+"""A polygon emits "paint" before its pixels change, and "labels_update" after."""
 _BRUSHES = 40
 """So many brushes lie along the shorter edge of a mask."""
 
@@ -72,9 +74,10 @@ class TissueLayer:
                 **placement.transform(0, 0, downsample),
             )
         self.layer.brush_size = max(1, min(mask.shape) // _BRUSHES)
-        self.layer.events.paint.connect(self._on_data)
-        self.layer.events.set_data.connect(self._on_data)
-        self.layer.mouse_drag_callbacks.append(self._on_drag)
+        for event in _EVENTS:
+            getattr(self.layer.events, event).connect(self._on_data)
+        # First, to know that the mouse is down before napari paints.
+        self.layer.mouse_drag_callbacks.insert(0, self._on_drag)
         self.outline()
 
     @property
@@ -124,9 +127,9 @@ class TissueLayer:
             self._is_quiet = False
 
     def close(self) -> None:
-        """Remove the layer; every stroke was told already."""
-        self.layer.events.paint.disconnect(self._on_data)
-        self.layer.events.set_data.disconnect(self._on_data)
+        """Remove the layer; every stroke was reported already."""
+        for event in _EVENTS:
+            getattr(self.layer.events, event).disconnect(self._on_data)
         if self._on_drag in self.layer.mouse_drag_callbacks:
             self.layer.mouse_drag_callbacks.remove(self._on_drag)
         if self.is_open:
@@ -138,11 +141,16 @@ class TissueLayer:
         while event.type == "mouse_move":
             yield
         self._is_stroking = False
-        self._on_data()
+        self.take_edits()
 
     def _on_data(self, _event: object = None) -> None:
         # While the mouse is down the stroke goes on; one stroke is one journal entry.
-        if self._is_quiet or self._is_stroking:
+        if not self._is_stroking:
+            self.take_edits()
+
+    def take_edits(self) -> None:
+        """Report the pixels that were painted since the last report."""
+        if self._is_quiet:
             return
         # Other labels of napari's own controls mean tissue, too.
         painted = (np.asarray(self.layer.data) != GLASS).astype(np.uint8)

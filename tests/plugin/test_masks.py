@@ -349,3 +349,26 @@ def test_unknown_tiles_in_the_doubts_are_left_out(slide):
     reviews.set_doubts(ids, np.array([1.0, 0.5], np.float32))
     assert reviews.first(1)[0].row == 5
     assert reviews.next_row(5) == 0
+
+
+def test_a_polygon_is_stored_when_it_is_drawn(slide):
+    slide.masks.open_tile(0)
+    layer, before = window_of(slide), slide.store.revision
+    slide.masks.correction.paint_with(3)
+    layer.paint_polygon([[4, 4], [4, 30], [30, 30], [30, 4]], 3)
+    assert slide.store.revision == before + 1
+    image = slide.store.images()[0]
+    box = slide.store.history(1)[0].box
+    assert (slide.store.corrections(image.id, box) == 3).sum() > 500
+
+
+def test_accepting_and_closing_store_what_is_painted_first(slide):
+    slide.masks.open_tile(0)
+    window_of(slide).data[5, 6] = 1
+    slide.masks.accept()
+    kinds = [change.kind for change in slide.store.history(2)]
+    assert kinds == ["review", "mask"]
+    slide.masks.open_tile(1)
+    window_of(slide).data[5, 6] = 1
+    slide.masks.correction.close()
+    assert slide.store.history(1)[0].kind == "mask"

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QDialogButtonBox, QFileDialog, QMessageBox
 from napari_segmix.executor import ThreadExecutor
 from napari_segmix.session import Session
 from napari_segmix.widgets.data_page import DataPage
+from napari_segmix.widgets.dock import SegMixDock
 from napari_segmix.widgets.snapshot_dialog import SnapshotDialog, ask_copy
 from segmix_core.errors import ProjectError
 from segmix_core.project.snapshots import copy_database, list_snapshots
@@ -313,3 +314,24 @@ def test_a_check_tells_how_far_it_is_and_can_be_stopped(
     slow.rescue.check()
     slow.rescue.forget()
     assert not slow.rescue.is_working
+
+
+def test_pages_of_a_project_damaged_all_over_stay_usable(
+    slide_session: Session, page: DataPage, qtbot: Any
+) -> None:
+    """Classes and sources cannot be read: help is offered, and others open."""
+    session, path = slide_session, slide_session.project_path
+    dock = SegMixDock(session.viewer)
+    qtbot.addWidget(dock)
+    session.close_project()
+    with ProjectStore.create(path.with_name("sound.segmix"), ["a"]):
+        pass
+    file = path / "project.sqlite"
+    content = bytearray(file.read_bytes())
+    random = np.random.default_rng(1)
+    content[4096 : 12 * 4096] = random.bytes(11 * 4096)
+    file.write_bytes(content)
+    assert not session.open_project(path)
+    assert session.store is None
+    assert session.rescue.failure is not None
+    assert session.open_project(path.with_name("sound.segmix"))

@@ -11,7 +11,7 @@ from qtpy.QtTest import QTest
 
 from napari_segmix.executor import ThreadExecutor
 from napari_segmix.layers.keys import find_layer
-from napari_segmix.layers.tissue_layer import ROLE
+from napari_segmix.layers.tissue_layer import GLASS, ROLE
 from napari_segmix.session import Session
 from napari_segmix.widgets.data_page import DataPage
 from napari_segmix.widgets.dock import SegMixDock
@@ -316,3 +316,26 @@ def test_a_real_window(
     session.undo("labels")
     assert len(store.tiles()) > before
     session.close()
+
+
+def test_a_polygon_is_written_when_it_is_drawn(shown: Session) -> None:
+    layer = layer_of(shown)
+    shown.tissue.paint_with(GLASS)
+    assert shown.store is not None
+    before = shown.store.revision
+    step = layer.data.shape[1] // 5
+    edge = layer.data.shape[0] - 1
+    layer.paint_polygon([[0, step], [0, 3 * step], [edge, 3 * step], [edge, step]], 0)
+    assert shown.store.revision == before + 1
+    assert shown.store.history(1)[0].description.startswith("Corrected")
+
+
+def test_closing_the_project_writes_what_is_painted(shown: Session) -> None:
+    layer = layer_of(shown)
+    path = shown.project_path
+    assert path is not None
+    shown.tissue.paint_with(GLASS)
+    layer.data[:, layer.data.shape[1] // 5 : 2 * layer.data.shape[1] // 5] = GLASS
+    shown.close_project()
+    with ProjectStore.open(path) as store:
+        assert store.history(1)[0].description.startswith("Corrected")

@@ -273,6 +273,8 @@ def tissue(options: TissueOptions, voice: Voice) -> int:
     with ProjectStore.open(options.project) as store:
         source = _find_source(store, options.source)
         image = store.images(source.id)[0]
+        if options.save is not None:
+            tissues.check_save(store, options.save)
         change = None
         if options.reset:
             found = tissues.detect_tissue(store, image.id)

@@ -174,6 +174,25 @@ def paint_tissue(
         return set_tissue(store, image_id, replace(now, mask=mask))
 
 
+def check_save(store: ProjectStore, path: Path) -> None:
+    """Raise an error unless a mask may be written to a file.
+
+    Raises
+    ------
+    ProjectError
+        If it is no PNG, or an image of the project.
+    """
+    if path.suffix.lower() != ".png":
+        raise ProjectError(
+            f"{path.name} does not end in .png.", "Choose a name such as tissue.png."
+        )
+    place = path.resolve()
+    if any(image.path.resolve() == place for image in store.images()):
+        raise ProjectError(
+            f"{path.name} is an image of the project.", "Choose another name."
+        )
+
+
 def save_tissue_png(tissue: Tissue, path: Path) -> None:
     """Write the mask as a PNG: 255 tissue, 0 glass.
 

@@ -211,12 +211,20 @@ def _write_images(database: sqlite3.Connection, _: Keys, values: Values) -> None
 
 
 def _read_images(database: sqlite3.Connection, _: Keys, like: Values) -> Values:
-    # Paths, splits and pixel sizes change later; what is checked is that the rows are.
-    if len(like):
-        content = json.loads(like.tobytes())
-        wanted = [row["id"] for row in content["images"]]
-        _column(database, "SELECT id, id FROM image", np.array(wanted, np.int64))
-    return like
+    # Paths, splits and pixel sizes change later; the grid of an image never does.
+    if not len(like):
+        return like
+    wanted = {
+        row["id"]: tuple(row[name] for name in _GRID)
+        for row in json.loads(like.tobytes())["images"]
+    }
+    found = database.execute(
+        f"SELECT id, {', '.join(_GRID)} FROM image "
+        "WHERE id IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(wanted)),),
+    )
+    is_same = {row[0]: row[1:] for row in found} == wanted
+    return like if is_same else like[:0]
 
 
 def image_rows(database: sqlite3.Connection, source_id: int) -> Values:
@@ -351,6 +359,7 @@ def _setter(table: str, column: str) -> tuple[Write, Read]:
     return write, read
 
 
+_GRID = ("source_id", "height", "width", "downsample")
 _BOX_COLUMNS = "image_id, row, col, y, x, height, width, shown"
 _COLUMNS = {
     "source": ("id", "kind", "path", "name", "tile_px", "stride_px", "mpp", "shown"),

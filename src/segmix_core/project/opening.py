@@ -164,6 +164,10 @@ def check_companions(path: Path) -> None:
     sqlite3.Error
         If the folder cannot be written to, which SQLite needs even for looking.
     """
+    for suffix in _COMPANIONS:
+        file = path.with_name(path.name + suffix)
+        if file.exists() and not file.is_file():
+            raise ProjectError(f"{file} is not a file.", "Move it to another place.")
     if not (_size(path, "-wal") or _size(path, "-journal")):
         return
     if _awaits_rollback(path):
@@ -270,7 +274,7 @@ def put_companions_aside(path: Path) -> None:
 def companions(path: Path) -> list[Path]:
     """Return the files of SQLite that lie beside a database."""
     found = (path.with_name(path.name + suffix) for suffix in _COMPANIONS)
-    return [file for file in found if file.exists()]
+    return [file for file in found if file.is_file()]
 
 
 def _size(path: Path, suffix: str) -> int:

@@ -83,7 +83,13 @@ def repair(
             f"{target} exists already.", "Choose another folder for the repaired copy."
         )
     with tempfile.TemporaryDirectory(prefix="segmix-repair-") as folder:
-        tables, lost = _read(project / FILE_NAME, Path(folder))
+        try:
+            tables, lost = _read(project / FILE_NAME, Path(folder))
+        except OSError as error:
+            raise ProjectError(
+                f"{project} cannot be copied to {folder} ({error.strerror or error}).",
+                "Free some space there, or set TMPDIR to another folder.",
+            ) from error
         fresh = Path(folder) / "fresh.sqlite"
         write_empty(fresh, _initial_classes(tables))
         with closing(opening.connect(fresh)) as connection:

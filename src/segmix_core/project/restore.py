@@ -46,7 +46,13 @@ def restore(project: Path, name: str) -> Path:
     try:
         with tempfile.TemporaryDirectory(prefix="segmix-restore-") as folder:
             fresh = Path(folder) / FILE_NAME
-            _copy_checked(snapshot, fresh)
+            try:
+                _copy_checked(snapshot, fresh)
+            except (UnreadableError, sqlite3.DatabaseError) as error:
+                raise ProjectError(
+                    f"The snapshot {snapshot.name} is damaged ({error}).",
+                    "Choose another one; the project was not changed.",
+                ) from error
             if _is_sound(path):
                 return _replace(path, fresh, snapshot)
             return _replace_damaged(path, fresh, snapshot)
@@ -54,7 +60,7 @@ def restore(project: Path, name: str) -> Path:
         raise explained(error, path) from error
     except OSError as error:
         raise ProjectError(
-            f"{project} cannot be written to ({error.strerror or error}).",
+            f"{error.filename or project} cannot be written ({error.strerror}).",
             "Free some space or change its permissions; nothing was restored.",
         ) from error
 

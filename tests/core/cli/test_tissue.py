@@ -80,3 +80,19 @@ def test_what_does_not_go(slide, segmix, answer, tmp_path):
     assert (code, said["error"]) == (2, "ProjectError")
     assert "no tile left" in said["message"]
     assert tile_columns(slide) == [0, 1, 2, 3]
+
+
+def test_a_mask_is_not_written_over_the_project_or_its_images(slide, answer):
+    database = slide / "project.sqlite"
+    before = database.read_bytes()
+    code, said = answer("tissue", slide, "slide.tif", "--save", database)
+    assert code == 2
+    assert "does not end in .png" in said["problem"]
+    assert database.read_bytes() == before
+    with ProjectStore.open(slide) as store:
+        image = store.images()[0].path
+    link = image.with_name("link.png")
+    link.symlink_to(image)
+    code, said = answer("tissue", slide, "slide.tif", "--save", link)
+    assert code == 2
+    assert "is an image of the project" in said["problem"]

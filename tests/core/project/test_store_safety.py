@@ -112,6 +112,13 @@ def test_a_log_after_a_crash_is_replayed(closed: Path) -> None:
     assert find_faults(closed) == ()
 
 
+def test_a_folder_where_a_log_should_be(closed: Path) -> None:
+    (closed / "project.sqlite-wal").mkdir()
+    for use in (ProjectStore.open, find_faults):
+        with pytest.raises(ProjectError, match="is not a file"):
+            use(closed)
+
+
 def test_a_journal_that_a_kill_left_is_taken_back(closed: Path) -> None:
     """As on a network drive, where there is no write-ahead log."""
     execute(closed, "PRAGMA journal_mode = DELETE")
