@@ -205,11 +205,16 @@ def test_the_store_is_measured(
 ) -> None:
     monkeypatch.setattr(store_latency, "TILES", 10_000)
     monkeypatch.setattr(store_latency, "COLUMNS", 100)
+    monkeypatch.setattr(store_latency, "SQUARES", 500)
     monkeypatch.setattr("sys.argv", ["store_latency.py"])
     store_latency.main()
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("add a slide of 10000 tiles")
-    assert all(" ms  p95 " in line for line in lines)
+    times = [line for line in lines if not line.startswith("  ")]
+    assert all(" ms  p95 " in line for line in times)
+    ratios = [line for line in lines if " of the limit of " in line]
+    assert len(ratios) == 2
+    assert len(times) + len(ratios) == len(lines)
 
 
 def assert_measured(

@@ -142,7 +142,7 @@ def test_a_pixel_size_is_set_and_taken_back(
     assert layer.scale.tolist() == [0.25, 0.25]
     assert "to 0.25 µm" in messages[-1][0]
     slide_session.undo("labels")
-    assert slide_session.intake.mpp_of(source_id) == pytest.approx(0.5)
+    assert slide_session.intake.pixel_size(source_id) == pytest.approx((0.5, 0.5))
     assert slide_session.placement.pixel_size == pytest.approx(0.5)
     slide_session.intake.set_mpp(source_id, 5000)
     assert messages[-1][1] == "error"

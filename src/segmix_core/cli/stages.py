@@ -144,11 +144,11 @@ def _created(order: Order, voice: Voice) -> RunFolder:
     with ProjectStore.open(options.project) as store:
         if order.stage == "train":
             check_trainable(store)
+        given = options.flags(), options.set or [], options.config
+        # A wrong setting is said before a run is looked for that may be missing, too.
+        build_config(*given)
         inputs = _inputs(store, order)
-        defaults = _defaults(inputs, voice)
-        config = build_config(
-            options.flags(), options.set or [], options.config, defaults
-        )
+        config = build_config(*given, _defaults(inputs, voice))
         request = RunRequest(
             stage=order.stage,
             project=options.project.absolute(),

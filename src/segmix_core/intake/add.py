@@ -69,6 +69,7 @@ def add_paths(
     JobError
         If the process that opens the images cannot be started.
     """
+    store.check_writable()
     options = IntakeOptions(tile_px, stride_px, mpp, slide_mpp, min_tissue)
     unique = list(dict.fromkeys(Path(path).resolve() for path in paths))
     with FirstLook(python) as look:

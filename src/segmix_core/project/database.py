@@ -186,7 +186,7 @@ class Database:
                 with self._nested():
                     yield self._connection
                 return
-            self._check_writable()
+            self._prepare_change()
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
                 self._is_writing = True
@@ -216,9 +216,19 @@ class Database:
             if self._connection.in_transaction:
                 self._connection.execute("RELEASE part")
 
-    def _check_writable(self) -> None:
+    def check_writable(self) -> None:
+        """Raise an error where the folder or disk forbids changes.
+
+        Raises
+        ------
+        ProjectError
+            If it does.
+        """
         if self.is_read_only:
             raise _unwritable(self.path, "it was opened read only")
+
+    def _prepare_change(self) -> None:
+        self.check_writable()
         # A file without a name would take every label into the void.
         self._check_in_place(
             "Put it back and open the project again; nothing was stored now."

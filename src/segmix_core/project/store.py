@@ -387,6 +387,10 @@ class ProjectStore(ProjectReader):
         with self._database.transaction() as connection:
             connection.execute("REPLACE INTO setting VALUES (?,?)", (key, text))
 
+    def check_writable(self) -> None:
+        """Raise a ProjectError where the folder or disk forbids changes."""
+        self._database.check_writable()
+
     @contextmanager
     def atomic(self) -> Iterator[None]:
         """Make everything inside one transaction: all of it is stored, or nothing.

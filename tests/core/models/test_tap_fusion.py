@@ -101,24 +101,6 @@ def test_the_mean_of_all_cells_has_a_weight_from_0_to_1(weight):
         CamClassifier(num_classes=1, pooled_mean=weight)
 
 
-def test_checkpoints_with_the_older_name_of_pooling_are_read(tmp_path):
-    model = CamClassifier(num_classes=2, width=8, pooled_share=0.1)
-    for name, share in (("top", 0.1), ("mean", 1.0)):
-        newer = ("pooled_share", "pooled_mean")
-        arguments = {n: v for n, v in model.arguments.items() if n not in newer}
-        save_checkpoint(
-            tmp_path / name,
-            module=model,
-            arguments=arguments | {"pooling": name},
-            kind="classifier",
-            class_names=("a", "b"),
-            step=1,
-            extra={"scores": {}},
-        )
-        again = load_classifier(load_checkpoint(tmp_path / name))
-        assert (again.pooled_share, again.pooled_mean) == (share, 0)
-
-
 def test_arguments_rebuild_fusion_and_pooled_share(tmp_path):
     model = CamClassifier(num_classes=2, width=8, fusion=True, pooled_share=0.1).eval()
     arguments = json.loads(json.dumps(model.arguments))

@@ -132,5 +132,5 @@ def test_a_run_goes_on_without_the_file_it_began_with(folder, file, freeze):
 
 def test_a_file_that_is_not_there_ends_the_run_with_a_sentence(folder):
     changes = {"train.weights": "/nowhere/x.safetensors"}
-    with pytest.raises(ConfigError, match=r"got /nowhere/x\.safetensors \("):
+    with pytest.raises(ConfigError, match=r"/nowhere/x\.safetensors cannot be read \("):
         folder.attempt("train", changes=changes)
