@@ -284,14 +284,16 @@ def _as_config_error(error: ValidationError) -> ConfigError:
     if len(where) < 2:
         for name in _field_names():
             message = message.replace(name, f"'{field_label(name)}'")
-        return ConfigError.unexpected(
-            "settings that agree", f"a contradiction: {message}", "Correct one of them."
+        return ConfigError(
+            f"Settings conflict: {message}.",
+            "Change one of them.",
         )
     label = field_label(where[1])
     wanted = message.replace("Input should be ", "").partition(",")[0]
     got = repr(first["input"]) if first["input"] != "" else "nothing"
-    return ConfigError.unexpected(
-        f"'{label}' to be {wanted}", got, f"Correct '{label}'."
+    return ConfigError(
+        f"'{label}' is {got}; it must be {wanted}.",
+        f"Change '{label}'.",
     )
 
 

@@ -100,7 +100,7 @@ class RunBar(Page):
             self.session.say(f"{name}: stopped. Resume it on the Train page.")
         elif info.state == "interrupted":
             # Its last message is of the step it was at.
-            text = "its process ended without a word. Resume it on the Train page."
+            text = "the process crashed. Resume it on the Train page."
             self.session.say(f"{name}: {text}", "error")
         else:
             self.session.say(f"{name}: {info.state}. {info.message}", "error")

@@ -228,9 +228,7 @@ def _state_with_mark(info: "RunInfo") -> str:
 def _explanation(info: "RunInfo") -> str:
     parts = []
     if info.state == "interrupted":
-        parts.append(
-            "The process ended without a word. Resume goes on from its last checkpoint."
-        )
+        parts.append("The process crashed. Resume continues from its last checkpoint.")
     elif info.state in ("failed", "damaged"):
         parts.append(printable(info.message))
     if info.is_outdated:

@@ -71,7 +71,7 @@ class SourceList(Page):
 
     def _make_list(self) -> QTreeWidget:
         tree = QTreeWidget()
-        tree.setHeaderLabels(["Name", "Tiles", "Labelled"])
+        tree.setHeaderLabels(["Name", "Tiles", "Labeled"])
         tree.setRootIsDecorated(False)
         tree.setUniformRowHeights(True)
         tree.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)

@@ -209,7 +209,7 @@ def test_sources_of_another_program_are_shown(
     session.show_source(session.sources[1].id)
     do("undo", "labels")
     until(lambda: session.view.source.name == "slide.tif")
-    assert messages[-1] == ("second.tif was taken back elsewhere.", "warning")
+    assert messages[-1] == ("second.tif was removed by another program.", "warning")
     assert find_layer(session.viewer, "tiles").data.shape == (4, 5)
 
 
@@ -222,7 +222,7 @@ def test_choosing_a_source_that_is_gone(
     gone = session.sources[1].id
     do("undo", "labels")
     session.show_source(gone)
-    assert "not in the project any more" in messages[-1][0]
+    assert "no longer in the project" in messages[-1][0]
     assert session.active_source.name == "slide.tif"
 
 
@@ -275,7 +275,7 @@ def test_tiles_cut_anew_elsewhere(
     stale, before = session.tiles, session.view.tile_layer
     do("import windows", str(write_windows(tmp_path, size)))
     label(session, 1, [0, 1, 0])
-    assert "not in the project any more" in messages[-1][0]
+    assert "no longer in the project" in messages[-1][0]
     # Drawing the classes anew reads the tiles again, before the watch has looked.
     session.recolor_class(1, "#123456")
     assert session.view.tile_layer is not before
@@ -434,10 +434,10 @@ def test_painting_on_an_image_that_is_gone(
     session.masks.open_tile(0)
     do("undo", "labels")
     label(session, 0, [1, 0, 0])
-    assert "not in the project any more" in messages[-1][0]
+    assert "no longer in the project" in messages[-1][0]
     messages.clear()
     paint(session, slice(0, 2), slice(0, 2), 1)
-    assert "not in the project any more" in messages[-1][0]
+    assert "no longer in the project" in messages[-1][0]
     session.masks.accept()
     assert messages[-1][1] == "error"
     until(lambda: session.view is None)

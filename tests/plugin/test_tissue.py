@@ -138,7 +138,7 @@ def test_the_last_tile_is_not_erased(shown: Session, messages: Messages) -> None
     shown.tissue.correct(True)
     stroke(shown, 0, 0, 5)
     assert messages[-1][1] == "error"
-    assert "no tile left" in messages[-1][0]
+    assert "no tiles left" in messages[-1][0]
     assert columns(shown) == [1, 2, 3, 4]
     assert layer_of(shown).data.any()
 
