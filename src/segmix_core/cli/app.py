@@ -31,7 +31,7 @@ app.command("import-labels", rich_help_panel=_PROJECT)(projects.import_labels)
 app.command("relocate", rich_help_panel=_PROJECT)(projects.relocate)
 app.command("status", rich_help_panel=_PROJECT)(projects.status)
 
-_RECOVERY = "When something went wrong"
+_RECOVERY = "Recovery"
 app.command("verify", rich_help_panel=_RECOVERY)(recovery.verify)
 app.command("repair", rich_help_panel=_RECOVERY)(recovery.repair)
 app.command("snapshots", rich_help_panel=_RECOVERY)(recovery.snapshots)

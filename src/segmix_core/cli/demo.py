@@ -129,10 +129,9 @@ def _make_slide(slide: Path, mask: Path, options: DemoOptions, voice: Voice) -> 
         with _waiting(voice, "sample"):
             write_sample_slide(slide, mask, size=options.size, seed=options.seed)
     except OSError as error:
-        raise ProjectError.unexpected(
-            f"to be able to write in {options.folder}",
-            f"'{error.strerror}'",
-            "Choose a folder that you may write to, on a disk with free space.",
+        raise ProjectError(
+            f"{options.folder} cannot be written to ({error.strerror}).",
+            "Choose a writable folder on a disk with free space.",
         ) from error
 
 
@@ -147,7 +146,7 @@ def _make_project(project: Path, slide: Path, mask: Path, voice: Voice) -> None:
             return
         with _waiting(voice, "label"):
             count = _label(store, mask)
-    voice.say(f"Labelled {count} tiles of {slide.name} as a person would.")
+    voice.say(f"Labeled {count} tiles of {slide.name} from the ground truth.")
 
 
 def _open_project(project: Path) -> "ProjectStore":

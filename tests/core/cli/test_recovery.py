@@ -17,7 +17,7 @@ def damage(project, statement="UPDATE tile SET labels = x'0100' WHERE id = 1"):
 
 def test_a_sound_project(project, segmix, answer):
     assert answer("verify", project) == (0, {"sound": True, "faults": []})
-    assert "is sound" in segmix("verify", project).stdout
+    assert "No problems found" in segmix("verify", project).stdout
 
 
 def test_a_damaged_project_is_told_and_repaired(tmp_path, project, segmix, answer):
@@ -52,7 +52,7 @@ def test_snapshots_are_listed_and_restored(project, segmix, answer):
     for path in (project / "snapshots").iterdir():
         path.unlink()
     assert answer("snapshots", project) == (0, {"snapshots": []})
-    assert "none yet" in segmix("snapshots", project).stdout
+    assert "no snapshots yet" in segmix("snapshots", project).stdout
     with ProjectStore.open(project) as store:
         before = store.tiles().labels
         store.set_labels(np.array([1, 2]), np.array([[1, 1], [0, 0]], np.int8))
