@@ -42,7 +42,7 @@ def left_out_note(left_out: Sequence[LeftOut]) -> str:
     verb = "was" if len(paths) == 1 else "were"
     first = "" if len(paths) == 1 else f"{printable(paths[0].name)}: "
     return (
-        f"{count_files(paths)} {verb} left out: {name_some(paths)}. "
+        f"{count_files(paths)} {verb} skipped: {name_some(paths)}. "
         f"{first}{left_out[0].error.reason}."
     )
 
@@ -53,7 +53,7 @@ def nothing_added(left_out: Sequence[LeftOut]) -> SegmixError:
     if len(left_out) == 1:
         return first
     return type(first)(
-        f"None of {len(left_out)} files can be added. The first is "
+        f"None of the {len(left_out)} files can be added, such as "
         f"{printable(left_out[0].path.name)}: {first.reason}.",
         first.remedy,
     )
