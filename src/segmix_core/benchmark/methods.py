@@ -89,7 +89,8 @@ def check_methods(methods: Sequence[str]) -> None:
     """
     for method in methods:
         if method not in METHODS:
-            raise ConfigError.unexpected(
-                f"methods among {', '.join(METHODS)}", repr(method), "Correct the name."
+            raise ConfigError(
+                f"{method!r} is not a valid method.",
+                f"Choose from {', '.join(METHODS)}.",
             )
         METHODS[method].check()

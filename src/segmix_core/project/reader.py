@@ -230,6 +230,6 @@ def check_folders(project: Path) -> None:
     for name in ("masks", "runs", "cache", snapshots.FOLDER):
         if (project / name).is_symlink():
             raise ProjectError(
-                f"The folder {name} of {project.name} is a link to another place.",
-                "Replace it by a real folder, or move the whole project there.",
+                f"The folder {name} of {project.name} is a symbolic link.",
+                "Replace it with a real folder.",
             )

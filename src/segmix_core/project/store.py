@@ -84,10 +84,9 @@ class ProjectStore(ProjectReader):
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ProjectError.unexpected(
-                f"to create the folder {path}",
-                error.strerror or str(error),
-                "Choose a folder that you may write to.",
+            raise ProjectError(
+                f"The folder {path} cannot be created ({error.strerror or error}).",
+                "Choose a writable folder.",
             ) from error
         return cls(Path(path), Database.create(file, classes))
 

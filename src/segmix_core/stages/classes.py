@@ -45,11 +45,9 @@ def check_classes(
         if not (name in (names or ()) or (fewer and name is None))
     ]
     if differing:
-        raise error.unexpected(
-            f"{of} of the classes {', '.join(wanted)}",
-            f"{of} of {', '.join(found)}",
-            f"The project's classes have changed since ({', '.join(differing)}); "
-            f"{remedy}",
+        raise error(
+            f"The classes of the {of} have changed: {', '.join(differing)}.",
+            f"{remedy[:1].upper()}{remedy[1:]}",
         )
 
 

@@ -37,9 +37,7 @@ class Drawn:
 
     def read(self, row: int) -> Sample:
         if row in self.broken:
-            raise SlideError.unexpected(
-                "a tile", f"a broken file{row}.png", "Repair it."
-            )
+            raise SlideError(f"There is a broken file{row}.png.", "Repair it.")
         image = np.full((*self.shape, 3), row, np.uint8)
         if not self.with_masks:
             return Sample(image)
@@ -179,7 +177,8 @@ def test_unreadable_tiles_are_replaced_and_named_once(table: TileTable) -> None:
 def test_too_many_unreadable_tiles_end_the_run(table: TileTable) -> None:
     source = Drawn(table, broken=tuple(range(6)))
     with pytest.raises(
-        JobError, match=r"6 of 11 that are not; the first: a broken file\d\.png\. Check"
+        JobError,
+        match=r"6 of 11 tiles cannot be read, .* a broken file\d\.png\. Check",
     ):
         collect(source, BatchPlan(tile_px=8, batch_size=4))
 

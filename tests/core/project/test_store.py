@@ -48,7 +48,7 @@ def test_project_is_not_overwritten(store: ProjectStore) -> None:
 
 def test_create_below_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(ProjectError, match="to create the folder"):
+    with pytest.raises(ProjectError, match="cannot be created"):
         ProjectStore.create(tmp_path / "file", ["a"])
 
 
@@ -292,7 +292,7 @@ def test_relocate(tmp_path: Path, folder_store: ProjectStore) -> None:
     (new / "sub" / "c.png").touch()
     folder_store.relocate(1, new)
     assert folder_store.image(3).path == new / "C.tif"
-    with pytest.raises(ProjectError, match="There is no file or folder"):
+    with pytest.raises(ProjectError, match="does not exist"):
         folder_store.relocate(1, new / "nowhere")
     assert folder_store.sources()[0].path == new
     assert folder_store.image(2).path == new / "b.png"
@@ -305,7 +305,7 @@ def test_a_file_is_that_of_one_image(tmp_path: Path, store: ProjectStore) -> Non
     new = tmp_path / "new"
     new.mkdir()
     (new / "a.jpg").touch()
-    with pytest.raises(ProjectError, match="new file of several images"):
+    with pytest.raises(ProjectError, match="matches several images"):
         store.relocate(1, new)
 
 

@@ -69,7 +69,7 @@ def test_the_lock_of_a_killed_process_is_free(folder, start, wait_until):
 def test_a_writer_needs_the_lock_and_gives_it_back(folder):
     with (
         locked(folder.path),
-        pytest.raises(JobError, match="has just begun to work"),
+        pytest.raises(JobError, match="has just started a run"),
         RunWriter(folder),
     ):
         pass

@@ -34,9 +34,7 @@ def test_a_class_is_known_by_all_its_names(store):
     with pytest.raises(CheckpointError) as caught:
         check(store, "stroma", "gland")
     assert str(caught.value) == (
-        "Expected weights of the classes tumour, gland, but got weights of stroma, "
-        "gland. The project's classes have changed since (stroma is now tumour); "
-        "train again."
+        "The classes of the weights have changed: stroma is now tumour. Train again."
     )
     store.undo()
     check(store, "tumour", "gland")
