@@ -96,7 +96,7 @@ class ProjectState(Notices):
         return self.tables.count([source_id], len(self.classes))
 
     def check_trainable(self) -> None:
-        """Return if the labels in memory can train a classifier.
+        """Raise unless the labels in memory can train a classifier.
 
         Raises
         ------

@@ -21,7 +21,12 @@ from segmix_core.errors import ConfigError
 if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
 
-_ACRONYMS = {"er": "ER", "ecr": "ECR", "mpp": "MPP"}
+_SHOWN_WORDS = {
+    "er": "ER",
+    "ecr": "ECR",
+    "mpp": "MPP",
+    "normalisation": "normalization",
+}
 _UNITS = {"px": "px", "um2": "µm²"}
 _LABEL_WIDTH = 120
 _LARGEST_INT = 2**31 - 1
@@ -34,7 +39,7 @@ def field_label(name: str) -> str:
     words = name.split("_")
     unit = _UNITS.get(words[-1])
     words = words[:-1] if unit else words
-    text = " ".join(_ACRONYMS.get(word, word) for word in words)
+    text = " ".join(_SHOWN_WORDS.get(word, word) for word in words)
     return text[:1].upper() + text[1:] + (f" ({unit})" if unit else "")
 
 

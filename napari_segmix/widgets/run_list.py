@@ -56,7 +56,7 @@ class RunList(Page):
         )
         self._log = QPlainTextEdit(readOnly=True)
         self.resume_button = push_button(
-            "Resume", self._resume, "Go on from the last checkpoint"
+            "Resume", self._resume, "Resume from the last checkpoint"
         )
         self.show_button = push_button(
             "Show", self._show, "Show curves and pictures of this run"

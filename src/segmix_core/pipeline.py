@@ -85,7 +85,7 @@ def _warn_of_changes(
     ):
         writer.emit(
             Warned(
-                message="Labels or masks have changed since this training began: it "
-                "goes on with them as they are now."
+                message="Labels or masks have changed since this training began. It "
+                "continues with the current ones."
             )
         )

@@ -145,7 +145,7 @@ def test_the_last_tile_is_not_erased(shown: Session, messages: Messages) -> None
 
 def test_found_again(shown: Session, messages: Messages) -> None:
     shown.tissue.find_again()
-    assert messages[-1][0] == "The tissue is as it was."
+    assert messages[-1][0] == "The tissue did not change."
     shown.tissue.correct(True)
     stroke(shown, 1, 0, 1)
     shown.tissue.find_again()

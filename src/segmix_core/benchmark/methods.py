@@ -80,7 +80,7 @@ METHODS: dict[str, BenchmarkMethod] = {
 
 
 def check_methods(methods: Sequence[str]) -> None:
-    """Return if all methods are known and can run here.
+    """Raise ConfigError unless all methods are known and can run here.
 
     Raises
     ------

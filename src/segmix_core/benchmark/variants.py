@@ -64,7 +64,7 @@ class Variant:
 
 
 def check_variants(variants: Sequence[Variant], config: RunConfig) -> None:
-    """Return if all rows can be trained with these settings, and differ.
+    """Raise ConfigError unless all rows differ and can be trained.
 
     Raises
     ------

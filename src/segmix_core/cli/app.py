@@ -61,7 +61,7 @@ app.command(
 )(stages.predict)
 app.command("export", rich_help_panel=_STAGES)(stages.export)
 
-_RUNS = "Runs that go on"
+_RUNS = "Running jobs"
 app.command("watch", rich_help_panel=_RUNS)(control.watch_run)
 app.command("stop", rich_help_panel=_RUNS)(control.stop)
 

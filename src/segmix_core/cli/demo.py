@@ -75,7 +75,7 @@ def demo(options: DemoOptions, voice: Voice) -> int:
     """Run the whole loop on a synthetic slide whose mask is known.
 
     Labels, training with the shuffle curriculum, CAMs, pseudo masks, segmenter,
-    prediction, TIFF and scores. Run again, it goes on with the same project.
+    prediction, TIFF and scores. If run again, it continues with the same project.
     """
     begun = time.monotonic()
     slide, mask = options.folder / "sample.tif", options.folder / "sample_mask.tif"
@@ -122,7 +122,7 @@ def _make_slide(slide: Path, mask: Path, options: DemoOptions, voice: Voice) -> 
     from segmix_core.sample.slide_file import write_sample_slide
 
     if slide.exists() and mask.exists():
-        voice.say(f"Going on with {slide}.")
+        voice.say(f"Continuing with {slide}.")
         return
     try:
         options.folder.mkdir(parents=True, exist_ok=True)

@@ -37,7 +37,7 @@ _BACKGROUND = "pseudo_masks.background"
 
 @takes(TrainOptions)
 def train(options: TrainOptions, voice: Voice) -> int:
-    """Train the CAM classifier on the labelled tiles."""
+    """Train the CAM classifier on the labeled tiles."""
     return run_stage(Order("train", options), voice)
 
 

@@ -89,9 +89,9 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
     for name in sorted(wanted.keys() | found.keys()):
         if wanted.get(name) != found.get(name):
             raise CheckpointError(
-                f"The weights belong to another network: {printable(name)} has the "
-                f"shape {found.get(name, 'none')} instead of "
-                f"{wanted.get(name, 'none')}.",
+                f"The weights belong to another network: {printable(name)} is "
+                f"{found.get(name, 'missing')} in the file and "
+                f"{wanted.get(name, 'missing')} in the network.",
                 NEW_TRAINING,
             )
     module.load_state_dict(weights, strict=True)

@@ -122,8 +122,8 @@ def fit_weights(
         has = tuple(found[first].shape) if first in found else None
         raise ConfigError(
             f"{weights.name} does not fit {network}: {matching} of {len(shapes)} "
-            f"tensors match; {first} is {_shape(has)} instead of "
-            f"{_shape(shapes.get(first))}.",
+            f"tensors match; {first} is {_shape(has)} in the file and "
+            f"{_shape(shapes.get(first))} in the network.",
             "Choose weights of this network, or the network of these weights.",
         )
     return found

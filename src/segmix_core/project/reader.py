@@ -220,7 +220,7 @@ class ProjectReader:
 
 
 def check_folders(project: Path) -> None:
-    """Return if the folders that SegMix writes in a project are no links.
+    """Raise ProjectError if a folder that SegMix writes in a project is a link.
 
     Raises
     ------

@@ -21,7 +21,7 @@ TRAIN_SPLIT = "train"
 
 
 def check_trainable(store: "ProjectStore") -> None:
-    """Return if the labelled tiles of the split "train" can train a classifier.
+    """Raise unless the labeled tiles of the split "train" can train a classifier.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def check_tables(
     tables: Sequence[TileTable],
     images: Sequence[ImageRecord],
 ) -> None:
-    """Return if tiles that are in memory already can train a classifier.
+    """Raise unless tiles already in memory can train a classifier.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def check_labels(
     labels: npt.NDArray[np.int8],
     training: npt.NDArray[np.bool_],
 ) -> None:
-    """Return if the labels can train a classifier.
+    """Raise ProjectError unless the labels can train a classifier.
 
     Parameters
     ----------

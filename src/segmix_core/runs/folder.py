@@ -61,7 +61,7 @@ class RunFolder:
         name = f"{moment:%Y-%m-%dT%H-%M-%S}_{request.stage}"
         try:
             if runs_path.is_symlink():
-                raise OSError("it is a link")
+                raise OSError("it is a symbolic link")
             runs_path.mkdir(parents=True, exist_ok=True)
             return cls(_make_folder(runs_path, name, request))
         except OSError as error:
@@ -129,7 +129,7 @@ class RunFolder:
     def _check_entries(self) -> None:
         # A link in a folder of somebody else could lead to any file of the user.
         if self.path.is_symlink():
-            raise damaged(self.path, "it is a link")
+            raise damaged(self.path, "it is a symbolic link")
         if not self.path.exists():
             raise JobError(
                 f"{printable(str(self.path))} is not a run.",
@@ -240,7 +240,7 @@ def scan_runs(runs_path: Path) -> RunScan:
     lost: list[DamagedRun] = []
     try:
         if runs_path.is_symlink():
-            return RunScan((), (DamagedRun(runs_path, "it is a link"),))
+            return RunScan((), (DamagedRun(runs_path, "it is a symbolic link"),))
         names = sorted(entry.name for entry in os.scandir(runs_path))
     except FileNotFoundError:
         return RunScan((), ())

@@ -103,7 +103,7 @@ def _start(
 
 
 def check_not_running(folder: RunFolder) -> None:
-    """Return if a run can be started, or started again.
+    """Raise JobError unless a run can be started, or started again.
 
     Raises
     ------

@@ -18,7 +18,7 @@ def check_classes(
     error: type[SegmixError],
     fewer: bool = False,
 ) -> None:
-    """Return if ``found`` are the project's classes, by their names so far.
+    """Raise unless ``found`` are the project's classes, by their names so far.
 
     Parameters
     ----------
@@ -54,11 +54,11 @@ def check_classes(
 def _difference(name: str | None, now: str | None) -> str:
     if name is None:
         return f"{now} is new"
-    return f"{name} is gone" if now is None else f"{name} is now {now}"
+    return f"{name} was removed" if now is None else f"{name} is now {now}"
 
 
 def check_mask_classes(store: ProjectStore, run: Path) -> None:
-    """Return if the masks of a run are of classes that the project has.
+    """Raise unless the masks of a run are of classes that the project has.
 
     Masks of older runs, which do not say their classes, pass.
 

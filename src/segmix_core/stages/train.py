@@ -241,7 +241,7 @@ def make_curriculum(
 
 
 def check_quarters(tile_px: int, stride: int) -> None:
-    """Return if the quarters of a tile are whole cells of the map.
+    """Raise ConfigError unless the quarters of a tile are whole cells of the map.
 
     Raises
     ------

@@ -46,7 +46,7 @@ def test_the_whole_loop_and_again(tmp_path, answer, segmix):
         revision = store.revision
     again = segmix("demo", folder, "--size", 512, "--threads", 1)
     assert again.exit_code == 0
-    assert "Going on with" in again.stdout
+    assert "Continuing with" in again.stdout
     assert "napari" in again.stdout
     with ProjectStore.open(folder / "sample.segmix") as store:
         assert store.revision == revision

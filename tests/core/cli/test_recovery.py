@@ -27,7 +27,7 @@ def test_a_damaged_project_is_told_and_repaired(tmp_path, project, segmix, answe
     damage(project)
     code, said = answer("verify", project)
     assert (code, said["sound"]) == (1, False)
-    assert "labels is not as the entry left it" in said["faults"][0]
+    assert "labels does not match the entry" in said["faults"][0]
     assert "segmix repair" in segmix("verify", project).stdout
     target = tmp_path / "mended.segmix"
     code, said = answer("repair", project, "--to", target)
@@ -37,7 +37,7 @@ def test_a_damaged_project_is_told_and_repaired(tmp_path, project, segmix, answe
         assert np.array_equal(store.tiles().labels, wanted)
     code, said = answer("repair", project, "--to", target)
     assert code == 2
-    assert "exists already" in said["problem"]
+    assert "already exists" in said["problem"]
 
 
 def test_what_could_not_be_read_is_told(project, segmix):

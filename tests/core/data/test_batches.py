@@ -170,7 +170,7 @@ def test_unreadable_tiles_are_replaced_and_named_once(table: TileTable) -> None:
     assert [type(event) for event in events] == [Warned, Warned]
     messages = " ".join(event.message for event in events if isinstance(event, Warned))
     assert "file2.png" in messages
-    assert "Tile file7.png is skipped" in messages
+    assert "Skipped tile file7.png" in messages
     assert set(threads) == {threading.main_thread()}
 
 

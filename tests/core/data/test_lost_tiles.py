@@ -13,7 +13,7 @@ def test_few_are_told_of_and_many_end_the_run(count, most):
     lost = LostTiles(count)
     for number in range(most):
         told = lost.add(f"{number}.png", error(f"{number}.png")).message
-        assert told.startswith(f"Tile {number}.png is skipped: ")
+        assert told.startswith(f"Skipped tile {number}.png: ")
         assert f"a broken {number}.png" in told
     assert len(lost) == most
     with pytest.raises(JobError) as caught:

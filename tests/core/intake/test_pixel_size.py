@@ -25,7 +25,7 @@ def test_the_users_size_of_a_slide_counts(
     assert image.mpp == pytest.approx(used)
     assert (image.mpp_y, image.mpp_x) == (image.mpp, image.mpp)
     if is_said:
-        expected = f"a.tif states {stated:g} µm per pixel; the {given} µm"
+        expected = f"a.tif states {stated:g} µm per pixel. The {given} µm"
         assert any(expected in note for note in report.notes)
     else:
         assert report.notes == ()

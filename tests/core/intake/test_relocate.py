@@ -59,7 +59,7 @@ def test_images_of_another_size_are_refused(
     picture(new / "a.png")
     picture(new / "b.png", *shape)
     old = store.images()
-    message = f"b.png has {shape[0]} x {shape[1]} pixels .* and the project's 12 x 16"
+    message = f"b.png is {shape[0]} x {shape[1]} pixels .* but the image .* is 12 x 16"
     with pytest.raises(ProjectError, match=message):
         relocate_source(store, 1, new)
     assert store.images() == old
@@ -109,5 +109,5 @@ def test_changed_files_are_accepted_where_they_are(
 ) -> None:
     picture(tmp_path / "tiles" / "a.png", gray=8)
     notes = relocate_source(store, 1, tmp_path / "tiles")
-    assert notes[0].startswith("Accepted 1 changed file, first a.png. Labels stay")
+    assert notes[0].startswith("Accepted 1 changed file, such as a.png. Labels do not")
     assert relocate_source(store, 1, tmp_path / "tiles") == ()

@@ -151,7 +151,7 @@ class TestLinks:
         folder = copy(runs)
         (folder / "config.json").rename(tmp_path / "config.json")
         (folder / name).symlink_to(tmp_path / "config.json")
-        check(runs, f"{name} in it is a symbolic link")
+        check(runs, f"it contains the symbolic link {name}")
 
     def test_in_place_of_all_runs(self, runs, tmp_path, request_of):
         link = tmp_path / "link"

@@ -123,7 +123,7 @@ def test_kill_leaves_other_machines_alone(folder):
     mark = replace(mark_process(), pid=1, host="elsewhere")
     status = RunStatus(state=RunState.RUNNING, process=mark, heartbeat=time.time())
     write_status(folder, status)
-    with pytest.raises(JobError, match="at work on elsewhere"):
+    with pytest.raises(JobError, match="running on elsewhere"):
         kill(folder)
 
 

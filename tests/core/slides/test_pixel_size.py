@@ -55,4 +55,5 @@ def test_the_mean_of_equal_sizes_is_exact():
     [(10_000.0, "10,000"), (352.8, "353"), (0.001, "0.001"), (1e300, "1e+300")],
 )
 def test_stated_sizes_are_shown_short(value, shown):
-    assert f"pixel size of {shown} x {shown} µm" in check_pixel_size(value, value).notes[0]
+    (note,) = check_pixel_size(value, value).notes
+    assert f"pixel size of {shown} x {shown} µm" in note
