@@ -36,24 +36,22 @@ def write_mask(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
 
 def _as_mask(data: Any, meta: dict[str, Any]) -> npt.NDArray[np.uint8]:
     if _facts(meta).get("role") == "tiles":
-        raise ProjectError.unexpected(
-            "a mask",
-            "tile labels, of which a pixel is a whole tile",
-            "They are in the project already; masks are saved on the Export page.",
+        raise ProjectError(
+            "Tile labels cannot be saved as a mask: one pixel is a whole tile.",
+            "They are already stored in the project. Save masks on the Export page.",
         )
     # Multiscale data is a sequence of levels, the first the largest.
     level = data[0] if isinstance(data, list | tuple) else data
     labels = np.asarray(level)
     if labels.ndim != 2 or labels.size == 0:
-        raise ProjectError.unexpected(
-            "a two-dimensional Labels layer",
-            f"one of shape {labels.shape}",
+        raise ProjectError(
+            f"The layer has the shape {labels.shape}, not two dimensions.",
             "Choose a layer that shows one image.",
         )
     if labels.min() < 0 or labels.max() > IGNORE_INDEX:
-        raise ProjectError.unexpected(
-            "classes 0..255",
-            f"values from {labels.min()} to {labels.max()}",
+        raise ProjectError(
+            f"The layer has values from {labels.min()} to {labels.max()}; a mask has "
+            "0 to 255.",
             "Save instance labels with napari's own writer.",
         )
     return labels.astype(np.uint8)

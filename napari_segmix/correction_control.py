@@ -273,8 +273,8 @@ class CorrectionControl:
         unknown = set(np.unique(new[changed]).tolist()) - self._paintable
         if unknown:
             raise ProjectError(
-                f"There is no class {min(unknown)} in this project.",
-                "Choose one of the classes for the brush.",
+                f"This project has no class {min(unknown)}.",
+                "Choose an existing class for the brush.",
             )
         # Pixels of the box that were not painted keep what is stored.
         values = np.where(changed, new, UNCHANGED).astype(np.uint8)
@@ -284,7 +284,7 @@ class CorrectionControl:
         layer = find_layer(self._session.viewer, "tiles")
         if shown.kind is not SourceKind.SLIDE or layer is None:
             raise ProjectError(
-                "The view of a folder of tiles cannot be corrected at once.",
+                "A folder of tiles cannot be corrected as one view.",
                 "Open a tile instead.",
             )
         image = shown.images[0]
@@ -296,13 +296,13 @@ class CorrectionControl:
         box = seen.intersect(Box(0, 0, *image.working_shape))
         if max(box.height, box.width) > MAX_WINDOW_PX:
             raise ProjectError(
-                f"The view has {box.height} x {box.width} mask pixels, more than "
-                f"{MAX_WINDOW_PX} a side.",
-                "Zoom in first.",
+                f"The view has {box.height} x {box.width} mask pixels; at most "
+                f"{MAX_WINDOW_PX} per side can be corrected.",
+                "Zoom in.",
             )
         rows = shown.rows_at(image.id, box)
         if not rows:
             raise ProjectError(
-                "There are no tiles in view.", "Move the view to the tissue."
+                "There are no tiles in view.", "Move the view to tissue."
             )
         return rows[0], box

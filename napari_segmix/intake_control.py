@@ -118,8 +118,8 @@ class IntakeControl:
         if change is not None:
             self._session.sources_are_new()
             self._session.say(
-                f"{change.description}. Sizes and scale bars follow; tiles and masks "
-                "stay as they were cut."
+                f"{change.description}. Sizes and scale bars are updated; tiles and "
+                "masks do not change."
             )
 
     def pixel_size(self, source_id: int) -> tuple[float, float] | None:
@@ -166,7 +166,7 @@ class IntakeControl:
     def _open_sample(self, project: Path) -> None:
         if self._session.open_project(project):
             self._session.say(
-                "This slide is synthetic and its tiles are labelled already: change "
+                "This slide is synthetic and its tiles are already labeled: change "
                 "labels on the Label page, or go to Train."
             )
 

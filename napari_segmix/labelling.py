@@ -75,7 +75,7 @@ class Labelling:
             # Another class in the brush would label tiles with what nobody chose.
             self.active_class = 0
             self._session.say(
-                f"The class {held.name} was taken back. Choose another for the brush.",
+                f"Class {held.name} was removed. Choose another class for the brush.",
                 "warning",
             )
         self._held = self.tissue_class
@@ -221,7 +221,7 @@ class Labelling:
             here = int(np.flatnonzero(order == self.current_tile)[0])
         place = next_unlabelled(tiles.labels[order], here, step)
         if place is None:
-            self._session.say("Every tile is labelled.")
+            self._session.say("Every tile is labeled.")
         else:
             self.go_to(int(order[place]))
 

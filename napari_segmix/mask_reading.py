@@ -188,8 +188,9 @@ def _read_label_file(path: Path) -> tuple[Bytes, int]:
                     break
             return np.asarray(level.asarray(), np.uint8), max(file.series[0].shape)
     except (OSError, ValueError, IndexError, tifffile.TiffFileError) as error:
-        raise ProjectError.unexpected(
-            "a label image", f"{path.name} ({error})", "Export it again."
+        raise ProjectError(
+            f"{path.name} cannot be read as a mask ({error}).",
+            "Export it again.",
         ) from error
 
 

@@ -179,7 +179,7 @@ def read_cams(path: "Path", tiles: "TileTable", placement: Placement) -> Mosaic 
         return None
     if cams.shape[0] != len(columns["tile_ids"]):
         raise JobError(
-            f"The run {path.name} has {cams.shape[0]} maps of "
+            f"The run {path.name} has {cams.shape[0]} CAMs for "
             f"{len(columns['tile_ids'])} tiles.",
             "Run 'segmix cams' again.",
         )

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from segmix_core.project.store import ProjectStore
 
 SCOPE_TEXTS: dict[Scope, str] = {
-    "labels": "labels, classes or images",
-    "masks": "masks or reviews",
+    "labels": "labels, classes and images",
+    "masks": "masks and reviews",
 }
 """What is undone together, in words."""
 
@@ -96,7 +96,7 @@ class ProjectState(Notices):
         return self.tables.count([source_id], len(self.classes))
 
     def check_trainable(self) -> None:
-        """Return if the labels in memory can train a classifier.
+        """Raise unless the labels in memory can train a classifier.
 
         Raises
         ------

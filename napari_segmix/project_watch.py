@@ -116,7 +116,7 @@ class ProjectWatch:
         else:
             session.masks.show_changes(self._mask_changes(store, kinds))
             if shown is not None and all(shown.id != s.id for s in session.sources):
-                session.say(f"{shown.name} was taken back elsewhere.", "warning")
+                session.say(f"{shown.name} was removed by another program.", "warning")
         self._known, self._is_behind = now, False
 
     def _images_of_labels(self, store: "ProjectStore") -> list[int]:

@@ -138,20 +138,22 @@ class RescueControl:
 
     def _show_faults(self, faults: tuple[str, ...]) -> None:
         self.result = "\n".join(faults) or (
-            "Nothing is wrong: the file, all labels and masks agree with the journal."
+            "No problems found: the database, labels and masks match the journal."
         )
 
     def _show_repair(self, report: RepairReport) -> None:
         first = (
-            f"{report.path.name} has {report.tiles} tiles, from {report.entries} "
-            "changes of the journal."
+            f"{report.path.name} contains {report.tiles} tiles, recovered from "
+            f"{report.entries} recorded changes."
         )
         lost = report.lost or ("Nothing was lost.",)
         self.result, self.copy = "\n".join([first, *lost]), report.path
 
     def _on_restored(self, path: Path, kept: Path) -> None:
         session = self._session
-        text = f"Restored. What was there is kept as {kept.parent.name}/{kept.name}."
+        text = (
+            f"Restored. The previous state is kept as {kept.parent.name}/{kept.name}."
+        )
         if path == session.project_path:
             session.watch.look()
             session.say(text)

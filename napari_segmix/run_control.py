@@ -208,13 +208,15 @@ class RunControl:
     def _check_free(self) -> None:
         # Another window or the command line may have started one, too.
         if self._alive():
-            got, remedy = "one that is not finished", "Stop it, or wait for its end."
-            raise JobError.unexpected("no run going on", got, remedy)
+            raise JobError(
+                "A run is already in progress.", "Stop it, or wait for it to finish."
+            )
 
     def _launch(self, job: Job) -> None:
         if self._store is None:
-            raise JobError.unexpected(
-                "an open project", "none", "Open or make a project first."
+            raise JobError(
+                "No project is open.",
+                "Open or create a project first.",
             )
         request = RunRequest(
             stage=job.stage,

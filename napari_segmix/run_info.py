@@ -147,7 +147,7 @@ def run_report(path: Path, lines: int = 40) -> str:
     parts = [
         f"SegMix {version('napari-segmix')}, napari {version('napari')}",
         f"Run: {folder.name} ({state})",
-        f"Message: {ended.message if ended else 'none, it ended without a word'}",
+        f"Message: {ended.message if ended else 'none, the process crashed'}",
         "Settings:",
         json.dumps(request.config, indent=1),
         f"Last lines of {folder.log_path.name}:",

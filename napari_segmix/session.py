@@ -241,7 +241,7 @@ class Session(ProjectState):
         if source_id is not None:
             source = next((s for s in self.sources if s.id == source_id), None)
             if source is None:
-                self.say("This source is not in the project any more.", "warning")
+                self.say("This source is no longer in the project.", "warning")
                 self.sources_are_new()
                 return
         if self.view is not None:
@@ -420,7 +420,7 @@ class Session(ProjectState):
             self.watch.look_soon()
             return
         if change is None:
-            self.say(f"There is no change of {SCOPE_TEXTS[scope]} to {verb}.")
+            self.say(f"There is nothing to {verb} in {SCOPE_TEXTS[scope]}.")
             return
         self.refresh({change.kind}, change.image_ids)
         self.change_undone.emit(change)

@@ -110,7 +110,7 @@ class TissueControl:
                 store, shown.image_id, detect_tissue(store, shown.image_id)
             )
 
-        session.in_background("Looking for tissue…", find, self._tell)
+        session.in_background("Detecting tissue…", find, self._tell)
 
     def finish(self) -> None:
         """Write what is not written yet; the project is about to be closed."""
@@ -224,7 +224,7 @@ class TissueControl:
 
     def _tell(self, change: Change | None) -> None:
         self._session.sources_are_new()
-        text = "The tissue is as it was" if change is None else change.description
+        text = "The tissue did not change" if change is None else change.description
         self._session.say(f"{text}.")
 
     # ---- what happens elsewhere ---------------------------------------------------

@@ -153,10 +153,9 @@ class SourceView:
         layer.refresh()
         if failed:
             self._report(
-                SegmixError.unexpected(
-                    "images that can be read",
-                    f"{len(failed)} that cannot, first {failed[0]}",
-                    "Their cells stay grey; put the files back and open the project "
+                SegmixError(
+                    f"{len(failed)} images cannot be read, such as {failed[0]}.",
+                    "Their tiles stay gray. Restore the files and open the project "
                     "again.",
                 )
             )

@@ -63,7 +63,7 @@ class TileCodes:
     def names(self) -> dict[int, str]:
         """Return the text of each code, for the status bar."""
         by_index = {entry.index: entry.name for entry in self.classes}
-        texts = {UNLABELLED: "not labelled"}
+        texts = {UNLABELLED: "not labeled"}
         for code, present in enumerate(self._sets, start=1):
             names = " + ".join(by_index[index] for index in present)
             texts[code] = names or "none of the classes"

@@ -24,7 +24,7 @@ _MODE_SENTENCES = {
     PaintMode.ONLY: "Tiles show {name} and none of the other classes.",
     PaintMode.ADD: "Tiles show {name} too; other classes stay as they are.",
     PaintMode.REMOVE: "Tiles do not show {name}; other classes stay as they are.",
-    PaintMode.CLEAR: "Nothing is known of the tiles any more.",
+    PaintMode.CLEAR: "Labels of the tiles are cleared.",
 }
 _TOOLS = {
     "pan": "Move",

@@ -87,7 +87,7 @@ class ClassTable(Page):
         table.blockSignals(True)
         table.setRowCount(len(classes))
         for row, entry in enumerate(classes):
-            color = _fixed("", f"Change the colour of {entry.name}")
+            color = _fixed("", f"Change the color of {entry.name}")
             color.setIcon(swatch(entry.color))
             name = QTableWidgetItem(entry.name)
             name.setToolTip("Double-click to rename")

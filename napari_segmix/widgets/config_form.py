@@ -21,7 +21,12 @@ from segmix_core.errors import ConfigError
 if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
 
-_ACRONYMS = {"er": "ER", "ecr": "ECR", "mpp": "MPP"}
+_SHOWN_WORDS = {
+    "er": "ER",
+    "ecr": "ECR",
+    "mpp": "MPP",
+    "normalisation": "normalization",
+}
 _UNITS = {"px": "px", "um2": "µm²"}
 _LABEL_WIDTH = 120
 _LARGEST_INT = 2**31 - 1
@@ -34,7 +39,7 @@ def field_label(name: str) -> str:
     words = name.split("_")
     unit = _UNITS.get(words[-1])
     words = words[:-1] if unit else words
-    text = " ".join(_ACRONYMS.get(word, word) for word in words)
+    text = " ".join(_SHOWN_WORDS.get(word, word) for word in words)
     return text[:1].upper() + text[1:] + (f" ({unit})" if unit else "")
 
 
@@ -284,14 +289,16 @@ def _as_config_error(error: ValidationError) -> ConfigError:
     if len(where) < 2:
         for name in _field_names():
             message = message.replace(name, f"'{field_label(name)}'")
-        return ConfigError.unexpected(
-            "settings that agree", f"a contradiction: {message}", "Correct one of them."
+        return ConfigError(
+            f"Settings conflict: {message}.",
+            "Change one of them.",
         )
     label = field_label(where[1])
     wanted = message.replace("Input should be ", "").partition(",")[0]
     got = repr(first["input"]) if first["input"] != "" else "nothing"
-    return ConfigError.unexpected(
-        f"'{label}' to be {wanted}", got, f"Correct '{label}'."
+    return ConfigError(
+        f"'{label}' is {got}; it must be {wanted}.",
+        f"Change '{label}'.",
     )
 
 

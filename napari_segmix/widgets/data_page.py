@@ -57,7 +57,9 @@ class DataPage(Page):
         self.close_button.setToolTip("Close the project; running jobs continue")
         self.close_button.clicked.connect(session.close_project)
         self.snapshots_button = push_button(
-            "Snapshots…", self._ask_snapshot, "See earlier states, and restore one"
+            "Snapshots…",
+            self._ask_snapshot,
+            "List snapshots of the project and restore one",
         )
         buttons = self.new_button, self.open_button, self.snapshots_button
         for button in (*buttons, self.close_button):

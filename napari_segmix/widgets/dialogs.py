@@ -73,7 +73,7 @@ class NewProjectDialog(QDialog):
         column.addLayout(form)
         column.addWidget(
             hint(
-                "Classes are what tiles are labelled with, separated by commas. A tile "
+                "Classes are what tiles are labeled with, separated by commas. A tile "
                 "may have several. You can rename them and add more later."
             )
         )

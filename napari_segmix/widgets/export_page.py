@@ -52,10 +52,10 @@ class ExportPage(Page):
         self.format = ChoiceRow(_FORMATS, _FORMAT_TIPS)
         self.format.value = "ome"
         self.only_shown = QCheckBox("Only the images of the shown source")
-        self.crop = QCheckBox("Crop to what the scanner marked")
+        self.crop = QCheckBox("Crop to scanner bounds")
         self.crop.setToolTip(
-            "Export the part of each slide that QuPath shows, where the scanner "
-            "marked one"
+            "Export only the scanned area that QuPath shows, for slides whose scanner "
+            "recorded it"
         )
         self.export_button = primary_button("Export masks", self.export)
         self.files = QTreeWidget()

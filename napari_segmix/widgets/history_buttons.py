@@ -35,14 +35,13 @@ class HistoryButtons(Page):
         self.undo = push_button(
             "Undo",
             partial(session.undo, scope),
-            f"Take the last change of {what} back, whoever made it; also after a "
-            f"restart. Key Ctrl-Z, {where}",
+            f"Undo the last change to {what}, even if another program made it or "
+            f"napari was restarted. Key: Ctrl-Z, {where}",
         )
         self.redo = push_button(
             "Redo",
             partial(session.redo, scope),
-            f"Make the change of {what} again that was undone last. Key Ctrl-Shift-Z, "
-            f"{where}",
+            f"Redo the last undone change to {what}. Key: Ctrl-Shift-Z, {where}",
         )
         row = QHBoxLayout()
         row.addWidget(self.undo, 1)

@@ -31,9 +31,9 @@ class ImportBox(Page):
         self.preset = QComboBox()
         self.preset.addItems(PRESETS)
         self.preset.setToolTip("The data set, which says what each digit means")
-        self.replace = QCheckBox("Windows take the place of labelled tiles")
-        self.keep = QCheckBox("Keep labels that are known already")
-        self.keep.setToolTip("Only labels that are unknown are set")
+        self.replace = QCheckBox("Replace labeled tiles with windows")
+        self.keep = QCheckBox("Keep existing labels")
+        self.keep.setToolTip("Set only labels that are still unknown")
         self.button = QPushButton("Import labels…")
         self.button.clicked.connect(self._ask)
         self._form = QFormLayout()
@@ -41,8 +41,8 @@ class ImportBox(Page):
         self._form.addRow("Data set", self.preset)
         self.column.addWidget(
             hint(
-                "Images are found by their path or file name. Nothing is imported "
-                "unless the whole file fits the project, and one undo takes it back."
+                "Images are matched by path or file name. If any row does not match, "
+                "nothing is imported. Undo removes the whole import."
             )
         )
         self.column.addLayout(self._form)

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 _KEYS = (
     ("1 … 9", "class: labels the current tile, or chooses the brush"),
     ("0", "forget the labels of the current tile"),
-    ("N, Shift-N", "next, previous unlabelled tile"),
+    ("N, Shift-N", "next, previous unlabeled tile"),
     ("Shift-drag", "label a rectangle of tiles"),
     ("Double-click", "end a polygon"),
-    ("Ctrl-Z", "undo the last change of labels, classes or images"),
+    ("Ctrl-Z", "undo the last change to labels, classes or images"),
     ("Ctrl-Shift-Z", "redo"),
 )
 
@@ -45,12 +45,12 @@ class LabelPage(Page):
         self.source.activated.connect(self._choose_source)
         self.progress = QProgressBar()
         labelling = session.labelling
-        self.previous = _button("Previous unlabelled", "Shift-N")
+        self.previous = _button("Previous unlabeled", "Shift-N")
         self.previous.clicked.connect(labelling.previous_unlabelled)
-        self.next = _button("Next unlabelled", "N")
+        self.next = _button("Next unlabeled", "N")
         self.next.clicked.connect(labelling.next_unlabelled)
         self.history = HistoryButtons(
-            session, "labels", "while the tile labels are the active layer"
+            session, "labels", "while the tile labels layer is active"
         )
         self._build()
         self.listen(session.sources_changed, self.refresh)
@@ -99,7 +99,7 @@ class LabelPage(Page):
             counts = session.counts_of(active.id)
             self.progress.setRange(0, max(1, counts.total))
             self.progress.setValue(counts.labelled)
-            self.progress.setFormat(f"{counts.labelled} of {counts.total} labelled")
+            self.progress.setFormat(f"{counts.labelled} of {counts.total} labeled")
 
     def _choose_source(self, _index: int) -> None:
         self.session.show_source(int(self.source.currentData()))
@@ -107,7 +107,7 @@ class LabelPage(Page):
 
 def _button(text: str, key: str) -> QPushButton:
     button = QPushButton(text)
-    button.setToolTip(f"Key {key}, while the tile labels are the active layer")
+    button.setToolTip(f"Key {key}, while the tile labels layer is active")
     return button
 
 

@@ -38,7 +38,7 @@ class MakingBox(StageBox):
         training = self.session.runs.latest("train")
         if training is None:
             remedy = "Train the classifier on the Train page first."
-            raise JobError.unexpected("a completed run of 'train'", "none", remedy)
+            raise JobError("There is no completed run of 'train'.", remedy)
         return f"From the run of {moment_text(training.created)}."
 
     def _on_runs(self) -> None:

@@ -94,7 +94,7 @@ class MasksPage(Page):
     def _need(self, stage: str, remedy: str) -> str:
         info = self.session.runs.latest(stage)
         if info is None:
-            raise JobError.unexpected(f"a completed run of '{stage}'", "none", remedy)
+            raise JobError(f"There is no completed run of '{stage}'.", remedy)
         return f"From the run of {moment_text(info.created)}."
 
     def showEvent(self, event: "QShowEvent") -> None:  # noqa: N802 - Qt's name

@@ -27,17 +27,17 @@ class RescueBox(Page):
         self._title.setWordWrap(True)
         self._problem = QLabel(wordWrap=True)
         self.check_button = push_button(
-            "Check…", rescue.check, "List everything that is wrong; changes nothing"
+            "Check…", rescue.check, "List all problems without changing the project"
         )
         self.repair_button = push_button(
             "Repair into a copy…",
             self._ask_copy,
-            "Write all that can be read to a new project; this one stays as it is",
+            "Recover everything readable into a new project; this one is not changed",
         )
         self.restore_button = push_button(
             "Restore a snapshot…",
             self._ask_snapshot,
-            "Go back to an earlier day; the present files are kept",
+            "Return to an earlier state; the current files are kept",
         )
         self.again_button = push_button("Try again", self._open_again)
         self.stop_button = push_button("Stop", rescue.stop)

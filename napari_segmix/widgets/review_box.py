@@ -61,7 +61,7 @@ class ReviewBox(Page):
         )
         self.palette_box = BrushPalette(session)
         self.history = HistoryButtons(
-            session, "masks", "while the mask that is corrected is the active layer"
+            session, "masks", "while the mask layer is active"
         )
         self._build()
         self._later = QTimer(self, singleShot=True, interval=100)

@@ -29,8 +29,8 @@ class RunBar(Page):
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(6)
         self.bar.setToolTip(
-            "The run is a program of its own: it goes on when napari is closed, and "
-            "is found again when the project is opened."
+            "The run is a separate process. It continues after napari is closed and "
+            "appears again when the project is opened."
         )
         self.stop_button: QPushButton = push_button("Stop", self._stop)
         self._may_kill = False
@@ -100,7 +100,7 @@ class RunBar(Page):
             self.session.say(f"{name}: stopped. Resume it on the Train page.")
         elif info.state == "interrupted":
             # Its last message is of the step it was at.
-            text = "its process ended without a word. Resume it on the Train page."
+            text = "the process crashed. Resume it on the Train page."
             self.session.say(f"{name}: {text}", "error")
         else:
             self.session.say(f"{name}: {info.state}. {info.message}", "error")

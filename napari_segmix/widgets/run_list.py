@@ -56,7 +56,7 @@ class RunList(Page):
         )
         self._log = QPlainTextEdit(readOnly=True)
         self.resume_button = push_button(
-            "Resume", self._resume, "Go on from the last checkpoint"
+            "Resume", self._resume, "Resume from the last checkpoint"
         )
         self.show_button = push_button(
             "Show", self._show, "Show curves and pictures of this run"
@@ -228,9 +228,7 @@ def _state_with_mark(info: "RunInfo") -> str:
 def _explanation(info: "RunInfo") -> str:
     parts = []
     if info.state == "interrupted":
-        parts.append(
-            "The process ended without a word. Resume goes on from its last checkpoint."
-        )
+        parts.append("The process crashed. Resume continues from its last checkpoint.")
     elif info.state in ("failed", "damaged"):
         parts.append(printable(info.message))
     if info.is_outdated:

@@ -55,11 +55,11 @@ class SnapshotDialog(QDialog):
         column = QVBoxLayout(self)
         column.addWidget(
             hint(
-                "SegMix keeps a copy of the project from before the first change of a "
-                "day, ten in all. Restoring one keeps the present state as a snapshot."
+                "SegMix takes a snapshot before the first change of each day and "
+                "keeps ten. Restoring one saves the current state as a snapshot."
                 if self._snapshots
-                else "There are no snapshots yet: SegMix takes one before the first "
-                "change of a day."
+                else "There are no snapshots yet. SegMix takes one before the first "
+                "change of each day."
             )
         )
         column.addWidget(self.list)
@@ -88,11 +88,16 @@ def ask_snapshot(parent: QWidget, snapshots: "Sequence[Snapshot]") -> "Snapshot 
     if not accepted or chosen is None:
         return None
     question = (
-        f"Make the project what it was on {moment(chosen)}? What was changed since "
-        "leaves the project. The present state is kept as a snapshot."
+        f"Restore the project to {moment(chosen)}? Later changes are removed from the "
+        "project; the current state is kept as a snapshot."
     )
-    answer = QMessageBox.question(parent, "Restore a snapshot", question)
-    return chosen if answer == QMessageBox.StandardButton.Yes else None
+    box = QMessageBox(QMessageBox.Icon.Question, "Restore", question, parent=parent)
+    restore = box.addButton("Restore", QMessageBox.ButtonRole.AcceptRole)
+    box.addButton(QMessageBox.StandardButton.Cancel)
+    box.exec()
+    is_confirmed = box.clickedButton() is restore
+    box.deleteLater()
+    return chosen if is_confirmed else None
 
 
 def ask_copy(parent: QWidget, project: Path) -> Path | None:

@@ -22,10 +22,10 @@ class SourceDetails(Page):
         self.mpp.setDecimals(4)
         self.mpp.setSingleStep(0.05)
         self.mpp.setSuffix(" µm")
-        self.mpp.setSpecialValueText("not known")
+        self.mpp.setSpecialValueText("unknown")
         self.mpp.setToolTip(
-            "Edge of a pixel at full resolution. Sizes, scale bars and exports follow; "
-            "tiles and masks stay as they were cut"
+            "Pixel size at full resolution. Sizes, scale bars and exports are "
+            "updated; tiles and masks do not change"
         )
         self.mpp.valueChanged.connect(self._enable)
         self.set_mpp = QPushButton("Set pixel size")
@@ -39,9 +39,9 @@ class SourceDetails(Page):
         self.not_square = hint()
         self.column.addWidget(self.not_square)
         self.changed = hint()
-        self.accept_files = QPushButton("Accept the new files")
+        self.accept_files = QPushButton("Accept changed files")
         self.accept_files.setToolTip(
-            "The files on disk are the right ones; labels stay, runs stay outdated"
+            "Use the files on disk. Labels do not change; runs stay outdated"
         )
         self.accept_files.clicked.connect(self._accept)
         self.column.addWidget(self.changed)
@@ -74,7 +74,7 @@ class SourceDetails(Page):
             )
         count = sum(i.source_id == source.id for i in self.session.intake.changed)
         self.changed.setText(
-            f"{count} of its files changed since they were added: labels may not fit."
+            f"Files changed since they were added: {count}. Labels may no longer match."
         )
         self.changed.setVisible(count > 0)
         self.accept_files.setVisible(count > 0)

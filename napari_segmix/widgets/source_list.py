@@ -71,7 +71,7 @@ class SourceList(Page):
 
     def _make_list(self) -> QTreeWidget:
         tree = QTreeWidget()
-        tree.setHeaderLabels(["Name", "Tiles", "Labelled"])
+        tree.setHeaderLabels(["Name", "Tiles", "Labeled"])
         tree.setRootIsDecorated(False)
         tree.setUniformRowHeights(True)
         tree.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
@@ -161,7 +161,7 @@ class CuttingForm(QWidget):
         self.min_tissue.setRange(0, 100)
         self.min_tissue.setSuffix(" %")
         self.min_tissue.setValue(25)
-        self.min_tissue.setToolTip("Tiles with less tissue than this are left out")
+        self.min_tissue.setToolTip("Skip tiles with less tissue than this")
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.addRow("Tile edge", self.tile_px)

@@ -67,7 +67,7 @@ class TilePanel(Page):
         self._grid_holder.setVisible(is_chosen)
         if row is None or tiles is None or not is_chosen:
             self._name.setText(
-                "Click a tile in the viewer, or go to the next unlabelled one."
+                "Click a tile in the viewer, or go to the next unlabeled one."
             )
             return
         self._name.setText(self._describe(row))
@@ -97,7 +97,5 @@ class TilePanel(Page):
             if state == LabelState.PRESENT
         ]
         is_known = (states != LabelState.UNKNOWN).any()
-        text = " + ".join(named) or (
-            "none of the classes" if is_known else "unlabelled"
-        )
+        text = " + ".join(named) or ("none of the classes" if is_known else "unlabeled")
         self.hover.setText(f"Under the cursor: tile {row + 1}, {text}")

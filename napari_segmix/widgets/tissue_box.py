@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 _BRUSHES = {"1": "Tissue", "0": "Glass"}
 _BRUSH_TIPS = {
-    "1": "Paint tissue that was not found; key 1",
-    "0": "Erase ink, dust or glass; key 0",
+    "1": "Add tissue that was missed. Key: 1",
+    "0": "Erase ink, dust or glass. Key: 0",
 }
 
 
@@ -30,20 +30,22 @@ class TissueBox(Page):
         control = session.tissue
         self.show_button = QPushButton("Show tissue")
         self.show_button.setCheckable(True)
-        self.show_button.setToolTip("Outline where tiles of this slide are cut")
+        self.show_button.setToolTip("Outline the tissue from which tiles are cut")
         self.show_button.clicked.connect(control.show)
         self.correct_button = QPushButton("Correct tissue")
         self.correct_button.setCheckable(True)
-        self.correct_button.setToolTip("Take a brush, and paint or erase tissue")
+        self.correct_button.setToolTip("Paint or erase tissue with a brush")
         self.correct_button.clicked.connect(control.correct)
         self.find_button = push_button(
-            "Find again", control.find_again, "Find the tissue anew in the pixels"
+            "Find again",
+            control.find_again,
+            "Detect tissue again from the pixels and discard corrections",
         )
         self.brushes = ChoiceRow(_BRUSHES, _BRUSH_TIPS)
         self.brushes.chosen.connect(lambda value: control.paint_with(int(value)))
         self._hint = hint(
-            "Each stroke is saved at once, and the tiles are cut anew. Tiles that "
-            "remain keep their labels; one that comes back has the labels it had."
+            "Each stroke is saved and updates the tiles. Tiles that remain keep their "
+            "labels, and restored tiles get their old labels back."
         )
         row = QHBoxLayout()
         for button in (self.show_button, self.correct_button, self.find_button):

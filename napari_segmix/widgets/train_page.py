@@ -87,7 +87,7 @@ class TrainBox(StageBox):
     def _ready(self) -> str:
         self.session.check_trainable()
         counts = self.session.label_counts
-        return f"{counts.labelled} of {counts.total} tiles are labelled."
+        return f"{counts.labelled} of {counts.total} tiles are labeled."
 
     def _backbone(self) -> str:
         return str(self.form.widget(_BACKBONE).value).strip()

@@ -30,17 +30,17 @@ def main(arguments: Sequence[str]) -> int:
 
 def _folder(arguments: Sequence[str]) -> RunFolder:
     if len(arguments) != 2:
-        raise JobError.unexpected(
-            "a stage and a run folder",
-            f"{len(arguments)} arguments",
-            "Use 'segmix STAGE PROJECT', which makes the folder.",
+        raise JobError(
+            f"{len(arguments)} arguments were given instead of a stage and a run "
+            "folder.",
+            "Use 'segmix STAGE PROJECT', which creates the folder.",
         )
     folder = RunFolder(Path(arguments[1]))
     if folder.request().stage != arguments[0]:
-        raise JobError.unexpected(
-            f"a run of stage {arguments[0]!r} at {folder.path}",
-            f"one of stage {folder.request().stage!r}",
-            "Name the stage that the folder was made for.",
+        raise JobError(
+            f"{folder.path} is a run of stage {folder.request().stage!r}, not "
+            f"{arguments[0]!r}.",
+            "Use the stage that the run was created for.",
         )
     return folder
 

@@ -280,9 +280,8 @@ class RunConfig(Section):
             section, _, field = name.partition(".")
             if field not in content.get(section, {}):
                 known = content.get(section, content)
-                raise ConfigError.unexpected(
-                    "a setting of the form section.field",
-                    repr(name),
+                raise ConfigError(
+                    f"{name!r} is not a valid setting.",
                     f"Choose one of {', '.join(known)}.",
                 )
             content[section][field] = value
@@ -295,13 +294,11 @@ def _as_config_error(error: ValidationError) -> ConfigError:
     message = first["msg"].removeprefix("Value error, ")
     # The input of a check of a whole section is every setting.
     if first["type"] == "value_error" and isinstance(first["input"], dict):
-        return ConfigError.unexpected(
-            f"settings of {name} that agree",
-            f"a contradiction: {message}",
-            "Correct one of them.",
+        return ConfigError(
+            f"Settings of {name} conflict: {message}.",
+            "Change one of them.",
         )
-    return ConfigError.unexpected(
-        f"a valid value for {name}",
-        f"{first.get('input')!r} ({message})",
-        "Correct it; 'segmix train --help' lists the settings and ranges.",
+    return ConfigError(
+        f"{name} has the invalid value {first.get('input')!r} ({message}).",
+        "Change it; 'segmix train --help' lists the settings and ranges.",
     )

@@ -4,8 +4,6 @@ Programming mistakes raise ``ValueError`` or ``TypeError``; everything here is f
 the person at the screen and says what is wrong and what to do.
 """
 
-from typing import Self
-
 
 class SegmixError(Exception):
     """A problem the user can solve.
@@ -28,13 +26,6 @@ class SegmixError(Exception):
         self.remedy = remedy
         self.reason = problem.rstrip(".")
         super().__init__(f"{problem} {remedy}")
-
-    @classmethod
-    def unexpected(cls, expected: str, got: str, remedy: str) -> Self:
-        """Return the error for "Expected ``expected``, but got ``got``."."""
-        error = cls(f"Expected {expected}, but got {got}.", remedy)
-        error.reason = got
-        return error
 
     def __reduce__(self) -> tuple[object, ...]:
         # Exceptions are rebuilt from their message by default, which is one argument.

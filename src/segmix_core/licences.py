@@ -91,4 +91,4 @@ def licence_note(backbone: str, licence: Licence | None) -> str:
     if licence is None:
         return ""
     name = backbone.removeprefix(HUB)
-    return f"Licence of the published weights of {name}: {licence}."
+    return f"License of the published weights of {name}: {licence}."

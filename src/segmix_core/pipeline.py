@@ -49,10 +49,9 @@ def run_stage(request: RunRequest, writer: RunWriter) -> dict[str, Any]:
         For everything a user can act on.
     """
     if request.stage not in STAGES:
-        raise JobError.unexpected(
-            f"one of the stages {', '.join(STAGES)}",
-            repr(request.stage),
-            "Start the run with the 'segmix' command of that name.",
+        raise JobError(
+            f"{request.stage!r} is not a valid stage.",
+            f"Choose one of {', '.join(STAGES)}.",
         )
     module, _, name = STAGES[request.stage].partition(":")
     stage = getattr(import_module(f"segmix_core.stages.{module}"), name)
@@ -86,7 +85,7 @@ def _warn_of_changes(
     ):
         writer.emit(
             Warned(
-                message="Labels or masks have changed since this training began: it "
-                "goes on with them as they are now."
+                message="Labels or masks have changed since this training began. It "
+                "continues with the current ones."
             )
         )

@@ -143,7 +143,7 @@ class StoredArray:
         path, size = root / name, math.prod(self.chunks)
         try:
             if path.resolve() != path:
-                raise self._damaged(f"has a link at {name}")
+                raise self._damaged(f"has a symbolic link at {name}")
             with open_regular(path) as file:
                 # A little more than zstd needs for what it cannot compress.
                 data = file.read(size + size // 64 + 1024)
@@ -196,7 +196,7 @@ def open_array(
     shape, chunks = found.shape, found.chunk_grid.configuration.chunk_shape
     codecs = [codec.name for codec in found.codecs]
     if codecs not in (["bytes"], ["bytes", "zstd"]):
-        raise _damaged(folder, "is of a kind that SegMix does not write", error)
+        raise _damaged(folder, "has a format that SegMix does not write", error)
     if len(shape) != ndim or len(chunks) != ndim:
         raise _damaged(folder, f"has {len(shape)} dimensions, not {ndim}", error)
     if math.prod(chunks) > MAX_CHUNK_BYTES:
@@ -209,22 +209,22 @@ def open_array(
 
 def _read_metadata(folder: Path, error: type[SegmixError]) -> _Metadata | None:
     if is_link(folder):
-        raise _damaged(folder, "is a link", error)
+        raise _damaged(folder, "is a symbolic link", error)
     try:
         content = read_json(folder / "zarr.json", max_bytes=_MAX_METADATA_BYTES)
         return _Metadata.model_validate(content)
     except (FileNotFoundError, NotADirectoryError):
         if (folder / ".zarray").exists():
-            raise _damaged(folder, "is of another zarr format", error) from None
+            raise _damaged(folder, "has an unsupported zarr format", error) from None
         return None
     except OSError as failed:
         reason = failed.strerror or str(failed)
         raise _damaged(folder, f"cannot be read ({reason})", error) from failed
     except JsonError as failed:
-        raise _damaged(folder, f"has no description, {failed}", error) from failed
+        raise _damaged(folder, f"has no valid description: {failed}", error) from failed
     except ValidationError as failed:
         place = ".".join(map(str, failed.errors(include_url=False)[0]["loc"]))
-        what = f"is of a kind that SegMix does not write ({printable(place)})"
+        what = f"has a format that SegMix does not write ({printable(place)})"
         raise _damaged(folder, what, error) from failed
 
 
@@ -253,7 +253,7 @@ def read_table(path: Path, error: type[SegmixError] = JobError) -> Table:
         raise _damaged(path, str(failed), error) from failed
     # What a damaged archive makes of zipfile and of numpy's reader of headers.
     except Exception as failed:
-        raise _damaged(path, "is no table of numbers", error) from failed
+        raise _damaged(path, "is not a valid table of numbers", error) from failed
 
 
 def is_link(path: Path) -> bool:
@@ -281,7 +281,7 @@ def _columns(archive: zipfile.ZipFile) -> Iterator[tuple[str, npt.NDArray[Any]]]
 def _read_column(member: IO[bytes], size: int) -> npt.NDArray[Any]:
     version = np.lib.format.read_magic(member)
     if version not in ((1, 0), (2, 0)):
-        raise _TableError("is of a newer format")
+        raise _TableError("has a newer format")
     read = (
         np.lib.format.read_array_header_1_0
         if version == (1, 0)
@@ -289,19 +289,19 @@ def _read_column(member: IO[bytes], size: int) -> npt.NDArray[Any]:
     )
     shape, is_fortran, dtype = read(member)
     if dtype.kind not in "biufU" or dtype.itemsize == 0:
-        raise _TableError("has a column that holds no numbers or words")
+        raise _TableError("has a column without numbers or text")
     if any(length < 0 for length in shape) or len(shape) > 8:
-        raise _TableError("has a column of no size")
+        raise _TableError("has a column of invalid size")
     expected = math.prod(shape) * dtype.itemsize
     if expected != size - member.tell():
-        raise _TableError("is cut short")
+        raise _TableError("is truncated")
     data = member.read(expected)
     if len(data) != expected:
-        raise _TableError("is cut short")
+        raise _TableError("is truncated")
     if dtype.kind == "U":
         codes = np.frombuffer(data, dtype=np.dtype("u4").newbyteorder(dtype.byteorder))
         if codes.size and codes.max() > _MAX_CODE_POINT:
-            raise _TableError("has words that are none")
+            raise _TableError("has invalid text")
     values = np.frombuffer(data, dtype).reshape(shape, order="F" if is_fortran else "C")
     return values.astype(dtype.newbyteorder("="), order="C", copy=True)
 
@@ -318,5 +318,5 @@ def _span(part: slice, length: int | slice) -> tuple[int, int]:
 def _damaged(path: Path, what: str, error: type[SegmixError]) -> SegmixError:
     return error(
         f"{printable(str(path))} {what}.",
-        "Make it again with the stage that made it, or choose another run.",
+        "Run its stage again, or choose another run.",
     )

@@ -107,7 +107,7 @@ def test_without_a_known_mask_there_is_no_score(
     truth = _truth(tmp_path / "truth", other=np.ones((8, 8)))
     with pytest.raises(
         ProjectError,
-        match=r"No image .* 1 known mask of no image",
+        match=r"No image .* 1 ground truth mask skipped",
     ):
         evaluate_run(store, run, truth)
 
@@ -139,7 +139,9 @@ def test_a_mask_fits_one_image(store: ProjectStore, run: Path, tmp_path: Path) -
         if name != "slide.png":
             (truth / name).unlink()
     tifffile.imwrite(truth / "slide.ome.tif", ones.astype(np.uint8))
-    with pytest.raises(ProjectError, match=r"Both slide.* known masks of more/slide"):
+    with pytest.raises(
+        ProjectError, match=r"slide.* are both ground truth masks of more/slide"
+    ):
         evaluate_run(store, run, truth)
 
 
@@ -149,17 +151,17 @@ def test_a_single_mask_is_never_that_of_another_image(
     run = tmp_path / "run"
     create_mask(run, 1, (8, 8))[:] = 1
     truth = _truth(tmp_path / "truth", b=np.ones((8, 8)), known=np.ones((8, 8)))
-    with pytest.raises(ProjectError, match="images that the run has no mask of"):
+    with pytest.raises(ProjectError, match="without a mask in the run"):
         evaluate_run(store, run, truth / "b.png")
     result = evaluate_run(store, run, truth / "known.png")
-    assert result.notes[0].startswith("known.png was taken for tiles/a.png")
+    assert result.notes[0].startswith("known.png was compared with tiles/a.png")
 
 
 def test_images_beside_their_masks_are_no_masks(
     store: ProjectStore, run: Path, tmp_path: Path
 ) -> None:
     masks = _truth(tmp_path / "tiles" / "masks", a=np.ones((8, 8)))
-    with pytest.raises(ProjectError, match=r"of no image .* \(masks/a.png\)"):
+    with pytest.raises(ProjectError, match=r"without an image .* \(masks/a.png\)"):
         evaluate_run(store, run, tmp_path / "tiles")
     assert evaluate_run(store, run, masks).images == 1
 
@@ -171,7 +173,8 @@ def test_what_counted_is_told(store: ProjectStore, run: Path, tmp_path: Path) ->
     assert (result.images, result.run_images, result.pixels) == (1, 2, 8)
     assert result.counted == 0.125
     assert (
-        "1 known mask of no image of the project, not used (z.png)" in result.notes[0]
+        "1 ground truth mask skipped, without an image in the project (z.png)"
+        in result.notes[0]
     )
     assert result.notes[1].startswith("Only 0.125 of the pixels")
 
@@ -189,7 +192,7 @@ def test_masks_of_0_and_255_are_refused(
     Image.fromarray(np.ones((8, 8), np.uint8)).save(truth / "b.png")
     result = evaluate_run(store, run, truth)
     assert result.images == 1 + (value == 0)
-    told = "with only the values 0 and 255" if value == 0 else "all are 255"
+    told = "with only the values 0 and 255" if value == 0 else "with only the value 255"
     assert told in result.notes[0]
 
 
@@ -220,7 +223,7 @@ def test_masks_of_a_part_are_refused(store: ProjectStore, tmp_path: Path) -> Non
     run = tmp_path / "run"
     create_mask(run, 3, (8, 24))[:] = 1
     truth = _truth(tmp_path / "truth", slide=np.ones((8, 12)))
-    with pytest.raises(ProjectError, match="cropped to the bounds of the scanner"):
+    with pytest.raises(ProjectError, match="cropped to the scanner bounds"):
         evaluate_run(store, run, truth)
 
 
@@ -249,13 +252,17 @@ def test_a_file_that_is_no_mask_stops_no_others(
     (truth / "b.txt").write_bytes(b"no image")
     result = evaluate_run(store, run, truth)
     assert (result.images, result.left_out) == (1, ("b.png",))
-    assert "1 known mask that cannot be read, left out" in result.notes[0]
+    assert (
+        "1 ground truth mask skipped because the file cannot be read" in result.notes[0]
+    )
     with pytest.raises(ProjectError, match="cannot be read as a mask"):
         evaluate_run(store, run, truth / "b.png")
     (truth / "a.png").unlink()
-    with pytest.raises(ProjectError, match=r"No image has a known mask .* left out"):
+    with pytest.raises(
+        ProjectError, match=r"No image has a ground truth mask .* skipped"
+    ):
         evaluate_run(store, run, truth)
-    with pytest.raises(ProjectError, match="no file or folder"):
+    with pytest.raises(ProjectError, match="does not exist"):
         evaluate_run(store, run, truth / "nowhere")
 
 

@@ -24,7 +24,7 @@ def test_every_encoder_has_a_licence(name):
 def test_a_note_names_weights_licence_and_terms():
     name = "hf-hub:MahmoodLab/UNI"
     assert licence_note(name, find_licence(name)) == (
-        "Licence of the published weights of MahmoodLab/UNI: CC BY-NC-ND 4.0 "
+        "License of the published weights of MahmoodLab/UNI: CC BY-NC-ND 4.0 "
         "(non-commercial academic research only; access to the weights on request)."
     )
     assert licence_note("small", find_licence("small")) == ""

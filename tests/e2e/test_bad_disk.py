@@ -75,7 +75,7 @@ def test_a_read_only_project_can_be_looked_at(sealed, answer):
     with powerless():
         code, said = answer("status", sealed)
     assert code == 0
-    assert said["sources"][0]["labelled"] == 8
+    assert said["sources"][0]["labeled"] == 8
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_a_project_is_not_made_where_nobody_may_write(reachable, answer):
     with powerless():
         code, said = answer("new", reachable / "p.segmix", "--classes", "a,b")
     assert (code, said["error"]) == (2, "ProjectError")
-    assert "may write" in said["remedy"]
+    assert "writable" in said["remedy"]
 
 
 def test_labels_on_a_full_disk(project, content):

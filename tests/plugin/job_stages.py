@@ -37,7 +37,7 @@ def run(request, writer):
     """Do what ``options["behaviour"]`` says."""
     behaviour = request.options.get("behaviour", "count")
     if behaviour == "fail":
-        raise JobError.unexpected("memory", "none left", "Choose a smaller batch size.")
+        raise JobError("No memory is left.", "Choose a smaller batch size.")
     done = writer.folder.status().checkpoint_step
     writer.emit(StageStarted(stage=request.stage, total_steps=6, resumed_at=done))
     for step in range(done + 1, 7):

@@ -267,7 +267,7 @@ def test_changed_files_are_accepted_on_the_page(
     assert details.accept_files.isHidden()
     (tile_folder / "tile2.png").write_bytes(b"other")
     project.intake.check_files()
-    assert "1 of its files changed" in details.changed.text()
+    assert "added: 1" in details.changed.text()
     assert not details.accept_files.isHidden()
     qtbot.mouseClick(details.accept_files, Qt.MouseButton.LeftButton)
     assert details.accept_files.isHidden()

@@ -92,7 +92,7 @@ def test_files_that_went_missing_are_named(
     folder_session.show_source(folder_session.sources[0].id)
     text, level = messages[-1]
     assert level == "error"
-    assert "2 that cannot, first tile2.png" in text
+    assert "2 images cannot be read, such as tile2.png" in text
 
 
 def test_cells_are_labelled_like_tiles_of_a_slide(folder_session: Session) -> None:

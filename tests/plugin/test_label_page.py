@@ -41,10 +41,10 @@ def test_it_says_what_is_missing(
 def test_progress_and_the_way_through(
     page: LabelPage, slide_session: Session, qtbot: Any
 ) -> None:
-    assert page.progress.format() == "0 of 16 labelled"
+    assert page.progress.format() == "0 of 16 labeled"
     click(qtbot, page.next)
     slide_session.labelling.press_digit(2)
-    assert page.progress.format() == "1 of 16 labelled"
+    assert page.progress.format() == "1 of 16 labeled"
     click(qtbot, page.next)
     assert slide_session.labelling.current_tile == 1
     click(qtbot, page.previous)
@@ -62,7 +62,7 @@ def test_when_all_are_labelled_it_says_so(
     labelling = slide_session.labelling
     labelling.paint(np.arange(16))
     labelling.next_unlabelled()
-    assert messages[-1] == ("Every tile is labelled.", "info")
+    assert messages[-1] == ("Every tile is labeled.", "info")
 
 
 def test_another_source_is_chosen(
@@ -117,7 +117,7 @@ def test_the_tile_panel_shows_and_sets_states(
     labelling.hover(2)
     assert "gland + lymphoid" in panel.hover.text()
     labelling.hover(3)
-    assert "unlabelled" in panel.hover.text()
+    assert "unlabeled" in panel.hover.text()
     labelling.set_exactly(np.array([3]), ())
     labelling.hover(None)
     labelling.hover(3)

@@ -120,7 +120,7 @@ def test_the_licence_of_an_encoder_stands_below_it(show, jobs):
     form, note = page.segmenter.form, page.segmenter_licence
     assert note.isHidden()
     form.set_values({"segmenter.pretrained": True})
-    assert note.text() == ("Licence of the published weights of resnet18: Apache 2.0.")
+    assert note.text() == ("License of the published weights of resnet18: Apache 2.0.")
     assert not note.isHidden()
     form.set_values({"segmenter.encoder": "resnet34"})
     assert "smp-hub/resnet34.imagenet: unknown" in note.text()

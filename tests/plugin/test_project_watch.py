@@ -132,7 +132,7 @@ def test_the_brush_of_a_class_that_is_gone_paints_nothing(
     session.labelling.choose_class(4)
     do("undo", "labels")
     until(lambda: session.labelling.tissue_class is None)
-    assert "fat was taken back" in messages[-1][0]
+    assert "fat was removed" in messages[-1][0]
     find_layer(session.viewer, "tiles").paint((0, 1), 65_000)
     assert "Choose a class" in messages[-1][0]
     assert not codes(session).any()
@@ -158,11 +158,11 @@ def test_edits_with_a_class_that_is_gone_are_refused_before_it_is_shown(
     assert names(session)[-1] == "fat"
     session.labelling.paint_mode = PaintMode.ADD
     session.labelling.paint(np.array([0]))
-    assert "fat is not in the project any more" in messages[-1][0]
+    assert "fat is no longer in the project" in messages[-1][0]
     assert (session.store.tiles().labels == LabelState.UNKNOWN).all()
     messages.clear()
     session.rename_class(4, "lipid")
-    assert "fat is not in the project any more" in messages[0][0]
+    assert "fat is no longer in the project" in messages[0][0]
     assert session.store.classes()[-1].name == "nerve"
     assert names(session)[-1] == "nerve"
 
@@ -195,7 +195,7 @@ def test_a_name_being_typed_goes_to_its_class(
     until(lambda: names(session)[-1] == "nerve")
     assert table.table.item(3, 1).text() == "fat"
     table.table.item(3, 1).setText("lipid")
-    assert "fat is not in the project any more" in messages[-1][0]
+    assert "fat is no longer in the project" in messages[-1][0]
     assert names(session)[-1] == "nerve"
 
 
@@ -209,7 +209,7 @@ def test_sources_of_another_program_are_shown(
     session.show_source(session.sources[1].id)
     do("undo", "labels")
     until(lambda: session.view.source.name == "slide.tif")
-    assert messages[-1] == ("second.tif was taken back elsewhere.", "warning")
+    assert messages[-1] == ("second.tif was removed by another program.", "warning")
     assert find_layer(session.viewer, "tiles").data.shape == (4, 5)
 
 
@@ -222,7 +222,7 @@ def test_choosing_a_source_that_is_gone(
     gone = session.sources[1].id
     do("undo", "labels")
     session.show_source(gone)
-    assert "not in the project any more" in messages[-1][0]
+    assert "no longer in the project" in messages[-1][0]
     assert session.active_source.name == "slide.tif"
 
 
@@ -275,7 +275,7 @@ def test_tiles_cut_anew_elsewhere(
     stale, before = session.tiles, session.view.tile_layer
     do("import windows", str(write_windows(tmp_path, size)))
     label(session, 1, [0, 1, 0])
-    assert "not in the project any more" in messages[-1][0]
+    assert "no longer in the project" in messages[-1][0]
     # Drawing the classes anew reads the tiles again, before the watch has looked.
     session.recolor_class(1, "#123456")
     assert session.view.tile_layer is not before
@@ -313,7 +313,7 @@ def test_tissue_that_another_program_corrects(
         do("undo", "labels")
     layer.data[:, -2:] = 1
     layer.events.paint(value=[])
-    assert "Image 1 is not in the project any more" in messages[-1][0]
+    assert "Image 1 is no longer in the project" in messages[-1][0]
     until(lambda: session.view is None)
 
 
@@ -415,7 +415,7 @@ def test_the_brush_of_a_correction_whose_class_is_gone(
     window = window_of(session)
     do("undo", "labels")
     paint(session, slice(0, 2), slice(0, 2), 4)
-    assert "fat is not in the project any more" in messages[-1][0]
+    assert "fat is no longer in the project" in messages[-1][0]
     assert (window.data == 255).all()
     until(lambda: session.masks.correction.brush is None)
     assert window.mode == "pan_zoom"
@@ -434,10 +434,10 @@ def test_painting_on_an_image_that_is_gone(
     session.masks.open_tile(0)
     do("undo", "labels")
     label(session, 0, [1, 0, 0])
-    assert "not in the project any more" in messages[-1][0]
+    assert "no longer in the project" in messages[-1][0]
     messages.clear()
     paint(session, slice(0, 2), slice(0, 2), 1)
-    assert "not in the project any more" in messages[-1][0]
+    assert "no longer in the project" in messages[-1][0]
     session.masks.accept()
     assert messages[-1][1] == "error"
     until(lambda: session.view is None)
@@ -481,7 +481,7 @@ def test_a_project_that_is_deleted_is_told_once_and_takes_no_label(
     session.watch.look()
     assert len(messages) == len({text for text, _ in messages})
     label(session, 0, [1, 0, 0])
-    assert "nothing was stored now" in messages[-1][0]
+    assert "this change was not saved" in messages[-1][0]
     assert not codes(session).any()
     away.rename(session.project_path)
     label(session, 0, [1, 0, 0])

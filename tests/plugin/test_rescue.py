@@ -58,7 +58,7 @@ def slow(qtbot: Any):
     session.close()
 
 
-def choose_first(monkeypatch: pytest.MonkeyPatch, answer: str = "Yes") -> list[str]:
+def choose_first(monkeypatch: pytest.MonkeyPatch, answer: str = "Restore") -> list[str]:
     """Choose the first snapshot of the list; return what is asked then."""
     asked = []
 
@@ -68,12 +68,14 @@ def choose_first(monkeypatch: pytest.MonkeyPatch, answer: str = "Yes") -> list[s
         assert ok.isEnabled()
         return 1
 
-    def confirm(_parent: object, _title: str, text: str) -> object:
-        asked.append(text)
-        return getattr(QMessageBox.StandardButton, answer)
+    def confirm(box: QMessageBox) -> int:
+        asked.append(box.text())
+        texts = {button.text().replace("&", ""): button for button in box.buttons()}
+        texts[answer].click()
+        return 1
 
     monkeypatch.setattr(SnapshotDialog, "exec", run)
-    monkeypatch.setattr(QMessageBox, "question", confirm)
+    monkeypatch.setattr(QMessageBox, "exec", confirm)
     return asked
 
 
@@ -105,7 +107,7 @@ def test_a_damaged_project_is_repaired_into_a_copy(
     page.rescue.repair_button.click()
     text = page.rescue.result.toPlainText()
     assert messages == []
-    assert "p-repaired.segmix has" in text
+    assert "p-repaired.segmix contains" in text
     assert not page.rescue.copy_button.isHidden()
     page.rescue.copy_button.click()
     assert page.session.project_path == target
@@ -153,12 +155,12 @@ def test_a_damaged_project_goes_back_to_a_snapshot(
     page: DataPage, damaged: Path, monkeypatch, messages
 ) -> None:
     page.session.open_project(damaged)
-    asked = choose_first(monkeypatch, "No")
+    asked = choose_first(monkeypatch, "Cancel")
     page.rescue.restore_button.click()
     assert page.session.store is None
     choose_first(monkeypatch)
     page.rescue.restore_button.click()
-    assert "The present state is kept" in asked[0]
+    assert "the current state is kept" in asked[0]
     assert page.session.project_path == damaged
     assert page.session.label_counts.labelled == 1
     assert page.rescue.isHidden()
@@ -310,7 +312,7 @@ def test_a_check_tells_how_far_it_is_and_can_be_stopped(
     assert said[-1] == "Stopped."
     slow.rescue.check()
     qtbot.waitUntil(lambda: not slow.rescue.is_working)
-    assert slow.rescue.result.startswith("Nothing is wrong")
+    assert slow.rescue.result.startswith("No problems found")
     slow.rescue.check()
     slow.rescue.forget()
     assert not slow.rescue.is_working

@@ -105,7 +105,7 @@ def test_resume_and_settings_of_the_list(show, jobs, qtbot, messages):
     runs = show(RunList)
     jobs.runs.start(Job("train", RunConfig(), {}, {"behaviour": "die"}))
     wait(qtbot, lambda: not jobs.runs.is_following)
-    assert "ended without a word" in runs.message
+    assert "process crashed" in runs.message
     with qtbot.waitSignal(runs.settings_wanted) as caught:
         runs.settings_button.click()
     assert caught.args[0]["train"]["epochs"] == RunConfig().train.epochs

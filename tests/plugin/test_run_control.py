@@ -188,9 +188,9 @@ def test_a_failure_brings_its_remedy_and_a_report(qtbot, control, ear):
 
 def test_one_run_at_a_time(qtbot, control):
     control.start(job("wait"))
-    with pytest.raises(JobError, match="no run going on"):
+    with pytest.raises(JobError, match="already in progress"):
         control.start(job())
-    with pytest.raises(JobError, match="no run going on"):
+    with pytest.raises(JobError, match="already in progress"):
         control.resume(control.current.path)
 
 
@@ -216,7 +216,7 @@ def test_looking_at_another_run_neither_starts_nor_loses_the_next(qtbot, control
     assert ear.ended[1].path == old
     assert control.current.path == old
     assert control.is_running
-    with pytest.raises(JobError, match="no run going on"):
+    with pytest.raises(JobError, match="already in progress"):
         control.start(job())
     assert [info.stage for info in control.runs()] == ["train", "train"]
     (live / "GO").touch()
@@ -240,7 +240,7 @@ def test_a_chained_run_that_cannot_start_is_told(qtbot, control, ear):
 
 
 def test_without_project_nothing_starts(qtbot):
-    with pytest.raises(JobError, match="an open project"):
+    with pytest.raises(JobError, match="No project is open"):
         RunControl(launch_here).start(job())
 
 
@@ -282,7 +282,7 @@ def test_a_run_of_another_window_is_in_the_way(qtbot, control, ear, store):
     other.attach(store)
     other.start(job("wait"))
     wait_for(qtbot, lambda: other.current.step == 3)
-    with pytest.raises(JobError, match="one that is not finished"):
+    with pytest.raises(JobError, match="already in progress"):
         control.start(job())
     other.stop()
     wait_for(qtbot, lambda: not other.is_following)

@@ -137,7 +137,7 @@ def test_undo_and_redo_are_the_journals(
     assert [change.kind for change in changes] == ["labels", "labels"]
     slide_session.redo("labels")
     assert messages[-1] == (
-        "There is no change of labels, classes or images to redo.",
+        "There is nothing to redo in labels, classes and images.",
         "info",
     )
 
@@ -199,14 +199,14 @@ def test_an_edit_from_elsewhere_fails_softly(
     slide_session: Session, messages: Messages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(self: ProjectStore, *_: object) -> None:
-        raise ProjectError.unexpected("room on the disk", "none", "Free some.")
+        raise ProjectError("The disk is full.", "Free some space.")
 
     monkeypatch.setattr(ProjectStore, "set_labels", refuse)
     layer = find_layer(slide_session.viewer, "tiles")
     assert layer is not None
     layer.paint((0, 1), 1)
     assert messages[-1] == (
-        "Expected room on the disk, but got none. Free some.",
+        "The disk is full. Free some space.",
         "error",
     )
     assert not layer.data.any()

@@ -138,14 +138,14 @@ def test_the_last_tile_is_not_erased(shown: Session, messages: Messages) -> None
     shown.tissue.correct(True)
     stroke(shown, 0, 0, 5)
     assert messages[-1][1] == "error"
-    assert "no tile left" in messages[-1][0]
+    assert "no tiles left" in messages[-1][0]
     assert columns(shown) == [1, 2, 3, 4]
     assert layer_of(shown).data.any()
 
 
 def test_found_again(shown: Session, messages: Messages) -> None:
     shown.tissue.find_again()
-    assert messages[-1][0] == "The tissue is as it was."
+    assert messages[-1][0] == "The tissue did not change."
     shown.tissue.correct(True)
     stroke(shown, 1, 0, 1)
     shown.tissue.find_again()

@@ -13,13 +13,13 @@ def test_training_waits_for_labels(show, jobs):
     assert "Label some tiles" in page.box.readiness.text()
     label_all(jobs)
     assert page.box.start_button.isEnabled()
-    assert "16 of 16 tiles are labelled." in page.box.readiness.text()
+    assert "16 of 16 tiles are labeled." in page.box.readiness.text()
 
 
 def test_without_project_the_page_says_where_to_begin(show, jobs):
     page = show(TrainPage)
     jobs.close_project()
-    assert "on the Data page." in page.box.readiness.text()
+    assert "Open or create one on the Data page." in page.box.readiness.text()
     assert not page.box.start_button.isEnabled()
 
 

@@ -69,10 +69,10 @@ class BenchmarkFolder:
 
     def __post_init__(self) -> None:
         if self.scored not in SCORED_SPLITS:
-            raise ConfigError.unexpected(
-                f"one of the splits {', '.join(SCORED_SPLITS)} to score",
-                repr(self.scored),
-                "Choose test, or val while settings are chosen.",
+            raise ConfigError(
+                f"{self.scored!r} is not a split to score.",
+                f"Choose one of {', '.join(SCORED_SPLITS)}; use val while choosing "
+                "settings.",
             )
 
     @cached_property
@@ -82,9 +82,9 @@ class BenchmarkFolder:
         named = {_number(row, "mask_value"): row["class_name"] for row in rows}
         named.pop(0, None)
         if sorted(named) != list(range(1, len(named) + 1)):
-            raise ProjectError.unexpected(
-                "classes.csv to number the classes 1, 2, 3, ...",
-                f"the values {sorted(named)}",
+            raise ProjectError(
+                "classes.csv must number the classes 1, 2, 3, ..., not "
+                f"{sorted(named)}.",
                 "Number the mask values without gaps; 0 is background.",
             )
         return tuple(named[index] for index in sorted(named))
@@ -140,10 +140,9 @@ class BenchmarkFolder:
         """
         found = tuple(image for image in self.images if image.split == name)
         if not found:
-            raise ProjectError.unexpected(
-                f"images of the split '{name}' in labels.csv",
-                "none",
-                "Give some images this split.",
+            raise ProjectError(
+                f"labels.csv has no images in the split '{name}'.",
+                "Assign images to this split.",
             )
         return found
 
@@ -233,8 +232,9 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         with Image.open(path) as image:
             yield image
     except (OSError, SyntaxError, UnidentifiedImageError) as error:
-        raise ProjectError.unexpected(
-            f"an image at {path}", str(error), "Restore the file or drop its row."
+        raise ProjectError(
+            f"{path} cannot be read as an image ({error}).",
+            "Restore the file or remove its row.",
         ) from error
 
 
@@ -243,19 +243,17 @@ def _number(row: dict[str, str], column: str) -> int:
         return int(row[column])
     except (TypeError, ValueError):
         where = row.get("filename") or row.get("class_name")
-        raise ProjectError.unexpected(
-            f"a whole number as {column} of {where}",
-            repr(row[column]),
+        raise ProjectError(
+            f"{column} of {where} is {row[column]!r}, not a whole number.",
             "Correct the table.",
         ) from None
 
 
 def _split(row: dict[str, str]) -> str:
     if row["split"] not in SPLITS:
-        raise ProjectError.unexpected(
-            f"a split of {', '.join(SPLITS)} for {row['filename']}",
-            repr(row["split"]),
-            "Correct the table.",
+        raise ProjectError(
+            f"{row['filename']} has the unknown split {row['split']!r}.",
+            f"Use one of {', '.join(SPLITS)}.",
         )
     return row["split"]
 
@@ -265,16 +263,14 @@ def _read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file))
     except OSError as error:
-        raise ProjectError.unexpected(
-            f"a table at {path}",
-            str(error.strerror),
-            "A benchmark folder has images/, masks/, labels.csv and classes.csv.",
+        raise ProjectError(
+            f"{path} cannot be read as a table ({error.strerror}).",
+            "A benchmark folder contains images/, masks/, labels.csv and classes.csv.",
         ) from error
     missing = [name for name in columns if not rows or name not in rows[0]]
     if missing:
-        raise ProjectError.unexpected(
-            f"the columns {', '.join(columns)} in {path.name}",
-            f"a table without {', '.join(missing)}",
+        raise ProjectError(
+            f"{path.name} has no column {', '.join(missing)}.",
             "Add the columns; the layout is described in docs/benchmark.md.",
         )
     return rows

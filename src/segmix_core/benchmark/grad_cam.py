@@ -28,9 +28,8 @@ def load_package() -> ModuleType:
     try:
         return importlib.import_module("pytorch_grad_cam")
     except ImportError as error:
-        raise ConfigError.unexpected(
-            "the package grad-cam for the method grad-cam",
-            str(error),
+        raise ConfigError(
+            f"The method grad-cam needs the package grad-cam ({error}).",
             "Install it with 'pip install grad-cam', or leave the method out.",
         ) from error
 

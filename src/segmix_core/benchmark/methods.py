@@ -80,7 +80,7 @@ METHODS: dict[str, BenchmarkMethod] = {
 
 
 def check_methods(methods: Sequence[str]) -> None:
-    """Return if all methods are known and can run here.
+    """Raise ConfigError unless all methods are known and can run here.
 
     Raises
     ------
@@ -89,7 +89,8 @@ def check_methods(methods: Sequence[str]) -> None:
     """
     for method in methods:
         if method not in METHODS:
-            raise ConfigError.unexpected(
-                f"methods among {', '.join(METHODS)}", repr(method), "Correct the name."
+            raise ConfigError(
+                f"{method!r} is not a valid method.",
+                f"Choose from {', '.join(METHODS)}.",
             )
         METHODS[method].check()

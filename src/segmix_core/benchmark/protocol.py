@@ -97,9 +97,9 @@ def true_class(image: Item) -> int:
         If it has none or several.
     """
     if sum(image.labels) != 1:
-        raise ConfigError.unexpected(
-            "one class an image for protocol p1",
-            f"{sum(image.labels)} in {image.name}",
+        raise ConfigError(
+            f"Protocol p1 needs one class per image, but {image.name} has "
+            f"{sum(image.labels)}.",
             "Use protocol p2 for images with several classes.",
         )
     return image.labels.index(1)

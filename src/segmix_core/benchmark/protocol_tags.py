@@ -58,11 +58,11 @@ class PatchTagProtocol(Protocol):
             if not name.startswith(BACKGROUND_TAGS)
         )
         if not 0 < len(found) < len(names):
-            raise ConfigError.unexpected(
-                "tags for foreground and for background in patches.csv",
-                f"the tags {', '.join(names)}",
-                "Let the name of the background's tag begin with 'non' or "
-                "'background', such as has_nongland.",
+            raise ConfigError(
+                "patches.csv does not have one tag for foreground and one for "
+                f"background, but {', '.join(names)}.",
+                "Start the name of the background tag with 'non' or 'background', "
+                "such as has_nongland.",
             )
         return found
 

@@ -18,9 +18,8 @@ def make_protocol(name: str, folder: BenchmarkFolder) -> Protocol:
         If there is none of that name.
     """
     if name not in PROTOCOLS:
-        raise ConfigError.unexpected(
-            f"one of the protocols {', '.join(PROTOCOLS)}",
-            repr(name),
-            "Choose one of them.",
+        raise ConfigError(
+            f"{name!r} is not a valid protocol.",
+            f"Choose one of {', '.join(PROTOCOLS)}.",
         )
     return PROTOCOLS[name](folder)

@@ -183,10 +183,9 @@ class Report:
         try:
             write_atomically(path, lambda file: file.write(text.encode()))
         except OSError as error:
-            raise ConfigError.unexpected(
-                f"to be able to write {path}",
-                f"'{error.strerror}'",
-                "Give --json a file in a folder that exists and can be written.",
+            raise ConfigError(
+                f"{path} cannot be written ({error.strerror}).",
+                "Choose a file in an existing, writable folder for --json.",
             ) from error
 
     def _place(self, key: tuple[str, Scored, int | None]) -> tuple[int, int, int]:
@@ -212,18 +211,18 @@ def read_report(path: Path, conditions: Conditions) -> Report:
             *(content[name] for name in ("methods", "results", "seconds", "against")),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError.unexpected(
-            f"results with the pixel counts of every image in {path}",
-            f"{type(error).__name__} {error}",
-            "Only files of this version can be gone on with; name a new one.",
+        raise ConfigError(
+            f"{path} is not a results file of this version ({type(error).__name__} "
+            f"{error}).",
+            "Choose a new file.",
         ) from error
     there, here = stored.facts(), conditions.facts()
     for name, value in here.items():
         if there[name] != value:
-            raise ConfigError.unexpected(
-                f"the {name} of {path.name} to go on with it, {_short(there[name])}",
-                _short(value),
-                "Choose the same, or another file.",
+            raise ConfigError(
+                f"The {name} of {path.name} is {_short(there[name])}, not "
+                f"{_short(value)}.",
+                f"Use the same {name}, or choose another file.",
             )
     return report
 

@@ -55,9 +55,8 @@ def learn_masks(
     samples = MaskedSamples(protocol.training_samples(), regions)
     pixels = samples.count_pixels(_FOREGROUND)
     if not pixels.any():
-        raise JobError.unexpected(
-            "masks of train images for a segmenter",
-            "none with a decided pixel",
+        raise JobError(
+            "The masks of the train images have no pixel with a class.",
             "Lower pseudo_masks.margin or pseudo_masks.min_object_px.",
         )
     with TemporaryDirectory() as checkpoints:

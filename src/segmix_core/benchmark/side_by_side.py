@@ -102,11 +102,11 @@ class _Child:
             kind, content = self.inbox.recv()
         except EOFError:
             self._process.join()
-            raise JobError.unexpected(
-                f"the training of {self._title} to end",
-                f"exit code {self._process.exitcode} of its process",
-                "Its error stands above. With --json FILE, rows that were done are in "
-                "that file, and --resume goes on from there.",
+            raise JobError(
+                f"Training {self._title} crashed with exit code "
+                f"{self._process.exitcode}.",
+                "See its error above. With --json FILE, continue from the finished "
+                "rows with --resume.",
             ) from None
         if kind == "event":
             self._listener.emit(content)

@@ -55,17 +55,16 @@ class Variant:
         fixed = {*OF_THE_BENCHMARK, *self.recipe.changes}
         for name in self.changes:
             if name in fixed:
-                raise ConfigError.unexpected(
-                    f"settings that rows of {self.method} can have of their own",
-                    repr(name),
-                    "Methods are chosen by their names, seeds by --seeds; what is "
-                    "background, the protocol says.",
+                raise ConfigError(
+                    f"{name!r} cannot be set for rows of {self.method}.",
+                    "Choose methods by their names and seeds with --seeds; the "
+                    "protocol decides what is background.",
                 )
         return config.replace({**self.recipe.changes, **self.changes})
 
 
 def check_variants(variants: Sequence[Variant], config: RunConfig) -> None:
-    """Return if all rows can be trained with these settings, and differ.
+    """Raise ConfigError unless all rows differ and can be trained.
 
     Raises
     ------
@@ -77,8 +76,9 @@ def check_variants(variants: Sequence[Variant], config: RunConfig) -> None:
     for number, variant in enumerate(variants):
         variant.apply(config)
         if variant.name in names[:number]:
-            raise ConfigError.unexpected(
-                "methods that differ", f"{variant.name!r} twice", "Name it once."
+            raise ConfigError(
+                f"{variant.name!r} is given twice.",
+                "Remove one of them.",
             )
 
 

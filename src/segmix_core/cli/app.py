@@ -31,7 +31,7 @@ app.command("import-labels", rich_help_panel=_PROJECT)(projects.import_labels)
 app.command("relocate", rich_help_panel=_PROJECT)(projects.relocate)
 app.command("status", rich_help_panel=_PROJECT)(projects.status)
 
-_RECOVERY = "When something went wrong"
+_RECOVERY = "Recovery"
 app.command("verify", rich_help_panel=_RECOVERY)(recovery.verify)
 app.command("repair", rich_help_panel=_RECOVERY)(recovery.repair)
 app.command("snapshots", rich_help_panel=_RECOVERY)(recovery.snapshots)
@@ -61,7 +61,7 @@ app.command(
 )(stages.predict)
 app.command("export", rich_help_panel=_STAGES)(stages.export)
 
-_RUNS = "Runs that go on"
+_RUNS = "Running jobs"
 app.command("watch", rich_help_panel=_RUNS)(control.watch_run)
 app.command("stop", rich_help_panel=_RUNS)(control.stop)
 

@@ -144,18 +144,18 @@ def _prepare(options: BenchmarkOptions) -> "tuple[Report, list[Training]]":
     report.against = options.against or report.against or variants[0].name
     trained = [name for name in report.methods if name not in TRIVIAL_PREDICTORS]
     if report.against not in trained:
-        raise ConfigError.unexpected(
-            f"one of {', '.join(trained)} to take differences to",
-            repr(report.against),
-            "Name one of --methods as --against.",
+        raise ConfigError(
+            f"{report.against!r} is not one of the trained methods "
+            f"{', '.join(trained)}.",
+            "Pass one of --methods as --against.",
         )
     for result in score_trivial(folder):
         # They are exact, so the same images give the same counts.
         if not report.add(result) and file:
-            raise ConfigError.unexpected(
-                f"the images and masks that {file.name} was made of",
-                f"others, on which '{result.method}' has other counts",
-                "Restore them, or name a new file.",
+            raise ConfigError(
+                f"The images or masks changed since {file.name} was written: "
+                f"'{result.method}' has other pixel counts.",
+                "Restore them, or choose a new file.",
             )
     if file:
         report.write(file)
@@ -168,14 +168,14 @@ def _checked_file(options: BenchmarkOptions) -> Path | None:
     """Return the file of ``--json``, where there may be one only with ``--resume``."""
     file = options.json
     if options.resume and file is None:
-        raise ConfigError.unexpected(
-            "--json FILE with --resume", "none", "Name the file to go on with."
+        raise ConfigError(
+            "--resume needs --json FILE.",
+            "Pass the results file to resume.",
         )
     if file and file.exists() and not options.resume:
-        raise ConfigError.unexpected(
-            "a new file for --json",
-            f"{file}, which exists",
-            "Go on with it by --resume, delete it, or name another.",
+        raise ConfigError(
+            f"{file} already exists.",
+            "Pass --resume to continue it, delete it, or choose another file.",
         )
     return file
 

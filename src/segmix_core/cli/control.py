@@ -30,18 +30,18 @@ class StopOptions(RunOptions):
     """What ``stop`` takes."""
 
     kill: Annotated[
-        bool, typer.Option("--kill", help="End the process if it does not listen.")
+        bool, typer.Option("--kill", help="Kill the process if it does not respond.")
     ] = False
 
 
 @takes(RunOptions)
 def watch_run(options: RunOptions, voice: Voice) -> int:
-    """Watch a run; Ctrl-C ends the watching, not the run."""
+    """Watch a run. Ctrl-C stops watching; the run continues."""
     folder = _chosen(options)
     try:
         return watch(folder, voice)
     except KeyboardInterrupt:
-        voice.say(f"The run goes on: {folder.path}")
+        voice.say(f"The run continues: {folder.path}")
         return EXIT_COMPLETED
 
 
@@ -65,4 +65,4 @@ def _chosen(options: RunOptions) -> RunFolder:
         return find_run(runs, options.run)
     if found := list_runs(runs):
         return found[-1]
-    raise JobError(f"There are no runs in {runs}.", "Start one with 'segmix train'.")
+    raise JobError(f"{runs} contains no runs.", "Start one with 'segmix train'.")

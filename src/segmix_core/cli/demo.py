@@ -75,7 +75,7 @@ def demo(options: DemoOptions, voice: Voice) -> int:
     """Run the whole loop on a synthetic slide whose mask is known.
 
     Labels, training with the shuffle curriculum, CAMs, pseudo masks, segmenter,
-    prediction, TIFF and scores. Run again, it goes on with the same project.
+    prediction, TIFF and scores. If run again, it continues with the same project.
     """
     begun = time.monotonic()
     slide, mask = options.folder / "sample.tif", options.folder / "sample_mask.tif"
@@ -122,17 +122,16 @@ def _make_slide(slide: Path, mask: Path, options: DemoOptions, voice: Voice) -> 
     from segmix_core.sample.slide_file import write_sample_slide
 
     if slide.exists() and mask.exists():
-        voice.say(f"Going on with {slide}.")
+        voice.say(f"Continuing with {slide}.")
         return
     try:
         options.folder.mkdir(parents=True, exist_ok=True)
         with _waiting(voice, "sample"):
             write_sample_slide(slide, mask, size=options.size, seed=options.seed)
     except OSError as error:
-        raise ProjectError.unexpected(
-            f"to be able to write in {options.folder}",
-            f"'{error.strerror}'",
-            "Choose a folder that you may write to, on a disk with free space.",
+        raise ProjectError(
+            f"{options.folder} cannot be written to ({error.strerror}).",
+            "Choose a writable folder on a disk with free space.",
         ) from error
 
 
@@ -147,7 +146,7 @@ def _make_project(project: Path, slide: Path, mask: Path, voice: Voice) -> None:
             return
         with _waiting(voice, "label"):
             count = _label(store, mask)
-    voice.say(f"Labelled {count} tiles of {slide.name} as a person would.")
+    voice.say(f"Labeled {count} tiles of {slide.name} from the ground truth.")
 
 
 def _open_project(project: Path) -> "ProjectStore":

@@ -97,10 +97,11 @@ class StageOptions(ProjectOptions):
     device: Annotated[str | None, flag("machine.device")] = None
     threads: Annotated[int | None, flag("machine.threads")] = None
     resume: Annotated[
-        str | None, typer.Option(help="Go on with this run (name or folder).")
+        str | None, typer.Option(help="Resume this run (name or folder).")
     ] = None
     detach: Annotated[
-        bool, typer.Option("--detach", help="Return at once; the run goes on.")
+        bool,
+        typer.Option("--detach", help="Start the run in the background and return."),
     ] = False
 
     def flags(self) -> dict[str, object]:
@@ -129,8 +130,8 @@ class TrainingOptions(StageOptions):
         bool,
         typer.Option(
             "--prepare",
-            help="Make the run, print the commands that start it (alone, by torchrun, "
-            "by SLURM) and launch nothing.",
+            help="Create the run without starting it, and print the commands that "
+            "start it (one process, torchrun, SLURM).",
         ),
     ] = False
 
@@ -222,6 +223,6 @@ class ExportOptions(FollowingOptions):
         bool,
         typer.Option(
             "--crop-to-bounds",
-            help="Export only the part that the scanner marked, as QuPath shows it.",
+            help="Crop to scanner bounds, the area that QuPath shows.",
         ),
     ] = False

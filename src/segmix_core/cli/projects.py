@@ -33,20 +33,20 @@ class NewOptions(ProjectOptions):
         str, typer.Option(help="Names of the classes, separated by commas.")
     ]
     colors: Annotated[
-        str | None, typer.Option(help="Their colours, such as '#e69f00,#56b4e9'.")
+        str | None, typer.Option(help="Their colors, such as '#e69f00,#56b4e9'.")
     ] = None
 
 
 @takes(NewOptions)
 def new(options: NewOptions, voice: Voice) -> int:
-    """Make a project with its classes."""
+    """Create a project with its classes."""
     from segmix_core.project.store import ProjectStore
 
     names = _split(options.classes)
     colors = _split(options.colors) if options.colors else None
     with ProjectStore.create(options.project, names, _matching(names, colors)) as store:
         classes = store.classes()
-    voice.say(f"Made {options.project} with {len(classes)} classes.", "green")
+    voice.say(f"Created {options.project} with {len(classes)} classes.", "green")
     voice.result(
         {
             "project": str(options.project.absolute()),
@@ -70,17 +70,20 @@ class AddOptions(ProjectOptions):
         int | None, typer.Option(help="Edge of a tile, in working pixels.")
     ] = None
     stride_px: Annotated[
-        int | None, typer.Option(help="Distance of tiles; default: the tile's edge.")
+        int | None, typer.Option(help="Distance between tiles; default: the tile edge.")
     ] = None
     mpp: Annotated[
-        float | None, typer.Option(help="Work at this many µm per pixel.")
+        float | None, typer.Option(help="Resample slides to this many µm per pixel.")
     ] = None
     slide_mpp: Annotated[
         float | None,
-        typer.Option(help="µm per pixel of the images; counts over what files say."),
+        typer.Option(
+            help="µm per pixel of the images; overrides the size in the files."
+        ),
     ] = None
     min_tissue: Annotated[
-        float, typer.Option(help="Share of tissue a tile of a slide needs (0..1).")
+        float,
+        typer.Option(help="Smallest share of tissue in a tile of a slide (0..1)."),
     ] = 0.25
 
 
@@ -129,13 +132,13 @@ class SetMppOptions(ProjectOptions):
     mpp: Annotated[float, typer.Argument(help="µm per pixel at full resolution.")]
     mpp_x: Annotated[
         float | None,
-        typer.Option(help="µm per pixel across, where pixels are not square."),
+        typer.Option(help="Horizontal µm per pixel, if pixels are not square."),
     ] = None
 
 
 @takes(SetMppOptions)
 def set_mpp(options: SetMppOptions, voice: Voice) -> int:
-    """Say how large the pixels of a slide or folder are; can be undone."""
+    """Set the pixel size of a slide or folder. Can be undone."""
     from segmix_core.project.store import ProjectStore
 
     with ProjectStore.open(options.project) as store:
@@ -144,10 +147,10 @@ def set_mpp(options: SetMppOptions, voice: Voice) -> int:
         store.set_mpp(np.array(images, np.int64), options.mpp, options.mpp_x)
     sizes = (options.mpp, options.mpp_x or options.mpp)
     shown = " x ".join(f"{size:g}" for size in dict.fromkeys(sizes))
-    voice.say(f"{source.name} has pixels of {shown} µm now.", "green")
+    voice.say(f"The pixel size of {source.name} is now {shown} µm.", "green")
     voice.say(
-        "Sizes in µm, scale bars and exports follow. Tiles and masks stay as they "
-        "were cut: to cut a slide at another resolution, add it to a new project."
+        "Sizes, scale bars and exports are updated; tiles and masks do not change. To "
+        "cut a slide at another resolution, add it to a new project."
     )
     voice.result({"source": source.id, "mpp_y": sizes[0], "mpp_x": sizes[1]})
     return EXIT_COMPLETED
@@ -168,17 +171,19 @@ class ImportOptions(ProjectOptions):
     """What ``import-labels`` takes."""
 
     file: Annotated[Path, typer.Argument(help="A CSV file, or a folder.")]
-    kind: Annotated[Kind, typer.Option(help="auto: from the columns.")] = Kind.AUTO
+    kind: Annotated[
+        Kind, typer.Option(help="File layout; auto detects it from the columns.")
+    ] = Kind.AUTO
     preset: Annotated[
         str | None,
-        typer.Option(help="Which classes the digits in file names mean."),
+        typer.Option(help="Data set whose file names have digits in brackets."),
     ] = None
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace windows that have labels.")
     ] = False
     keep: Annotated[
         bool,
-        typer.Option("--keep", help="Leave known labels; set only unknown ones."),
+        typer.Option("--keep", help="Keep existing labels; set only unknown ones."),
     ] = False
 
 
@@ -221,12 +226,12 @@ class RelocateOptions(ProjectOptions):
     """What ``relocate`` takes."""
 
     source: Annotated[str, typer.Argument(help="Name or id of a source; see status.")]
-    path: Annotated[Path, typer.Argument(help="Where its slide or folder is now.")]
+    path: Annotated[Path, typer.Argument(help="Current path of the slide or folder.")]
 
 
 @takes(RelocateOptions)
 def relocate(options: RelocateOptions, voice: Voice) -> int:
-    """Tell a project where a slide or folder is, or that its new files are right."""
+    """Set the new path of a slide or folder, or accept its changed files."""
     from segmix_core.intake import relocate_source
     from segmix_core.project.store import ProjectStore
 
@@ -234,7 +239,7 @@ def relocate(options: RelocateOptions, voice: Voice) -> int:
     with ProjectStore.open(options.project) as store:
         source = _find_source(store, options.source)
         notes = relocate_source(store, source.id, path)
-    voice.say(f"{source.name} is at {options.path} now.", "green")
+    voice.say(f"{source.name} is now at {options.path}.", "green")
     for note in notes:
         voice.warn(note)
     voice.result({"source": source.id, "path": str(path), "notes": list(notes)})
@@ -248,28 +253,31 @@ class TissueOptions(ProjectOptions):
     source: Annotated[str, typer.Argument(help="Name or id of a slide; see status.")]
     mask: Annotated[
         Path | None,
-        typer.Option("--from", help="Take the tissue from an image: white on black."),
+        typer.Option("--from", help="Read the tissue from an image: white on black."),
     ] = None
     save: Annotated[
-        Path | None, typer.Option(help="Write the tissue as a PNG to this file.")
+        Path | None, typer.Option(help="Save the tissue as a PNG file.")
     ] = None
     reset: Annotated[
-        bool, typer.Option("--reset", help="Find the tissue anew in the pixels.")
+        bool,
+        typer.Option(
+            "--reset", help="Detect the tissue again and discard corrections."
+        ),
     ] = False
 
 
 @takes(TissueOptions)
 def tissue(options: TissueOptions, voice: Voice) -> int:
-    """Show, save or correct the tissue of a slide; its tiles are cut anew.
+    """Show, save or correct the tissue of a slide and update its tiles.
 
-    Tiles that remain keep their labels. A tile that is left out is hidden: it comes
-    back with its labels when its place is tissue again, or by undo in the dock.
+    Tiles that remain keep their labels. Removed tiles are hidden: they return with
+    their labels if the area becomes tissue again, or by Undo in the dock.
     """
     from segmix_core.intake import tissue as tissues
     from segmix_core.project.store import ProjectStore
 
     if options.reset and options.mask is not None:
-        raise typer.BadParameter("--from and --reset contradict each other")
+        raise typer.BadParameter("--from and --reset cannot be combined")
     with ProjectStore.open(options.project) as store:
         source = _find_source(store, options.source)
         image = store.images(source.id)[0]
@@ -316,7 +324,7 @@ def _find_source(store: "ProjectStore", name: str) -> "Source":
     if len(found) != 1:
         names = ", ".join(f"{s.id} {s.name}" for s in sources)
         raise ProjectError(
-            f"'{name}' is the name or id of {len(found) or 'no'} sources.",
+            f"'{name}' matches {len(found) or 'no'} sources.",
             f"The sources are: {names or 'none yet'}.",
         )
     return found[0]
@@ -362,7 +370,7 @@ def _source(store: "ProjectStore", source_id: int) -> dict[str, Any]:
         "kind": str(source.kind),
         "images": len(store.images(source_id)),
         "tiles": len(tiles),
-        "labelled": int((tiles.labels >= 0).any(axis=1).sum()),
+        "labeled": int((tiles.labels >= 0).any(axis=1).sum()),
         "path": str(source.path),
     }
 
@@ -427,6 +435,6 @@ def _split(names: str) -> list[str]:
 def _matching(names: list[str], colors: list[str] | None) -> list[str] | None:
     if colors is not None and len(colors) != len(names):
         raise typer.BadParameter(
-            f"{len(colors)} colours for {len(names)} classes", param_hint="--colors"
+            f"{len(colors)} colors for {len(names)} classes", param_hint="--colors"
         )
     return colors

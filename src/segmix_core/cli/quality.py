@@ -23,20 +23,20 @@ class EvaluateOptions(ProjectOptions):
 
     masks: Annotated[
         Path,
-        typer.Option(help="Known mask of class indices, or a folder of such masks."),
+        typer.Option(help="Ground truth mask of class indices, or a folder of masks."),
     ]
     run: Annotated[
         str | None,
-        typer.Option(help="Run of predict or pseudo-masks; default: the newest."),
+        typer.Option(help="Run of predict or pseudo-masks; default: the newest run."),
     ] = None
     corrected: Annotated[
-        bool, typer.Option(help="Lay corrections over the masks first.")
+        bool, typer.Option(help="Apply corrections to the masks first.")
     ] = True
 
 
 @takes(EvaluateOptions)
 def evaluate(options: EvaluateOptions, voice: Voice) -> int:
-    """Score the masks of a run against known masks."""
+    """Score the masks of a run against ground truth masks."""
     from segmix_core.evaluation import evaluate_run
     from segmix_core.project.store import ProjectStore
     from segmix_core.stages.classes import check_mask_classes
@@ -50,7 +50,8 @@ def evaluate(options: EvaluateOptions, voice: Voice) -> int:
         result = evaluate_run(store, run, options.masks, corrected=options.corrected)
     voice.say(
         f"Run {run.name}: {result.images} of {result.run_images} images and "
-        f"{result.pixels:,} pixels ({result.counted:.1%} of the known masks) count."
+        f"{result.pixels:,} pixels ({result.counted:.1%} of the ground truth masks) "
+        "count."
     )
     show_scores(voice, {run.name: result})
     for note in result.notes:

@@ -18,15 +18,15 @@ from segmix_core.runs.child import EXIT_COMPLETED, EXIT_UNEXPECTED
 
 @takes(ProjectOptions)
 def verify(options: ProjectOptions, voice: Voice) -> int:
-    """Compare the journal of a project with what is stored, and read everything."""
+    """Check that a project can be read and matches its recorded changes."""
     with _Steps(voice, "Checking the journal") as steps:
         faults = find_faults(options.project, steps.show)
     for fault in faults:
         voice.say(fault, "red")
     if faults:
-        voice.say("Run 'segmix repair' or 'segmix restore' on the project.")
+        voice.say("Run 'segmix repair' or 'segmix restore' on this project.")
     else:
-        voice.say(f"{options.project} is sound.", "green")
+        voice.say(f"No problems found in {options.project}.", "green")
     voice.result({"sound": not faults, "faults": list(faults)})
     return EXIT_UNEXPECTED if faults else EXIT_COMPLETED
 
@@ -37,24 +37,27 @@ class RepairOptions(ProjectOptions):
 
     to: Annotated[
         Path | None,
-        typer.Option(help="Folder of the repaired copy; default: beside the original."),
+        typer.Option(
+            help="Folder for the repaired copy; default: next to the original."
+        ),
     ] = None
 
 
 @takes(RepairOptions)
 def repair(options: RepairOptions, voice: Voice) -> int:
-    """Write what can be read of a damaged project to a new one."""
+    """Recover what can be read of a damaged project into a new one."""
     with _Steps(voice, "Replaying the journal") as steps:
         report = repair_project(options.project, options.to, steps.show)
     voice.say(
         f"Wrote {report.path} with {report.tiles} tiles from {report.entries} "
-        "changes. The original is as it was; its runs and exports stay there.",
+        "changes. The original project was not changed; runs and exports were not "
+        "copied.",
         "green",
     )
     for sentence in report.lost:
         voice.warn(sentence)
     if not report.lost:
-        voice.say("Everything could be read.")
+        voice.say("Nothing was lost.")
     voice.result(
         {
             "project": str(report.path.absolute()),
@@ -68,7 +71,7 @@ def repair(options: RepairOptions, voice: Voice) -> int:
 
 @takes(ProjectOptions)
 def snapshots(options: ProjectOptions, voice: Voice) -> int:
-    """List the snapshots of a project, the newest first."""
+    """List the snapshots of a project, newest first."""
     found = list_snapshots(options.project)
     if found:
         voice.table(
@@ -80,7 +83,10 @@ def snapshots(options: ProjectOptions, voice: Voice) -> int:
             ],
         )
     else:
-        voice.say("There are none yet. One is taken before the first change of a day.")
+        voice.say(
+            "There are no snapshots yet. SegMix takes one before the first change of "
+            "each day."
+        )
     voice.result(
         {
             "snapshots": [
@@ -101,16 +107,18 @@ def snapshots(options: ProjectOptions, voice: Voice) -> int:
 class RestoreOptions(ProjectOptions):
     """What ``restore`` takes."""
 
-    snapshot: Annotated[str, typer.Argument(help="Its name; see 'segmix snapshots'.")]
+    snapshot: Annotated[
+        str, typer.Argument(help="Name of the snapshot; see 'segmix snapshots'.")
+    ]
 
 
 @takes(RestoreOptions)
 def restore(options: RestoreOptions, voice: Voice) -> int:
-    """Put a snapshot in the place of a project; the present state is kept."""
+    """Restore a project from a snapshot; the current state is kept."""
     kept = restore_project(options.project, options.snapshot)
     voice.say(f"Restored {options.project} from {options.snapshot}.", "green")
     if kept.exists():
-        voice.say(f"What it was before is kept in {kept}.")
+        voice.say(f"The previous state is kept in {kept}.")
     voice.result(
         {"project": str(options.project.absolute()), "kept": str(kept.absolute())}
     )

@@ -71,10 +71,9 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     """
     name, equals, value = text.partition("=")
     if not equals:
-        raise ConfigError.unexpected(
-            "a setting of the form section.field=value",
-            repr(text),
-            "For instance: --set train.epochs=4",
+        raise ConfigError(
+            f"{text!r} is not a setting of the form section.field=value.",
+            "An example is --set train.epochs=4.",
         )
     try:
         return name.strip(), parse_json(value.encode("utf-8", "surrogateescape"))
@@ -144,13 +143,13 @@ def _read(file: Path) -> dict[str, Any]:
         reason = getattr(error, "strerror", None) or error
         raise ConfigError(
             f"The settings in {file} cannot be read ({reason}).",
-            "Give a JSON file of settings, or the config.json of a run.",
+            "Give a JSON file of settings or the config.json of a run.",
         ) from error
     # A run's own request has the settings as one of its parts.
     if isinstance(content, dict) and "stage" in content:
         content = content.get("config")
     if not isinstance(content, dict):
         raise ConfigError(
-            f"{file} holds no settings.", 'An example is {"train": {"epochs": 4}}.'
+            f"{file} contains no settings.", 'An example is {"train": {"epochs": 4}}.'
         )
     return content

@@ -37,7 +37,7 @@ _BACKGROUND = "pseudo_masks.background"
 
 @takes(TrainOptions)
 def train(options: TrainOptions, voice: Voice) -> int:
-    """Train the CAM classifier on the labelled tiles."""
+    """Train the CAM classifier on the labeled tiles."""
     return run_stage(Order("train", options), voice)
 
 
@@ -90,9 +90,8 @@ def run_stage(order: Order, voice: Voice) -> int:
     options = order.options
     prepare = isinstance(options, TrainingOptions) and options.prepare
     if prepare and options.detach:
-        raise ConfigError.unexpected(
-            "a run to prepare or to launch",
-            "--prepare and --detach",
+        raise ConfigError(
+            "--prepare and --detach cannot be combined.",
             "Leave one of them out.",
         )
     folder = _resumed(order) if options.resume else _created(order, voice)
@@ -164,17 +163,16 @@ def _resumed(order: Order) -> RunFolder:
     options = order.options
     given = [name for name, value in options.flags().items() if value is not None]
     if given or options.set or options.config:
-        raise ConfigError.unexpected(
-            "a resumed run with the settings it began with",
-            f"new settings ({', '.join(given) or '--set or --config'})",
-            "Leave them out, or start a new run.",
+        raise ConfigError(
+            "A resumed run keeps its settings, but "
+            f"{', '.join(given) or '--set or --config'} was given.",
+            "Leave the settings out, or start a new run.",
         )
     folder = find_run(options.project / "runs", options.resume or "")
     stage = folder.request().stage
     if stage != order.stage:
-        raise JobError.unexpected(
-            f"a run of '{order.stage}' to go on with",
-            f"one of '{stage}'",
+        raise JobError(
+            f"This is a run of '{stage}', not '{order.stage}'.",
             f"Use 'segmix {stage}'.",
         )
     return folder
@@ -198,15 +196,19 @@ def _defaults(inputs: dict[str, Any], voice: Voice) -> dict[str, object]:
         training = RunFolder(RunFolder(inputs["cams"]).request().inputs["train"])
         background = RunConfig.parse(training.request().config).trained_background
     except (SegmixError, KeyError) as error:
-        reason = error.reason if isinstance(error, SegmixError) else "it is not known"
+        reason = (
+            error.reason if isinstance(error, SegmixError) else "it was not recorded"
+        )
         voice.warn(
-            f"The background of the training is not known ({reason}). Choose it with "
+            f"The background setting of the training is unknown ({reason}). Pass "
             "--background if it was not the default."
         )
         return {}
     if background is None:
         return {}
-    voice.note(f"{training.name} learned from masks with the background {background}.")
+    voice.note(
+        f"{training.name} was trained on masks with the background {background}."
+    )
     return {_BACKGROUND: background}
 
 
@@ -214,10 +216,9 @@ def _choices(store: "ProjectStore", order: Order) -> dict[str, Any]:
     if order.format is None:
         return {}
     if order.format not in FORMATS:
-        raise ConfigError.unexpected(
-            f"one of the formats {', '.join(FORMATS)}",
-            repr(order.format),
-            "Choose one of them.",
+        raise ConfigError(
+            f"{order.format!r} is not a valid format.",
+            f"Choose one of {', '.join(FORMATS)}.",
         )
     chosen: dict[str, Any] = {"format": order.format}
     if order.slides:
@@ -254,10 +255,13 @@ def image_ids(store: "ProjectStore", name: str) -> list[int]:
         return [match.item.id]
     candidates = shortest_paths([image.path for image in match.candidates])
     if match.is_ambiguous:
-        raise ProjectError(f"'{name}' could be {candidates}.", "Give more of its path.")
+        raise ProjectError(
+            f"'{name}' matches several images: {candidates}.",
+            "Give a longer part of the path.",
+        )
     known = ", ".join(source.name for source in store.sources()[:5])
     raise ProjectError(
-        f"The project has no image or source '{name}'"
+        f"The project has no image or source named '{name}'"
         + (f", but {candidates}." if candidates else "."),
-        f"Its sources are {known}." if known else "Add it with 'segmix add'.",
+        f"Choose a source such as {known}." if known else "Add it with 'segmix add'.",
     )

@@ -64,7 +64,7 @@ def report(folder: RunFolder, voice: Voice) -> int:
         voice.say(f"Completed: {folder.path}", "green")
         return _left_out(facts, voice)
     if state is RunState.CANCELLED:
-        voice.say(f"Stopped. Go on with: {again}", "yellow")
+        voice.say(f"Stopped. Resume with: {again}", "yellow")
         voice.result({**facts, "message": ended.message if ended else ""})
         return EXIT_CANCELLED
     if state is RunState.FAILED and ended:
@@ -72,8 +72,7 @@ def report(folder: RunFolder, voice: Voice) -> int:
         return EXIT_ERROR if "remedy" in ended.results else EXIT_UNEXPECTED
     voice.say(folder.log_tail(_LOG_LINES), "dim")
     voice.failed(
-        "The process died without a word; its last lines are above. "
-        f"Go on with: {again}",
+        f"The process crashed; its last log lines are above. Resume with: {again}",
         **facts,
     )
     return EXIT_UNEXPECTED
@@ -88,7 +87,7 @@ def _left_out(facts: dict[str, Any], voice: Voice) -> int:
     rest = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
     count = "1 image" if len(named) == 1 else f"{len(named)} images"
     message = f"{count} failed: {', '.join(named[:_NAMED])}{rest}."
-    voice.failed(f"{message} All others were written.", **facts)
+    voice.failed(f"{message} All other images were written.", **facts)
     return EXIT_ERROR
 
 

@@ -241,10 +241,9 @@ def make_controller(  # noqa: PLR0913 - the settings of a run, by name
     if patch_size is None:
         patch_size = default_patch_size(patch_sizes, tile_px)
     elif patch_size not in patch_sizes:
-        raise ConfigError.unexpected(
-            f"a patch size of this run ({', '.join(map(str, patch_sizes))})",
-            str(patch_size),
-            "Choose one of these, or leave the patch size empty.",
+        raise ConfigError(
+            f"{patch_size} is not a patch size of this run.",
+            f"Choose one of {', '.join(map(str, patch_sizes))}, or leave it empty.",
         )
     fixed_level = ShuffleLevel(patch_size, fixed_ratio)
     chosen = make_strategy(strategy, fixed_level=fixed_level, seed=seed)

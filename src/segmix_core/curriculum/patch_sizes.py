@@ -46,9 +46,9 @@ def list_patch_sizes(height: int, width: int, *, stride: int = 8) -> tuple[int, 
         if common % size == 0 and size % stride == 0
     )
     if not sizes:
-        raise ConfigError.unexpected(
-            f"a tile size that patches of a multiple of {stride} pixels divide",
-            f"{height} x {width}",
+        raise ConfigError(
+            f"A tile of {height} x {width} pixels cannot be divided into patches of a "
+            f"multiple of {stride} pixels.",
             f"Choose a tile size such as {nearest_sizes(shorter, stride)} pixels, or "
             "another backbone.",
         )
@@ -90,10 +90,9 @@ def check_patch_sizes(
     ]
     wrong = [size for size in sizes if size not in possible]
     if wrong or not sizes:
-        raise ConfigError.unexpected(
-            f"patch sizes that divide a tile of {height} x {width} pixels "
-            f"and are multiples of {stride}",
-            f"{', '.join(map(str, wrong)) or 'none'}",
+        raise ConfigError(
+            f"These patch sizes do not divide a tile of {height} x {width} pixels "
+            f"into multiples of {stride}: {', '.join(map(str, wrong)) or 'none'}.",
             f"Choose from {', '.join(map(str, possible)) or 'another tile size'}.",
         )
     return tuple(sorted(set(sizes), reverse=True))

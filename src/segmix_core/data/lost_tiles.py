@@ -32,10 +32,9 @@ class LostTiles:
         """
         self._errors.append(error)
         if len(self._errors) > self._most:
-            raise JobError.unexpected(
-                "readable tiles",
-                f"{len(self._errors)} of {self._count} that are not; the first: "
-                f"{self._errors[0].reason}",
+            raise JobError(
+                f"{len(self._errors)} of {self._count} tiles cannot be read, such as: "
+                f"{self._errors[0].reason}.",
                 "Check that the disk with the images is connected, then start again.",
             )
-        return Warned(message=f"Tile {name} is skipped: {error}")
+        return Warned(message=f"Skipped tile {name}: {error}")

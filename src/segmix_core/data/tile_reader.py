@@ -223,9 +223,8 @@ class TileReader:
             problem = f"{error.problem.rstrip('.')} ({record.path})."
             raise SlideError(problem, error.remedy) from error
         except OSError as error:
-            raise SlideError.unexpected(
-                "a readable image",
-                f"{record.path} ({error})",
+            raise SlideError(
+                f"{record.path} cannot be read ({error}).",
                 "Check that its disk or network share is connected.",
             ) from error
         return np.ascontiguousarray(pixels)
@@ -246,10 +245,10 @@ class TileReader:
         if slide.level_shapes[0] != (record.height, record.width):
             found = " x ".join(str(edge) for edge in slide.level_shapes[0])
             slide.close()
-            raise SlideError.unexpected(
-                f"an image of {record.height} x {record.width} pixels",
-                f"{record.path}, which has {found} now",
-                "The file has changed since it was added; add it again.",
+            raise SlideError(
+                f"{record.path} is now {found} pixels, not {record.height} x "
+                f"{record.width} as when it was added.",
+                "Restore the file, or add it again.",
             )
         if len(self._slides) >= self._max_open:
             self._slides.popitem(last=False)[1].close()

@@ -70,7 +70,7 @@ def find_known_masks(
     """
     if not truth.exists():
         raise ProjectError(
-            f"There is no file or folder {truth}.", "Choose the folder of known masks."
+            f"{truth} does not exist.", "Choose the folder of ground truth masks."
         )
     if truth.is_file():
         return _of_file(images, masked, truth)
@@ -102,12 +102,12 @@ def read_mask_file(path: Path, max_pixels: int = MAX_PIXELS) -> MaskArray:
         reason = getattr(error, "strerror", None) or error or "damaged"
         raise ProjectError(
             f"{path.name} cannot be read as a mask ({reason}).",
-            "Give a TIFF or PNG of class indices.",
+            "Use a TIFF or PNG of class indices.",
         ) from error
     if values.ndim != 2 or values.dtype != np.uint8:
         raise ProjectError(
-            f"{path.name} has pixels of shape {values.shape} and type {values.dtype}, "
-            "not one 8-bit channel of class indices.",
+            f"{path.name} has shape {values.shape} and type {values.dtype} instead of "
+            "one 8-bit channel of class indices.",
             "Export the mask as class indices, without colors.",
         )
     return values.astype(np.uint8, copy=False)
@@ -127,7 +127,7 @@ def why_not_of(mask: MaskArray, image: ImageRecord, num_classes: int) -> str | N
     values = np.unique(mask)
     wrong = values[(values > num_classes) & (values != IGNORE_INDEX)]
     if wrong.size:
-        return f"the value {int(wrong[0])}, and classes are 1 to {num_classes}"
+        return f"the value {int(wrong[0])}, but classes are 1 to {num_classes}"
     height, width = mask.shape
     if _scales_to(height, width, image.height, image.width):
         return None
@@ -137,9 +137,9 @@ def why_not_of(mask: MaskArray, image: ImageRecord, num_classes: int) -> str | N
     elif image.bounds and _scales_to(
         height, width, image.bounds.height, image.bounds.width
     ):
-        guess = "; it looks cropped to the bounds of the scanner"
+        guess = "; it looks cropped to the scanner bounds"
     return (
-        f"{height} x {width} pixels (height x width), and the image "
+        f"{height} x {width} pixels (height x width), but the image has "
         f"{image.height} x {image.width}{guess}"
     )
 
@@ -166,7 +166,7 @@ def _of_file(
     if len(only) != 1 or match.item is not None or match.is_ambiguous:
         return _pair(images, masked, [truth], truth.parent)
     name = shortest_paths([only[0].path])
-    note = f"{truth.name} was taken for {name}, the only image with a mask to compare."
+    note = f"{truth.name} was compared with {name}, the only image with a mask."
     return KnownMasks(((only[0], truth),), (note,))
 
 
@@ -185,8 +185,8 @@ def _pair(
         if match.is_ambiguous:
             candidates = shortest_paths([image.path for image in match.candidates])
             raise ProjectError(
-                f"The known mask {name} could be of {candidates}.",
-                "Put known masks into folders that are named like those of the images.",
+                f"The ground truth mask {name} matches several images: {candidates}.",
+                "Put the masks into folders named like those of the images.",
             )
         if match.item is None:
             unknown.append(name)
@@ -196,20 +196,20 @@ def _pair(
             _, other = found.setdefault(match.item.id, (match.item, path))
             if other != path:
                 raise ProjectError(
-                    f"Both {other.relative_to(folder).as_posix()} and {name} are known "
-                    f"masks of {shortest_paths([match.item.path])}.",
+                    f"{other.relative_to(folder).as_posix()} and {name} are both "
+                    f"ground truth masks of {shortest_paths([match.item.path])}.",
                     "Keep one of them.",
                 )
     notes = []
     if unknown:
         notes.append(
-            f"{count_text(len(unknown), 'known mask')} of no image of the project, not "
-            f"used ({first_names(unknown)})."
+            f"{count_text(len(unknown), 'ground truth mask')} skipped, without an "
+            f"image in the project ({first_names(unknown)})."
         )
     if unmasked:
         notes.append(
-            f"{count_text(len(unmasked), 'known mask')} of images that the run has no "
-            f"mask of, not used ({first_names(unmasked)})."
+            f"{count_text(len(unmasked), 'ground truth mask')} skipped, without a "
+            f"mask in the run ({first_names(unmasked)})."
         )
     return KnownMasks(tuple(found.values()), tuple(notes))
 

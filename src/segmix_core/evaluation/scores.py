@@ -176,47 +176,48 @@ class _Tally:
         """Raise ProjectError if what was counted makes no score."""
         if self.impossible:
             raise ProjectError(
-                f"{count_text(len(self.impossible), 'known mask')} cannot be of the "
-                f"image or of this project: {first_names(self.impossible)}.",
+                f"{count_text(len(self.impossible), 'ground truth mask')} cannot "
+                f"match the image or this project: {first_names(self.impossible)}.",
                 "Use the class order of the project ('segmix status') and masks of "
                 "whole images.",
             )
         if self.blank and not self.images:
             raise ProjectError(
-                "No pixel of the known masks counts: all are 255 "
+                "No pixel of the ground truth masks counts: all are 255 "
                 f"({first_names(self.blank)}).",
-                "Give masks of class indices.",
+                "Use masks of class indices.",
             )
         if not self.images:
             reasons = [*notes, *self.notes()]
             raise ProjectError(
-                " ".join([f"No image has a known mask at {truth}.", *reasons]),
+                " ".join([f"No image has a ground truth mask in {truth}.", *reasons]),
                 "Name each mask file like its image.",
             )
         if len(self.binary) == self.images:
             raise ProjectError(
-                "The known masks have only the values 0 and 255, and 255 means not "
-                f"counted ({first_names(self.binary)}).",
-                "Save the foreground as the number of its class.",
+                "The ground truth masks have only the values 0 and 255, and 255 is "
+                f"ignored ({first_names(self.binary)}).",
+                "Save the foreground as its class index.",
             )
 
     def notes(self) -> list[str]:
         """Return sentences on what was left out and what looks wrong."""
         found = {
-            "that cannot be read, left out of the scores": self.unreadable,
-            "with only the values 0 and 255, of which 255 does not count": self.binary,
-            "without a pixel that counts: all are 255": self.blank,
+            "skipped because the file cannot be read": self.unreadable,
+            "with only the values 0 and 255; 255 is ignored": self.binary,
+            "with only the value 255, which is ignored": self.blank,
         }
         notes = [
-            f"{count_text(len(names), 'known mask')} {what} ({first_names(names)})."
+            f"{count_text(len(names), 'ground truth mask')} {what} "
+            f"({first_names(names)})."
             for what, names in found.items()
             if names
         ]
         pixels = int(self.matrix.counts.sum())
         if pixels < _SMALL_SHARE * self.total:
             notes.append(
-                f"Only {pixels / self.total:.3g} of the pixels of the known masks "
-                "count; the others are 255."
+                f"Only {100 * pixels / self.total:.3g} % of the pixels of the ground "
+                "truth masks count; the others are 255."
             )
         return notes
 
@@ -243,9 +244,9 @@ def _mask_of(
     values, num_classes = np.unique(mask), len(store.classes())
     if ((values > num_classes) & (values != IGNORE_INDEX)).any():
         raise ProjectError(
-            f"The masks of {run.name} have more than the {num_classes} classes that "
-            "the project has now.",
-            "Make them again.",
+            f"The masks of {run.name} have more classes than the {num_classes} of the "
+            "project.",
+            "Make the masks again.",
         )
     if not corrected:
         return mask

@@ -145,18 +145,17 @@ def read_label_tiff_classes(path: Path) -> dict[int, str]:
         with tifffile.TiffFile(path) as tiff:
             description = tiff.pages.first.description
     except (OSError, tifffile.TiffFileError) as error:
-        raise _no_classes(path, str(error)) from error
+        raise _no_classes(path, f"cannot be read ({error})") from error
     names = parse_classes(description)
     if not names:
-        raise _no_classes(path, "a file without them")
+        raise _no_classes(path, "has no class names")
     return names
 
 
-def _no_classes(path: Path, got: str) -> ProjectError:
-    return ProjectError.unexpected(
-        f"class names in {path.name}",
-        got,
-        "Choose a label TIFF that SegMix has exported.",
+def _no_classes(path: Path, what: str) -> ProjectError:
+    return ProjectError(
+        f"{path.name} {what}.",
+        "Choose a label TIFF exported by SegMix.",
     )
 
 

@@ -138,7 +138,7 @@ class Choice:
 
     def _leave_out_unreadable(self, path: Path, error: OSError) -> None:
         problem = f"{path.name} cannot be read: {error.strerror or error}."
-        remedy = "Check that you may read it, and that its disk is connected."
+        remedy = "Check its permissions and that its disk is connected."
         self.left_out.append(LeftOut(path, SlideError(problem, remedy)))
 
 
@@ -149,9 +149,9 @@ def _is_slide(header: ImageHeader, options: IntakeOptions) -> bool:
 
 
 def _strangers_note(folder: Path, strangers: Sequence[Path]) -> str:
-    verb = "looks like an image" if len(strangers) == 1 else "look like images"
+    verb = "was skipped" if len(strangers) == 1 else "were skipped"
     return (
-        f"{printable(folder.name)}: {count_files(strangers)} {verb} but with an ending "
-        f"that is not read from folders: {name_some(strangers)}. Choose such files one "
-        "by one, or save them as PNG or TIFF."
+        f"{printable(folder.name)}: {count_files(strangers)} {verb} because "
+        f"their file type is not read from folders: {name_some(strangers)}. "
+        "Add these files one by one, or save them as PNG or TIFF."
     )

@@ -19,12 +19,12 @@ def check_file_name(path: Path) -> None:
     try:
         str(path).encode()
     except UnicodeEncodeError:
-        raise _error(path, "that is not valid UTF-8") from None
+        raise _error(path, "is not valid UTF-8") from None
     if any(category(character) == "Cc" for character in path.name):
-        raise _error(path, "with control characters, such as a line break")
+        raise _error(path, "has control characters, such as a line break")
 
 
 def _error(path: Path, what: str) -> SlideError:
     return SlideError(
-        f"The file {printable(path.name)} has a name or a folder {what}.", "Rename it."
+        f"The path of {printable(path.name)} {what}.", "Rename the file or folder."
     )

@@ -33,13 +33,13 @@ class KnownImages:
         if former is None:
             self._add(path, fingerprint)
             return True
-        problem = f"{path.name} is in the project already."
+        problem = f"{path.name} is already in the project."
         if former != path:
             problem = (
-                f"{path.name} is the same image as {former.name}, which is in the "
-                "project already."
+                f"{path.name} is the same image as {former.name}, which is already in "
+                "the project."
             )
-        remedy = "Leave it out, or start another project to cut it differently."
+        remedy = "Leave it out, or add it to a new project to cut it differently."
         left_out.append(LeftOut(path, ProjectError(problem, remedy)))
         return False
 

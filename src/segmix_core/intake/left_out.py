@@ -40,10 +40,9 @@ def left_out_note(left_out: Sequence[LeftOut]) -> str:
     """Return a sentence on what was left out; at least one thing was."""
     paths = [entry.path for entry in left_out]
     verb = "was" if len(paths) == 1 else "were"
-    first = "" if len(paths) == 1 else f"{printable(paths[0].name)}: "
     return (
-        f"{count_files(paths)} {verb} left out: {name_some(paths)}. "
-        f"{first}{left_out[0].error.reason}."
+        f"{count_files(paths)} {verb} skipped: {name_some(paths)}. "
+        f"{_first_reason(left_out)}."
     )
 
 
@@ -53,7 +52,13 @@ def nothing_added(left_out: Sequence[LeftOut]) -> SegmixError:
     if len(left_out) == 1:
         return first
     return type(first)(
-        f"None of {len(left_out)} files can be added. The first is "
-        f"{printable(left_out[0].path.name)}: {first.reason}.",
+        f"None of the {len(left_out)} files can be added. {_first_reason(left_out)}.",
         first.remedy,
     )
+
+
+def _first_reason(left_out: Sequence[LeftOut]) -> str:
+    """Return why the first was left out, with its name."""
+    name, reason = printable(left_out[0].path.name), left_out[0].error.reason
+    is_named = len(left_out) == 1 or name in reason
+    return reason if is_named else f"{name}: {reason}"

@@ -77,9 +77,9 @@ def find_downsample(path: Path, mpp: float | None, wanted: float | None) -> floa
         return 1.0
     if mpp is None:
         raise ProjectError(
-            f"{path.name} cannot be worked on at {wanted} µm per pixel: it does not "
-            "say how large its pixels are.",
-            "Give its µm per pixel (a command's --slide-mpp; often 0.25 for 40x and "
-            "0.5 for 20x), or work at its own pixels.",
+            f"{path.name} cannot be resampled to {wanted} µm per pixel: it does not "
+            "state its pixel size.",
+            "Pass its µm per pixel (--slide-mpp; often 0.25 for 40x and 0.5 for 20x), "
+            "or keep its own resolution.",
         )
     return working_downsample(mpp, wanted)

@@ -30,10 +30,14 @@ def overruled_note(
         return ()
     first = others[0]
     stated = " x ".join(f"{size:.3g}" for size in sorted(set(first.mpp_yx or ())))
-    more = f", and {len(others) - 1} more images do so" if len(others) > 1 else ""
+    more = (
+        f", and {len(others) - 1} more images have their own sizes"
+        if len(others) > 1
+        else ""
+    )
     return (
-        f"{first.path.name} states {stated} µm per pixel{more}; the {given:.3g} µm "
-        "that you gave are used instead.",
+        f"{first.path.name} states {stated} µm per pixel{more}. The {given:.3g} µm "
+        "you gave are used instead.",
     )
 
 

@@ -50,7 +50,7 @@ def relocate_source(
     with store.atomic():
         if store.images(source_id) != images:
             raise ProjectError(
-                f"{source.name} was changed by another program meanwhile.",
+                f"{source.name} was changed by another program in the meantime.",
                 "Relocate it again.",
             )
         store.relocate(source_id, new_path)
@@ -68,7 +68,7 @@ def _check_sizes(
         for path, header in zip(paths, look.headers(paths), strict=True):
             if isinstance(header, SlideError):
                 raise ProjectError(
-                    f"{path.name} cannot be used at its new place: {header.reason}.",
+                    f"{path.name} cannot be used at its new path: {header.reason}.",
                     header.remedy,
                 )
             sizes[path] = header.height, header.width
@@ -78,10 +78,10 @@ def _check_sizes(
         (height, width), path = sizes[moves[first.id]], moves[first.id]
         count = "1 image" if len(different) == 1 else f"{len(different)} images"
         raise ProjectError(
-            f"{count} at {path.parent} of another size: {path.name} has {height} x "
-            f"{width} pixels (height x width), and the project's {first.height} x "
-            f"{first.width}.",
-            "Choose the place of the images that were added, or add these as others.",
+            f"{count} in {path.parent} changed size: {path.name} is {height} x "
+            f"{width} pixels (height x width), but the image in the project is "
+            f"{first.height} x {first.width}.",
+            "Choose the folder of the original images, or add these as new ones.",
         )
 
 
@@ -98,7 +98,7 @@ def _name_notes(images: Sequence[ImageRecord], moves: Mapping[int, Path]) -> lis
     if not renamed:
         return []
     count = "1 file has" if len(renamed) == 1 else f"{len(renamed)} files have"
-    return [f"{count} another name now, first {renamed[0][1]} for {renamed[0][0]}."]
+    return [f"{count} a new name, such as {renamed[0][1]} instead of {renamed[0][0]}."]
 
 
 def _has_other_content(image: ImageRecord, moves: Mapping[int, Path]) -> bool:
@@ -111,8 +111,8 @@ def _accepted_notes(changed: Sequence[ImageRecord]) -> list[str]:
         return []
     count = "1 changed file" if len(changed) == 1 else f"{len(changed)} changed files"
     return [
-        f"Accepted {count}, first {changed[0].path.name}. Labels stay as they are; "
-        "runs that read the images are outdated."
+        f"Accepted {count}, such as {changed[0].path.name}. Labels do not change; "
+        "runs that read these images are outdated."
     ]
 
 
@@ -121,8 +121,8 @@ def _content_notes(changed: Sequence[ImageRecord]) -> list[str]:
         return []
     count = "1 file has" if len(changed) == 1 else f"{len(changed)} files have"
     return [
-        f"{count} another content than when added, first {changed[0].path.name}: check "
-        "that these are the images that were labelled."
+        f"{count} changed since being added, such as {changed[0].path.name}. Check "
+        "that these are the images that were labeled."
     ]
 
 

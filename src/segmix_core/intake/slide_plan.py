@@ -79,8 +79,8 @@ def _check_count(path: Path, working_pixels: float, plan: TilingPlan) -> None:
     count = working_pixels / plan.stride_px**2
     if count > MAX_TILES:
         raise SlideError(
-            f"{path.name} would have about {count:,.0f} tiles, more than the "
-            f"{MAX_TILES:,} that a slide may have.",
+            f"{path.name} would have about {count:,.0f} tiles; a slide can have at "
+            f"most {MAX_TILES:,}.",
             "Choose larger tiles, a larger stride, or more µm per pixel.",
         )
 
@@ -94,8 +94,8 @@ def _slide_notes(
     notes += overruled_note([header], options)
     if mpp is None:
         notes.append(
-            f"{name} does not say how large its pixels are, so sizes in micrometers "
-            "stay unknown. Give them with 'segmix set-mpp' or on the Data page."
+            f"{name} does not state its pixel size, so sizes in micrometers are "
+            "unknown. Set it with 'segmix set-mpp' or on the Data page."
         )
     elif wanted is not None and wanted < mpp / 1.02:
         notes.append(

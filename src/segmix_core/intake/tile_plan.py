@@ -67,17 +67,18 @@ def _check_sizes(folder: Path, headers: Sequence[ImageHeader]) -> None:
     if high > limit:
         kind = "one size" if is_uniform else "different sizes"
         raise SlideError(
-            f"{largest.path.name} in {folder.name} has {largest.height} x "
-            f"{largest.width} pixels, and tile images of {kind} have edges of at most "
-            f"{limit}.",
-            "Add the image files instead of their folder: large ones are then cut "
+            f"{largest.path.name} in {folder.name} is {largest.height} x "
+            f"{largest.width} pixels; tile images of {kind} can have at most {limit} "
+            "per side.",
+            "Add the image files instead of their folder; large ones are then cut "
             "into tiles.",
         )
     if not is_uniform and high > MAX_SPREAD * low:
         raise SlideError(
-            f"The edges of tile images may differ {MAX_SPREAD} times, but "
-            f"{smallest.path.name} has {low} pixels and {largest.path.name} {high}.",
-            "Put them into one folder for each size, and add those.",
+            f"Tile images in one folder can differ {MAX_SPREAD} times in size, but "
+            f"{smallest.path.name} has a side of {low} pixels and {largest.path.name} "
+            f"one of {high}.",
+            "Put each size into its own folder and add the folders.",
         )
 
 

@@ -121,8 +121,8 @@ def set_tissue(store: ProjectStore, image_id: int, tissue: Tissue) -> Change | N
         grid = grid.take(tiles_with_tissue(grid, tissue))
         if not len(grid):
             raise ProjectError(
-                f"{image.path.name} would have no tile left with this tissue.",
-                "Mark the tissue first, and erase what is none afterwards.",
+                f"{image.path.name} would have no tiles left with this tissue.",
+                "Paint the tissue first, then erase the rest.",
             )
         return store.set_tissue(image_id, tissue, grid.boxes, grid.rows, grid.cols)
 
@@ -165,8 +165,8 @@ def paint_tissue(
         now = store.tissue(image_id) or base
         if now.mask.shape != base.mask.shape or now.downsample != base.downsample:
             raise ProjectError(
-                "The tissue was stored at another resolution meanwhile.",
-                "Show it again, and correct it then.",
+                "Another program stored the tissue at a different resolution.",
+                "Show the tissue again and repeat the correction.",
             )
         mask = now.mask.copy()
         part = mask[box.slices]
@@ -207,7 +207,7 @@ def save_tissue_png(tissue: Tissue, path: Path) -> None:
     except OSError as error:
         raise ProjectError(
             f"{path.name} cannot be written ({error.strerror or error}).",
-            "Choose a folder that you may write to.",
+            "Choose a writable folder.",
         ) from error
 
 
@@ -233,7 +233,7 @@ def load_tissue_png(path: Path, like: Tissue) -> Tissue:
     except (OSError, ValueError, SyntaxError, *_BOMBS) as error:
         raise ProjectError(
             f"{path.name} cannot be read as an image ({error}).",
-            "Give a PNG of the whole slide: white tissue on black.",
+            "Use a PNG of the whole slide with white tissue on black.",
         ) from error
     height, width = like.mask.shape
     if shown.shape != (height, width):
@@ -247,16 +247,17 @@ def _check_size(path: Path, size: tuple[int, int], like: Tissue) -> None:
     width, height = size
     if width * height > _MAX_PNG_PIXELS:
         raise ProjectError(
-            f"{path.name} has {width} x {height} pixels, more than a mask needs.",
-            "Save it smaller: 'segmix tissue --save' shows the size.",
+            f"{path.name} is {width} x {height} pixels, which is too large for a "
+            "tissue mask.",
+            "Save it smaller; 'segmix tissue --save' writes one of the right size.",
         )
     rows, cols = like.mask.shape
     wanted = rows * width / cols
     if abs(height - wanted) > max(_MAX_STRETCH * wanted, 1.0):
         raise ProjectError(
-            f"{path.name} has {width} x {height} pixels, the slide {cols} x {rows} at "
-            "the resolution of its tissue: its sides are scaled differently.",
-            "Give a mask of the whole slide.",
+            f"{path.name} is {width} x {height} pixels, which does not have the "
+            f"aspect ratio of the slide ({cols} x {rows} at tissue resolution).",
+            "Use a mask of the whole slide.",
         )
 
 
@@ -265,7 +266,7 @@ def _plan_of(store: ProjectStore, image_id: int) -> tuple[ImageRecord, TilingPla
     source = store.source(image.source_id)
     if source.kind is not SourceKind.SLIDE:
         raise ProjectError(
-            f"{source.name} is a folder of tiles, which are kept as they are.",
+            f"{source.name} is a folder of tiles, which has no tissue mask.",
             "Choose a slide.",
         )
     return image, source.plan

@@ -89,9 +89,9 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
     for name in sorted(wanted.keys() | found.keys()):
         if wanted.get(name) != found.get(name):
             raise CheckpointError(
-                f"The weights belong to another network: {printable(name)} has the "
-                f"shape {found.get(name, 'of nothing')}, not "
-                f"{wanted.get(name, 'that of nothing')}.",
+                f"The weights belong to another network: {printable(name)} is "
+                f"{found.get(name, 'missing')} in the file and "
+                f"{wanted.get(name, 'missing')} in the network.",
                 NEW_TRAINING,
             )
     module.load_state_dict(weights, strict=True)
@@ -130,7 +130,7 @@ def save_checkpoint(
         new one is left.
     """
     if is_link(folder):
-        raise broken(folder, "it is a link")
+        raise broken(folder, "it is a symbolic link")
     weights = module.state_dict() if isinstance(module, nn.Module) else module
     states = {"weights": weights} | ({"training": training} if training else {})
     token = uuid.uuid4().hex[:12]
@@ -239,7 +239,7 @@ def read_origin(folder: Path) -> dict[str, Any]:
     """
     origin = read_manifest(folder).extra.get(ORIGIN, {})
     if not isinstance(origin, dict):
-        raise broken(folder, f"{MANIFEST} has a wrong {ORIGIN}")
+        raise broken(folder, f"{MANIFEST} has an invalid {ORIGIN}")
     return origin
 
 
@@ -272,8 +272,8 @@ def rebuild(
     # What a class says of arguments that somebody else has written.
     except (ConfigError, TypeError, ValueError, RuntimeError, AttributeError) as error:
         raise CheckpointError(
-            f"The checkpoint is of a {checkpoint.kind} that this version does not "
-            f"have ({printable(str(error))}).",
+            f"This version cannot build the {checkpoint.kind} of the checkpoint "
+            f"({printable(str(error))}).",
             NEW_TRAINING,
         ) from error
     checkpoint.load_into(module)
@@ -293,5 +293,5 @@ def _check_fit(
         raise CheckpointError(
             f"These are weights for the classes {printable(', '.join(names))}, not "
             f"for {', '.join(class_names)}.",
-            "The project's classes have changed since; train again.",
+            "The project's classes have changed since then; train again.",
         )

@@ -67,7 +67,7 @@ def read_manifest(folder: Path) -> Manifest:
         If it is missing, broken or of a newer version.
     """
     if is_link(folder) or (folder / MANIFEST).is_symlink():
-        raise broken(folder, "it is a link")
+        raise broken(folder, "it is a symbolic link")
     try:
         # Scores and losses may be NaN.
         content = read_json(folder / MANIFEST, allow_nan=True)
@@ -77,7 +77,7 @@ def read_manifest(folder: Path) -> Manifest:
             "Finish the training first, or choose another run.",
         ) from None
     except JsonError as error:
-        raise broken(folder, f"{MANIFEST} cannot be read, {error}") from error
+        raise broken(folder, f"{MANIFEST} cannot be read: {error}") from error
     except OSError as error:
         reason = error.strerror or str(error)
         raise broken(folder, f"{MANIFEST} cannot be read ({reason})") from error
@@ -86,13 +86,13 @@ def read_manifest(folder: Path) -> Manifest:
         raise CheckpointError(
             f"The checkpoint in {printable(str(folder))} was written by a newer "
             "napari-segmix.",
-            "Update this one.",
+            "Update napari-segmix.",
         )
     try:
         return Manifest.model_validate(content)
     except ValidationError as error:
         place = ".".join(map(str, error.errors(include_url=False)[0]["loc"]))
-        what = f"{MANIFEST} has a wrong or no {printable(place) or 'content'}"
+        what = f"{MANIFEST} has no valid {printable(place) or 'content'}"
         raise broken(folder, what) from error
 
 
@@ -135,7 +135,7 @@ def read_tensors(folder: Path, entry: _File) -> dict[str, Tensor]:
     path = folder / entry.name
     try:
         if path.is_symlink():
-            raise broken(folder, f"{entry.name} is a link")
+            raise broken(folder, f"{entry.name} is a symbolic link")
         with open_regular(path) as file:
             data = file.read(entry.bytes + 1)
     except FileNotFoundError:
@@ -144,7 +144,7 @@ def read_tensors(folder: Path, entry: _File) -> dict[str, Tensor]:
         reason = error.strerror or str(error)
         raise broken(folder, f"{entry.name} cannot be read ({reason})") from error
     if hashlib.sha256(data).hexdigest() != entry.sha256:
-        raise broken(folder, f"{entry.name} has changed or is cut short")
+        raise broken(folder, f"{entry.name} was changed or is truncated")
     return parse_tensors(data, lambda what: broken(folder, f"{entry.name} {what}"))
 
 
@@ -168,7 +168,7 @@ def parse_tensors(
     except (JsonError, SafetensorError, ValueError, TypeError, KeyError) as failed:
         raise error("holds no tensors") from failed
     except RuntimeError as failed:
-        raise error("holds tensors that do not fit into the memory") from failed
+        raise error("holds tensors that do not fit into memory") from failed
     return tensors
 
 

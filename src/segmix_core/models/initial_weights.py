@@ -120,12 +120,11 @@ def fit_weights(
         matching = sum(_fits(found.get(n), shapes[n], "") for n in shapes)
         first = wrong[0]
         has = tuple(found[first].shape) if first in found else None
-        raise ConfigError.unexpected(
-            f"weights of {network}",
-            f"{weights.name}, where {matching} of {len(shapes)} tensors match; the "
-            f"first that does not is {first}: {_shape(has)} instead of "
-            f"{_shape(shapes.get(first))}",
-            "Choose the file of this network, or the network of this file.",
+        raise ConfigError(
+            f"{weights.name} does not fit {network}: {matching} of {len(shapes)} "
+            f"tensors match; {first} is {_shape(has)} in the file and "
+            f"{_shape(shapes.get(first))} in the network.",
+            "Choose weights of this network, or the network of these weights.",
         )
     return found
 
@@ -169,11 +168,11 @@ def _fits(tensor: Tensor | None, shape: tuple[int, ...] | None, name: str) -> bo
 
 
 def _shape(shape: tuple[int, ...] | None) -> str:
-    return "nothing" if shape is None else str(list(shape))
+    return "missing" if shape is None else str(list(shape))
 
 
 def _unusable(path: Path, what: str) -> ConfigError:
     return ConfigError(
         f"{printable(str(path))} {what}.",
-        "Give a safetensors file of weights, or choose 'scratch'.",
+        "Choose a safetensors file of weights, or 'scratch'.",
     )

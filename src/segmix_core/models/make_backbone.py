@@ -59,16 +59,14 @@ def _make_small(
     width: int, stride: int | None, weights: InitialWeights
 ) -> SmallBackbone:
     if stride not in (None, SmallBackbone.stride):
-        raise ConfigError.unexpected(
-            f"stride {SmallBackbone.stride} for the small backbone",
-            f"stride {stride}",
+        raise ConfigError(
+            f"The small backbone has stride {SmallBackbone.stride}, not {stride}.",
             "Leave the stride empty, or choose a timm backbone such as resnet18.",
         )
     if weights.source == "download":
-        raise ConfigError.unexpected(
-            "a backbone with published weights",
-            "the small backbone, which has none",
-            "Choose the weights 'scratch', or a timm backbone such as resnet18.",
+        raise ConfigError(
+            "The small backbone has no published weights.",
+            "Choose 'scratch', or a timm backbone such as resnet18.",
         )
     backbone = SmallBackbone(width)
     if weights.source == "file":
@@ -83,15 +81,13 @@ def _look_up(name: str) -> Encoder | None:
     import timm
 
     if name.startswith(HUB):
-        raise ConfigError.unexpected(
-            "an encoder whose architecture is known here",
-            repr(name),
-            f"Choose one of {', '.join(ENCODERS)}, or a name of timm.",
+        raise ConfigError(
+            f"{name!r} is not a supported encoder.",
+            f"Choose one of {', '.join(ENCODERS)}, or a timm model.",
         )
     if not timm.is_model(name):
-        raise ConfigError.unexpected(
-            "'small' or the name of a timm model as backbone",
-            repr(name),
+        raise ConfigError(
+            f"{name!r} is not 'small' or the name of a timm model.",
             "Common choices are resnet18, resnet34 and resnet50.",
         )
     if not is_vit(name):

@@ -41,10 +41,9 @@ def resolve_precision(
         return "bf16"
     if name == "auto":
         return "float32"
-    raise ConfigError.unexpected(
-        "a device that computes in bf16",
-        f"{device}, which does not",
-        "Choose the precision auto or float32.",
+    raise ConfigError(
+        f"{device} does not support bf16.",
+        "Choose precision auto or float32.",
     )
 
 

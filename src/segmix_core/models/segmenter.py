@@ -127,15 +127,14 @@ def _build(
     decoder: str, encoder: str, depth: int, pretrained: bool, classes: int
 ) -> nn.Module:
     if depth not in DEPTHS:
-        raise ConfigError.unexpected(
-            f"a depth of {', '.join(map(str, DEPTHS))}",
-            str(depth),
-            "Correct segmenter.depth.",
+        raise ConfigError(
+            f"segmenter.depth cannot be {depth}.",
+            f"Choose one of {', '.join(map(str, DEPTHS))}.",
         )
     if ":" in encoder:
         # timm would take it for an address to download from.
         raise ConfigError(
-            f"There is no encoder {encoder!r}.",
+            f"{encoder!r} is not a valid encoder.",
             f"Use {DEFAULT_ENCODER}, or 'tu-' and the name of a timm model.",
         )
     common: dict[str, Any] = {
@@ -151,24 +150,21 @@ def _build(
         "deeplabv3plus": lambda: smp.DeepLabV3Plus(decoder_channels=128, **common),
     }
     if decoder not in makers:
-        raise ConfigError.unexpected(
-            f"one of the decoders {', '.join(DECODERS)}",
-            repr(decoder),
-            "Correct segmenter.decoder.",
+        raise ConfigError(
+            f"{decoder!r} is not a valid decoder.",
+            f"Set segmenter.decoder to one of {', '.join(DECODERS)}.",
         )
     try:
         module: nn.Module = makers[decoder]()
     except OSError as error:
-        raise ConfigError.unexpected(
-            "to download pretrained weights",
-            f"no answer ({error})",
-            "Connect to the network, or switch segmenter.pretrained off.",
+        raise ConfigError(
+            f"The pretrained weights cannot be downloaded ({error}).",
+            "Check the network connection, or switch segmenter.pretrained off.",
         ) from error
     # The libraries answer an unknown or unsuitable encoder in these ways.
     except (KeyError, ValueError, RuntimeError, NotImplementedError) as error:
-        raise ConfigError.unexpected(
-            f"an encoder that {decoder} can use",
-            f"{encoder!r}",
+        raise ConfigError(
+            f"{decoder} cannot use the encoder {encoder!r}.",
             f"Use {DEFAULT_ENCODER}, another encoder of segmentation-models-pytorch, "
             "or 'tu-' and the name of a timm model.",
         ) from error

@@ -79,10 +79,8 @@ def _create_network(name: str, stride: int | None) -> tuple[int, Any]:
         channels = network.feature_info.channels()
         if network.feature_info.reduction()[-1] == wanted and len(channels) >= 2:
             return wanted, network
-    raise ConfigError.unexpected(
-        "a backbone that gives feature maps of stride "
-        f"{' or '.join(map(str, possible))}",
-        repr(name),
+    raise ConfigError(
+        f"{name} has no feature maps of stride {' or '.join(map(str, possible))}.",
         "Choose a convolutional network such as resnet18 or efficientnet_b0, or a "
         "vision transformer of timm."
         if stride is None
@@ -146,9 +144,9 @@ def downloading(name: str) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError) as error:
-        raise ConfigError.unexpected(
-            f"published weights for {name}",
-            (str(error).splitlines() or [type(error).__name__])[0].rstrip("."),
-            "Check the connection and, for gated weights, your access; or give the "
-            "path of a .safetensors file, or choose 'scratch'.",
+        raise ConfigError(
+            f"The published weights of {name} cannot be loaded: "
+            f"{(str(error).splitlines() or [type(error).__name__])[0].rstrip('.')}.",
+            "Check the connection and your access to gated weights. Otherwise choose "
+            "a .safetensors file, or 'scratch'.",
         ) from error

@@ -54,9 +54,8 @@ class VitBackbone(nn.Module):
         blocks: Any = self.network.feature_info
         self.stride: int = blocks[-1]["reduction"]
         if stride not in (None, self.stride):
-            raise ConfigError.unexpected(
-                f"stride {self.stride} for {name}, the edge of its patches",
-                f"stride {stride}",
+            raise ConfigError(
+                f"{name} has stride {self.stride}, its patch size, not {stride}.",
                 "Leave the stride empty, or choose a convolutional backbone.",
             )
         if weights.source == "download":
@@ -97,10 +96,9 @@ def _create_network(name: str, encoder: Encoder) -> nn.Module:
     try:
         return _create(encoder)
     except UNFIT as error:
-        raise ConfigError.unexpected(
-            "a vision transformer that timm can build",
-            f"{name!r} ({error})",
-            "Choose another one, such as vit_small_patch16_224.",
+        raise ConfigError(
+            f"timm cannot build the vision transformer {name!r} ({error}).",
+            "Choose another model, such as vit_small_patch16_224.",
         ) from error
 
 

@@ -36,6 +36,6 @@ def changed_note(changed: Sequence[ImageRecord]) -> str:
     return (
         f"{names} {'has' if is_one else 'have'} changed on disk since "
         f"{'it was' if is_one else 'they were'} added, so labels and masks may no "
-        "longer fit. Put the old files back, or accept the new ones: on the Data page, "
-        "or by 'segmix relocate' to the same place."
+        "longer match. Restore the old files, or accept the changed ones on the Data "
+        "page or with 'segmix relocate' to the same path."
     )

@@ -79,7 +79,7 @@ class Database:
             flush_folder(path.parent)
         except FileExistsError as error:
             raise ProjectError(
-                f"There is a project in {path.parent} already.",
+                f"{path.parent} already contains a project.",
                 "Open it, or choose another folder.",
             ) from error
         except sqlite3.Error as error:
@@ -225,13 +225,13 @@ class Database:
             If it does.
         """
         if self.is_read_only:
-            raise _unwritable(self.path, "it was opened read only")
+            raise _unwritable(self.path, "it was opened read-only")
 
     def _prepare_change(self) -> None:
         self.check_writable()
-        # A file without a name would take every label into the void.
+        # Labels written to a file without a name would be lost.
         self._check_in_place(
-            "Put it back and open the project again; nothing was stored now."
+            "Restore the file and open the project again; this change was not saved."
         )
         if self.before_change is not None:
             self.before_change()
@@ -279,7 +279,7 @@ class Database:
         ProjectError
             If the file was deleted, moved or replaced.
         """
-        self._check_in_place("Put it back; until then no label can be stored.")
+        self._check_in_place("Restore the file; changes cannot be saved until then.")
         if not self._lock.acquire(blocking=False):
             return None
         try:
@@ -347,8 +347,8 @@ def _check(connection: sqlite3.Connection, path: Path, *, migrates: bool) -> Non
     if version == opening.FORMAT:
         return
     unwritable = ProjectError(
-        f"{path} has the older format {version} and may not be written to.",
-        "Copy the project to a folder that you may write to, and open it there.",
+        f"{path} has the older format {version} and is read-only.",
+        "Copy the project to a writable folder and open the copy.",
     )
     if not migrates:
         raise unwritable
@@ -391,8 +391,9 @@ def explained(error: sqlite3.Error, path: Path) -> Exception:
     name = error_name(error)
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return ProjectError(
-            f"Another program has kept {path} locked for {opening.BUSY_SECONDS:g} s.",
-            "Wait for it to finish or close it, then try again.",
+            f"{path} has been locked by another program for {opening.BUSY_SECONDS:g} "
+            "s.",
+            "Wait for that program or close it, then try again.",
         )
     if name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
         return ProjectError(

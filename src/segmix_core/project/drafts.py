@@ -80,7 +80,7 @@ def draft_labels(
 def check_known_classes(
     known: Sequence[TissueClass], classes: Sequence[TissueClass], used: Sequence[int]
 ) -> None:
-    """Return if the classes of indices ``used``, 1..C, are those of ``known`` still.
+    """Raise unless the classes of indices ``used``, 1..C, are still those of ``known``.
 
     Raises
     ------
@@ -91,8 +91,8 @@ def check_known_classes(
     for entry in known:
         if entry.index in used and now.get(entry.index) != entry.since:
             raise ProjectError(
-                f"The class {entry.name} is not in the project any more.",
-                "Look at the classes that there are now, and try again.",
+                f"Class {entry.name} is no longer in the project.",
+                "Check the current classes and try again.",
             )
 
 
@@ -252,7 +252,7 @@ def draft_tissue(
     is_kept[kept[kept >= 0]] = True
     gone, back = ids[is_shown & ~is_kept], ids[is_kept & ~is_shown]
     count = _count(len(back) + len(new), "tile")
-    text = f"Corrected the tissue: {count} added, {len(gone)} left out"
+    text = f"Corrected the tissue: {count} added, {len(gone)} removed"
     parts = [_tissue_part(image_id, before, tissue)]
     if np.array_equal(parts[0].before, parts[0].after):
         parts = []

@@ -134,8 +134,8 @@ def tile_states(
     if len(found) != len(tile_ids):
         count = len(tile_ids) - len(found)
         raise ProjectError(
-            f"{count} of the {len(tile_ids)} tiles are not in the project any more.",
-            "Look at the tiles that there are now, and try again.",
+            f"{count} of the {len(tile_ids)} tiles are no longer in the project.",
+            "Check the current tiles and try again.",
         )
     ordered = [found[int(i)] for i in tile_ids]
     return TileStates(

@@ -257,6 +257,6 @@ def _with_id(change: Change, entry_id: int) -> Change:
 
 def _described(change: Change, action: Action) -> Change:
     with decoding(f"journal entry {change.id}"):
-        prefix = {"do": "", "undo": "Undid: ", "redo": "Did again: "}[action]
+        prefix = {"do": "", "undo": "Undid: ", "redo": "Redid: "}[action]
     text = prefix + change.description
     return Change(change.id, change.kind, text, change.image_ids, change.box)

@@ -94,8 +94,8 @@ def import_labels(
         raise ValueError(f"Expected one of {get_args(ImportKind)}, got {kind!r}")
     if keep and replace:
         raise ProjectError(
-            "Labels cannot both be kept and be replaced by windows.",
-            "Choose keep or replace.",
+            "Keep and replace cannot be combined.",
+            "Choose one of them.",
         )
     if kind == "auto" and path.is_dir():
         kind, path = _in_folder(path, preset)
@@ -147,8 +147,8 @@ def _plan(
         report = replaced(report, overturned=hidden)
         if hidden:
             notes.append(
-                f"Windows took the place of {count_text(hidden, 'known label')}; undo "
-                "brings them back."
+                f"Windows replaced {count_text(hidden, 'known label')}. Use Undo to "
+                "restore them."
             )
     else:
         content, report = plan_image_labels(
@@ -168,13 +168,14 @@ def _in_folder(folder: Path, preset: str | None) -> tuple[ImportKind, Path]:
     name = printable(folder.name)
     if tables:
         raise ProjectError(
-            f"The folder {name} has {' and '.join(table.name for table in tables)}.",
-            "Choose the table itself.",
+            f"The folder {name} contains "
+            f"{' and '.join(table.name for table in tables)}.",
+            "Choose the table to import.",
         )
     raise ProjectError(
-        f"The folder {name} has none of {', '.join(_TABLES)}, and no names with "
-        "brackets.",
-        "Choose the table itself.",
+        f"The folder {name} contains no table ({', '.join(_TABLES)}) and no file "
+        "names with digits in brackets.",
+        "Choose the table to import.",
     )
 
 
@@ -183,13 +184,13 @@ def _checked_kind(table: TableFile, kind: ImportKind) -> ImportKind:
     if not table.column(*FILE_COLUMNS):
         raise ProjectError(
             f"{name} has no column with file names.",
-            f"Name it one of {', '.join(FILE_COLUMNS)}; nothing was imported.",
+            f"Name the column one of {', '.join(FILE_COLUMNS)}. Nothing was imported.",
         )
     if not class_columns(table) and not table.column(*LIST_COLUMNS):
         prefixes = ", ".join(f"{prefix}<class>" for prefix in CLASS_PREFIXES)
         raise ProjectError(
             f"{name} has no column with labels.",
-            f"Name such columns {prefixes} or {LIST_COLUMNS[0]}; nothing was imported.",
+            f"Name the columns {prefixes} or {LIST_COLUMNS[0]}. Nothing was imported.",
         )
     if kind == "windows" and not has_boxes(table):
         raise ProjectError(
@@ -209,12 +210,12 @@ def _order_notes(path: Path, classes: ClassMatcher) -> list[str]:
     try:
         table = read_table(path)
     except ProjectError as error:
-        return [f"{error.problem} The order of its classes was not compared."]
+        return [f"{error.problem} Its class order was not checked."]
     if not {"mask_value", "class_name"} <= set(table.columns):
         return []
     differing = [
         f"{printable(row.cells['class_name'])} {printable(row.cells['mask_value'])}, "
-        f"here {column + 1}"
+        f"but {column + 1} in the project"
         for row in table.rows
         if (column := classes.find(row.cells["class_name"]).item) is not None
         and row.cells["mask_value"] != str(column + 1)
@@ -223,5 +224,6 @@ def _order_notes(path: Path, classes: ClassMatcher) -> list[str]:
         return []
     return [
         f"{path.name} numbers {count_text(len(differing), 'class', 'classes')} "
-        f"differently ({differing[0]}): its masks do not fit this project as they are."
+        f"differently ({differing[0]}). Its masks do not match this project without "
+        "renumbering."
     ]

@@ -36,13 +36,13 @@ def checked_name(name: str, others: Sequence[TissueClass]) -> str:
     for other in others:
         if class_key(other.name) == key:
             raise ProjectError(
-                f"The classes '{other.name}' and '{name}' cannot be told apart.",
+                f"The class names '{other.name}' and '{name}' are too similar.",
                 "Choose names that differ in more than upper and lower case, spaces "
                 "and '_'.",
             )
     if len(others) >= MAX_CLASSES:
         raise ProjectError(
-            f"A project has at most {MAX_CLASSES} classes.",
+            f"A project can have at most {MAX_CLASSES} classes.",
             "A mask holds 8 bits a pixel: use fewer classes, or several projects.",
         )
     return name
@@ -52,6 +52,7 @@ def checked_color(color: str) -> str:
     """Return ``color`` in lower case; ProjectError unless it is "#rrggbb"."""
     if not is_color(color):
         raise ProjectError(
-            f"{color!r} is not a color of the form '#rrggbb'.", "Use '#009e73', say."
+            f"{color!r} is not a valid color.",
+            "Use the form '#rrggbb', such as '#009e73'.",
         )
     return color.lower()

@@ -47,7 +47,7 @@ def connect(path: Path, mode: str = "") -> sqlite3.Connection:
     """
     if not path.is_file():
         raise ProjectError(
-            f"There is no project at {path.parent} (no file {path.name}).",
+            f"{path.parent} is not a SegMix project: it has no file {path.name}.",
             "Choose a project folder, or create a new project.",
         )
     connection = sqlite3.connect(
@@ -80,7 +80,7 @@ def schema_script() -> str:
 
 
 def check_header(path: Path) -> None:
-    """Return if a file can be a project: by its first bytes and its size.
+    """Raise unless a file can be a project, by its first bytes and its size.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def check_application(connection: sqlite3.Connection, path: Path) -> int:
 
 
 def check_schema(connection: sqlite3.Connection, *, version: int = FORMAT) -> None:
-    """Return if the file has the tables of a project and nothing that runs code.
+    """Raise unless the file has the tables of a project and nothing that runs code.
 
     Raises
     ------
@@ -141,9 +141,9 @@ def check_schema(connection: sqlite3.Connection, *, version: int = FORMAT) -> No
     active = sorted(name for kind, name, _ in found if kind in ("trigger", "view"))
     if active:
         raise UnreadableError(
-            f"The project holds triggers or views of its own ({', '.join(active)}), "
-            "which SegMix never makes.",
-            "Open a copy from somebody you trust.",
+            f"The project database contains triggers or views ({', '.join(active)}), "
+            "which SegMix never creates.",
+            "Open a copy from a trusted source.",
         )
     if version == FORMAT and found != _expected():
         names = sorted({name for _, name, _ in found ^ _expected()})
@@ -151,7 +151,7 @@ def check_schema(connection: sqlite3.Connection, *, version: int = FORMAT) -> No
 
 
 def check_companions(path: Path) -> None:
-    """Return if a write-ahead log or journal beside a file belongs to it.
+    """Raise unless a write-ahead log or journal beside a file belongs to it.
 
     SQLite would replay whatever lies there: the log of another file, or of a newer
     state when an older copy was put back, tears the project. What it would make is
@@ -195,8 +195,8 @@ def _awaits_rollback(path: Path) -> bool:
 
 def _check_fit(path: Path, mode: str) -> None:
     mismatch = UnreadableError(
-        f"{path.name} does not fit the changes in the file beside it "
-        f"({path.name}-wal or -journal): one was copied or replaced without the other.",
+        f"{path.name} does not match {path.name}-wal or -journal; one was copied or "
+        "replaced without the other.",
         "Run 'segmix repair' or 'segmix restore' on the project.",
     )
     connection = connect(path, mode)

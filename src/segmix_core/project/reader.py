@@ -220,7 +220,7 @@ class ProjectReader:
 
 
 def check_folders(project: Path) -> None:
-    """Return if the folders that SegMix writes in a project are no links.
+    """Raise ProjectError if a folder that SegMix writes in a project is a link.
 
     Raises
     ------
@@ -230,6 +230,6 @@ def check_folders(project: Path) -> None:
     for name in ("masks", "runs", "cache", snapshots.FOLDER):
         if (project / name).is_symlink():
             raise ProjectError(
-                f"The folder {name} of {project.name} is a link to another place.",
-                "Replace it by a real folder, or move the whole project there.",
+                f"The folder {name} of {project.name} is a symbolic link.",
+                "Replace it with a real folder.",
             )

@@ -21,7 +21,7 @@ TRAIN_SPLIT = "train"
 
 
 def check_trainable(store: "ProjectStore") -> None:
-    """Return if the labelled tiles of the split "train" can train a classifier.
+    """Raise unless the labeled tiles of the split "train" can train a classifier.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def check_tables(
     tables: Sequence[TileTable],
     images: Sequence[ImageRecord],
 ) -> None:
-    """Return if tiles that are in memory already can train a classifier.
+    """Raise unless tiles already in memory can train a classifier.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def check_labels(
     labels: npt.NDArray[np.int8],
     training: npt.NDArray[np.bool_],
 ) -> None:
-    """Return if the labels can train a classifier.
+    """Raise ProjectError unless the labels can train a classifier.
 
     Parameters
     ----------
@@ -96,13 +96,13 @@ def check_labels(
     used = labels[labelled & training]
     if len(used) == 0:
         raise ProjectError(
-            f"All {int(labelled.sum())} labelled tiles are in other splits than train.",
+            f"None of the {int(labelled.sum())} labeled tiles is in the split train.",
             "Label tiles of training images, or import labels with a column split.",
         )
     _check_every_class_present(classes, used)
     if len(classes) == 1 and not (used == LabelState.ABSENT).any():
         raise ProjectError(
-            f"The only class, '{classes[0].name}', is present in every labelled tile.",
+            f"The only class, '{classes[0].name}', is present in every labeled tile.",
             "Add a second class and label it, or mark tiles where it is absent.",
         )
 
@@ -116,8 +116,8 @@ def find_doubts(store: "ProjectStore") -> tuple[str, ...]:
     if not says_nothing(labels):
         return ()
     return (
-        "Every class is present in every labelled tile of the split train: nothing "
-        "tells the classes apart. Label tiles in which a class is absent.",
+        "Every class is present in every labeled tile of the split train, so the "
+        "classes cannot be told apart. Label tiles in which a class is absent.",
     )
 
 
@@ -135,6 +135,6 @@ def _check_every_class_present(
         return
     names = ", ".join(f"'{name}'" for name in missing)
     raise ProjectError(
-        f"No training tile is labelled {names}.",
+        f"No training tile is labeled {names}.",
         f"Label at least one training tile of {names}.",
     )

@@ -26,8 +26,8 @@ def relocated(
     """
     if not new_path.exists():
         raise ProjectError(
-            f"There is no file or folder {new_path}.",
-            "Choose the place where the images are now.",
+            f"{new_path} does not exist.",
+            "Choose the current path of the images.",
         )
     moves = {
         image.id: moved_path(image.path, source.path, new_path) for image in images
@@ -71,17 +71,17 @@ def _found_by_name(
             found[image_id] = match.item
         elif match.is_ambiguous:
             raise ProjectError(
-                f"{path.name} could be {shortest_paths(match.candidates)}.",
-                "Leave one of them in the folder.",
+                f"{path.name} matches several files: "
+                f"{shortest_paths(match.candidates)}.",
+                "Keep only one of them in the folder.",
             )
         else:
             lost.append(path)
     if lost:
         count = "1 file" if len(lost) == 1 else f"{len(lost)} files"
         raise ProjectError(
-            f"{count} of {name} cannot be found at {folder}, the first is "
-            f"{lost[0].name}.",
-            "Choose the place where all of them are.",
+            f"{count} of {name} cannot be found in {folder}, such as {lost[0].name}.",
+            "Choose the folder that contains all of them.",
         )
     return found
 
@@ -91,7 +91,7 @@ def _check_different(moves: Mapping[int, Path]) -> None:
     for path in moves.values():
         if path in seen:
             raise ProjectError(
-                f"{path.name} could be the new file of several images.",
-                "Give the files the names that they had.",
+                f"{path.name} matches several images.",
+                "Restore the original file names.",
             )
         seen.add(path)

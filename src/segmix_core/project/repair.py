@@ -80,7 +80,7 @@ def repair(
     target = target or repaired_path(project)
     if target.exists():
         raise ProjectError(
-            f"{target} exists already.", "Choose another folder for the repaired copy."
+            f"{target} already exists.", "Choose another folder for the repaired copy."
         )
     with tempfile.TemporaryDirectory(prefix="segmix-repair-") as folder:
         try:
@@ -169,8 +169,7 @@ def _copy_of(path: Path, folder: Path) -> tuple[Path, list[str]]:
         for file in opening.companions(copy):
             file.unlink()
         lost.append(
-            "The changes in the write-ahead log do not belong to the file and were "
-            "left out."
+            "The write-ahead log does not belong to this database and was skipped."
         )
     if not opening.companions(copy):
         _fill_up(copy)
@@ -273,9 +272,7 @@ class _Rebuild:
             before = found[-1]["id"] if found else 0
             if entry["id"] - before > _MAX_GAP and entry["kind"] != "restore":
                 self._is_whole = False
-                self.lost.append(
-                    f"Journal entry {entry['id']} has an impossible number."
-                )
+                self.lost.append(f"Journal entry {entry['id']} has an invalid number.")
             else:
                 found.append(entry)
         return found
@@ -305,7 +302,7 @@ class _Rebuild:
 
     def _apply(self, entry: Row, rows: Sequence[Row]) -> None:
         if not rows:
-            raise ProjectError("What it changed cannot be read.", "Look at it again.")
+            raise ProjectError("Its content cannot be read.", "Repeat the change.")
         found = [_part(row) for row in rows]
         # An entry counts as a whole: half of it would be a state nobody made.
         self._connection.execute("SAVEPOINT entry")
@@ -357,7 +354,9 @@ class _Rebuild:
         self._connection.execute("UPDATE journal SET scope = ''")
         entry_id = journal.next_id(self._connection)
         journal.append_restore(
-            self._connection, entry_id, "Repaired the project; undo begins anew"
+            self._connection,
+            entry_id,
+            "Repaired the project; earlier changes cannot be undone",
         )
         self._connection.execute(
             "REPLACE INTO setting VALUES (?,?)", (REPAIRED, str(entry_id))
@@ -386,7 +385,7 @@ class _Rebuild:
                 )
             except (sqlite3.Error, OverflowError, KeyError) as error:
                 self._is_whole = False
-                self.lost.append(f"A row of {table} makes no sense ({error}).")
+                self.lost.append(f"A row of {table} has invalid values ({error}).")
 
 
 def _part(row: Row) -> Part:

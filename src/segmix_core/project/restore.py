@@ -61,7 +61,7 @@ def restore(project: Path, name: str) -> Path:
     except OSError as error:
         raise ProjectError(
             f"{error.filename or project} cannot be written ({error.strerror}).",
-            "Free some space or change its permissions; nothing was restored.",
+            "Free disk space or change its permissions. Nothing was restored.",
         ) from error
 
 
@@ -75,7 +75,7 @@ def _copy_checked(snapshot: Snapshot, fresh: Path) -> None:
         if answer != "ok":
             raise ProjectError(
                 f"The snapshot {snapshot.name} is damaged ({answer}).",
-                "Choose another one.",
+                "Choose another snapshot.",
             )
         if version != opening.FORMAT:
             migrate(connection, fresh)

@@ -73,7 +73,7 @@ def find_snapshot(project: Path, name: str) -> Snapshot:
             return entry
     names = ", ".join(entry.name for entry in snapshots) or "none yet"
     raise ProjectError(
-        f"There is no snapshot {name!r} of {project.name}.",
+        f"{project.name} has no snapshot {name!r}.",
         f"The snapshots are: {names}.",
     )
 

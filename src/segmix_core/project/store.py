@@ -84,10 +84,9 @@ class ProjectStore(ProjectReader):
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ProjectError.unexpected(
-                f"to create the folder {path}",
-                error.strerror or str(error),
-                "Choose a folder that you may write to.",
+            raise ProjectError(
+                f"The folder {path} cannot be created ({error.strerror or error}).",
+                "Choose a writable folder.",
             ) from error
         return cls(Path(path), Database.create(file, classes))
 
@@ -132,7 +131,7 @@ class ProjectStore(ProjectReader):
         def build(_: sqlite3.Connection) -> Draft:
             old, _others = self._class_and_others(index)
             new = replace(old, color=wanted)
-            text = f"Changed the colour of {old.name}"
+            text = f"Changed the color of {old.name}"
             return drafts.draft_class(text, index, old, new)
 
         self._change("class", build)
@@ -272,8 +271,8 @@ class ProjectStore(ProjectReader):
         sizes = mpp_y, mpp_y if mpp_x is None else mpp_x
         if not all(_MIN_MPP <= size <= _MAX_MPP for size in sizes):
             raise ProjectError(
-                f"A pixel size of {sizes[0]:g} x {sizes[1]:g} µm is not possible.",
-                f"Give µm per pixel, from {_MIN_MPP:g} to {_MAX_MPP:g}.",
+                f"{sizes[0]:g} x {sizes[1]:g} µm is not a valid pixel size.",
+                f"Use {_MIN_MPP:g} to {_MAX_MPP:g} µm per pixel.",
             )
         ids = np.asarray(image_ids, np.int64)
         return self._change("mpp", lambda c: drafts.draft_mpp(c, ids, *sizes))
@@ -331,7 +330,7 @@ class ProjectStore(ProjectReader):
         def build(connection: sqlite3.Connection) -> Draft:
             if self._paths_of(ids) != paths:
                 raise ProjectError(
-                    "Another program moved these files at the same moment.",
+                    "Another program moved these files at the same time.",
                     "Try again.",
                 )
             return drafts.draft_files(connection, ids, files)
@@ -441,15 +440,15 @@ class ProjectStore(ProjectReader):
                 if self._is_drawn(connection, index):
                     name = self.classes()[index - 1].name
                     raise ProjectError(
-                        f"Corrected masks hold the class {name}.",
+                        f"Class {name} is used in corrected masks.",
                         "Undo these corrections first.",
                     )
             if part.kind == "mask":
                 used = np.unique(values[(values > 0) & (values < UNCHANGED)])
                 if any(since.get(int(i), target) >= target for i in used):
                     raise ProjectError(
-                        "The stroke holds a class that is not in the project any more.",
-                        "Redo the addition of the class first.",
+                        "The class of this stroke is no longer in the project.",
+                        "Use Redo to add it again.",
                     )
 
     def _is_drawn(self, connection: sqlite3.Connection, index: int) -> bool:

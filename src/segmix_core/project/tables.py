@@ -96,8 +96,8 @@ def read_image(database: Database, project: Path, image_id: int) -> ImageRecord:
     rows = database.rows(_IMAGE + "AND i.id = ?", (image_id,))
     if not rows:
         raise ProjectError(
-            f"Image {image_id} is not in the project any more.",
-            "Redo its addition if it should come back; nothing was changed.",
+            f"Image {image_id} is no longer in the project.",
+            "Use Redo to add it again.",
         )
     return _image(rows[0], project)
 

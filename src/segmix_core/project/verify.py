@@ -86,7 +86,7 @@ def _copy(path: Path, copy: Path) -> int:
 def _limited(faults: Iterator[str]) -> Iterator[str]:
     for number, fault in enumerate(faults):
         if number == MAX_FAULTS:
-            yield "There are more faults; the search stopped here."
+            yield "There are more problems; the check stopped here."
             return
         yield fault
 
@@ -94,10 +94,10 @@ def _limited(faults: Iterator[str]) -> Iterator[str]:
 def _faults(connection: sqlite3.Connection, progress: Progress | None) -> Iterator[str]:
     rows = connection.execute(f"PRAGMA integrity_check({MAX_FAULTS})").fetchall()
     if rows != [("ok",)]:
-        yield from (f"The file: {text}." for (text,) in rows)
+        yield from (f"Database file: {text}." for (text,) in rows)
         return
     for table, row_id, parent, _ in connection.execute("PRAGMA foreign_key_check"):
-        yield f"Row {row_id} of {table} belongs to no {parent}."
+        yield f"Row {row_id} of {table} has no {parent}."
     (missing,) = connection.execute(
         "SELECT ifnull(max(id), 0) - count(*) FROM part"
     ).fetchone()
@@ -120,7 +120,7 @@ def _broken_squares(connection: sqlite3.Connection) -> Iterator[str]:
             yield f"Corrected pixels of {place} cannot be read ({error.reason})."
             continue
         if chunks.top_class(pixels) != top_class:
-            yield f"Corrected pixels of {place} have other classes than is noted."
+            yield f"Corrected pixels of {place} do not match their recorded classes."
 
 
 def _broken_tissue(connection: sqlite3.Connection) -> Iterator[str]:
@@ -151,7 +151,7 @@ def _contradictions(
             yield f"{place} cannot be read: {error.reason}."
             return
         if fault:
-            yield f"{place}: {fault} is not as the entry left it."
+            yield f"{place}: {fault} does not match the entry."
             return
     if progress is not None:
         progress(len(entries), len(entries))
@@ -189,7 +189,7 @@ def _beginning(connection: sqlite3.Connection) -> Iterator[str]:
     for name, question in questions.items():
         (count,) = connection.execute(question).fetchone()
         if count:
-            yield f"There are {count} {name} that no entry of the journal has made."
+            yield f"There are {count} {name} without a journal entry."
     stored = connection.execute(
         "SELECT value FROM setting WHERE key = ?", (INITIAL_CLASSES,)
     ).fetchone()
@@ -197,4 +197,4 @@ def _beginning(connection: sqlite3.Connection) -> Iterator[str]:
     with decoding(f"setting {INITIAL_CLASSES}"):
         initial = None if stored is None else json.loads(stored[0])
     if initial != [list(row) for row in classes]:
-        yield "The classes are not those that the project began with."
+        yield "The classes do not match those the project was created with."

@@ -61,7 +61,7 @@ class RunFolder:
         name = f"{moment:%Y-%m-%dT%H-%M-%S}_{request.stage}"
         try:
             if runs_path.is_symlink():
-                raise OSError("it is a link")
+                raise OSError("it is a symbolic link")
             runs_path.mkdir(parents=True, exist_ok=True)
             return cls(_make_folder(runs_path, name, request))
         except OSError as error:
@@ -120,7 +120,7 @@ class RunFolder:
         except FileNotFoundError:
             raise damaged(self.path, "it has no config.json") from None
         except JsonError as error:
-            reason = f"its config.json cannot be read, {error}"
+            reason = f"its config.json cannot be read: {error}"
             raise damaged(self.path, reason) from error
         except OSError as error:
             reason = f"it cannot be read ({error.strerror or error})"
@@ -129,10 +129,10 @@ class RunFolder:
     def _check_entries(self) -> None:
         # A link in a folder of somebody else could lead to any file of the user.
         if self.path.is_symlink():
-            raise damaged(self.path, "it is a link")
+            raise damaged(self.path, "it is a symbolic link")
         if not self.path.exists():
             raise JobError(
-                f"There is no run at {printable(str(self.path))}.",
+                f"{printable(str(self.path))} is not a run.",
                 "Choose a folder inside the project's 'runs' folder.",
             )
         if not self.path.is_dir():
@@ -140,7 +140,7 @@ class RunFolder:
         with os.scandir(self.path) as entries:
             for entry in entries:
                 if entry.is_symlink():
-                    reason = f"{printable(entry.name)} in it is a link"
+                    reason = f"it contains the symbolic link {printable(entry.name)}"
                     raise damaged(self.path, reason)
         events = self.events_path
         if events.exists() and not (events.is_file() and os.access(events, os.R_OK)):
@@ -196,7 +196,7 @@ class RunFolder:
         except OSError as error:
             raise JobError(
                 f"{self.path} cannot be written ({error.strerror}).",
-                "Make the folder writable, or end the run's process yourself.",
+                "Make the folder writable, or kill the process of the run.",
             ) from error
 
     def take_back_stop(self) -> None:
@@ -240,7 +240,7 @@ def scan_runs(runs_path: Path) -> RunScan:
     lost: list[DamagedRun] = []
     try:
         if runs_path.is_symlink():
-            return RunScan((), (DamagedRun(runs_path, "it is a link"),))
+            return RunScan((), (DamagedRun(runs_path, "it is a symbolic link"),))
         names = sorted(entry.name for entry in os.scandir(runs_path))
     except FileNotFoundError:
         return RunScan((), ())

@@ -44,10 +44,11 @@ def find_inputs(
     if run is not None:
         found = run.request().stage
         if found not in readable:
-            raise JobError.unexpected(
-                f"a run of {_either(readable)} for '{stage}'",
-                f"the {found} run {run.name}",
-                f"'{stage}' reads no other runs." if readable else "Leave it out.",
+            raise JobError(
+                f"'{stage}' cannot read {run.name}, a run of '{found}'.",
+                f"Choose a run of {_either(readable)}."
+                if readable
+                else "Leave it out.",
             )
         return {found: run.path}
     for name in readable:
@@ -55,10 +56,10 @@ def find_inputs(
         if latest is not None:
             return {name: latest.path}
     if readable:
-        raise JobError.unexpected(
-            f"a completed run of {_either(readable)} for '{stage}'",
-            "none in this project",
-            f"Run 'segmix {readable[0]}' first, or choose a run yourself.",
+        raise JobError(
+            f"'{stage}' needs a completed run of {_either(readable)}, and this "
+            "project has none.",
+            f"Run 'segmix {readable[0]}' first, or choose a run.",
         )
     return {}
 
@@ -76,7 +77,7 @@ def find_run(runs_path: Path, name: str | Path) -> RunFolder:
             return RunFolder(path.absolute())
     newest = ", ".join(printable(run.name) for run in list_runs(runs_path)[-3:])
     raise JobError(
-        f"There is no run {printable(str(name))!r} in {runs_path}.",
+        f"{runs_path} contains no run {printable(str(name))!r}.",
         f"The newest runs are {newest}." if newest else "There are no runs yet.",
     )
 

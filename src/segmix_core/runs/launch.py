@@ -94,7 +94,7 @@ def _start(
                 write_status(folder, former)
             raise JobError(
                 f"{line[0]} cannot be started ({error.strerror or error}).",
-                "Choose a Python that has SegMix and torch; 'segmix doctor' checks it.",
+                "Choose a Python with SegMix and torch; check it with 'segmix doctor'.",
             ) from error
         with contextlib.suppress(psutil.NoSuchProcess):
             starting = replace(starting, launched=mark_process(process.pid))
@@ -103,7 +103,7 @@ def _start(
 
 
 def check_not_running(folder: RunFolder) -> None:
-    """Return if a run can be started, or started again.
+    """Raise JobError unless a run can be started, or started again.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def check_not_running(folder: RunFolder) -> None:
     """
     if folder.state() is RunState.RUNNING:
         raise JobError(
-            f"The run {printable(folder.name)} is running.",
+            f"The run {printable(folder.name)} is already running.",
             "Stop it first, or start a new run.",
         )
 
@@ -170,9 +170,9 @@ def kill(folder: RunFolder, grace_seconds: float = 3.0) -> None:
         return
     if mark.is_alive() is None:
         raise JobError(
-            f"The run {folder.name} is at work on {printable(mark.host)}, or belongs "
+            f"The run {folder.name} is running on {printable(mark.host)}, or belongs "
             "to another user.",
-            "End it there, or ask it to stop.",
+            "Kill it there, or stop it.",
         )
     try:
         leader = psutil.Process(mark.pid)
@@ -185,7 +185,7 @@ def kill(folder: RunFolder, grace_seconds: float = 3.0) -> None:
         return
     except psutil.AccessDenied as error:
         raise JobError(
-            f"The system does not let you end process {mark.pid}.",
+            f"Process {mark.pid} cannot be killed: permission denied.",
             "End it as the user who started it.",
         ) from error
 

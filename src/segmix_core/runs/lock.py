@@ -49,7 +49,7 @@ class RunLock:
             if time.monotonic() > deadline:
                 os.close(file)
                 raise JobError(
-                    f"Another process has just begun to work in {self._folder}.",
+                    f"Another process has just started a run in {self._folder}.",
                     "Follow or stop that one, or start a new run.",
                 )
             time.sleep(_POLL_SECONDS)

@@ -71,10 +71,10 @@ def load_preview(path: Path) -> Preview:
         preview = read_table(path)
     except FileNotFoundError as error:
         raise JobError(
-            f"The preview {path.name} is gone.", "Wait for the next one."
+            f"The preview {path.name} no longer exists.", "Wait for the next one."
         ) from error
     if not _is_sound(preview):
-        raise JobError(f"{path} is no preview.", "Wait for the next one.")
+        raise JobError(f"{path} is not a valid preview.", "Wait for the next one.")
     return preview
 
 

@@ -145,7 +145,7 @@ def damaged(folder: Path, reason: str) -> JobError:
     """Return the error for a run folder that cannot be read, and why."""
     error = JobError(
         f"The run {printable(folder.name)} is damaged: {reason}.",
-        "Choose another run, or restore this folder from a backup.",
+        "Choose another run, or restore this one from a backup.",
     )
     error.reason = reason
     return error
@@ -155,8 +155,10 @@ def _first_fault(error: ValidationError) -> str:
     fault = error.errors(include_url=False, include_context=False)[0]
     place = printable(".".join(map(str, fault["loc"])))
     if not place:
-        return "no settings of a run"
-    return f"no {place}" if fault["type"] == "missing" else f"a wrong value of {place}"
+        return "no valid settings"
+    return (
+        f"no {place}" if fault["type"] == "missing" else f"an invalid value of {place}"
+    )
 
 
 def _shorten(path: Path, project: Path) -> str:

@@ -70,9 +70,8 @@ def open_mask(
     mask = open_array(run / "masks.zarr" / str(image_id), 2)
     if mask is not None and shape is not None and mask.shape != shape:
         raise JobError(
-            f"The mask of image {image_id} in {run.name} is "
-            f"{mask.shape[1]} x {mask.shape[0]} pixels, its image "
-            f"{shape[1]} x {shape[0]}.",
+            f"The mask of image {image_id} in {run.name} is {mask.shape[1]} x "
+            f"{mask.shape[0]} pixels, but the image is {shape[1]} x {shape[0]}.",
             "Make the masks of this image again.",
         )
     return mask
@@ -124,7 +123,9 @@ def _clear(array: Path) -> Path:
     group = array.parent
     for place in (group, array):
         if place.is_symlink():
-            raise JobError(f"{place} is a link.", "Remove it, or start a new run.")
+            raise JobError(
+                f"{place} is a symbolic link.", "Remove it, or start a new run."
+            )
     group.mkdir(parents=True, exist_ok=True)
     write_json(group / "zarr.json", _GROUP)
     if array.exists():
@@ -169,7 +170,7 @@ def load_tiles(run: Path) -> Table:
         raise _missing("table of tiles", run, "Run its stage again") from error
     faults = [name for name in columns if not _is_sound(columns, name)]
     if "tile_ids" not in columns or faults:
-        what = f"a wrong column {faults[0]}" if faults else "no column tile_ids"
+        what = f"an invalid column {faults[0]}" if faults else "no column tile_ids"
         raise JobError(f"{path} has {what}.", "Make it again, or choose another run.")
     return columns
 

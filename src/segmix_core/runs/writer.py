@@ -73,8 +73,8 @@ class RunWriter:
         other = former.process
         if other is not None and _is_at_work(self.folder, former):
             raise JobError(
-                f"Process {other.pid} on {printable(other.host)} is at work in "
-                f"{self.folder.path}.",
+                f"Process {other.pid} on {printable(other.host)} is already running "
+                f"in {self.folder.path}.",
                 "Stop it first, or start a new run.",
             )
         try:

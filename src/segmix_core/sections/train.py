@@ -37,9 +37,8 @@ class TrainConfig(Section):
     )
     weights: str = Field(
         SCRATCH,
-        description="What the backbone begins with: 'scratch', 'download' (allows the "
-        "download of its published weights, under their licence), or the path of a "
-        ".safetensors file.",
+        description="Initial weights of the backbone: 'scratch', 'download' (its "
+        "published weights, under their license), or the path of a .safetensors file.",
     )
     freeze: bool = Field(
         False, description="Keep the weights of the backbone as they were loaded."
@@ -56,7 +55,7 @@ class TrainConfig(Section):
         24,
         ge=1,
         le=1000,
-        description="Passes over the tiles. Where few are labelled, SegMix+ wants "
+        description="Passes over the tiles. With few labeled tiles, SegMix+ needs "
         "about 24, the other methods about 8.",
     )
     batch_size: int = Field(16, ge=2, le=1024, description="Tiles in a step.")
@@ -105,8 +104,9 @@ class TrainConfig(Section):
     )
     stain_normalisation: bool = Field(
         True,
-        description="SegMix+: give all slides or cases the same colours, so that "
-        "stains teach nothing; tiles that belong to none keep theirs.",
+        description="SegMix+: give all slides or cases the same colors, so that the "
+        "network does not learn from stain differences. Tiles outside of them do not "
+        "change.",
     )
     shared_foreground: bool = Field(
         True,

@@ -49,7 +49,7 @@ _HAS_MEMORY_LIMIT = sys.platform == "linux"
 """Other systems have no limit of a process's memory, or do not keep it."""
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
-_DAMAGED = "The file is damaged: copy it again from its origin, or leave it out."
+_DAMAGED = "The file is damaged. Copy it again from its source, or leave it out."
 
 _Message = tuple[dict[str, Any], bytes]
 _Answer = _Message | SlideError
@@ -315,7 +315,7 @@ class _Worker:
 def _command(python: str | Path | None) -> list[str]:
     if python is None and getattr(sys, "frozen", False):
         # Its executable is the application: started again, it opens another window.
-        raise _start_error("this application has no Python of its own to start")
+        raise _start_error("this application does not include Python")
     # -P: a module must not come from the folder that happens to be the current one.
     interpreter = str(python or sys.executable)
     module = "segmix_core.slides.first_look"
@@ -365,22 +365,22 @@ def _error_of(problem: str, remedy: str, reason: str) -> SlideError:
 def _start_error(reason: str) -> JobError:
     return JobError(
         f"The process that opens images cannot be started: {reason}.",
-        "Choose a Python that has SegMix in napari's preferences; 'segmix doctor' "
-        "checks it.",
+        "Choose a Python with SegMix in the napari preferences; check it with 'segmix "
+        "doctor'.",
     )
 
 
 def _time_error(path: Path, limits: _Limits) -> SlideError:
     return SlideError(
         f"{path.name} could not be read within {limits.seconds:.0f} seconds.",
-        "The file is damaged, or its disk is slow: copy it to this computer again.",
+        "The file is damaged or its disk is slow. Copy it to this computer again.",
     )
 
 
 def _memory_error(path: Path, limits: _Limits) -> SlideError:
     return SlideError(
         f"{path.name} needs more than {limits.memory / 2**30:.3g} GB of memory.",
-        "The file is damaged, or a large image without smaller levels: save it as a "
+        "The file is damaged, or a large image without a pyramid. Save it as a "
         "pyramidal TIFF (QuPath, or vips tiffsave --pyramid --tile).",
     )
 

@@ -110,17 +110,17 @@ def no_images_error(folder: Path, strangers: Sequence[Path] = ()) -> SlideError:
     if strangers:
         names = ", ".join(path.name for path in strangers[:3])
         return SlideError(
-            f"The folder {folder.name} has no images of the formats that are read, but "
-            f"{len(strangers)} that look like images: {names}.",
+            f"The folder {folder.name} has no images in a supported format, only "
+            f"other image files such as {names}.",
             "Save them as PNG or TIFF.",
         )
-    remedy = "Choose the folder in which the image files lie."
+    remedy = "Choose the folder that contains the image files."
     for child in sorted(p for p in folder.iterdir() if p.is_dir()):
         is_ours = not child.name.lower().startswith(("mask", "."))
         if is_ours and any(
             f.suffix.lower() in TILE_SUFFIXES for f in list_files(child)
         ):
-            remedy = f"Choose the folder {child.name} in it, which has images."
+            remedy = f"Choose its subfolder {child.name}, which contains images."
             break
     return SlideError(
         f"The folder {folder.name} has no images (PNG, JPEG, JPEG 2000, GIF, BMP, "

@@ -46,7 +46,7 @@ _EXIF_ERRORS = (
     AttributeError, struct.error,
 )  # fmt: skip
 """What Pillow raises on damaged EXIF, which is no damaged image."""
-_FRAMES_NOTE = "The file holds several pictures; only the first one is read."
+_FRAMES_NOTE = "The file contains several images; only the first one is read."
 
 
 def open_with_pillow(path: Path) -> Slide:
@@ -92,7 +92,7 @@ class ImageSlide:
     def _all(self) -> RgbArray:
         with self._lock:
             if self._pixels is None:
-                problem = f"{self.path.name} is cut off or damaged"
+                problem = f"{self.path.name} is truncated or damaged"
                 with reading(self.path, problem), self.path.open("rb") as file:
                     image = _identify(self.path, file)
                     _check(self.path, image, file)
@@ -122,7 +122,7 @@ def _identify(path: Path, file: IO[bytes]) -> Image.Image:
             except Image.DecompressionBombError as error:
                 # Some of Pillow's classes check a frame before its size is known here.
                 raise SlideError(
-                    f"{path.name} states more pixels than can be read.",
+                    f"{path.name} claims more pixels than can be read.",
                     "Save it as a pyramidal TIFF, or copy it again if it is damaged.",
                 ) from error
     raise NotThisFormatError("none of the formats that Pillow reads here")

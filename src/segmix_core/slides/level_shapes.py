@@ -39,7 +39,7 @@ def check_edges(path: Path, shape: tuple[int, int]) -> None:
     """
     if min(shape) < 1 or max(shape) > _MAX_EDGE:
         raise SlideError(
-            f"{path.name} has a damaged header, which states {shape[0]:,} x "
+            f"{path.name} has a damaged header, which claims {shape[0]:,} x "
             f"{shape[1]:,} pixels.",
             COPY_AGAIN,
         )
@@ -49,4 +49,6 @@ def unused_levels_note(count: int) -> tuple[str, ...]:
     """Return the note on so many levels that are left out; none for 0."""
     if count == 0:
         return ()
-    return (f"{count} smaller level(s) differ from the largest and are not used.",)
+    return (
+        f"Pyramid levels that do not match the largest one were skipped ({count}).",
+    )

@@ -56,7 +56,7 @@ class OmeImage:
                 for text, unit in zip(texts, units, strict=True)
             ]
         except (ValueError, KeyError):
-            return broken_pixel_size(f"Its OME-XML states pixels of {shown}")
+            return broken_pixel_size(f"Its OME-XML gives a pixel size of {shown}")
         return check_pixel_size(sizes[0], sizes[1])
 
     def rgb_order(self) -> tuple[int, ...] | None:

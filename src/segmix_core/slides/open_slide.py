@@ -39,18 +39,18 @@ def open_slide(path: Path | str) -> Slide:
         except NotThisFormatError:
             continue
     raise SlideError(
-        f"{path.name} is neither a slide nor an image that SegMix can read.",
+        f"{path.name} is not a slide or image that SegMix can read.",
         "Export it from its viewer as a pyramidal TIFF or PNG with 8-bit RGB pixels.",
     )
 
 
 def _check_file(path: Path) -> None:
-    with reading(path, f"{path.name} cannot be looked up"):
+    with reading(path, f"{path.name} cannot be opened"):
         if not path.exists():
-            remedy = "Check the name, and that its disk or network share is connected."
-            raise SlideError(f"There is no file at {path}.", remedy)
+            remedy = "Check the name and that its disk or network share is connected."
+            raise SlideError(f"{path} does not exist.", remedy)
         if path.is_dir():
-            raise SlideError(f"{path} is a folder.", "Choose a file in it.")
+            raise SlideError(f"{path} is a folder.", "Choose a file in this folder.")
         if not path.is_file():
             # A pipe would be waited for without end.
             raise SlideError(f"{path} is not a file.", "Choose an image file.")
@@ -60,7 +60,7 @@ def _check_file(path: Path) -> None:
         except OSError as error:
             raise SlideError(
                 f"{path.name} cannot be opened: {error.strerror or error}.",
-                "Check its permissions, and that its disk is connected.",
+                "Check its permissions and that its disk is connected.",
             ) from error
     if not start:
         raise SlideError(f"{path.name} is empty (0 bytes).", COPY_AGAIN)

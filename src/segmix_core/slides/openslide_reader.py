@@ -67,19 +67,19 @@ def open_with_openslide(path: Path) -> "OpenSlideSlide":
         handle = openslide.OpenSlide(path)
     except openslide.OpenSlideError as error:
         raise SlideError(
-            f"OpenSlide refuses {path.name}, a file of the format {vendor!r}: {error}.",
-            "Copy it again if it is damaged, or export what you need of it as a "
-            "pyramidal TIFF (QuPath: File > Export images > OME TIFF).",
+            f"OpenSlide cannot open {path.name} (format {vendor!r}): {error}.",
+            "Copy it again if it is damaged, or export it as a pyramidal TIFF "
+            "(QuPath: File > Export images > OME TIFF).",
         ) from error
     with reading(path, f"{path.name} has a damaged header"):
         if _largest_tile(handle) > _MAX_TILE_PIXELS:
             handle.close()
-            raise _damaged(path, "with tiles of impossible size")
+            raise _damaged(path, "with tiles of an impossible size")
         return OpenSlideSlide(path, handle, header.orientation)
 
 
 def _damaged(path: Path, how: str) -> SlideError:
-    return SlideError(f"{path.name} has a damaged header, {how}.", COPY_AGAIN)
+    return SlideError(f"{path.name} has a damaged header {how}.", COPY_AGAIN)
 
 
 class OpenSlideSlide:
@@ -120,7 +120,7 @@ class OpenSlideSlide:
         downsample = self._downsamples[number]
         location = (round(box.x * downsample), round(box.y * downsample))
         handle = self._handle
-        with reading(self.path, f"A part of {self.path.name} cannot be read"):
+        with reading(self.path, f"Part of {self.path.name} cannot be read"):
             try:
                 image = handle.read_region(location, number, (box.width, box.height))
             except openslide.OpenSlideError:
@@ -164,7 +164,7 @@ def _pixel_size(handle: openslide.OpenSlide) -> PixelSize:
     try:
         return check_pixel_size(float(texts[0]), float(texts[1]))
     except ValueError:
-        return broken_pixel_size(f"Its pixel size is stated as {texts[0]:.40}")
+        return broken_pixel_size(f"Its pixel size is given as {texts[0]:.40}")
 
 
 def find_bounds(properties: Mapping[str, str], frame: Box) -> Box | None:
@@ -197,6 +197,6 @@ def _orientation_notes(orientation: int) -> tuple[str, ...]:
     if orientation == UPRIGHT:
         return ()
     return (
-        f"Its orientation tag ({orientation}) is not followed; other programs may show "
-        "it turned or mirrored.",
+        f"Its orientation tag ({orientation}) is ignored; other programs may show it "
+        "rotated or mirrored.",
     )

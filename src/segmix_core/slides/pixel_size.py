@@ -44,8 +44,8 @@ def check_pixel_size(y: float, x: float) -> PixelSize:
     # A comparison with NaN is false, so NaN is unknown as well.
     if not all(MIN_MPP <= value <= MAX_MPP for value in (y, x)):
         note = (
-            f"The file states pixels of {_shown(y)} x {_shown(x)} µm, which no "
-            "microscope has, so their size is taken as unknown."
+            f"The file gives a pixel size of {_shown(y)} x {_shown(x)} µm, which is "
+            "not plausible, so the pixel size is unknown."
         )
         return PixelSize(None, (note,))
     if y == x:
@@ -59,7 +59,7 @@ def check_pixel_size(y: float, x: float) -> PixelSize:
 
 def broken_pixel_size(what: str) -> PixelSize:
     """Return the unknown size of a file whose ``what`` is broken."""
-    return PixelSize(None, (f"{what}, so the size of its pixels is unknown.",))
+    return PixelSize(None, (f"{what}, so its pixel size is unknown.",))
 
 
 def mean_mpp(yx: tuple[float, float] | None) -> float | None:

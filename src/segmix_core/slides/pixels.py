@@ -26,7 +26,7 @@ class NotThisFormatError(Exception):
     """A reader's answer to a file that is not its own; the message says why."""
 
 
-COPY_AGAIN = "Copy it again from its origin."
+COPY_AGAIN = "Copy it again from its source."
 """What to do about a damaged file."""
 
 
@@ -52,7 +52,7 @@ def reading(path: Path, problem: str) -> Iterator[None]:
         raise
     except MemoryError as error:
         raise SlideError(
-            f"{path.name} needs more memory than is free.",
+            f"{path.name} needs more memory than is available.",
             "Close other programs, or save it as a pyramidal TIFF.",
         ) from error
     except Exception as error:
@@ -64,8 +64,8 @@ def reading(path: Path, problem: str) -> Iterator[None]:
 def too_large(path: Path, shape: tuple[int, int], limit: int) -> SlideError:
     """Return the error for an image with too many pixels to unpack at once."""
     return SlideError(
-        f"{path.name} has {shape[0]:,} x {shape[1]:,} pixels; without smaller levels, "
-        f"at most {limit // 1_000_000:,} million can be read.",
+        f"{path.name} has {shape[0]:,} x {shape[1]:,} pixels without a pyramid; at "
+        f"most {limit // 1_000_000:,} million can be read.",
         "Save it as a pyramidal TIFF (QuPath, or vips tiffsave --pyramid --tile).",
     )
 

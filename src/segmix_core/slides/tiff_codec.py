@@ -43,9 +43,9 @@ def check_codec(path: Path, page: tifffile.TiffPage) -> None:
     codec = _codec_of(code)
     if not getattr(getattr(imagecodecs, codec.upper(), None), "available", True):
         raise SlideError(
-            f"{path.name} is compressed with {name}, and the installed imagecodecs has "
-            f"no codec {codec} for it.",
-            f"Install imagecodecs with {codec}, or save the file again as PNG.",
+            f"{path.name} is compressed with {name}, but the installed imagecodecs "
+            f"has no codec {codec}.",
+            f"Install imagecodecs with {codec}, or save the file as PNG.",
         )
     if page.photometric == tifffile.PHOTOMETRIC.YCBCR and code not in _TO_RGB:
         raise SlideError(
@@ -71,7 +71,7 @@ def check_stated_size(page: tifffile.TiffPage, data: bytes, part_pixels: int) ->
     pixels = stated.height * stated.width
     if pixels > max(2 * part_pixels, _SMALL_PIXELS):
         raise ValueError(
-            f"it states {stated.height:,} x {stated.width:,} pixels in place of "
+            f"it claims {stated.height:,} x {stated.width:,} pixels instead of "
             f"{part_pixels:,}"
         )
 

@@ -124,17 +124,18 @@ def _extra_kinds(page: tifffile.TiffPage, extra: int) -> tuple[int, ...]:
 def _unused_note(count: int) -> tuple[str, ...]:
     if count == 0:
         return ()
-    what = "One more channel" if count == 1 else f"{count} more channels"
-    verb = "is" if count == 1 else "are"
-    return (f"{what} of its pixels {verb} not used.",)
+    what = "One extra channel" if count == 1 else f"{count} extra channels"
+    verb = "was" if count == 1 else "were"
+    return (f"{what} {verb} ignored.",)
 
 
 def _palette(path: Path, page: tifffile.TiffPage) -> npt.NDArray[np.uint8]:
     values = np.asarray(page.colormap if page.colormap is not None else ())
     if values.size != 3 * 256:
         raise SlideError(
-            f"{path.name} has palette colors, but its color map is missing or cut off.",
-            "Save it as RGB in the program that made it.",
+            f"{path.name} has palette colors, but its color map is missing or "
+            "truncated.",
+            "Save it as RGB in the program that wrote it.",
         )
     values = values.reshape(3, 256)
     # TIFF 6.0 asks for 16 bits; some programs write 8. As libtiff tells them apart.

@@ -30,7 +30,7 @@ from segmix_core.slides.tiff_colors import Samples, find_samples
 _ORIENTATION = 274
 _METADATA_KINDS = ("shaped", "ome", "imagej", "lsm", "mmstack", "ndtiff", "scn", "svs")
 _RGB_REMEDY = (
-    "Write it as RGB (raw2ometiff --rgb; QuPath: File > Export images > OME TIFF)."
+    "Save it as RGB (raw2ometiff --rgb; QuPath: File > Export images > OME TIFF)."
 )
 
 
@@ -117,7 +117,7 @@ def find_picture(path: Path, tiff: tifffile.TiffFile) -> TiffPicture:
         grayscale, a compression that cannot be read, or is cut off.
     """
     if not tiff.series:
-        raise SlideError(f"There is no image in {path.name}.", COPY_AGAIN)
+        raise SlideError(f"{path.name} contains no image.", COPY_AGAIN)
     for series in tiff.series:
         for level in series.levels:
             _check_numbers(path, level.keyframe)
@@ -154,7 +154,7 @@ def read_scan_header(path: Path) -> ScanHeader:
     """Return what the directories of a file say; the defaults if it is no TIFF."""
     try:
         with (
-            reading(path, f"{path.name} is no TIFF"),
+            reading(path, f"{path.name} is not a valid TIFF"),
             tifffile.TiffFile(path) as tiff,
         ):
             size = path.stat().st_size
@@ -186,7 +186,8 @@ def _check_numbers(path: Path, page: tifffile.TiffPage) -> None:
     ):
         if not isinstance(getattr(page, name), int):
             raise SlideError(
-                f"{path.name} is a damaged TIFF: its {name} is no number.", COPY_AGAIN
+                f"{path.name} is a damaged TIFF: its {name} is not a number.",
+                COPY_AGAIN,
             )
 
 
@@ -225,8 +226,8 @@ def _find_levels(
     """Return the levels of a series, and notes on how its planes were taken."""
     if any(page is None or page.parent is not tiff for page in main.pages):
         raise SlideError(
-            f"{path.name} is one of several files that hold one image.",
-            "Save the image as one OME-TIFF (bfconvert, or QuPath's export).",
+            f"{path.name} is only one of several files of an image.",
+            "Save the image as a single OME-TIFF (bfconvert, or QuPath's export).",
         )
     count = max(len(main.pages), _hidden_planes(main), main.keyframe.imagedepth)
     if count == 1:
@@ -252,21 +253,22 @@ def _plane_order(
     """
     if ome is None or main.axes != "CYX" or len(main.pages) != count:
         raise SlideError(
-            f"{path.name} holds a stack of {count} planes, not one picture.",
+            f"{path.name} contains a stack of {count} planes instead of one image.",
             "Save the plane to label as a file of its own, as 8-bit RGB.",
         )
     order = ome.rgb_order() if count == 3 else None
     if order is None:
         names = ", ".join(name for name in ome.channel_names if name)
         raise SlideError(
-            f"{path.name} holds {count} channels"
-            f"{f' ({names:.100})' if names else ''}, not red, green and blue.",
+            f"{path.name} contains {count} "
+            f"channels{f' ({names:.100})' if names else ''} instead of red, green and "
+            "blue.",
             _RGB_REMEDY,
         )
     if main.keyframe.dtype != "uint8":
         raise SlideError(
-            f"{path.name} holds {count} channels of {main.keyframe.dtype}; 8-bit RGB "
-            "is needed.",
+            f"{path.name} contains {count} channels of {main.keyframe.dtype}; 8-bit "
+            "RGB is needed.",
             _RGB_REMEDY,
         )
     return order
@@ -289,7 +291,9 @@ def _usable_levels(
     notes = unused_levels_note(len(levels) - len(used))
     turned = {_orientation_of(level.page) for level in used} != {UPRIGHT}
     if turned and any(_ORIENTATION not in level.page.tags for level in used):
-        notes += ("The orientation tag of its largest level was applied to all.",)
+        notes += (
+            "The orientation tag of its largest level was applied to all levels.",
+        )
     return used, notes
 
 
@@ -316,13 +320,16 @@ def _other_notes(
     if not others:
         return ()
     named = [
-        f"{series.name or 'without a name'!s:.40}, {series.keyframe.imagelength} x "
+        f"{series.name or 'unnamed'!s:.40}, {series.keyframe.imagelength} x "
         f"{series.keyframe.imagewidth}"
         for series in others[:3]
     ]
     rest = f"; and {len(others) - 3} more" if len(others) > 3 else ""
-    what = "another picture" if len(others) == 1 else f"{len(others)} other pictures"
-    return (f"The file holds {what}, not used: {'; '.join(named)}{rest}.",)
+    what = "another image" if len(others) == 1 else f"{len(others)} other images"
+    verb = "was" if len(others) == 1 else "were"
+    return (
+        f"The file contains {what}, which {verb} skipped: {'; '.join(named)}{rest}.",
+    )
 
 
 def _check_levels(path: Path, levels: Sequence[TiffLevel]) -> None:
@@ -346,7 +353,8 @@ def _check_levels(path: Path, levels: Sequence[TiffLevel]) -> None:
     size = path.stat().st_size
     if stated > size:
         raise SlideError(
-            f"{path.name} is cut off: it has {size:,} of {stated:,} bytes.", COPY_AGAIN
+            f"{path.name} is truncated: it has {size:,} of {stated:,} bytes.",
+            COPY_AGAIN,
         )
 
 

@@ -38,7 +38,7 @@ def _aperio_size(text: str) -> PixelSize:
     try:
         return check_pixel_size(float(text), float(text))
     except ValueError:
-        return broken_pixel_size(f"Its MPP is stated as {text:.40}")
+        return broken_pixel_size(f"Its MPP is given as {text:.40}")
 
 
 def _tag_size(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> PixelSize:

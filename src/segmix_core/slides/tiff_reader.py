@@ -131,7 +131,7 @@ class TiffSlide:
             if found is not None:
                 self._cache.move_to_end(key)
                 return found
-        with reading(self.path, f"A part of {self.path.name} cannot be decoded"):
+        with reading(self.path, f"Part of {self.path.name} cannot be decoded"):
             part = self._decode(source, source.first + index)
         with self._lock:
             if key not in self._cache:

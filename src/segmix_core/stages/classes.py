@@ -18,7 +18,7 @@ def check_classes(
     error: type[SegmixError],
     fewer: bool = False,
 ) -> None:
-    """Return if ``found`` are the project's classes, by their names so far.
+    """Raise unless ``found`` are the project's classes, by their names so far.
 
     Parameters
     ----------
@@ -45,22 +45,20 @@ def check_classes(
         if not (name in (names or ()) or (fewer and name is None))
     ]
     if differing:
-        raise error.unexpected(
-            f"{of} of the classes {', '.join(wanted)}",
-            f"{of} of {', '.join(found)}",
-            f"The project's classes have changed since ({', '.join(differing)}); "
-            f"{remedy}",
+        raise error(
+            f"The classes of the {of} have changed: {', '.join(differing)}.",
+            f"{remedy[:1].upper()}{remedy[1:]}",
         )
 
 
 def _difference(name: str | None, now: str | None) -> str:
     if name is None:
         return f"{now} is new"
-    return f"{name} is gone" if now is None else f"{name} is now {now}"
+    return f"{name} was removed" if now is None else f"{name} is now {now}"
 
 
 def check_mask_classes(store: ProjectStore, run: Path) -> None:
-    """Return if the masks of a run are of classes that the project has.
+    """Raise unless the masks of a run are of classes that the project has.
 
     Masks of older runs, which do not say their classes, pass.
 

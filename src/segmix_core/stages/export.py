@@ -84,7 +84,7 @@ def chosen_layout(job: Job) -> Layout:
         if layout == known:
             return known
     raise JobError(
-        f"There is no format {printable(str(layout))!r}.", "Use ome or generic."
+        f"{printable(str(layout))!r} is not a valid format.", "Choose ome or generic."
     )
 
 
@@ -107,11 +107,11 @@ def tell_bounds(job: Job, images: Sequence[ImageRecord]) -> None:
     if bounds is not None:
         job.writer.emit(
             Warned(
-                message=f"The scanner marked {bounds.width} x {bounds.height} of "
-                f"{image.width} x {image.height} pixels of "
-                f"{printable(image.path.name)}{more}, and QuPath shows only that part: "
-                "use 'segmix export --crop-to-bounds' for masks of it. Each "
-                ".classes.json says where it lies."
+                message="QuPath shows only the scanner bounds of "
+                f"{printable(image.path.name)}{more}: {bounds.width} x "
+                f"{bounds.height} of {image.width} x {image.height} pixels. Use "
+                "'segmix export --crop-to-bounds' for masks of this area; its "
+                "position is in each .classes.json."
             )
         )
 

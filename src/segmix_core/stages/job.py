@@ -66,9 +66,7 @@ class Job:
         """
         chosen = self.request.options.get("image_ids")
         if chosen is not None and not isinstance(chosen, list):
-            raise JobError(
-                "The run's settings name no list of images.", "Start a new run."
-            )
+            raise JobError("The run has no valid list of images.", "Start a new run.")
         return tuple(
             image
             for image in self.store.images()
@@ -110,8 +108,9 @@ def tiles_of(store: ProjectStore, images: Sequence[ImageRecord]) -> TileTable:
     tiles = store.tiles()
     tiles = tiles.take(np.isin(tiles.image_ids, [image.id for image in images]))
     if len(tiles) == 0:
-        raise ProjectError.unexpected(
-            "images with tiles", "none", "Add a slide or a folder of tiles first."
+        raise ProjectError(
+            "The project has no images with tiles.",
+            "Add a slide or a folder of tiles first.",
         )
     return tiles
 

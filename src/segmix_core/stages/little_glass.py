@@ -51,7 +51,8 @@ def warn_of_little_glass(
         emit(
             Warned(
                 message=f"Only {100 * glass / seen:.2g} % of the pixels of {count} "
-                "tiles look like glass, so masks will have hardly any background. "
-                "Choose the background score, or none if every pixel has a class."
+                "tiles are glass, so masks will have almost no background. Set the "
+                "background to score, or to none if every pixel belongs to a "
+                "class."
             )
         )

@@ -51,8 +51,8 @@ class StoredMaps:
                 wrong.append("valid")
         if wrong:
             raise JobError(
-                f"The maps of the run {run.name} are damaged: tiles.npz has another "
-                f"{wrong[0]} than they need.",
+                f"The CAMs of the run {run.name} are damaged: tiles.npz has an "
+                f"invalid {wrong[0]}.",
                 "Run 'segmix cams' again.",
             )
 
@@ -75,11 +75,9 @@ class StoredMaps:
         """Raise a JobError if the project has other classes than the maps."""
         found, wanted = self._cams.shape[1], len(job.class_names)
         if found != wanted:
-            raise JobError.unexpected(
-                f"maps of {wanted} classes",
-                f"maps of {found}",
-                "The project's classes have changed since; run 'segmix train' and "
-                "'segmix cams' again.",
+            raise JobError(
+                f"The CAMs have {found} classes, but the project has {wanted}.",
+                "Run 'segmix train' and 'segmix cams' again.",
             )
         # Maps of older runs do not say their classes.
         if "class_names" in self._columns:
@@ -96,9 +94,8 @@ class StoredMaps:
         tiles = job.store.tiles()
         found = tiles.image_ids[np.isin(tiles.ids, self.tile_ids)]
         if found.size == 0:
-            raise JobError.unexpected(
-                "maps of the project's tiles",
-                "maps of tiles that are gone",
+            raise JobError(
+                "The CAMs are of tiles that are no longer in the project.",
                 "Run 'segmix cams' again.",
             )
         return {int(image_id) for image_id in found}

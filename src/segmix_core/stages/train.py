@@ -241,7 +241,7 @@ def make_curriculum(
 
 
 def check_quarters(tile_px: int, stride: int) -> None:
-    """Return if the quarters of a tile are whole cells of the map.
+    """Raise ConfigError unless the quarters of a tile are whole cells of the map.
 
     Raises
     ------
@@ -249,9 +249,9 @@ def check_quarters(tile_px: int, stride: int) -> None:
         If they are not.
     """
     if tile_px % (2 * stride):
-        raise ConfigError.unexpected(
-            f"a tile size that is a multiple of {2 * stride} pixels for puzzle-cam",
-            f"{tile_px} pixels",
+        raise ConfigError(
+            f"puzzle-cam needs tiles of a multiple of {2 * stride} pixels, not "
+            f"{tile_px}.",
             f"Choose a tile size such as {nearest_sizes(tile_px, stride)} pixels, "
             "another backbone or another method.",
         )

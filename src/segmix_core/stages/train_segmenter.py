@@ -62,9 +62,8 @@ def train_segmenter(job: Job) -> dict[str, Any]:
         drawn = np.flatnonzero(np.isin(tiles.ids, job.store.corrected_tiles()))
         pixels = samples.count_pixels(len(job.class_names), also=drawn)
         if len(tiles) == 0 or not pixels.any():
-            raise JobError.unexpected(
-                "pseudo masks of training images",
-                "none with a decided pixel",
+            raise JobError(
+                "The pseudo masks of the training images have no pixel with a class.",
                 "Make pseudo masks with a smaller margin, or label more tiles.",
             )
         preparation = Preparation(

@@ -107,7 +107,7 @@ def _fit_gates(val: _Val) -> Fit:
     if kept:
         message = (
             f"The gate of {', '.join(kept)} stays {setting:.2f}: images of the split "
-            f"val need {LEAST_TILES} tiles labelled with a class and as many without."
+            f"val need {LEAST_TILES} tiles labeled with a class and as many without."
         )
         job.writer.emit(Warned(message=message))
     results = {"gates": {name: asdict(found) for name, found in fits.items()}}
@@ -204,7 +204,7 @@ def _drawn(
         try:
             evidence = maps.evidence(int(row), with_pixels=rules.needs_rgb)
         except SlideError as error:
-            text = f"Tile {maps.name(int(row))} is left out of the fit on val: {error}"
+            text = f"Tile {maps.name(int(row))} was skipped in the fit on val: {error}"
             val.job.writer.emit(Warned(message=text))
             continue
         yield truth, evidence

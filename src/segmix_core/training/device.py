@@ -36,11 +36,17 @@ def resolve_device(name: str) -> torch.device:
         return torch.device("cpu")
     if kind == "mps" and not index:
         if not torch.backends.mps.is_available():
-            raise ConfigError.unexpected("a Mac with Metal", "none here", _REMEDY)
+            raise ConfigError(
+                "The device mps needs a Mac with Metal.",
+                _REMEDY,
+            )
         return torch.device("mps")
     if kind == "cuda" and (index.isdecimal() or not (index or ":" in name)):
         return _cuda(int(index or 0))
-    raise ConfigError.unexpected("auto, cpu, cuda, cuda:N or mps", repr(name), _REMEDY)
+    raise ConfigError(
+        f"{name!r} is not a valid device (auto, cpu, cuda, cuda:N, mps).",
+        _REMEDY,
+    )
 
 
 def _fastest() -> torch.device:
@@ -54,9 +60,8 @@ def _fastest() -> torch.device:
 def _cuda(index: int) -> torch.device:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if index >= count:
-        raise ConfigError.unexpected(
-            f"a CUDA device number {index}",
-            f"{count} CUDA devices that this PyTorch can use",
+        raise ConfigError(
+            f"There is no CUDA device {index}; this PyTorch can use {count}.",
             f"{_REMEDY} A GPU needs its driver and a CUDA build of PyTorch.",
         )
     return torch.device("cuda", index)

@@ -56,23 +56,22 @@ class DivergenceWatch:
         before = self.first if self._smoothed is None else self._smoothed
         self._smoothed = _SMOOTHING * before + (1 - _SMOOTHING) * loss
         if self._smoothed > _WORSE_THAN_FIRST * max(1.0, self.first):
-            raise JobError.unexpected(
-                f"a loss near or below the {self.first:.3g} of the first step",
-                f"one that explodes, {loss:.3g} at step {step} on the tiles "
-                f"{_names([batch for batch, _ in pieces])}",
-                "Lower the learning rate and start a new run, or resume this one from "
-                "its last checkpoint if its loss had not risen yet.",
+            raise JobError(
+                f"The loss rose to {loss:.3g} at step {step}, from {self.first:.3g} "
+                "at the first step, on the tiles "
+                f"{_names([batch for batch, _ in pieces])}.",
+                "Lower the learning rate and start a new run, or resume from a "
+                "checkpoint before the loss rose.",
             )
 
     def _end_undefined(self, pieces: Sequence[tuple[Batch, float]], step: int) -> None:
         guilty = [batch for batch, loss in pieces if not math.isfinite(loss)]
         what = "loss" if guilty else "gradient"
-        raise JobError.unexpected(
-            f"a finite {what}",
-            f"an infinite or undefined one at step {step} on the tiles "
-            f"{_names(guilty or [batch for batch, _ in pieces])}",
-            "Lower the learning rate, or look at these tiles. The last checkpoint is "
-            "kept, and the run can go on from it.",
+        raise JobError(
+            f"The {what} became infinite or undefined at step {step} on the tiles "
+            f"{_names(guilty or [batch for batch, _ in pieces])}.",
+            "Lower the learning rate, or check these tiles. The run can be resumed "
+            "from its last checkpoint.",
         )
 
 

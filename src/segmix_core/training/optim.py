@@ -104,10 +104,10 @@ def load_optimizer_tensors(
         parameter = parameters.get(name)
         scalar = key == "step"
         if parameter is None or not (scalar or tensor.shape == parameter.shape):
-            raise CheckpointError.unexpected(
-                "the optimizer state of this network",
-                f"a tensor {full} of shape {tuple(tensor.shape)}",
-                "Start a new training; this one cannot go on.",
+            raise CheckpointError(
+                f"The optimizer state does not fit this network: the tensor {full} "
+                f"has shape {tuple(tensor.shape)}.",
+                "Start a new training run; this one cannot be resumed.",
             )
         # AdamW wants its step count on the CPU and moments laid out as parameters.
         value = tensor.clone() if scalar else torch.empty_like(parameter).copy_(tensor)

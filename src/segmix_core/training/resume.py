@@ -153,11 +153,11 @@ def load_trainee(
     known = checkpoint.extra.get("terms", {})
     for name, value in terms.items():
         if known.get(name) != value:
-            raise CheckpointError.unexpected(
-                f"a run with {name.replace('_', ' ')} {value}",
-                f"one with {known.get(name, 'none')} in {folder}",
-                "Settings and tiles of a run must stay as they were for it to go on; "
-                "start a new run instead.",
+            raise CheckpointError(
+                f"The run in {folder} has {name.replace('_', ' ')} "
+                f"{known.get(name, 'none')}, not {value}.",
+                "The settings and tiles of a resumed run must not change; start a new "
+                "run instead.",
             )
     module = trainee.task.module
     tensors = checkpoint.training

@@ -223,12 +223,11 @@ class Stepper:
         self.pieces = 2 * used
         if len(self._pieces(batch)) == used or self._fabric.world_size > 1:
             height, width = batch.images.shape[-2:]
-            raise JobError.unexpected(
-                f"memory for {-(-len(batch) // used)} tiles of {height} x {width} "
-                "pixels",
-                f"too little on {self._fabric.device}",
-                "Use smaller tiles, a smaller network or a smaller batch, close other "
-                "programs that use the device, or choose the device cpu.",
+            raise JobError(
+                f"{self._fabric.device} has too little memory for "
+                f"{-(-len(batch) // used)} tiles of {height} x {width} pixels.",
+                "Use smaller tiles, a smaller network or a smaller batch. Or close "
+                "other programs that use the device, or choose the device cpu.",
             )
         size = -(-len(batch) // len(self._pieces(batch)))
         self._emit(

@@ -141,20 +141,20 @@ def test_background_tags_have_telling_names(copy, name, foreground):
 )
 def test_tags_need_a_foreground_and_a_background(copy, changes):
     edit(copy, "patches.csv", *changes)
-    with pytest.raises(ConfigError, match="foreground and for background"):
+    with pytest.raises(ConfigError, match="foreground and one for background"):
         _ = make_protocol("p2", BenchmarkFolder(copy)).foreground_tags
 
 
 def test_p1_needs_one_class_an_image(copy):
     edit(copy, "labels.csv", ("val_0.png,val,1,0", "val_0.png,val,1,1"))
     image = BenchmarkFolder(copy).split("val")[0]
-    with pytest.raises(ConfigError, match=r"one class an image.*2 in val_0\.png"):
+    with pytest.raises(ConfigError, match=r"one class per image, but val_0\.png has 2"):
         true_class(image)
     assert classes_of([image], ["dark", "striped"]) == ["several"]
 
 
 def test_an_unknown_protocol_is_named(benchmark_path):
-    with pytest.raises(ConfigError, match="one of the protocols p1, p2, but got 'p3'"):
+    with pytest.raises(ConfigError, match="'p3' is not a valid protocol"):
         make_protocol("p3", BenchmarkFolder(benchmark_path))
 
 
@@ -162,7 +162,7 @@ def test_an_unknown_protocol_is_named(benchmark_path):
 def test_every_split_needs_images(copy, split):
     edit(copy, "labels.csv", (f",{split},", f",{'val' if split != 'val' else 'test'},"))
     folder = BenchmarkFolder(copy)
-    with pytest.raises(ProjectError, match=f"images of the split '{split}'"):
+    with pytest.raises(ProjectError, match=f"images in the split '{split}'"):
         folder.split(split)
 
 
@@ -174,7 +174,7 @@ def test_every_split_needs_images(copy, split):
             "patches.csv",
             "train_0.png,train,8,0,16",
             "train_0.png,train,8,,16",
-            "as y of",
+            "y of",
         ),
         ("classes.csv", "1,dark", "one,dark", "mask_value of dark"),
     ],
@@ -189,7 +189,7 @@ def test_what_is_no_number_is_named(copy, table, old, new, message):
 def test_a_damaged_image_is_named(copy):
     file = copy / "images" / "test_0.png"
     file.write_bytes(file.read_bytes()[:200])
-    with pytest.raises(ProjectError, match=r"image at .*test_0\.png"):
+    with pytest.raises(ProjectError, match=r"test_0\.png cannot be read as an image"):
         BenchmarkFolder(copy).read_image("test_0.png")
 
 

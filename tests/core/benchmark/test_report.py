@@ -95,13 +95,13 @@ def test_a_file_is_gone_on_with(conditions, answers, folder, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"protocol": "p2"}, r'the protocol of a\.json .*"p1", but got "p2"'),
-        ({"split": "val"}, r"the split of a\.json"),
-        ({"folder": "other"}, r"the folder of a\.json"),
-        ({"images": {"name": ["x"]}}, r"the images of .*, but got \{"),
+        ({"protocol": "p2"}, r'The protocol of a\.json is "p1", not "p2"'),
+        ({"split": "val"}, r"The split of a\.json"),
+        ({"folder": "other"}, r"The folder of a\.json"),
+        ({"images": {"name": ["x"]}}, r"The images of .*, not \{"),
         (
             {"config": CONFIG.replace({"train.epochs": 3})},
-            r"the train\.epochs of a\.json to go on with it, 24, but got 3",
+            r"The train\.epochs of a\.json is 24, not 3",
         ),
     ],
 )
@@ -116,7 +116,7 @@ def test_other_conditions_are_named(conditions, tmp_path, change, message):
 def test_what_is_no_report_is_named(conditions, tmp_path, text):
     file = tmp_path / "a.json"
     file.write_text(text, encoding="utf-8")
-    with pytest.raises(ConfigError, match="results with the pixel counts"):
+    with pytest.raises(ConfigError, match="not a results file of this version"):
         read_report(file, conditions)
 
 

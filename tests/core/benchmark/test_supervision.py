@@ -162,5 +162,5 @@ def test_masked_samples(benchmark_path):
 def test_masks_without_a_decision_cannot_train(benchmark_path):
     protocol = protocol_of(benchmark_path, "p1")
     masks = [np.full((32, 32), 255, np.uint8)] * 12
-    with pytest.raises(JobError, match="none with a decided pixel"):
+    with pytest.raises(JobError, match="no pixel with a class"):
         learn_masks(protocol, masks, RunConfig(), None)

@@ -21,16 +21,16 @@ def test_a_row_is_its_method_and_what_it_changes():
 @pytest.mark.parametrize(
     ("variants", "message"),
     [
-        ([Variant("cam"), Variant("magic")], "methods among cam"),
-        ([Variant("cam", {"train.magic": 1})], "section.field"),
+        ([Variant("cam"), Variant("magic")], "Choose from cam"),
+        ([Variant("cam", {"train.magic": 1})], "not a valid setting"),
         ([Variant("cam", {"train.width": 1})], "train.width"),
-        ([Variant("cam"), Variant("seam"), Variant("cam")], "'cam' twice"),
-        ([Variant("cam", {"train.method": "seam"})], "rows of cam .*train.method"),
-        ([Variant("cam", {"train.seed": 3})], "seeds by --seeds"),
-        ([Variant("cam", {"segmenter.seed": 3})], "seeds by --seeds"),
+        ([Variant("cam"), Variant("seam"), Variant("cam")], "'cam' is given twice"),
+        ([Variant("cam", {"train.method": "seam"})], "train.method.* rows of cam"),
+        ([Variant("cam", {"train.seed": 3})], "seeds with --seeds"),
+        ([Variant("cam", {"segmenter.seed": 3})], "seeds with --seeds"),
         (
             [Variant("cellmix-schedule", {"curriculum.strategy": "hold"})],
-            "rows of cellmix-schedule can have .*curriculum.strategy",
+            "curriculum.strategy.* rows of cellmix-schedule",
         ),
     ],
 )

@@ -22,8 +22,8 @@ def told(monkeypatch, dark_discs, segmix):
         result = segmix("benchmark", dark_discs, "--protocol", "p1", *arguments)
         assert result.exit_code == 0, result.output
         assert seen
-        assert "Licence" not in result.stdout
-        return [line for line in result.stderr.splitlines() if "Licence" in line]
+        assert "License" not in result.stdout
+        return [line for line in result.stderr.splitlines() if "License" in line]
 
     return run
 

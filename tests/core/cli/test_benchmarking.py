@@ -157,7 +157,7 @@ def test_results_are_never_replaced(dark_discs, tmp_path, segmix):
     assert segmix(*base, "--json", file).exit_code == 0
     before = file.read_bytes()
     for more, message in (
-        ((), "Go on with it by --resume"),
+        ((), "Pass --resume to continue it"),
         (("--resume", "--set", "train.width=16"), "the train.width of results.json"),
         (("--resume", "--score", "val"), "the split of results.json"),
     ):
@@ -171,12 +171,12 @@ def test_results_are_never_replaced(dark_discs, tmp_path, segmix):
     assert file.read_bytes() == before
     result = segmix(*base, "--resume")
     assert result.exit_code == 2
-    assert "Name the file to go on with" in result.stderr
+    assert "Pass the results file to resume" in result.stderr
 
 
 @pytest.mark.parametrize(
     ("error", "code"),
-    [(KeyboardInterrupt(), 3), (JobError.unexpected("memory", "none", "Buy some."), 2)],
+    [(KeyboardInterrupt(), 3), (JobError("No memory is left.", "Buy some."), 2)],
 )
 def test_what_ends_a_table_shows_what_is_done(
     dark_discs, tmp_path, segmix, monkeypatch, error, code
@@ -225,12 +225,12 @@ def test_segmenters_have_rows_of_their_own(dark_discs, tmp_path, segmix):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--protocol", "p7"), "one of the protocols p1, p2"),
-        (("--protocol", "p1", "--methods", "magic"), "methods among cam"),
-        (("--protocol", "p2"), "a table at"),
+        (("--protocol", "p7"), "Choose one of p1, p2"),
+        (("--protocol", "p1", "--methods", "magic"), "Choose from cam"),
+        (("--protocol", "p2"), "as a table"),
         (
             ("--protocol", "p1", "--against", "seam"),
-            "one of cam, segmix, segmix-plus to take",
+            "not one of the trained methods cam, segmix, segmix-plus",
         ),
         (("--protocol", "p1", "--against", "centred disc"), "as --against"),
         (("--protocol", "p1", "--score", "train"), "splits val, test to score"),
@@ -253,10 +253,10 @@ def test_a_file_that_cannot_be_written_is_named(dark_discs, tmp_path, segmix):
         *("--json", file, *SMALL),
     )
     assert result.exit_code == 2
-    assert "Give --json a file in a folder that exists" in result.stderr
+    assert "Choose a file in an existing, writable folder" in result.stderr
 
 
 def test_a_folder_without_tables_is_named(tmp_path, segmix):
     result = segmix("benchmark", tmp_path, "--protocol", "p1")
     assert result.exit_code == 2
-    assert "a table at" in result.stderr
+    assert "as a table" in result.stderr

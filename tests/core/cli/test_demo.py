@@ -46,7 +46,7 @@ def test_the_whole_loop_and_again(tmp_path, answer, segmix):
         revision = store.revision
     again = segmix("demo", folder, "--size", 512, "--threads", 1)
     assert again.exit_code == 0
-    assert "Going on with" in again.stdout
+    assert "Continuing with" in again.stdout
     assert "napari" in again.stdout
     with ProjectStore.open(folder / "sample.segmix") as store:
         assert store.revision == revision
@@ -87,7 +87,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, answer):
     (tmp_path / "file").write_bytes(b"")
     code, said = answer("demo", tmp_path / "file" / "demo")
     assert (code, said["error"]) == (2, "ProjectError")
-    assert "Choose a folder that you may write to" in said["remedy"]
+    assert "Choose a writable folder" in said["remedy"]
 
 
 def test_the_smallest_size(tmp_path, segmix):

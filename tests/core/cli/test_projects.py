@@ -26,7 +26,7 @@ def test_a_project_is_made_with_its_classes(tmp_path, answer):
 def test_colours_must_match_the_classes(tmp_path, segmix):
     result = segmix("new", tmp_path / "p", "--classes", "a,b", "--colors", "#ff0000")
     assert result.exit_code == 2
-    assert "1 colours for 2 classes" in result.stderr
+    assert "1 colors for 2 classes" in result.stderr
 
 
 def test_sources_labels_and_runs_are_shown(project, finished, segmix, answer):
@@ -34,7 +34,7 @@ def test_sources_labels_and_runs_are_shown(project, finished, segmix, answer):
     code, said = answer("status", project)
     assert code == 0
     (source,) = said["sources"]
-    counts = (source["images"], source["tiles"], source["labelled"])
+    counts = (source["images"], source["tiles"], source["labeled"])
     assert counts == (4, 4, 4)
     assert [entry["present"] for entry in said["classes"]] == [2, 2]
     assert said["runs"][0]["run"] == run.name
@@ -110,7 +110,7 @@ def test_overturned_labels_are_counted_or_kept(tmp_path, project, answer, segmix
     assert "1 known label changed to the opposite" in said["notes"][0]
     assert "line 2 (tile [0].png)" in said["notes"][0]
     code, said = answer("import-labels", project, table, "--keep", "--replace")
-    assert (code, said["remedy"]) == (2, "Choose keep or replace.")
+    assert (code, said["remedy"]) == (2, "Choose one of them.")
 
 
 def test_every_kind_of_file_can_be_named():
@@ -149,7 +149,10 @@ def test_other_images_are_no_new_place(project, images, answer):
         Image.new("RGB", (64, 32)).save(other / path.name)
     code, said = answer("relocate", project, "1", other)
     assert (code, said["error"]) == (2, "ProjectError")
-    assert "32 x 64 pixels (height x width), and the project" in said["problem"]
+    assert (
+        "32 x 64 pixels (height x width), but the image in the project"
+        in said["problem"]
+    )
 
 
 def test_an_unknown_source_is_named(project, images, answer):
@@ -192,7 +195,7 @@ def test_what_cannot_be_added_is_named_and_the_rest_is_added(
 def test_a_pixel_size_is_set_later_and_taken_back(project, images, segmix, answer):
     result = segmix("set-mpp", project, "1", "0.25")
     assert result.exit_code == 0
-    assert "Tiles and masks stay as they were cut" in result.stdout
+    assert "tiles and masks do not change" in result.stdout
     with ProjectStore.open(project) as store:
         assert {image.mpp for image in store.images()} == {0.25}
         assert "0.25 µm" in store.undo("labels").description
@@ -233,6 +236,6 @@ def test_a_source_that_moved_is_not_accepted_unseen(project, images, answer):
     (moved / "tile [1].png").write_bytes((moved / "tile [2].png").read_bytes())
     code, said = answer("relocate", project, "1", moved)
     assert code == 0
-    assert "another content than when added" in said["notes"][0]
+    assert "changed since being added" in said["notes"][0]
     _, said = answer("status", project)
     assert len(said["changed_files"]) == 1

@@ -79,7 +79,8 @@ def test_the_newest_masks_of_any_stage(project, masks, finished, truth, answer, 
     shown = segmix("evaluate", project, "--masks", truth)
     assert f"Run {newer.name}: 1 of 1 images and 1,024 pixels (100.0%" in shown.stdout
     assert (
-        "Warning: 3 known masks of images that the run has no mask of" in shown.stderr
+        "Warning: 3 ground truth masks skipped, without a mask in the run"
+        in shown.stderr
     )
     assert older.name != newer.name
 
@@ -94,12 +95,12 @@ def test_masks_of_other_classes_are_refused(project, finished, truth, answer):
 def test_what_is_no_mask_is_named(project, masks, tmp_path, answer):
     code, said = answer("evaluate", project, "--masks", tmp_path / "nowhere")
     assert (code, said["error"]) == (2, "ProjectError")
-    assert said["remedy"] == "Choose the folder of known masks."
+    assert said["remedy"] == "Choose the folder of ground truth masks."
     for name, content in (("tile [0].png", b"no image"), ("tile [0].tif", b"II*\0")):
         file = tmp_path / name
         file.write_bytes(content)
         code, said = answer("evaluate", project, "--masks", file)
-        assert (code, said["remedy"]) == (2, "Give a TIFF or PNG of class indices.")
+        assert (code, said["remedy"]) == (2, "Use a TIFF or PNG of class indices.")
 
 
 def test_masks_come_first(project, truth, answer):

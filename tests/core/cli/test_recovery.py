@@ -17,7 +17,7 @@ def damage(project, statement="UPDATE tile SET labels = x'0100' WHERE id = 1"):
 
 def test_a_sound_project(project, segmix, answer):
     assert answer("verify", project) == (0, {"sound": True, "faults": []})
-    assert "is sound" in segmix("verify", project).stdout
+    assert "No problems found" in segmix("verify", project).stdout
 
 
 def test_a_damaged_project_is_told_and_repaired(tmp_path, project, segmix, answer):
@@ -27,7 +27,7 @@ def test_a_damaged_project_is_told_and_repaired(tmp_path, project, segmix, answe
     damage(project)
     code, said = answer("verify", project)
     assert (code, said["sound"]) == (1, False)
-    assert "labels is not as the entry left it" in said["faults"][0]
+    assert "labels does not match the entry" in said["faults"][0]
     assert "segmix repair" in segmix("verify", project).stdout
     target = tmp_path / "mended.segmix"
     code, said = answer("repair", project, "--to", target)
@@ -37,7 +37,7 @@ def test_a_damaged_project_is_told_and_repaired(tmp_path, project, segmix, answe
         assert np.array_equal(store.tiles().labels, wanted)
     code, said = answer("repair", project, "--to", target)
     assert code == 2
-    assert "exists already" in said["problem"]
+    assert "already exists" in said["problem"]
 
 
 def test_what_could_not_be_read_is_told(project, segmix):
@@ -52,7 +52,7 @@ def test_snapshots_are_listed_and_restored(project, segmix, answer):
     for path in (project / "snapshots").iterdir():
         path.unlink()
     assert answer("snapshots", project) == (0, {"snapshots": []})
-    assert "none yet" in segmix("snapshots", project).stdout
+    assert "no snapshots yet" in segmix("snapshots", project).stdout
     with ProjectStore.open(project) as store:
         before = store.tiles().labels
         store.set_labels(np.array([1, 2]), np.array([[1, 1], [0, 0]], np.int8))

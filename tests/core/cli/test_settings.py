@@ -37,8 +37,8 @@ def test_values_are_json_or_else_text(text, value):
     ("text", "message"),
     [
         ("train.epochs", "section.field=value"),
-        ("train.epoch=3", "section.field.*Choose one of method, backbone"),
-        ("trane.epochs=3", "section.field.*Choose one of train, curriculum"),
+        ("train.epoch=3", "not a valid setting.*Choose one of method, backbone"),
+        ("trane.epochs=3", "not a valid setting.*Choose one of train, curriculum"),
         ("train.epochs=0", "train.epochs"),
         ("curriculum.strategy=wild", "curriculum.strategy"),
     ],
@@ -68,8 +68,7 @@ def test_settings_that_contradict_each_other_are_one_sentence(
     with pytest.raises(ConfigError) as caught:
         build_config({}, settings, None)
     assert str(caught.value) == (
-        f"Expected settings of {section} that agree, but got a contradiction: "
-        f"{contradiction}. Correct one of them."
+        f"Settings of {section} conflict: {contradiction}. Change one of them."
     )
 
 

@@ -88,9 +88,9 @@ def test_json_has_stdout_to_itself(project, work, answer):
 @pytest.mark.parametrize(
     ("stage", "code", "message"),
     [
-        ("user_error", 2, "Expected labels, but got none. Label some tiles."),
+        ("user_error", 2, "There are no labels. Label some tiles."),
         ("bug", 1, "Unexpected error: RuntimeError: a bug"),
-        ("die", 1, "The process died"),
+        ("die", 1, "The process crashed"),
     ],
 )
 def test_a_failure_has_an_exit_code_and_a_message(
@@ -155,7 +155,7 @@ def test_settings_of_a_resumed_run_stay(project, finished, answer):
     for given in (["--epochs", "3"], ["--set", "train.epochs=3"]):
         code, said = answer("train", project, "--resume", folder.name, *given)
         assert code == 2
-        assert "Leave them out" in said["remedy"]
+        assert "Leave the settings out" in said["remedy"]
     code, said = answer("cams", project, "--resume", folder.name)
     assert code == 2
     assert said["remedy"] == "Use 'segmix train'."
@@ -227,7 +227,7 @@ def test_masks_have_the_background_of_the_training(
     work("count")
     result = segmix("pseudo-masks", project, *given)
     assert result.exit_code == 0
-    note = f"{training.name} learned from masks with the background {background}."
+    note = f"{training.name} was trained on masks with the background {background}."
     assert note in result.stderr
     request = list_runs(project / "runs")[0].request()
     assert request.stage == "pseudo-masks"
@@ -248,7 +248,7 @@ def test_a_training_that_is_gone_is_told(project, work, segmix):
     work("count")
     result = segmix("pseudo-masks", project)
     assert result.exit_code == 0
-    assert "Warning: The background of the training is not known" in result.stderr
+    assert "Warning: The background setting of the training is unknown" in result.stderr
 
 
 def test_a_run_of_the_wrong_stage_is_refused(project, finished, answer):
@@ -281,14 +281,17 @@ def test_images_are_chosen_by_name(project, finished, work, answer):
 def test_unknown_images_and_formats_are_refused(project, finished, answer):
     finished("train-segmenter")
     code, said = answer("predict", project, "other.png")
-    assert (code, said["remedy"]) == (2, "Its sources are biopsies.")
+    assert (code, said["remedy"]) == (2, "Choose a source such as biopsies.")
     code, said = answer("predict", project, "other/tile [2].png")
     assert code == 2
-    assert "no image or source 'other/tile [2].png', but biopsies/t" in said["problem"]
+    assert (
+        "no image or source named 'other/tile [2].png', but biopsies/t"
+        in said["problem"]
+    )
     shutil.copytree(project.parent / "biopsies", project.parent / "more")
     answer("add", project, project.parent / "more")
     code, said = answer("predict", project, "tile [2].png")
-    assert (code, said["remedy"]) == (2, "Give more of its path.")
+    assert (code, said["remedy"]) == (2, "Give a longer part of the path.")
     assert "biopsies/tile [2].png or more/tile [2].png" in said["problem"]
     code, said = answer("predict", project, "--format", "bmp")
     assert (code, said["error"]) == (2, "ConfigError")

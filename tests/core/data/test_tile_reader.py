@@ -126,7 +126,9 @@ def test_file_system_error_is_named(
     monkeypatch.setattr(tile_reader, "open_slide", fail)
     with (
         TileReader([add_image(1)]) as reader,
-        pytest.raises(SlideError, match=r"image1\.png \(Stale file handle\)"),
+        pytest.raises(
+            SlideError, match=r"image1\.png cannot be read \(Stale file handle\)"
+        ),
     ):
         reader.read_pixels(1, Box(0, 0, 8, 8))
 
@@ -135,7 +137,7 @@ def test_file_that_has_changed_is_not_used(add_image: AddImage) -> None:
     record = replace(add_image(1), height=128)
     with (
         TileReader([record]) as reader,
-        pytest.raises(SlideError, match=r"128 x 96 .* has 64 x 96 now"),
+        pytest.raises(SlideError, match=r"64 x 96 pixels, not 128 x 96"),
     ):
         reader.read_pixels(1, Box(0, 0, 8, 8))
 

@@ -257,11 +257,11 @@ def test_classes_of_a_foreign_file(tmp_path):
         },
     }.items():
         tifffile.imwrite(tmp_path / name, np.zeros((4, 4), np.uint8), **options)
-        with pytest.raises(ProjectError, match="a file without them"):
+        with pytest.raises(ProjectError, match="has no class names"):
             read_label_tiff_classes(tmp_path / name)
     (tmp_path / "text.tif").write_text("no tiff")
     for name in ("text.tif", "missing.tif"):
-        with pytest.raises(ProjectError, match="class names in"):
+        with pytest.raises(ProjectError, match="cannot be read"):
             read_label_tiff_classes(tmp_path / name)
 
 

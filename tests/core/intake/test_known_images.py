@@ -29,7 +29,7 @@ def test_another_spelling_of_a_path_is_the_same_image(tmp_path, store, monkeypat
     monkeypatch.chdir(tmp_path)
     report = add_paths(store, [path, "d/a.png", tmp_path / "d" / ".." / "d" / "a.png"])
     assert (names(store), report.left_out) == (["a.png"], ())
-    with pytest.raises(ProjectError, match=r"a\.png is in the project already"):
+    with pytest.raises(ProjectError, match=r"a\.png is already in the project"):
         add_paths(store, ["d/../d/a.png"])
 
 

@@ -25,7 +25,7 @@ def test_the_users_size_of_a_slide_counts(
     assert image.mpp == pytest.approx(used)
     assert (image.mpp_y, image.mpp_x) == (image.mpp, image.mpp)
     if is_said:
-        expected = f"a.tif states {stated:g} µm per pixel; the {given} µm"
+        expected = f"a.tif states {stated:g} µm per pixel. The {given} µm"
         assert any(expected in note for note in report.notes)
     else:
         assert report.notes == ()
@@ -38,7 +38,10 @@ def test_the_users_size_of_a_folder_counts(tmp_path, store):
     report = add_paths(store, [tmp_path / "d"], slide_mpp=0.25)
     assert {image.mpp for image in store.images()} == {0.25}
     (note,) = report.notes
-    assert "0.tif states 0.5 µm per pixel, and 2 more images do so; the 0.25" in note
+    assert (
+        "0.tif states 0.5 µm per pixel, and 2 more images have their own sizes. The"
+        in note
+    )
 
 
 def test_the_users_size_decides_the_working_resolution(tmp_path, store):

@@ -59,7 +59,7 @@ def test_images_of_another_size_are_refused(
     picture(new / "a.png")
     picture(new / "b.png", *shape)
     old = store.images()
-    message = f"b.png has {shape[0]} x {shape[1]} pixels .* and the project's 12 x 16"
+    message = f"b.png is {shape[0]} x {shape[1]} pixels .* but the image .* is 12 x 16"
     with pytest.raises(ProjectError, match=message):
         relocate_source(store, 1, new)
     assert store.images() == old
@@ -70,7 +70,7 @@ def test_files_that_cannot_be_read_are_refused(
 ) -> None:
     new = (tmp_path / "tiles").rename(tmp_path / "new")
     (new / "b.png").write_bytes(b"no image")
-    with pytest.raises(ProjectError, match=r"b\.png cannot be used at its new place"):
+    with pytest.raises(ProjectError, match=r"b\.png cannot be used at its new path"):
         relocate_source(store, 1, new)
     assert store.image(1).path.parent == tmp_path / "tiles"
 
@@ -82,10 +82,8 @@ def test_other_content_and_other_names_are_told(
     picture(new / "a.png", gray=8)
     shutil.copy(tmp_path / "tiles" / "b.png", new / "B.PNG")
     notes = relocate_source(store, 1, new)
-    assert notes[0] == "1 file has another name now, first B.PNG for b.png."
-    assert notes[1].startswith(
-        "1 file has another content than when added, first a.png"
-    )
+    assert notes[0] == "1 file has a new name, such as B.PNG instead of b.png."
+    assert notes[1].startswith("1 file has changed since being added, such as a.png")
 
 
 def test_what_changes_meanwhile_is_not_overwritten(
@@ -111,5 +109,5 @@ def test_changed_files_are_accepted_where_they_are(
 ) -> None:
     picture(tmp_path / "tiles" / "a.png", gray=8)
     notes = relocate_source(store, 1, tmp_path / "tiles")
-    assert notes[0].startswith("Accepted 1 changed file, first a.png. Labels stay")
+    assert notes[0].startswith("Accepted 1 changed file, such as a.png. Labels do not")
     assert relocate_source(store, 1, tmp_path / "tiles") == ()

@@ -89,12 +89,14 @@ def test_no_branch_begins_at_zero(encoder: str) -> None:
 
 
 def test_unknown_depth() -> None:
-    with pytest.raises(ConfigError, match=r"depth of 3, 4, 5, but got 2"):
+    with pytest.raises(ConfigError, match=r"depth cannot be 2. Choose one of 3, 4, 5"):
         Segmenter(num_classes=2, depth=2)
 
 
 def test_unknown_decoder() -> None:
-    with pytest.raises(ConfigError, match=r"unet, fpn, deeplabv3plus, but got 'psp'"):
+    with pytest.raises(
+        ConfigError, match=r"'psp' is not a valid decoder.*unet, fpn, deeplabv3plus"
+    ):
         Segmenter(num_classes=2, decoder="psp")
 
 

@@ -76,7 +76,7 @@ def test_presets_order_the_digits(
         assert labels_of(store) == [first, second]
         assert store.image(1).split == "train"
         unused = (
-            "1 image file without digits in brackets told nothing, first plain.png."
+            "1 image file without digits in brackets was skipped, such as plain.png."
         )
         assert report.notes[0] == unused
 
@@ -84,7 +84,7 @@ def test_presets_order_the_digits(
 def test_bracket_problems(bracket_store: ProjectStore, tmp_path: Path) -> None:
     folder = tmp_path / "set"
     with bracket_store as store:
-        with pytest.raises(ProjectError, match="Which data set the brackets"):
+        with pytest.raises(ProjectError, match="No data set was chosen"):
             import_labels(store, folder)
         with pytest.raises(ProjectError, match="'other'"):
             import_labels(store, folder, kind="brackets", preset="other")
@@ -107,6 +107,6 @@ def test_bracket_problems(bracket_store: ProjectStore, tmp_path: Path) -> None:
             import_labels(
                 store, tmp_path / "empty", kind="brackets", preset="bcss-wsss"
             )
-        with pytest.raises(ProjectError, match="names with brackets"):
+        with pytest.raises(ProjectError, match="no file names with digits"):
             import_labels(store, tmp_path / "empty")
         assert set(PRESETS) == {"bcss-wsss", "luad-histoseg", "wsss4luad"}

@@ -33,7 +33,9 @@ def test_labels_splits_and_groups_are_one_change(
     revision = folder_store.revision
     report = import_labels(folder_store, table)
     assert (report.images, report.tiles, report.labels) == (2, 2, 3)
-    assert report.notes == ("1 image of the project has no row, first c.png.",)
+    assert report.notes == (
+        "1 image in the project has no row in the file, such as c.png.",
+    )
     assert labels_of(folder_store) == [[1, 0], [-1, 1], [-1, -1]]
     assert [i.split for i in folder_store.images()] == ["train", "val", "train"]
     assert [i.group for i in folder_store.images()] == ["7", "8", ""]
@@ -61,7 +63,9 @@ def test_known_labels_are_overturned_or_kept(
     table = write("t.csv", "file,is_gland,is_stroma\na,0,0\nb,1,1\nc,1,\n")
     report = import_labels(folder_store, table, keep=True)
     assert (report.labels, report.overturned, report.kept) == (2, 0, 2)
-    first = "2 known labels differed from the file and stayed as before, the first in "
+    first = (
+        "2 known labels differed from the file and kept the existing value, such as "
+    )
     assert report.notes == (f"{first}line 2 (a.png).",)
     assert labels_of(folder_store) == [[1, 0], [0, 1], [1, -1]]
     report = import_labels(folder_store, table)
@@ -70,7 +74,7 @@ def test_known_labels_are_overturned_or_kept(
     assert labels_of(folder_store) == [[0, 0], [1, 1], [1, -1]]
     folder_store.undo()
     assert labels_of(folder_store) == [[1, 0], [0, 1], [1, -1]]
-    with pytest.raises(ProjectError, match="both be kept and be replaced"):
+    with pytest.raises(ProjectError, match="cannot be combined"):
         import_labels(folder_store, table, keep=True, replace=True)
 
 
@@ -78,7 +82,7 @@ def test_splits_that_change_are_told(folder_store: ProjectStore, write: Write) -
     folder_store.set_splits(np.array([1, 2]), ["val", "test"])
     text = "file,split,is_gland\na,train,1\nb,test,1\nc,val,0\n"
     report = import_labels(folder_store, write("t.csv", text))
-    moved = "1 image left the split of before, first a.png (val)."
+    moved = "1 image moved to another split, such as a.png (was in val)."
     assert report.notes == (moved,)
 
 
@@ -197,10 +201,10 @@ def test_one_class_has_one_column(folder_store: ProjectStore, write: Write) -> N
         import_labels(folder_store, table)
     table = write("t.csv", "filename,label,is_gland\na.png,stroma,1\n")
     notes = import_labels(folder_store, table).notes
-    assert notes[0] == "The column label was not used: labels are those of is_gland."
+    assert notes[0] == "The column label was ignored; labels are read from is_gland."
     table = write("t.csv", "filename,label,labels\na.png,stroma,gland\n")
     notes = import_labels(folder_store, table).notes
-    assert notes[0] == "The column label was not used: labels are those of labels."
+    assert notes[0] == "The column label was ignored; labels are read from labels."
 
 
 def test_several_names_in_a_list(folder_store: ProjectStore, write: Write) -> None:
@@ -265,11 +269,11 @@ def test_files_that_are_no_tables(
         with pytest.raises(ProjectError, match=message):
             import_labels(folder_store, tmp_path / "bytes.csv")
     for text, message in (
-        ("[1]", "line 1 is no JSON object"),
+        ("[1]", "line 1 is not a JSON object"),
         ("nonsense", "line 1 is no JSON .Expecting value"),
         ("\n" + "[" * 100_000, "line 2 is nested too deeply"),
-        ('{"file": "\\ud800", "is_gland": 1}', "half a character"),
-        ('{"\\udfff": "a", "is_gland": 1}', "half a character"),
+        ('{"file": "\\ud800", "is_gland": 1}', "incomplete character"),
+        ('{"\\udfff": "a", "is_gland": 1}', "incomplete character"),
         ('{"file": "a.png", "is_gland": 1, "IS_gland": 0}', "is_gland twice"),
         ('{"file": "a.png", "is_gland": 1' + "0" * 5000 + "}", "line 1 is no JSON"),
     ):
@@ -312,14 +316,14 @@ def test_rows_about_tiles_of_a_slide(slide_store: ProjectStore, write: Write) ->
     assert labels[8] == 0
     assert (labels >= 0).sum() == 2
     for row, message in (
-        ("slide,65,0,64,64,1", "tiles that are not in the project"),
-        ("slide,64,0,32,32,1", "tiles that are not in the project"),
+        ("slide,65,0,64,64,1", "tiles not in the project"),
+        ("slide,64,0,32,32,1", "tiles not in the project"),
         ("slide,64,-1,64,64,1", "wrong numbers"),
         ("slide,,0,64,64,1\nslide,0,0,64,64,9", "wrong numbers"),
     ):
         with pytest.raises(ProjectError, match=message):
             import_labels(slide_store, write("t.csv", f"{head}{row}\n"))
-    with pytest.raises(ProjectError, match="several tiles and a row without x and y"):
+    with pytest.raises(ProjectError, match="several tiles need x and y"):
         import_labels(slide_store, write("t.csv", "slide,is_gland\nslide,1\n"))
 
 
@@ -332,7 +336,7 @@ def test_windows_of_one_corner_are_told_apart(
     head = "file,x,y,width,height,has_gland\n"
     import_labels(folder_store, write("t.csv", f"{head}a.png,0,0,96,96,1\n"))
     assert labels_of(folder_store)[:2] == [[1, -1], [1, -1]]
-    with pytest.raises(ProjectError, match="places of several tiles, which need"):
+    with pytest.raises(ProjectError, match="positions that match several tiles need"):
         import_labels(folder_store, write("t.csv", f"{head}a.png,0,0,,,1\n"))
 
 
@@ -362,7 +366,7 @@ def test_groups_across_splits_are_told(
 ) -> None:
     text = "filename,split,patient_id,is_gland\na,train,p,1\nb,test,p,1\nc,val,q,0\n"
     report = import_labels(folder_store, write("t.csv", text))
-    assert report.notes[0].startswith("1 group has images in several splits, first p")
+    assert report.notes[0].startswith("1 group has images in several splits, such as p")
 
 
 def test_other_class_order_is_told(folder_store: ProjectStore, write: Write) -> None:
@@ -390,7 +394,7 @@ WINDOWS = (
 def test_windows_replace_whole_images(folder_store: ProjectStore, write: Write) -> None:
     report = import_labels(folder_store, write("patches.csv", WINDOWS))
     assert (report.images, report.tiles, report.labels) == (2, 3, 5)
-    assert report.notes[1] == "1 image without rows became unlabelled windows."
+    assert report.notes[1] == "1 image without rows became unlabeled windows."
     tiles = folder_store.tiles()
     assert tiles.image_ids.tolist() == [1, 1, 2, 3, 3, 3, 3]
     assert tiles.boxes[:3].tolist() == [
@@ -413,12 +417,12 @@ def test_windows_replace_whole_images(folder_store: ProjectStore, write: Write) 
 def test_windows_do_not_hide_labels(folder_store: ProjectStore, write: Write) -> None:
     table = write("patches.csv", WINDOWS)
     folder_store.set_reviews(np.array([3]), Review.ACCEPTED)
-    with pytest.raises(ProjectError, match=r"masks of 1 image, the first is c\.png"):
+    with pytest.raises(ProjectError, match=r"masks of 1 image, such as c\.png"):
         import_labels(folder_store, table)
     assert import_labels(folder_store, table, replace=True).tiles == 3
     again = import_labels(folder_store, table, replace=True)
     assert again.overturned == 5
-    assert again.notes[0].startswith("Windows took the place of 5 known labels")
+    assert again.notes[0].startswith("Windows replaced 5 known labels")
     folder_store.undo()
     folder_store.undo()
     assert folder_store.tiles().reviews.tolist() == [0, 0, 1]

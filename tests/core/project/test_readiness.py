@@ -33,10 +33,14 @@ def test_labels_that_can_train(labels):
     ("labels", "training", "message"),
     [
         ([[-1, -1]], None, "No tile has a label"),
-        ([[1, 0], [0, -1]], None, "No training tile is labelled 'stroma'"),
-        ([[0, 0]], None, "No training tile is labelled 'tumour', 'stroma'"),
-        ([[1, 0], [0, 1]], [True, False], "No training tile is labelled 'stroma'"),
-        ([[1, 0], [0, 1]], [False, False], "All 2 labelled tiles are in other splits"),
+        ([[1, 0], [0, -1]], None, "No training tile is labeled 'stroma'"),
+        ([[0, 0]], None, "No training tile is labeled 'tumour', 'stroma'"),
+        ([[1, 0], [0, 1]], [True, False], "No training tile is labeled 'stroma'"),
+        (
+            [[1, 0], [0, 1]],
+            [False, False],
+            "None of the 2 labeled tiles is in the split",
+        ),
     ],
 )
 def test_labels_that_cannot_train(labels, training, message):
@@ -62,6 +66,6 @@ def test_labels_that_teach_nothing_are_told(store, tmp_path):
     store.set_labels(store.tiles().ids, states)
     assert find_doubts(store) == ()
     store.set_splits(np.array([3]), ["val"])
-    assert find_doubts(store)[0].startswith("Every class is present in every labelled")
+    assert find_doubts(store)[0].startswith("Every class is present in every labeled")
     store.set_splits(np.array([2]), ["val"])
     assert find_doubts(store) == ()

@@ -127,11 +127,11 @@ def test_names_that_cannot_be_told_apart_are_refused(
     store: ProjectStore, name: str
 ) -> None:
     store.add_class("tumor bed")
-    with pytest.raises(ProjectError, match=f"' and '{name}' cannot be told apart"):
+    with pytest.raises(ProjectError, match=f"' and '{name}' are too similar"):
         store.add_class(name)
-    with pytest.raises(ProjectError, match="cannot be told apart"):
+    with pytest.raises(ProjectError, match="are too similar"):
         store.rename_class(2, f" {name} ")
-    with pytest.raises(ProjectError, match="cannot be told apart"):
+    with pytest.raises(ProjectError, match="are too similar"):
         ProjectStore.create(store.path / "new", ["gland", "tumor bed", name])
 
 

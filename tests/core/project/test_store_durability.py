@@ -185,7 +185,7 @@ def test_other_program_holds_the_lock(
         with ProjectStore.open(slide_store.path) as store:
             assert len(store.tiles()) == 12
             assert not store.is_read_only
-            with pytest.raises(ProjectError, match="Another program"):
+            with pytest.raises(ProjectError, match="another program"):
                 store.set_labels(np.array([1]), np.array([[1, 0]], np.int8))
             other.execute("ROLLBACK")
             assert store.set_labels(np.array([1]), np.array([[1, 0]], np.int8))

@@ -177,7 +177,7 @@ def test_another_program_sees_the_new_tiles(cut, rng):
 def test_labels_of_a_tile_that_has_gone_are_refused(cut, rng):
     last = cut.tiles().ids[-1:]
     cut.set_tissue(1, tissue_of(rng), *cells([(0, 0)]))
-    with pytest.raises(ProjectError, match="not in the project any more"):
+    with pytest.raises(ProjectError, match="no longer in the project"):
         cut.set_labels(last, np.ones((1, 2), np.int8))
 
 

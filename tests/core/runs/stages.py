@@ -42,7 +42,7 @@ def deaf(request, writer):
 
 
 def user_error(request, writer):
-    raise JobError.unexpected("labels", "none", "Label some tiles.")
+    raise JobError("There are no labels.", "Label some tiles.")
 
 
 def bug(request, writer):

@@ -24,7 +24,7 @@ def fail(error):
     [
         (lambda request, writer: {"a": 1}, 0, RunState.COMPLETED),
         (fail(RuntimeError("a bug")), 1, RunState.FAILED),
-        (fail(JobError.unexpected("x", "y", "Do z.")), 2, RunState.FAILED),
+        (fail(JobError("x is y.", "Do z.")), 2, RunState.FAILED),
         (fail(OSError(errno.ENOSPC, "No space left")), 2, RunState.FAILED),
         (fail(OSError(errno.ENOENT, "No such file")), 1, RunState.FAILED),
         (lambda request, writer: {"stop": writer.should_stop()}, 3, RunState.CANCELLED),
@@ -61,7 +61,7 @@ def test_the_first_signal_asks_and_the_second_ends(folder, number):
 
 
 def test_the_program_runs_the_stage_it_is_told(folder, monkeypatch):
-    stage = fail(JobError.unexpected("labels", "none", "Label some tiles."))
+    stage = fail(JobError("There are no labels.", "Label some tiles."))
     monkeypatch.setattr(program, "_run_stage", stage)
     monkeypatch.setattr(program, "lower_priority", lambda: None)
     assert program.main(["train", str(folder.path)]) == 2
@@ -96,8 +96,8 @@ def test_helper_processes_stay_silent(folder, monkeypatch):
     ("arguments", "message"),
     [
         ([], "0 arguments"),
-        (["cams", "{folder}"], "one of stage 'train'"),
-        (["train", "{folder}/none"], "There is no run at"),
+        (["cams", "{folder}"], "a run of stage 'train'"),
+        (["train", "{folder}/none"], "is not a run"),
     ],
 )
 def test_a_wrong_call_says_what_is_wrong(folder, capsys, arguments, message):

@@ -57,28 +57,31 @@ def check(runs, reason):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"version": 0}, "its config.json has a wrong value of version"),
-        ({"version": "1"}, "its config.json has a wrong value of version"),
-        ({"stage": "../x"}, "its config.json has a wrong value of stage"),
-        ({"stage": "train\n"}, "its config.json has a wrong value of stage"),
-        ({"stage": 3}, "its config.json has a wrong value of stage"),
-        ({"project": "a\0b"}, "its config.json has a wrong value of project"),
-        ({"project": ["a"]}, "its config.json has a wrong value of project"),
-        ({"config": []}, "its config.json has a wrong value of config"),
+        ({"version": 0}, "its config.json has an invalid value of version"),
+        ({"version": "1"}, "its config.json has an invalid value of version"),
+        ({"stage": "../x"}, "its config.json has an invalid value of stage"),
+        ({"stage": "train\n"}, "its config.json has an invalid value of stage"),
+        ({"stage": 3}, "its config.json has an invalid value of stage"),
+        ({"project": "a\0b"}, "its config.json has an invalid value of project"),
+        ({"project": ["a"]}, "its config.json has an invalid value of project"),
+        ({"config": []}, "its config.json has an invalid value of config"),
         (
             {"config": {"machine": 3}},
-            "its config.json has a wrong value of config.machine",
+            "its config.json has an invalid value of config.machine",
         ),
-        ({"inputs": {"train": 3}}, "its config.json has a wrong value of inputs.train"),
+        (
+            {"inputs": {"train": 3}},
+            "its config.json has an invalid value of inputs.train",
+        ),
         (
             {"inputs": {"a\u001b": 3}},
-            r"its config.json has a wrong value of inputs.a\x1b",
+            r"its config.json has an invalid value of inputs.a\x1b",
         ),
-        ({"options": "all"}, "its config.json has a wrong value of options"),
-        ({"revision": -1}, "its config.json has a wrong value of revision"),
-        ({"created": -1}, "its config.json has a wrong value of created"),
-        ({"created": 1e17}, "its config.json has a wrong value of created"),
-        ({"created": None}, "its config.json has a wrong value of created"),
+        ({"options": "all"}, "its config.json has an invalid value of options"),
+        ({"revision": -1}, "its config.json has an invalid value of revision"),
+        ({"created": -1}, "its config.json has an invalid value of created"),
+        ({"created": 1e17}, "its config.json has an invalid value of created"),
+        ({"created": None}, "its config.json has an invalid value of created"),
     ],
 )
 def test_a_field_of_another_kind(runs, changes, reason):
@@ -101,13 +104,13 @@ def test_a_field_of_another_kind(runs, changes, reason):
 )
 def test_what_is_no_json(runs, content, reason):
     (copy(runs) / "config.json").write_bytes(content)
-    check(runs, f"its config.json cannot be read, {reason}")
+    check(runs, f"its config.json cannot be read: {reason}")
 
 
 @pytest.mark.parametrize("content", [b"[]", b"3", b'"a"', b"null"])
 def test_json_of_another_kind(runs, content):
     (copy(runs) / "config.json").write_bytes(content)
-    check(runs, "its config.json has no settings of a run")
+    check(runs, "its config.json has no valid settings")
 
 
 def test_json_without_a_field(runs):
@@ -137,24 +140,26 @@ class TestLinks:
     def test_to_a_run_elsewhere(self, runs, tmp_path):
         copy(runs).rename(tmp_path / "elsewhere")
         (runs / "b").symlink_to(tmp_path / "elsewhere")
-        check(runs, "it is a link")
+        check(runs, "it is a symbolic link")
 
     def test_to_itself(self, runs):
         (runs / "b").symlink_to(runs / "b")
-        check(runs, "it is a link")
+        check(runs, "it is a symbolic link")
 
     @pytest.mark.parametrize("name", ["config.json", "checkpoints", "x"])
     def test_inside_a_run(self, runs, tmp_path, name):
         folder = copy(runs)
         (folder / "config.json").rename(tmp_path / "config.json")
         (folder / name).symlink_to(tmp_path / "config.json")
-        check(runs, f"{name} in it is a link")
+        check(runs, f"it contains the symbolic link {name}")
 
     def test_in_place_of_all_runs(self, runs, tmp_path, request_of):
         link = tmp_path / "link"
         link.symlink_to(runs)
-        assert [run.reason for run in scan_runs(link).damaged] == ["it is a link"]
-        with pytest.raises(JobError, match="it is a link"):
+        assert [run.reason for run in scan_runs(link).damaged] == [
+            "it is a symbolic link"
+        ]
+        with pytest.raises(JobError, match="it is a symbolic link"):
             RunFolder.create(link, request_of())
 
 

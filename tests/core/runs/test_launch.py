@@ -57,7 +57,7 @@ def test_stop_is_honoured_and_the_run_can_be_resumed(folder, start, wait_until):
 @pytest.mark.parametrize(
     ("stage", "message"),
     [
-        ("user_error", "Expected labels, but got none. Label some tiles."),
+        ("user_error", "There are no labels. Label some tiles."),
         ("bug", "Unexpected error: RuntimeError: a bug"),
     ],
 )
@@ -98,7 +98,7 @@ def test_an_interpreter_that_is_not_there_is_an_error(folder, tmp_path):
 
 def test_a_running_run_is_not_started_again(folder, start):
     start("deaf")
-    with pytest.raises(JobError, match="is running"):
+    with pytest.raises(JobError, match="is already running"):
         start("count")
     kill(folder, grace_seconds=0)
 
@@ -123,7 +123,7 @@ def test_kill_leaves_other_machines_alone(folder):
     mark = replace(mark_process(), pid=1, host="elsewhere")
     status = RunStatus(state=RunState.RUNNING, process=mark, heartbeat=time.time())
     write_status(folder, status)
-    with pytest.raises(JobError, match="at work on elsewhere"):
+    with pytest.raises(JobError, match="running on elsewhere"):
         kill(folder)
 
 
@@ -135,7 +135,7 @@ def test_kill_tells_when_the_system_refuses(folder, monkeypatch):
     monkeypatch.setattr(psutil.Process, "terminate", refuse)
     status = RunStatus(state=RunState.RUNNING, process=mark_process())
     write_status(folder, status)
-    with pytest.raises(JobError, match="system does not let you"):
+    with pytest.raises(JobError, match="cannot be killed"):
         kill(folder)
     write_status(folder, replace(status, state=RunState.CANCELLED))
 

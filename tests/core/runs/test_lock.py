@@ -33,7 +33,7 @@ def test_of_many_launches_at_once_one_starts_the_run(folder, start):
         try:
             return start("deaf")
         except JobError as error:
-            return error.problem.endswith("is running.")
+            return error.problem.endswith("is already running.")
 
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(attempt, range(6)))
@@ -46,7 +46,9 @@ def test_of_two_processes_started_by_hand_at_once_one_works(folder, wait_until):
     wait_until(lambda: any(process.poll() is not None for process in processes))
     (refused,) = (process for process in processes if process.poll() is not None)
     (at_work,) = (process for process in processes if process.poll() is None)
-    assert re.search(rb"JobError: .* (at|to) work", refused.stderr.read())
+    assert re.search(
+        rb"JobError: .* (already running|has just started)", refused.stderr.read()
+    )
     assert folder.status().pid == at_work.pid
     folder.request_stop()
     at_work.wait(20)
@@ -69,7 +71,7 @@ def test_the_lock_of_a_killed_process_is_free(folder, start, wait_until):
 def test_a_writer_needs_the_lock_and_gives_it_back(folder):
     with (
         locked(folder.path),
-        pytest.raises(JobError, match="has just begun to work"),
+        pytest.raises(JobError, match="has just started a run"),
         RunWriter(folder),
     ):
         pass

@@ -70,22 +70,25 @@ def test_missing_tile_columns_are_an_error(tmp_path: Path) -> None:
     ("columns", "message"),
     [
         ({"doubt": np.zeros(3)}, "no column tile_ids"),
-        ({"tile_ids": np.zeros(3)}, "a wrong column tile_ids"),
-        ({"tile_ids": np.zeros((3, 1), int)}, "a wrong column tile_ids"),
-        ({"tile_ids": np.arange(3), "doubt": np.zeros(4)}, "a wrong column doubt"),
+        ({"tile_ids": np.zeros(3)}, "an invalid column tile_ids"),
+        ({"tile_ids": np.zeros((3, 1), int)}, "an invalid column tile_ids"),
+        ({"tile_ids": np.arange(3), "doubt": np.zeros(4)}, "an invalid column doubt"),
         (
             {"tile_ids": np.arange(1), "doubt": np.array([np.nan])},
-            "a wrong column doubt",
+            "an invalid column doubt",
         ),
-        ({"tile_ids": np.arange(1), "stride": np.asarray(0)}, "a wrong column stride"),
-        ({"tile_ids": np.arange(1), "stride": np.ones(1)}, "a wrong column stride"),
+        (
+            {"tile_ids": np.arange(1), "stride": np.asarray(0)},
+            "an invalid column stride",
+        ),
+        ({"tile_ids": np.arange(1), "stride": np.ones(1)}, "an invalid column stride"),
         (
             {"tile_ids": np.arange(1), "class_names": np.arange(2)},
-            "a wrong column class_names",
+            "an invalid column class_names",
         ),
         (
             {"tile_ids": np.arange(1), "shared_foreground": np.arange(2)},
-            "a wrong column shared_foreground",
+            "an invalid column shared_foreground",
         ),
     ],
 )
@@ -98,7 +101,7 @@ def test_columns_of_another_kind_are_an_error(tmp_path, columns, message):
 def test_a_mask_of_another_size_is_an_error(tmp_path):
     results.create_mask(tmp_path, 1, (8, 9))
     assert results.open_mask(tmp_path, 1, (8, 9)).shape == (8, 9)
-    with pytest.raises(JobError, match=r"is 9 x 8 pixels, its image 90 x 80\."):
+    with pytest.raises(JobError, match=r"is 9 x 8 pixels, but the image is 90 x 80\."):
         results.open_mask(tmp_path, 1, (80, 90))
 
 
@@ -117,8 +120,8 @@ def test_nothing_is_written_through_a_link(tmp_path):
     (run / "masks.zarr").mkdir(parents=True)
     (run / "masks.zarr" / "1").symlink_to(elsewhere)
     (run / "cams.zarr").symlink_to(elsewhere)
-    with pytest.raises(JobError, match="is a link"):
+    with pytest.raises(JobError, match="is a symbolic link"):
         results.create_mask(run, 1, (4, 4))
-    with pytest.raises(JobError, match="is a link"):
+    with pytest.raises(JobError, match="is a symbolic link"):
         results.create_cams(run, 1, 1, (4, 4))
     assert [path.name for path in elsewhere.iterdir()] == ["mine"]

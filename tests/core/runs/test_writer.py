@@ -161,7 +161,7 @@ def test_what_is_no_preview_is_refused(tmp_path, change):
         "shuffle_ratio": 0.5,
     }
     np.savez(tmp_path / "a.npz", **(arrays | change))
-    with pytest.raises(JobError, match="is no preview"):
+    with pytest.raises(JobError, match="is not a valid preview"):
         load_preview(tmp_path / "a.npz")
 
 

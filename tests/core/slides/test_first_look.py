@@ -161,7 +161,7 @@ def test_a_process_that_never_answers_is_given_up(tmp_path, monkeypatch):
 
 def test_an_application_without_python_says_so(monkeypatch):
     monkeypatch.setattr(sys, "frozen", True, raising=False)
-    with pytest.raises(JobError, match="no Python of its own"):
+    with pytest.raises(JobError, match="does not include Python"):
         FirstLook()
     with FirstLook(sys.executable):
         pass

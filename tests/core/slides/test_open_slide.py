@@ -138,8 +138,8 @@ def test_unusual_names_reach_openslide(write_aperio):
     ("name", "content", "message"),
     [
         ("a.png", b"", "0 bytes"),
-        ("a.png", b"hello", "neither a slide nor an image"),
-        ("a.svs", b"hello", "neither a slide nor an image"),
+        ("a.png", b"hello", "not a slide or image"),
+        ("a.svs", b"hello", "not a slide or image"),
         ("a.png", png_of(4, 4)[:20], "a damaged PNG"),
         ("a.png", png_of(4, 4, 16), "16-bit pixels"),
         ("a.png", png_of(60_000, 60_000), "pyramidal TIFF"),
@@ -173,12 +173,12 @@ def test_a_cut_image_is_an_error_when_read(tmp_path, rgb):
     Image.fromarray(rgb).save(path)
     path.write_bytes(path.read_bytes()[:9000])
     slide = open_slide(path)
-    with pytest.raises(SlideError, match="cut off or damaged"):
+    with pytest.raises(SlideError, match="truncated or damaged"):
         slide.read_level(0, Box(0, 0, 9, 9))
 
 
 def test_no_file_and_a_folder(tmp_path):
-    with pytest.raises(SlideError, match="There is no file at"):
+    with pytest.raises(SlideError, match="does not exist"):
         open_slide(tmp_path / "none.svs")
     with pytest.raises(SlideError, match="is a folder"):
         open_slide(tmp_path)
@@ -194,7 +194,7 @@ def test_a_file_one_may_not_read_says_so(tmp_path):
 
 
 def test_a_name_that_is_too_long_is_an_error_of_its_own(tmp_path):
-    with pytest.raises(SlideError, match="cannot be looked up"):
+    with pytest.raises(SlideError, match="cannot be opened"):
         open_slide(tmp_path / ("a" * 300))
 
 

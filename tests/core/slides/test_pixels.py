@@ -58,7 +58,7 @@ def test_wholly_outside_reads_nothing(rgb):
     [
         (RuntimeError("line 1\n line 2"), r"a.tif is damaged \(line 1 line 2\)"),
         (AssertionError(), r"a.tif is damaged \(AssertionError\)"),
-        (MemoryError(), "a.tif needs more memory than is free"),
+        (MemoryError(), "a.tif needs more memory than is available"),
     ],
 )
 def test_whatever_a_library_raises_becomes_a_sentence(error, message):

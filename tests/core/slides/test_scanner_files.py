@@ -135,7 +135,7 @@ def test_a_damaged_tile_takes_no_other_with_it(tmp_path, write_aperio):
     path.write_bytes(data)
     slide = open_slide(path)
     for _ in range(2):
-        with pytest.raises(SlideError, match="A part of"):
+        with pytest.raises(SlideError, match="Part of"):
             slide.read_level(0, Box(0, 0, 20, 20))
         assert slide.read_level(0, Box(100, 100, 50, 50)).shape == (50, 50, 3)
     slide.close()
@@ -186,7 +186,7 @@ def test_a_level_of_impossible_proportions_is_left_out_and_that_is_said(write_ap
 
 @pytest.mark.parametrize("shape", [(0, 5), (5, 0), (2**22 + 1, 5), (5, 2**31)])
 def test_edges_that_no_slide_has_are_refused(shape):
-    with pytest.raises(SlideError, match=f"states {shape[0]:,} x {shape[1]:,} pixels"):
+    with pytest.raises(SlideError, match=f"claims {shape[0]:,} x {shape[1]:,} pixels"):
         check_edges(Path("a.svs"), shape)
 
 

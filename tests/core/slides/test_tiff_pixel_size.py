@@ -55,8 +55,8 @@ def test_from_tags(write, resolution, unit, expected):
     ("resolution", "unit", "words"),
     [
         ((72, 72), "INCH", "353 x 353 µm"),
-        ((HUGE, HUGE), "CENTIMETER", "no microscope"),
-        ((40000, 1), "CENTIMETER", "no microscope"),
+        ((HUGE, HUGE), "CENTIMETER", "not plausible"),
+        ((40000, 1), "CENTIMETER", "not plausible"),
     ],
 )
 def test_absurd_tags(write, resolution, unit, words):
@@ -168,7 +168,7 @@ def test_of_several_ome_images_the_one_that_is_read_counts(tmp_path, rgb, main):
     slide = open_slide(path)
     assert slide.mpp_yx == (0.25, 0.25)
     np.testing.assert_array_equal(slide.read_level(0, Box(0, 0, 300, 420)), rgb)
-    assert "2 other pictures" in slide.notes[0]
+    assert "2 other images" in slide.notes[0]
     slide.close()
 
 
@@ -179,7 +179,7 @@ def test_of_ome_images_of_one_size_the_first_counts(tmp_path, rgb, sizes):
     slide = open_slide(path)
     assert slide.mpp == sizes[0]
     np.testing.assert_array_equal(slide.read_level(0, Box(0, 0, 9, 9)), rgb[:9, :9])
-    assert "another picture" in slide.notes[0]
+    assert "another image" in slide.notes[0]
     slide.close()
 
 
@@ -248,7 +248,7 @@ def test_a_unit_of_imagej_that_is_none(tmp_path, rgb):
 
 
 @pytest.mark.parametrize(
-    ("mpp", "words"), [("nan", "no microscope"), ("350", "350"), ("x", "x")]
+    ("mpp", "words"), [("nan", "not plausible"), ("350", "350"), ("x", "x")]
 )
 def test_a_broken_size_of_a_scanner(write_aperio, mpp, words):
     check_unknown(write_aperio(text=f"|AppMag = 40|MPP = {mpp}"), words)

@@ -125,7 +125,7 @@ def test_a_smaller_level_of_other_pixels_is_left_out_and_that_is_said(tmp_path, 
     slide = open_slide(path)
     assert slide.level_shapes == ((300, 420), (150, 210))
     assert grouped in (2, 3)
-    assert "not used" in slide.notes[0]
+    assert "skipped" in slide.notes[0]
     slide.close()
 
 

@@ -34,9 +34,7 @@ def test_a_class_is_known_by_all_its_names(store):
     with pytest.raises(CheckpointError) as caught:
         check(store, "stroma", "gland")
     assert str(caught.value) == (
-        "Expected weights of the classes tumour, gland, but got weights of stroma, "
-        "gland. The project's classes have changed since (stroma is now tumour); "
-        "train again."
+        "The classes of the weights have changed: stroma is now tumour. Train again."
     )
     store.undo()
     check(store, "tumour", "gland")
@@ -49,7 +47,7 @@ def test_another_class_with_the_same_index_is_another_class(store):
     for _ in range(2):
         store.undo()
     store.add_class("muscle")
-    with pytest.raises(CheckpointError, match=r"\(necrosis is now muscle\)"):
+    with pytest.raises(CheckpointError, match=r"necrosis is now muscle"):
         check(store, "gland", "stroma", "necrosis")
     store.undo()
     with pytest.raises(CheckpointError, match="muscle is gone"):
@@ -75,7 +73,7 @@ def test_runs_say_their_classes_and_older_ones_need_not(folder):
         check_mask_classes(store, masks)
         columns = load_tiles(masks)
         save_tiles(masks, {**columns, "class_names": np.array(["plain", "other"])})
-        with pytest.raises(JobError, match=r"other is now striped.*make them again"):
+        with pytest.raises(JobError, match=r"other is now striped.*Make them again"):
             check_mask_classes(store, masks)
     for stage in ("train-segmenter", "export"):
         with pytest.raises(JobError, match="other is now striped"):

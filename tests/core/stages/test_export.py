@@ -140,7 +140,7 @@ def test_a_full_disk_stops_all(folder, monkeypatch):
 
 def test_formats_that_do_not_exist_are_refused(folder):
     for wrong in ("png", 3, ["ome"]):
-        with pytest.raises(JobError, match="There is no format"):
+        with pytest.raises(JobError, match="is not a valid format"):
             folder.attempt("export", options={"format": wrong})
 
 
@@ -161,7 +161,7 @@ class TestBounds:
     def test_are_told_and_kept(self, bounded):
         run = bounded.run("export")
         (warned,) = [e for e in run.events()[0] if isinstance(e, Warned)]
-        assert "The scanner marked 300 x 200 of " in warned.message
+        assert "300 x 200 of " in warned.message
         assert "--crop-to-bounds" in warned.message
         (path,) = run.ended().results["files"]
         content = json.loads(sidecar_path(Path(path)).read_text("utf-8"))

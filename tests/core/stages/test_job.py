@@ -32,7 +32,10 @@ def test_a_job_knows_its_images_classes_and_folder(job):
 
 def test_a_request_of_no_images_is_refused(slide):
     folder = slide.folder("cams", options={"image_ids": 3})
-    with slide.store() as store, pytest.raises(JobError, match="no list of images"):
+    with (
+        slide.store() as store,
+        pytest.raises(JobError, match="no valid list of images"),
+    ):
         Job(store, RunConfig(), folder.request(), RunWriter(folder)).images()
 
 

@@ -96,12 +96,12 @@ def test_a_tile_that_is_lost_while_its_pixels_are_kept_tells_nothing(folder):
         else:
             np.testing.assert_array_equal(sample.mask, former[row])
     (warning,) = [e.message for e in listener.events if isinstance(e, Warned)]
-    assert warning.startswith(f"Tile {path.name} is skipped: ")
+    assert warning.startswith(f"Tile {path.name}: ")
     assert str(path) in warning
 
 
 def test_many_tiles_that_are_lost_end_the_training(folder):
-    with pytest.raises(JobError, match=r"readable tiles.*6 of 12.*start again"):
+    with pytest.raises(JobError, match=r"6 of 12 tiles cannot be read.*start again"):
         next(teach(folder, Quiet(), lost=range(6)))
 
 

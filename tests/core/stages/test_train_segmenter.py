@@ -76,7 +76,7 @@ def test_few_tiles_are_passed_more_often_unless_epochs_are_given(folder, monkeyp
 
     def fit(task, loader, settings, **others):
         seen.append((loader.steps_per_epoch, settings.epochs))
-        raise JobError.unexpected("no training", "this", "Look at the settings.")
+        raise JobError("Nothing should train here.", "Look at the settings.")
 
     monkeypatch.setattr(train_segmenter, "fit", fit)
     for epochs in (0, 3):
@@ -100,7 +100,7 @@ def test_corrections_win_and_weigh(folder, monkeypatch):
         for row, image_id in enumerate(samples.tiles.image_ids):
             sample = samples.read(row)
             seen[int(image_id)] = set(sample.mask.flat), set(sample.weight.flat)
-        raise JobError.unexpected("no training", "this", "Look at the samples.")
+        raise JobError("Nothing should train here.", "Look at the samples.")
 
     monkeypatch.setattr(train_segmenter, "fit_segmenter", fit)
     with pytest.raises(JobError, match="no training"):
@@ -141,7 +141,7 @@ def test_corrections_that_are_not_learned_from_are_told(folder):
 
 def test_masks_without_a_decision_cannot_train(folder):
     fill_masks(folder, 255)
-    with pytest.raises(JobError, match=r"none with a decided pixel.*smaller margin"):
+    with pytest.raises(JobError, match=r"no pixel with a class.*smaller margin"):
         folder.attempt("train-segmenter")
 
 
@@ -149,7 +149,7 @@ def test_masks_of_other_splits_do_not_train(folder):
     with folder.store() as store:
         ids = [image.id for image in store.images()]
         store.set_splits(ids, ["test"] * len(ids))
-    with pytest.raises(JobError, match="pseudo masks of training images"):
+    with pytest.raises(JobError, match="pseudo masks of the training images"):
         folder.attempt("train-segmenter")
 
 

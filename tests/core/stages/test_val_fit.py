@@ -199,4 +199,4 @@ def test_a_lost_tile_of_val_is_left_out(val):
     assert found["background_score"]["pixels"] == 64 * 64
     assert found["background_score"]["tiles"] == 1
     told = [e.message for e in masks.events()[0] if isinstance(e, Warned)]
-    assert sum("is left out of the fit on val" in message for message in told) == 1
+    assert sum("was skipped in the fit on val" in message for message in told) == 1

@@ -113,7 +113,7 @@ def test_optimizer_goes_on_as_before() -> None:
 def test_optimizer_state_of_another_network(name: str, tensor: torch.Tensor) -> None:
     net = make_net()
     optimizer = make_optimizer(net, learning_rate=0.1, weight_decay=0)
-    with pytest.raises(CheckpointError, match="optimizer state of this network"):
+    with pytest.raises(CheckpointError, match="does not fit this network"):
         load_optimizer_tensors(optimizer, net, {name: tensor})
 
 

@@ -87,7 +87,7 @@ def test_a_finished_run_has_nothing_left_to_do(tmp_path: Path) -> None:
 def test_other_settings_cannot_go_on(tmp_path: Path, changes: dict[str, Any]) -> None:
     train(tmp_path, BrightnessTask(), epochs=1)
     name = {"average": "averaged weights"}.get(*changes, *changes)
-    with pytest.raises(CheckpointError, match=f"a run with {name}"):
+    with pytest.raises(CheckpointError, match=f"The run in .* has {name}"):
         train(tmp_path, BrightnessTask(), resume=True, **{"epochs": 1, **changes})
 
 

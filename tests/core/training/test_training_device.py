@@ -33,7 +33,7 @@ def test_cuda_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert resolve_device("cuda") == torch.device("cuda", 0)
     assert resolve_device("cuda:1") == torch.device("cuda", 1)
-    with pytest.raises(ConfigError, match=r"number 2, but got 2 CUDA devices"):
+    with pytest.raises(ConfigError, match=r"no CUDA device 2; this PyTorch can use 2"):
         resolve_device("cuda:2")
 
 
@@ -51,7 +51,7 @@ def test_no_metal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "cpu:0", ""])
 def test_unknown_names(name: str) -> None:
-    with pytest.raises(ConfigError, match="auto, cpu, cuda, cuda:N or mps"):
+    with pytest.raises(ConfigError, match="not a valid device"):
         resolve_device(name)
 
 

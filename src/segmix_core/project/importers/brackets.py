@@ -85,7 +85,7 @@ def parse_brackets(
         if digits is None:
             continue
         if len(digits) != len(columns):
-            kind = f"names without {len(columns)} digits"
+            kind = f"file names without {len(columns)} digits"
             problems.add(kind, printable(path.name))
             continue
         text = path.relative_to(folder).as_posix()
@@ -105,17 +105,18 @@ def bracket_notes(folder: Path) -> list[str]:
         return []
     number = count_text(len(unused), "image file")
     first = printable(unused[0].name)
-    return [f"{number} without digits in brackets told nothing, first {first}."]
+    verb = "was" if len(unused) == 1 else "were"
+    return [f"{number} without digits in brackets {verb} skipped, such as {first}."]
 
 
 def _columns(preset: str | None, classes: ClassMatcher) -> list[int]:
     if preset not in PRESETS:
         known = ", ".join(PRESETS)
         raise ProjectError(
-            "Which data set the brackets are from was not said."
+            "No data set was chosen for the digits in brackets."
             if preset is None
-            else f"No data set is known as '{preset}'.",
-            f"Choose one of {known}: the same digits mean different classes in each.",
+            else f"'{preset}' is not a known data set.",
+            f"Choose one of {known}; the digits mean different classes in each.",
         )
     return [_column(spellings, preset, classes) for spellings in PRESETS[preset]]
 
@@ -132,12 +133,12 @@ def _column(spellings: Sequence[str], preset: str, classes: ClassMatcher) -> int
     if columns:
         names = " and ".join(f"'{classes.names[column]}'" for column in columns)
         raise ProjectError(
-            f"{names} could both be the class '{spellings[0]}' of {preset}.",
+            f"{names} both match the class '{spellings[0]}' of {preset}.",
             "Rename one of them.",
         )
     raise ProjectError(
-        f"The project has no class '{spellings[0]}' as {preset} has.",
-        f"Add it; other names that fit are {', '.join(spellings[1:])}.",
+        f"The project has no class '{spellings[0]}', which {preset} needs.",
+        f"Add it; these names are also accepted: {', '.join(spellings[1:])}.",
     )
 
 

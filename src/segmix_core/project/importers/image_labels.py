@@ -71,13 +71,15 @@ def _difference_notes(
     if not differs.any():
         return []
     row = rows[int(np.flatnonzero(differs.any(1))[0])]
-    first = f"the first in {row.place} ({printable(row.image.path.name)})"
+    first = f"such as {row.place} ({printable(row.image.path.name)})"
     number = count_text(int(differs.sum()), "known label")
     if keep:
-        return [f"{number} differed from the file and stayed as before, {first}."]
+        return [
+            f"{number} differed from the file and kept the existing value, {first}."
+        ]
     return [
-        f"{number} changed to the opposite, {first}. Undo brings them back; import "
-        "with --keep to leave known labels as they are."
+        f"{number} changed to the opposite, {first}. Use Undo to restore them, or "
+        "import with --keep to keep existing labels."
     ]
 
 
@@ -118,7 +120,7 @@ def _position(
         positions = by_image.get(row.image.id, [])
         if len(positions) == 1:
             return positions[0]
-        kind = "files with several tiles and a row without x and y"
+        kind = "images with several tiles need x and y in each row"
         problems.add(kind, f"{row.place}: {name}")
         return None
     size = (row.box.height, row.box.width)
@@ -130,9 +132,9 @@ def _position(
     if len(positions) == 1:
         return positions[0]
     kind = (
-        "places of several tiles, which need width and height"
+        "positions that match several tiles need width and height"
         if positions
-        else "tiles that are not in the project"
+        else "tiles not in the project"
     )
     problems.add(kind, f"{row.place}: {name} at x {row.box.x}, y {row.box.y}")
     return None

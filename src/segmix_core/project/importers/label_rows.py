@@ -95,12 +95,14 @@ def find_image(
     paths = shortest_paths([image.path for image in match.candidates])
     candidates = printable(paths, max_length=240)
     if match.is_ambiguous:
-        problems.add("names of several images", f"{example} is {candidates}")
+        problems.add(
+            "names that match several images", f"{example} matches {candidates}"
+        )
     elif candidates:
-        kind = "files in another folder than the project's"
+        kind = "files in a different folder than in the project"
         problems.add(kind, f"{example} is not {candidates}")
     else:
-        problems.add("files that are not in the project", example)
+        problems.add("files not in the project", example)
     return None
 
 
@@ -111,7 +113,7 @@ def unused_notes(table: TableFile) -> list[str]:
     if not unused:
         return []
     used = class_columns(table)[0] if class_columns(table) else lists[0]
-    return [f"The column {unused[0]} was not used: labels are those of {used}."]
+    return [f"The column {unused[0]} was ignored; labels are read from {used}."]
 
 
 class _StateReader:
@@ -127,7 +129,7 @@ class _StateReader:
             if index is None:
                 continue
             if index in self._columns.values():
-                problems.add("columns of a class that has one already", printable(name))
+                problems.add("more than one column for a class", printable(name))
             self._columns[name] = index
         self._list_column = (
             None if class_columns(table) else table.column(*LIST_COLUMNS)
@@ -158,7 +160,7 @@ class _StateReader:
             self._unknown.add(name)
             others = " or ".join(self._classes.names[i] for i in match.candidates)
             if match.is_ambiguous:
-                kind, link = "names of several classes", "is"
+                kind, link = "names that match several classes", "matches"
             else:
                 kind, link = "unknown classes", "is not"
             example = printable(name)

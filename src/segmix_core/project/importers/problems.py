@@ -28,9 +28,9 @@ class Problems:
             more = f", ...; {len(examples)} in all" if len(examples) > _NAMED else ""
             sentences.append(f"{kind} ({', '.join(examples[:_NAMED])}{more})")
         raise ProjectError(
-            f"{self._source} does not fit the project: {'; '.join(sentences)}.",
-            "Correct the file, or add the images and classes first; where file names "
-            "are unique they need no folders. Nothing was imported.",
+            f"{self._source} does not match the project: {'; '.join(sentences)}.",
+            "Correct the file, or add the missing images and classes first. Nothing "
+            "was imported.",
         )
 
 

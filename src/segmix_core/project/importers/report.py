@@ -54,8 +54,8 @@ def plausibility_notes(states: npt.NDArray[np.int8]) -> list[str]:
     """Return a sentence if the states (n, C) say the same of every tile."""
     if says_nothing(states):
         return [
-            "Every class is present in every tile of the file: nothing can be learned "
-            "from such labels alone."
+            "Every class is present in every tile of the file, so these labels alone "
+            "cannot train a model."
         ]
     return []
 
@@ -88,8 +88,8 @@ def general_notes(
     if without:
         verb = "has" if len(without) == 1 else "have"
         notes.append(
-            f"{count_text(len(without), 'image')} of the project {verb} no row, first "
-            f"{printable(without[0])}."
+            f"{count_text(len(without), 'image')} in the project {verb} no row in the "
+            f"file, such as {printable(without[0])}."
         )
     crossing = crossing_groups(
         [groups.get(image.id, image.group) for image in images],
@@ -99,7 +99,7 @@ def general_notes(
         verb = "has" if len(crossing) == 1 else "have"
         notes.append(
             f"{count_text(len(crossing), 'group')} {verb} images in several splits, "
-            f"first {printable(crossing[0])}: scores on val and test will look too "
+            f"such as {printable(crossing[0])}. Scores on val and test will look too "
             "good."
         )
     return notes + _split_notes(images, splits)
@@ -116,6 +116,6 @@ def _split_notes(images: Sequence[ImageRecord], splits: dict[int, str]) -> list[
         return []
     name, split = printable(moved[0].path.name), moved[0].split
     return [
-        f"{count_text(len(moved), 'image')} left the split of before, first {name} "
-        f"({split})."
+        f"{count_text(len(moved), 'image')} moved to another split, such as {name} "
+        f"(was in {split})."
     ]

@@ -51,7 +51,7 @@ def read_table(path: Path) -> TableFile:
     """
     name = printable(path.name)
     if not path.is_file():
-        raise ProjectError(f"There is no file {name}.", "Choose an existing file.")
+        raise ProjectError(f"{name} does not exist.", "Choose an existing file.")
     try:
         text = _text_of(path)
         is_json = path.suffix.lower() == ".jsonl"
@@ -62,8 +62,7 @@ def read_table(path: Path) -> TableFile:
         reason = (error.strerror if isinstance(error, OSError) else None) or error
         raise ProjectError(
             f"{name} cannot be read as a table: {reason}.",
-            "Save it as CSV in UTF-8 with a line of column names; nothing was "
-            "imported.",
+            "Save it as UTF-8 CSV with a header row. Nothing was imported.",
         ) from error
     return table
 
@@ -147,15 +146,17 @@ def _json_cells(line: str, number: int) -> dict[str, str]:
         # Pairs, because a dict keeps the last of two equal names and says nothing.
         content = json.loads(line, object_pairs_hook=_Object)
         if not isinstance(content, _Object):
-            raise _NoTableError(f"line {number} is no JSON object")
+            raise _NoTableError(f"line {number} is not a JSON object")
         cells = [(_key(key), _text(value)) for key, value in content]
     except RecursionError as error:
         raise _NoTableError(f"line {number} is nested too deeply") from error
     except ValueError as error:
-        raise _NoTableError(f"line {number} is no JSON ({error})") from error
+        raise _NoTableError(f"line {number} is not valid JSON ({error})") from error
     for text in (text for cell in cells for text in cell):
         if not _is_unicode(text):
-            raise _NoTableError(f"line {number} has half a character (a surrogate)")
+            raise _NoTableError(
+                f"line {number} has an incomplete character (a lone surrogate)"
+            )
     _check_different([key for key, _ in cells], number)
     return dict(cells)
 

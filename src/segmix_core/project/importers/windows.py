@@ -68,7 +68,7 @@ def plan_windows(
     notes = general_notes(rows, images, splits, groups)
     if rest:
         notes.append(
-            f"{count_text(len(rest), 'image')} without rows became unlabelled windows."
+            f"{count_text(len(rest), 'image')} without rows became unlabeled windows."
         )
     states = np.array([row.states for row in rows], np.int8)
     report = ImportReport(
@@ -101,11 +101,10 @@ def replaced_labels(
     if len(labelled) and not replace:
         names = {image.id: image.path.name for image in images}
         raise ProjectError(
-            f"The windows would take the place of labels or reviewed masks of "
-            f"{count_text(len(labelled), 'image')}, the first is "
+            "The windows would replace labels or reviewed masks of "
+            f"{count_text(len(labelled), 'image')}, such as "
             f"{printable(names[int(labelled[0])])}.",
-            "Import with --replace to use the windows instead; undo brings the labels "
-            "back.",
+            "Import with --replace to replace them; Undo restores the labels.",
         )
     return count_known(tiles.labels[is_changed])
 
@@ -125,7 +124,7 @@ def _check(
     for row in rows:
         name = printable(row.image.path.name)
         if row.image.source_id not in folders:
-            kind = "windows on slides, which have tiles of their own"
+            kind = "windows on slides, which already have tiles"
             problems.add(kind, f"{row.place}: {name}")
         if row.box is None:
             problems.add(NO_CORNER, row.place)
