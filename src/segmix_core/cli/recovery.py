@@ -13,7 +13,7 @@ from segmix_core.project.repair import repair as repair_project
 from segmix_core.project.restore import restore as restore_project
 from segmix_core.project.snapshots import list_snapshots
 from segmix_core.project.verify import find_faults
-from segmix_core.runs.child import EXIT_COMPLETED, EXIT_UNEXPECTED
+from segmix_core.runs.child import EXIT_COMPLETED, EXIT_ERROR
 
 
 @takes(ProjectOptions)
@@ -28,7 +28,7 @@ def verify(options: ProjectOptions, voice: Voice) -> int:
     else:
         voice.say(f"No problems found in {options.project}.", "green")
     voice.result({"sound": not faults, "faults": list(faults)})
-    return EXIT_UNEXPECTED if faults else EXIT_COMPLETED
+    return EXIT_ERROR if faults else EXIT_COMPLETED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ def repair(options: RepairOptions, voice: Voice) -> int:
             "lost": list(report.lost),
         }
     )
-    return EXIT_COMPLETED
+    return EXIT_ERROR if report.lost else EXIT_COMPLETED
 
 
 @takes(ProjectOptions)

@@ -26,7 +26,7 @@ def test_a_damaged_project_is_told_and_repaired(tmp_path, project, segmix, answe
         wanted = store.tiles().labels
     damage(project)
     code, said = answer("verify", project)
-    assert (code, said["sound"]) == (1, False)
+    assert (code, said["sound"]) == (2, False)
     assert "labels does not match the entry" in said["faults"][0]
     assert "segmix repair" in segmix("verify", project).stdout
     target = tmp_path / "mended.segmix"
@@ -43,7 +43,7 @@ def test_a_damaged_project_is_told_and_repaired(tmp_path, project, segmix, answe
 def test_what_could_not_be_read_is_told(project, segmix):
     damage(project, "DELETE FROM part WHERE id = 2")
     found = segmix("repair", project)
-    assert found.exit_code == 0
+    assert found.exit_code == 2
     assert "parts of entries of the journal are missing" in found.stderr
 
 
