@@ -124,7 +124,9 @@ def test_a_mask_fits_one_image(store: ProjectStore, run: Path, tmp_path: Path) -
     add(store, tmp_path / "more", "a.png", "slide.ome.tif")
     ones = np.ones((8, 8))
     truth = _truth(tmp_path / "truth", a=ones)
-    with pytest.raises(ProjectError, match=r"a.png could be of tiles/a.png or more/a"):
+    with pytest.raises(
+        ProjectError, match=r"a.png matches several images: tiles/a.png or more/a"
+    ):
         evaluate_run(store, run, truth)
     (truth / "tiles").mkdir()
     (truth / "a.png").rename(truth / "tiles" / "a.png")
@@ -176,7 +178,7 @@ def test_what_counted_is_told(store: ProjectStore, run: Path, tmp_path: Path) ->
         "1 ground truth mask skipped, without an image in the project (z.png)"
         in result.notes[0]
     )
-    assert result.notes[1].startswith("Only 0.125 of the pixels")
+    assert result.notes[1].startswith("Only 12.5 % of the pixels")
 
 
 @pytest.mark.parametrize("value", [0, 255])
@@ -231,7 +233,7 @@ def test_masks_of_more_classes_are_refused(store: ProjectStore, tmp_path: Path) 
     run = tmp_path / "run"
     create_mask(run, 1, (8, 8))[:] = 3
     truth = _truth(tmp_path / "truth", a=np.ones((8, 8)))
-    with pytest.raises(ProjectError, match="more than the 2 classes"):
+    with pytest.raises(ProjectError, match="more classes than the 2"):
         evaluate_run(store, run, truth)
 
 

@@ -155,9 +155,9 @@ def test_a_layer_in_pixels_has_no_size(tmp_path: Path) -> None:
     ("data", "content", "words"),
     [
         (MASK, tag("tiles"), "Export page"),
-        (np.zeros((2, 2, 2), int), {}, "two-dimensional"),
-        (np.array([[0, 256]]), {}, "0..255"),
-        (np.array([[-1, 2]]), {}, "0..255"),
+        (np.zeros((2, 2, 2), int), {}, "not two dimensions"),
+        (np.array([[0, 256]]), {}, "0 to 255"),
+        (np.array([[-1, 2]]), {}, "0 to 255"),
     ],
 )
 def test_what_is_no_mask_is_refused(

@@ -265,7 +265,7 @@ def test_view_of_a_slide_can_be_opened(slide, messages):
 
 def test_folder_has_no_view_to_open(folder, messages):
     folder.masks.open_view()
-    assert "a folder of tiles" in messages[-1][0]
+    assert "A folder of tiles" in messages[-1][0]
 
 
 def test_gallery_overlay_and_window(folder):

@@ -73,7 +73,7 @@ def test_a_stroke_is_stored_and_cuts_the_tiles(
     assert shown.viewer.layers.selection.active is layer
     stroke(shown, 1, 0, 1)
     assert columns(shown) == [0, 1, 2, 3, 4]
-    assert messages[-1] == ("Corrected the tissue: 4 tiles added, 0 left out.", "info")
+    assert messages[-1] == ("Corrected the tissue: 4 tiles added, 0 removed.", "info")
     stroke(shown, 0, 3, 5)
     assert columns(shown) == [0, 1, 2]
     now = store.tiles()

@@ -27,8 +27,8 @@ class PseudoMaskConfig(Section):
     )
     fit: bool = Field(
         False,
-        description="Choose the gate of each class and the background score on images "
-        "of the split val. Values that cannot be determined keep their setting.",
+        description="Choose the gate of each class, and the background score, on "
+        "images of the split val. Values that cannot be determined keep their setting.",
     )
     normalisation: Literal["class", "joint"] = Field(
         "joint", description="Scale CAMs per class or all classes together."

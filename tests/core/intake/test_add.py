@@ -208,7 +208,7 @@ def test_one_bad_path_never_stops_the_others(tmp_path, store):
     assert [source.name for source in report.sources] == ["s.tif", tmp_path.name]
     assert [entry.path.name for entry in report.left_out] == ["none.png", "empty"]
     assert report.notes[-1].startswith("2 files were skipped: none.png, empty.")
-    with pytest.raises(SegmixError, match="None of 2 files"):
+    with pytest.raises(SegmixError, match="None of the 2 files"):
         add_paths(store, [tmp_path / "none.png", empty])
 
 

@@ -95,7 +95,7 @@ def test_bracket_problems(bracket_store: ProjectStore, tmp_path: Path) -> None:
         with pytest.raises(ProjectError, match="names without 3 digits"):
             import_labels(store, folder, preset="wsss4luad")
         store.add_class("tum")
-        with pytest.raises(ProjectError, match="'tumor' and 'tum' could both"):
+        with pytest.raises(ProjectError, match="'tumor' and 'tum' both match"):
             import_labels(store, folder, preset="wsss4luad")
         (folder / "test").mkdir()
         (folder / "test" / "y[010].png").touch()

@@ -74,14 +74,14 @@ def test_a_sound_project_has_no_faults(worked: Path) -> None:
 @pytest.mark.parametrize(
     ("statement", "fault"),
     [
-        ("UPDATE tile SET labels = x'0000' WHERE id = 5", "labels is not as"),
+        ("UPDATE tile SET labels = x'0000' WHERE id = 5", "labels does not match"),
         ("UPDATE tile SET review = 2 WHERE id = 1", "review"),
-        ("UPDATE class SET name = 'other' WHERE idx = 1", "class is not as"),
+        ("UPDATE class SET name = 'other' WHERE idx = 1", "class does not match"),
         ("DELETE FROM part WHERE id = 3", "1 parts of journal entries are missing"),
         ("UPDATE part SET after = x'00' WHERE id = 4", "cannot be read|boxes|labels"),
         ("UPDATE chunk SET top_class = 9", "do not match their recorded classes"),
         ("UPDATE chunk SET pixels = x'1234'", "cannot be read"),
-        ("DELETE FROM chunk", "mask is not as"),
+        ("DELETE FROM chunk", "mask does not match"),
         ("DELETE FROM tile WHERE id = 12", "labels|boxes|cannot be read"),
         ("UPDATE image SET height = 999", "images is not as"),
         ("DELETE FROM image", "image|rows"),

@@ -121,7 +121,7 @@ def test_descriptions_are_sentences(slide_store: ProjectStore) -> None:
     slide_store.undo()
     slide_store.redo()
     assert [change.description for change in slide_store.history(6)] == [
-        "Did again: Accepted 1 mask",
+        "Redid: Accepted 1 mask",
         "Undid: Accepted 1 mask",
         "Accepted 1 mask",
         "Changed the labels of 1 tile",
@@ -280,7 +280,7 @@ def test_relocate(tmp_path: Path, folder_store: ProjectStore) -> None:
     new = tmp_path / "new"
     new.mkdir()
     (new / "a.png").touch()
-    with pytest.raises(ProjectError, match=r"2 files of images .* first is b\.png"):
+    with pytest.raises(ProjectError, match=r"2 files of images .* such as b\.png"):
         folder_store.relocate(1, new)
     (new / "b.png").touch()
     (new / "C.tif").touch()

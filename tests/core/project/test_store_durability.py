@@ -171,7 +171,7 @@ def test_read_only_folder_can_be_read(slide_store: ProjectStore) -> None:
         shutil.rmtree(public)
     assert child.stdout == "True [1, 0] [1]", child.stderr
     assert "cannot be written to" in child.stderr
-    assert "to create the folder" in child.stderr
+    assert "cannot be created" in child.stderr
 
 
 def test_other_program_holds_the_lock(
@@ -226,13 +226,13 @@ def test_another_sqlite_file(tmp_path: Path) -> None:
     with pytest.raises(ProjectError, match="another program"):
         ProjectStore.open(tmp_path)
     (tmp_path / "project.sqlite").write_bytes(b"")
-    with pytest.raises(ProjectError, match="is not the database"):
+    with pytest.raises(ProjectError, match="is not a SegMix project"):
         ProjectStore.open(tmp_path)
 
 
 def test_no_sqlite_file(tmp_path: Path) -> None:
     (tmp_path / "project.sqlite").write_bytes(b"not a database" * 1000)
-    with pytest.raises(ProjectError, match="is not the database"):
+    with pytest.raises(ProjectError, match="is not a SegMix project"):
         ProjectStore.open(tmp_path)
 
 

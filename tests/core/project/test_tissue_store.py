@@ -107,7 +107,7 @@ def test_a_tile_comes_back_with_its_labels(cut, rng):
 def test_new_places_are_new_tiles_without_labels(cut, rng):
     cut.set_labels(cut.tiles().ids, np.ones((12, 2), np.int8))
     change = cut.set_tissue(1, tissue_of(rng), *cells([(0, 0), (7, 7), (8, 1)]))
-    assert change.description == "Corrected the tissue: 2 tiles added, 11 left out"
+    assert change.description == "Corrected the tissue: 2 tiles added, 11 removed"
     assert (change.kind, change.image_ids) == ("tissue", (1,))
     assert places(cut) == [(0, 0), (7, 7), (8, 1)]
     tiles = cut.tiles()

@@ -180,7 +180,7 @@ def test_a_level_of_impossible_proportions_is_left_out_and_that_is_said(write_ap
     lengthen(path, 1, 60_000)
     slide = open_slide(path)
     assert slide.level_shapes == ((300, 420),)
-    assert "1 smaller level(s) differ" in slide.notes[0]
+    assert "do not match the largest one were skipped (1)" in slide.notes[0]
     slide.close()
 
 

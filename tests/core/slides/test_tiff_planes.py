@@ -73,7 +73,10 @@ def test_planes_have_levels_and_an_orientation(tmp_path, rgb):
 @pytest.mark.parametrize(
     ("channel", "message"),
     [
-        ({"Name": ["DAPI", "CD3", "CD8"]}, r"3 channels \(DAPI, CD3, CD8\), not red"),
+        (
+            {"Name": ["DAPI", "CD3", "CD8"]},
+            r"3 channels \(DAPI, CD3, CD8\) instead of red",
+        ),
         ({"Name": ["Red", "Red", "Blue"]}, "3 channels"),
         ({"Name": ["Red", "Green", ""]}, "3 channels"),
         ({"Color": [RED, GREEN, 0x00FFFFFF]}, "3 channels"),
