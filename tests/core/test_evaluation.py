@@ -9,6 +9,8 @@ from PIL import Image
 
 from segmix_core.errors import ProjectError
 from segmix_core.evaluation import evaluate_run, read_mask_file
+from segmix_core.export.label_info import LabelImageInfo, sidecar_content
+from segmix_core.files import write_json
 from segmix_core.geometry import Box
 from segmix_core.project.records import SourceKind, TilingPlan
 from segmix_core.project.store import ProjectStore
@@ -227,6 +229,78 @@ def test_masks_of_a_part_are_refused(store: ProjectStore, tmp_path: Path) -> Non
     truth = _truth(tmp_path / "truth", slide=np.ones((8, 12)))
     with pytest.raises(ProjectError, match="cropped to the scanner bounds"):
         evaluate_run(store, run, truth)
+
+
+@pytest.fixture
+def bounded(store: ProjectStore, tmp_path: Path) -> Path:
+    """Add an image, 800 x 1200 at half size, whose bounds are a quarter of it."""
+    image = new_image(tmp_path / "slide.png", 800, 1200)
+    image = replace(image, downsample=2.0, bounds=Box(100, 200, 200, 300))
+    folder = tmp_path / "slides"
+    store.add_source(SourceKind.FOLDER, folder, "slides", TilingPlan(8, 8), [image])
+    run = tmp_path / "run"
+    create_mask(run, 3, (400, 600))[:] = 1
+    return run
+
+
+@pytest.mark.parametrize(
+    ("shape", "origin", "told"),
+    [
+        # Without a word of the file: the sizes of the whole image and of its grid.
+        ((800, 1200), None, ""),
+        ((400, 600), None, ""),
+        # A level of both, unless the file says which.
+        ((200, 300), None, "could be of the whole image or of the scanner bounds"),
+        ((100, 150), None, "could be of the whole image or of the scanner bounds"),
+        ((100, 150), (100, 200), "looks cropped"),
+        ((400, 600), (0, 0), ""),
+        # What lies there is of another export than the mask.
+        ((400, 600), (100, 200), ""),
+        ((100, 150), (0, 0), "could be of the whole image or of the scanner bounds"),
+        # A size of neither.
+        ((90, 135), None, "could be of the whole image or of the scanner bounds"),
+    ],
+)
+def test_a_mask_of_bounds_with_the_sides_of_the_image_is_refused(
+    store: ProjectStore,
+    bounded: Path,
+    tmp_path: Path,
+    shape: tuple[int, int],
+    origin: tuple[int, int] | None,
+    told: str,
+) -> None:
+    truth = _truth(tmp_path / "truth", slide=np.ones(shape))
+    if origin is not None:
+        info = LabelImageInfo(store.classes(), downsample=2.0, origin=origin)
+        write_json(truth / "slide.classes.json", sidecar_content(info))
+    if told:
+        with pytest.raises(ProjectError, match=told):
+            evaluate_run(store, bounded, truth)
+    else:
+        assert evaluate_run(store, bounded, truth).mean_iou == 1
+
+
+def test_bounds_of_another_scale_are_told_by_size(
+    store: ProjectStore, tmp_path: Path
+) -> None:
+    image = new_image(tmp_path / "slide.png", 700, 1400)
+    image = replace(image, bounds=Box(0, 0, 100, 200))
+    folder = tmp_path / "slides"
+    store.add_source(SourceKind.FOLDER, folder, "slides", TilingPlan(8, 8), [image])
+    run = tmp_path / "run"
+    create_mask(run, 3, (700, 1400))[:] = 1
+    truth = _truth(tmp_path / "truth", slide=np.ones((100, 200)))
+    with pytest.raises(ProjectError, match="looks cropped to the scanner bounds"):
+        evaluate_run(store, run, truth)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"origin": {"y": 1, "x": "a"}}'])
+def test_a_class_file_that_says_no_place_is_passed_over(
+    store: ProjectStore, run: Path, tmp_path: Path, text: str
+) -> None:
+    truth = _truth(tmp_path / "truth", a=np.ones((8, 8)))
+    (truth / "a.classes.json").write_text(text)
+    assert evaluate_run(store, run, truth).images == 1
 
 
 def test_masks_of_more_classes_are_refused(store: ProjectStore, tmp_path: Path) -> None:

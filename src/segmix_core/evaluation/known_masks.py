@@ -13,6 +13,7 @@ import tifffile
 from PIL import Image
 
 from segmix_core.errors import ProjectError
+from segmix_core.files import JsonError, image_stem, read_json
 from segmix_core.project.importers.report import count_text
 from segmix_core.project.matching import ImageMatcher, shortest_paths
 from segmix_core.project.records import IGNORE_INDEX, ImageRecord
@@ -23,6 +24,9 @@ _SUFFIXES = _TIFF | {".png", ".bmp", ".gif"}
 MAX_PIXELS = 1 << 33
 _FEW_PIXELS, _FINER = 1 << 24, 4
 _NAMED = 3
+_LEVELS = 12
+_CROPPED = "; it looks cropped to the scanner bounds"
+_EITHER = "; it could be of the whole image or of the scanner bounds"
 # What the readers raise for a damaged file; their decoders' errors are RuntimeErrors.
 _DAMAGED = (
     OSError,
@@ -122,25 +126,96 @@ def most_pixels(image: ImageRecord) -> int:
     return max(_FEW_PIXELS, _FINER**2 * image.height * image.width)
 
 
-def why_not_of(mask: MaskArray, image: ImageRecord, num_classes: int) -> str | None:
-    """Return why a mask cannot be of ``image`` in a project of C classes, or None."""
+def why_not_of(
+    mask: MaskArray, image: ImageRecord, num_classes: int, path: Path
+) -> str | None:
+    """Return why a mask cannot be of ``image`` in a project of C classes, or None.
+
+    Parameters
+    ----------
+    mask
+        (H, W) class indices.
+    image
+        The image, which it has to cover whole. Where the bounds of the scanner have
+        the sides of the image, a mask of one of the image's own sizes (level 0,
+        working grid, halves of these) is whole, and one of the bounds' is not; one
+        that could be either is refused.
+    num_classes
+        C.
+    path
+        The file; its ``.classes.json`` may say where the mask begins.
+    """
     values = np.unique(mask)
     wrong = values[(values > num_classes) & (values != IGNORE_INDEX)]
     if wrong.size:
         return f"the value {int(wrong[0])}, but classes are 1 to {num_classes}"
     height, width = mask.shape
     if _scales_to(height, width, image.height, image.width):
-        return None
-    guess = ""
-    if _scales_to(width, height, image.height, image.width):
+        guess = _why_cropped((height, width), image, path)
+        if not guess:
+            return None
+    elif _scales_to(width, height, image.height, image.width):
         guess = "; it looks transposed"
     elif image.bounds and _scales_to(
         height, width, image.bounds.height, image.bounds.width
     ):
-        guess = "; it looks cropped to the scanner bounds"
+        guess = _CROPPED
+    else:
+        guess = ""
     return (
         f"{height} x {width} pixels (height x width), but the image has "
         f"{image.height} x {image.width}{guess}"
+    )
+
+
+def _why_cropped(shape: tuple[int, int], image: ImageRecord, path: Path) -> str:
+    """Return why a mask with the sides of the image may not be whole, or ""."""
+    frame, bounds = (image.height, image.width), image.bounds
+    stated = _stated_place(path)
+    if stated is not None:
+        origin, downsample = stated
+        is_whole = _is_size(shape, frame, downsample)
+        # A file of an earlier export may lie there, so it has to fit in size.
+        if is_whole and origin == (0, 0):
+            return ""
+        if not is_whole and origin != (0, 0):
+            return _CROPPED
+    part = frame if bounds is None else (bounds.height, bounds.width)
+    if part == frame or not _scales_to(*shape, *part):
+        return ""
+    if not _is_own_size(shape, part, image.downsample):
+        whole = _is_own_size(shape, frame, image.downsample)
+        return "" if whole else _EITHER
+    return _EITHER if _is_own_size(shape, frame, image.downsample) else _CROPPED
+
+
+def _stated_place(path: Path) -> tuple[tuple[float, float], float] | None:
+    """Return the origin (y, x) and downsample that ``.classes.json`` states, if any."""
+    try:
+        content = read_json(path.with_name(f"{image_stem(path)}.classes.json"))
+        origin = content["origin"]
+        place = float(origin["y"]), float(origin["x"])
+        downsample = float(content["downsample"])
+    except (OSError, JsonError, LookupError, TypeError, ValueError):
+        return None
+    return (place, downsample) if downsample > 0 else None
+
+
+def _is_own_size(
+    shape: tuple[int, int], whole: tuple[int, int], downsample: float
+) -> bool:
+    """Return whether a mask is a level of ``whole``, of level 0 or the working grid."""
+    return any(
+        _is_size(shape, whole, scale * 2**level)
+        for scale in {1.0, downsample}
+        for level in range(_LEVELS)
+    )
+
+
+def _is_size(shape: tuple[int, int], whole: tuple[int, int], downsample: float) -> bool:
+    return all(
+        abs(size - edge / downsample) < 1
+        for size, edge in zip(shape, whole, strict=True)
     )
 
 

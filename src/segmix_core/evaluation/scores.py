@@ -155,7 +155,7 @@ class _Tally:
 
     def accepts(self, mask: MaskArray, image: ImageRecord, path: Path) -> bool:
         """Return whether a mask can be that of its image; keep in mind what it has."""
-        why_not = why_not_of(mask, image, self.matrix.num_classes)
+        why_not = why_not_of(mask, image, self.matrix.num_classes, path)
         if why_not:
             self.impossible.append(f"{path.name} has {why_not}")
             return False
@@ -179,7 +179,7 @@ class _Tally:
                 f"{count_text(len(self.impossible), 'ground truth mask')} cannot "
                 f"match the image or this project: {first_names(self.impossible)}.",
                 "Use the class order of the project ('segmix status') and masks of "
-                "whole images.",
+                "whole images, in the size of the image.",
             )
         if self.blank and not self.images:
             raise ProjectError(
