@@ -8,6 +8,7 @@ from PIL import Image
 
 from segmix_core.intake import add_paths
 from segmix_core.project.changed_files import changed_note, find_changed
+from segmix_core.project.records import Fingerprint
 from segmix_core.project.store import ProjectStore
 
 HOUR = 3600 * 10**9
@@ -65,6 +66,33 @@ def test_another_file_of_the_same_size_is_noticed_and_can_be_accepted(store, tmp
     assert names(store) == []
     assert store.undo("labels") is not None
     assert names(store) == ["2.bmp"]
+
+
+def test_a_change_anywhere_in_a_smaller_file_is_noticed(tmp_path):
+    path = tmp_path / "9.bmp"
+    Image.new("RGB", (512, 512)).save(path)
+    before = Fingerprint.of(path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    touch(path)
+    assert not before.matches(path)
+
+
+@pytest.mark.parametrize("sample", range(16))
+def test_sixteen_places_of_a_larger_file_are_compared(tmp_path, sample):
+    size, edge = 40 * 2**20 + 7, 64 * 1024
+    path = tmp_path / "slide.bin"
+    with path.open("wb") as file:
+        file.truncate(size)
+    before = Fingerprint.of(path)
+    touch(path)
+    assert before.matches(path)
+    with path.open("r+b") as file:
+        file.seek(sample * (size - edge) // 15 + edge - 1)
+        file.write(b"1")
+    touch(path)
+    assert not before.matches(path)
 
 
 def test_the_sentence_names_three(store, tmp_path):
