@@ -13,6 +13,7 @@ from napari_segmix.sample_project import prepare_sample, sample_folder
 from segmix_core.errors import SegmixError, SlideError
 from segmix_core.intake import IntakeReport, add_paths
 from segmix_core.intake.options import DEFAULT_TILE_PX
+from segmix_core.intake.pixel_size import read_restated_note
 from segmix_core.project.changed_files import changed_note, find_changed
 from segmix_core.project.importers.report import ImportReport
 from segmix_core.project.labels_import import import_labels
@@ -154,6 +155,16 @@ class IntakeControl:
         self._session.show_source(source_id)
         self._session.history_changed.emit()
         self.check_files()
+        images = [self._session.require().image(image_id) for image_id in mine]
+        self._session.executor.submit(
+            partial(read_restated_note, images, read_preferences().python),
+            on_done=self._warn_of_sizes,
+            on_error=self._session.report,
+        )
+
+    def _warn_of_sizes(self, notes: tuple[str, ...]) -> None:
+        if notes:
+            self._session.say(" ".join(notes), "warning")
 
     def open_sample(self) -> None:
         """Open the sample project; its slide is drawn the first time."""

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 from napari_segmix.session import Session
 
@@ -163,6 +164,20 @@ def test_changed_files_are_told_when_a_project_is_opened(
     assert project.intake.changed == ()
     project.undo("labels")
     assert [image.path for image in project.intake.changed] == [path]
+
+
+def test_an_accepted_file_of_another_pixel_size_is_told(
+    slide_session: Session, slide_file: Path, messages: Messages
+) -> None:
+    pixels = tifffile.imread(slide_file)
+    tifffile.imwrite(
+        slide_file, pixels, photometric="rgb", resolution=(1e4, 1e4), resolutionunit=3
+    )
+    slide_session.intake.check_files()
+    slide_session.intake.accept_files(slide_session.sources[0].id)
+    text, level = messages[-1]
+    assert level == "warning"
+    assert "slide.tif states 1 µm per pixel now, and the project keeps 0.5" in text
 
 
 def test_a_file_that_is_gone_cannot_be_accepted(

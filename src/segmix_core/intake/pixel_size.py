@@ -1,9 +1,11 @@
 """Whose word counts on the size of a pixel: the user's, then the file's."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from segmix_core.files import printable
 from segmix_core.intake.options import IntakeOptions
-from segmix_core.slides.first_look import ImageHeader
+from segmix_core.project.records import ImageRecord
+from segmix_core.slides.first_look import FirstLook, ImageHeader
 
 _SAME = 1.02
 """Sizes that differ by a smaller factor are one size."""
@@ -29,7 +31,7 @@ def overruled_note(
     if not others:
         return ()
     first = others[0]
-    stated = " x ".join(f"{size:.3g}" for size in sorted(set(first.mpp_yx or ())))
+    stated = _shown(sorted(set(first.mpp_yx or ())))
     more = (
         f", and {len(others) - 1} more images have their own sizes"
         if len(others) > 1
@@ -41,7 +43,67 @@ def overruled_note(
     )
 
 
+def restated_note(
+    images: Iterable[tuple[ImageRecord, ImageHeader]],
+) -> tuple[str, ...]:
+    """Return a sentence on images whose files state another pixel size now, if any.
+
+    The size that the project has stays: a person may have given it.
+    """
+    others = [
+        (image, header.mpp_yx)
+        for image, header in images
+        if header.mpp_yx is not None and _is_restated(image, header.mpp_yx)
+    ]
+    if not others:
+        return ()
+    image, (y, x) = others[0]
+    kept = "none"
+    if image.mpp_y is not None and image.mpp_x is not None:
+        kept = _shown(dict.fromkeys((image.mpp_y, image.mpp_x)))
+    more = f", and {len(others) - 1} more images do so" if len(others) > 1 else ""
+    across = "" if x == y else f" --mpp-x {x:.4g}"
+    return (
+        f"{printable(image.path.name)} states {_shown(dict.fromkeys((y, x)))} µm per "
+        f"pixel now{more}, and the project keeps {kept}. If the file is right, set it "
+        f"on the Data page, or by 'segmix set-mpp PROJECT {image.source_id} "
+        f"{y:.4g}{across}'.",
+    )
+
+
+def read_restated_note(
+    images: Sequence[ImageRecord], python: str | None = None
+) -> tuple[str, ...]:
+    """Return :func:`restated_note` of images whose headers are read for it.
+
+    Files that cannot be read are passed over; ``python`` is as for
+    :func:`segmix_core.intake.add_paths`.
+    """
+    with FirstLook(python) as look:
+        headers = list(look.headers([image.path for image in images]))
+    return restated_note(
+        (image, header)
+        for image, header in zip(images, headers, strict=True)
+        if isinstance(header, ImageHeader)
+    )
+
+
+def _is_restated(image: ImageRecord, stated: tuple[float, float]) -> bool:
+    if image.mpp_y is None or image.mpp_x is None:
+        return True
+    pairs = zip(stated, (image.mpp_y, image.mpp_x), strict=True)
+    return any(_is_other(size, known) for size, known in pairs)
+
+
+def _is_other(size: float, known: float) -> bool:
+    return max(size, known) > _SAME * min(size, known)
+
+
+def _shown(sizes: Iterable[float]) -> str:
+    return " x ".join(f"{size:.3g}" for size in sizes)
+
+
 def _differs(stated: tuple[float, float] | None, given: float) -> bool:
     if stated is None:
         return False
-    return any(max(size, given) > _SAME * min(size, given) for size in stated)
+    return any(_is_other(size, given) for size in stated)

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from segmix_core.errors import ProjectError, SlideError
+from segmix_core.intake.pixel_size import restated_note
 from segmix_core.project.records import ImageRecord
 from segmix_core.project.relocation import relocated
 from segmix_core.project.store import ProjectStore
-from segmix_core.slides.first_look import FirstLook
+from segmix_core.slides.first_look import FirstLook, ImageHeader
 
 
 def relocate_source(
@@ -42,11 +43,13 @@ def relocate_source(
     source = store.source(source_id)
     images = store.images(source_id)
     moves = relocated(source, images, new_path)
-    _check_sizes(images, moves, python)
+    headers = _read_headers(images, moves, python)
     stays = all(moves[image.id] == image.path for image in images)
     changed = [image for image in images if _has_other_content(image, moves)]
     notes = _name_notes(images, moves)
     notes += _accepted_notes(changed) if stays else _content_notes(changed)
+    # A file that is as it was states what it stated: another size is a person's.
+    notes += restated_note((image, headers[image.id]) for image in changed)
     with store.atomic():
         if store.images(source_id) != images:
             raise ProjectError(
@@ -59,23 +62,25 @@ def relocate_source(
     return tuple(notes)
 
 
-def _check_sizes(
+def _read_headers(
     images: Sequence[ImageRecord], moves: Mapping[int, Path], python: str | None
-) -> None:
-    sizes = {}
+) -> dict[int, ImageHeader]:
+    """Return what the files say now, by image id; ProjectError if sizes differ."""
+    headers = {}
     with FirstLook(python) as look:
         paths = [moves[image.id] for image in images]
-        for path, header in zip(paths, look.headers(paths), strict=True):
+        for image, header in zip(images, look.headers(paths), strict=True):
+            path = moves[image.id]
             if isinstance(header, SlideError):
                 raise ProjectError(
                     f"{path.name} cannot be used at its new path: {header.reason}.",
                     header.remedy,
                 )
-            sizes[path] = header.height, header.width
-    different = [image for image in images if sizes[moves[image.id]] != _size(image)]
+            headers[image.id] = header
+    different = [i for i in images if _size(headers[i.id]) != _size(i)]
     if different:
         first = different[0]
-        (height, width), path = sizes[moves[first.id]], moves[first.id]
+        (height, width), path = _size(headers[first.id]), moves[first.id]
         count = "1 image" if len(different) == 1 else f"{len(different)} images"
         raise ProjectError(
             f"{count} in {path.parent} changed size: {path.name} is {height} x "
@@ -83,9 +88,10 @@ def _check_sizes(
             f"{first.height} x {first.width}.",
             "Choose the folder of the original images, or add these as new ones.",
         )
+    return headers
 
 
-def _size(image: ImageRecord) -> tuple[int, int]:
+def _size(image: ImageRecord | ImageHeader) -> tuple[int, int]:
     return image.height, image.width
 
 

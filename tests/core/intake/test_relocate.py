@@ -1,6 +1,7 @@
 """Files that have moved are found again, if they are the same images."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,12 @@ import pytest
 from PIL import Image
 
 from segmix_core.errors import ProjectError
-from segmix_core.intake import relocate_source
+from segmix_core.intake import add_paths, relocate_source
+from segmix_core.intake.pixel_size import read_restated_note
 from segmix_core.project.records import Fingerprint, NewImage, SourceKind, TilingPlan
 from segmix_core.project.store import ProjectStore
 from segmix_core.slides.first_look import FirstLook
+from tests.core.intake.images import save_slide
 
 
 def picture(path: Path, height: int = 12, width: int = 16, gray: int = 9) -> Path:
@@ -111,3 +114,36 @@ def test_changed_files_are_accepted_where_they_are(
     notes = relocate_source(store, 1, tmp_path / "tiles")
     assert notes[0].startswith("Accepted 1 changed file, such as a.png. Labels do not")
     assert relocate_source(store, 1, tmp_path / "tiles") == ()
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_a_file_that_states_another_pixel_size_is_told(
+    tmp_path: Path, stays: bool
+) -> None:
+    path = save_slide(tmp_path / "a.tif", mpp=0.25)
+    new = path if stays else tmp_path / "new" / "a.tif"
+    with ProjectStore.create(tmp_path / "q.segmix", ["gland"]) as store:
+        add_paths(store, [path], tile_px=64)
+        # A size that a person gave is no news of the file.
+        store.set_mpp(np.array([1]), 1.0)
+        assert relocate_source(store, 1, path) == ()
+        save_slide(new, mpp=0.5)
+        notes = relocate_source(store, 1, new)
+        assert "a.tif states 0.5 µm per pixel now, and the project keeps 1." in notes[1]
+        assert "segmix set-mpp PROJECT 1 0.5'" in notes[1]
+        assert store.image(1).mpp == 1
+
+
+def test_sizes_that_are_as_they_were_are_not_told(tmp_path: Path) -> None:
+    path = save_slide(tmp_path / "a.tif", mpp=0.25)
+    with ProjectStore.create(tmp_path / "q.segmix", ["gland"]) as store:
+        add_paths(store, [path], tile_px=64)
+        (image,) = store.images()
+    assert read_restated_note([image]) == ()
+    unknown = replace(image, mpp_y=None, mpp_x=None)
+    (note,) = read_restated_note([unknown])
+    assert "states 0.25 µm per pixel now, and the project keeps none" in note
+    (note,) = read_restated_note([replace(image, mpp_y=0.5), unknown])
+    assert "now, and 1 more images do so, and the project keeps 0.5 x 0.25" in note
+    path.write_bytes(b"no image")
+    assert read_restated_note([image]) == ()
