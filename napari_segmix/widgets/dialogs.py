@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_segmix.widgets.page import hint
+from segmix_core.geometry import MAX_MPP, MIN_MPP
 from segmix_core.slides.dicom import DICOM_SUFFIXES
 from segmix_core.slides.image_folder import SCANNER_SUFFIXES, TILE_SUFFIXES
 
@@ -116,7 +117,7 @@ class PixelSizeDialog(QDialog):
         self.setMinimumWidth(420)
         self.mpp = QDoubleSpinBox()
         self.mpp.setDecimals(4)
-        self.mpp.setRange(0.05, 20)
+        self.mpp.setRange(MIN_MPP, MAX_MPP)
         self.mpp.setSingleStep(0.05)
         self.mpp.setSuffix(" µm per pixel")
         self.mpp.setValue(mpp or 0.25)

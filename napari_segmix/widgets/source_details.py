@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QLabel, QPushButton, QWidget
 
 from napari_segmix.widgets.page import Page, hint
+from segmix_core.geometry import MAX_MPP, MIN_MPP
 
 if TYPE_CHECKING:
     from napari_segmix.session import Session
@@ -18,7 +19,7 @@ class SourceDetails(Page):
         self.column.setContentsMargins(0, 0, 0, 0)
         self.column.setSpacing(6)
         self.mpp = QDoubleSpinBox()
-        self.mpp.setRange(0, 1000)
+        self.mpp.setRange(0, MAX_MPP)
         self.mpp.setDecimals(4)
         self.mpp.setSingleStep(0.05)
         self.mpp.setSuffix(" µm")
@@ -85,7 +86,7 @@ class SourceDetails(Page):
         if source is None:
             return
         value = self.mpp.value()
-        is_new = value > 0 and (
+        is_new = value >= MIN_MPP and (
             self._stored is None or any(abs(value - s) > 5e-5 for s in self._stored)
         )
         self.set_mpp.setEnabled(is_new and not self.session.busy)

@@ -1,7 +1,10 @@
-"""Rectangles in level-0 pixels."""
+"""Rectangles in level-0 pixels, and how large a pixel is."""
 
 from dataclasses import dataclass
-from math import floor
+from math import floor, sqrt
+
+MIN_MPP, MAX_MPP = 0.05, 20.0
+"""Smallest and largest edge of a pixel in µm, stated by a file or by a person."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -66,6 +69,19 @@ class Box:
         y, x = _round(self.y * factor), _round(self.x * factor)
         bottom, right = _round(self.bottom * factor), _round(self.right * factor)
         return Box(y, x, bottom - y, right - x)
+
+
+def mean_mpp(yx: tuple[float | None, float | None] | None) -> float | None:
+    """Return the geometric mean of µm per pixel down and across; None if unknown.
+
+    Examples
+    --------
+    >>> mean_mpp((0.5, 0.125)), mean_mpp((0.3, 0.3)), mean_mpp(None)
+    (0.25, 0.3, None)
+    """
+    if yx is None or yx[0] is None or yx[1] is None:
+        return None
+    return yx[0] if yx[0] == yx[1] else sqrt(yx[0] * yx[1])
 
 
 def next_multiple(length: int, of: int) -> int:

@@ -249,6 +249,10 @@ def test_the_pixel_size_of_the_shown_source_is_set(
     details = page.images.details
     assert details.mpp.value() == pytest.approx(0.5)
     assert not details.set_mpp.isEnabled()
+    details.mpp.setValue(0.04)
+    assert not details.set_mpp.isEnabled()
+    details.mpp.setValue(500)
+    assert details.mpp.value() == 20
     details.mpp.setValue(0.25)
     qtbot.mouseClick(details.set_mpp, Qt.MouseButton.LeftButton)
     assert slide_session.store is not None

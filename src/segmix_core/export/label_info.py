@@ -10,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from segmix_core.files import parse_json
-from segmix_core.geometry import Box
+from segmix_core.geometry import Box, mean_mpp
 from segmix_core.project.records import (
     BACKGROUND,
     IGNORE_INDEX,
     TissueClass,
-    mean_mpp,
 )
 
 NAMESPACE = "segmix/classes/v1"
@@ -133,7 +132,7 @@ def sidecar_content(info: LabelImageInfo) -> dict[str, Any]:
     return {
         "version": 1,
         "source": info.source,
-        "mpp": mean_mpp(info.mpp_y, info.mpp_x),
+        "mpp": mean_mpp((info.mpp_y, info.mpp_x)),
         "mpp_y": info.mpp_y,
         "mpp_x": info.mpp_x,
         "downsample": info.downsample,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from segmix_core.errors import ProjectError, SegmixError, SlideError
 from segmix_core.files import printable
+from segmix_core.geometry import mean_mpp
 from segmix_core.intake.file_names import check_file_name
 from segmix_core.intake.known_images import KnownImages
 from segmix_core.intake.left_out import LeftOut, count_files, name_some
@@ -17,7 +18,7 @@ from segmix_core.intake.options import (
     find_downsample,
 )
 from segmix_core.intake.pixel_size import choose_mpp
-from segmix_core.project.records import Fingerprint, mean_mpp
+from segmix_core.project.records import Fingerprint
 from segmix_core.slides.dicom import DICOM_SUFFIXES
 from segmix_core.slides.first_look import FirstLook, ImageHeader
 from segmix_core.slides.image_folder import (
@@ -123,7 +124,7 @@ class Choice:
             try:
                 # Refused here, one by one: without its pixel size, an image that is to
                 # be shrunk would stop all others of its folder.
-                mpp = mean_mpp(*choose_mpp(header, self._options))
+                mpp = mean_mpp(choose_mpp(header, self._options))
                 find_downsample(path, mpp, self._options.mpp)
                 image = LookedAt(header, Fingerprint.of(path))
             except ProjectError as error:

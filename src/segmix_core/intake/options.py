@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segmix_core.errors import ProjectError
+from segmix_core.geometry import MAX_MPP, MIN_MPP
 from segmix_core.project.records import (
     Fingerprint,
     NewImage,
@@ -11,7 +12,6 @@ from segmix_core.project.records import (
     TilingPlan,
 )
 from segmix_core.slides.first_look import ImageHeader
-from segmix_core.slides.pixels import MAX_MPP, MIN_MPP
 from segmix_core.slides.tiling import working_downsample
 
 DEFAULT_TILE_PX = 256

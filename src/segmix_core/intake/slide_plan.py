@@ -5,6 +5,7 @@ from pathlib import Path
 
 from segmix_core.errors import SlideError
 from segmix_core.files import image_stem
+from segmix_core.geometry import mean_mpp
 from segmix_core.intake.options import (
     DEFAULT_TILE_PX,
     IntakeOptions,
@@ -18,7 +19,6 @@ from segmix_core.project.records import (
     NewImage,
     SourceKind,
     TilingPlan,
-    mean_mpp,
 )
 from segmix_core.slides.first_look import FirstLook, ImageHeader
 from segmix_core.slides.tiling import plan_grid
@@ -41,7 +41,7 @@ def plan_slide(
     """
     header, path = found.header, found.header.path
     mpp_yx = choose_mpp(header, options)
-    mpp = mean_mpp(*mpp_yx)
+    mpp = mean_mpp(mpp_yx)
     wanted = options.mpp
     if wanted is None and mpp is not None and mpp < FINE_MPP:
         wanted = DEFAULT_MPP
@@ -89,7 +89,7 @@ def _slide_notes(
     header: ImageHeader, options: IntakeOptions, wanted: float | None, has_tissue: bool
 ) -> tuple[str, ...]:
     name = header.path.name
-    mpp = mean_mpp(*choose_mpp(header, options))
+    mpp = mean_mpp(choose_mpp(header, options))
     notes = [f"{name}: {note}" for note in header.notes]
     notes += overruled_note([header], options)
     if mpp is None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from segmix_core.errors import SlideError
 from segmix_core.files import image_stem
-from segmix_core.geometry import Box
+from segmix_core.geometry import Box, mean_mpp
 from segmix_core.intake.options import (
     IntakeOptions,
     LookedAt,
@@ -17,7 +17,7 @@ from segmix_core.intake.options import (
     find_downsample,
 )
 from segmix_core.intake.pixel_size import choose_mpp, overruled_note
-from segmix_core.project.records import NewImage, SourceKind, TilingPlan, mean_mpp
+from segmix_core.project.records import NewImage, SourceKind, TilingPlan
 from segmix_core.slides.first_look import ImageHeader
 
 MAX_PADDED_EDGE = 512
@@ -87,7 +87,7 @@ def _tile_image(
 ) -> NewImage:
     header = found.header
     mpp_y, mpp_x = choose_mpp(header, options)
-    mpp = mean_mpp(mpp_y, mpp_x)
+    mpp = mean_mpp((mpp_y, mpp_x))
     return NewImage(
         path=header.path,
         height=header.height,

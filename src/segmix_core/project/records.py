@@ -4,14 +4,13 @@ import hashlib
 import os
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum, unique
-from math import sqrt
 from pathlib import Path
 from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from segmix_core.geometry import Box
+from segmix_core.geometry import Box, mean_mpp
 
 BACKGROUND = 0
 IGNORE_INDEX = 255
@@ -148,13 +147,6 @@ class Fingerprint:
         return Fingerprint.of(path).digest == self.digest
 
 
-def mean_mpp(mpp_y: float | None, mpp_x: float | None) -> float | None:
-    """Return the geometric mean of two pixel sizes in µm; None if one is unknown."""
-    if mpp_y is None or mpp_x is None:
-        return None
-    return mpp_y if mpp_y == mpp_x else sqrt(mpp_y * mpp_x)
-
-
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
     """One image file of a source.
@@ -181,7 +173,7 @@ class ImageRecord:
     @property
     def mpp(self) -> float | None:
         """µm per level-0 pixel, the geometric mean of both axes; None if unknown."""
-        return mean_mpp(self.mpp_y, self.mpp_x)
+        return mean_mpp((self.mpp_y, self.mpp_x))
 
     @property
     def working_shape(self) -> tuple[int, int]:
@@ -323,7 +315,7 @@ class NewImage:
     @property
     def mpp(self) -> float | None:
         """µm per level-0 pixel, the geometric mean of both axes; None if unknown."""
-        return mean_mpp(self.mpp_y, self.mpp_x)
+        return mean_mpp((self.mpp_y, self.mpp_x))
 
     def __post_init__(self) -> None:
         count = len(self.boxes)

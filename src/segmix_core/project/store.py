@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segmix_core.errors import ProjectError
-from segmix_core.geometry import Box
+from segmix_core.geometry import MAX_MPP, MIN_MPP, Box
 from segmix_core.project import drafts, edits, journal
 from segmix_core.project.chunks import MaskArray
 from segmix_core.project.colors import default_color
@@ -40,7 +40,6 @@ from segmix_core.project.records import (
 from segmix_core.project.relocation import relocated, write_paths
 
 Ids = npt.NDArray[np.int64]
-_MIN_MPP, _MAX_MPP = 0.01, 1000.0
 
 
 class ProjectStore(ProjectReader):
@@ -266,13 +265,13 @@ class ProjectStore(ProjectReader):
         Raises
         ------
         ProjectError
-            If a size is not between 0.01 and 1,000 µm.
+            If a size is not between 0.05 and 20 µm.
         """
         sizes = mpp_y, mpp_y if mpp_x is None else mpp_x
-        if not all(_MIN_MPP <= size <= _MAX_MPP for size in sizes):
+        if not all(MIN_MPP <= size <= MAX_MPP for size in sizes):
             raise ProjectError(
                 f"{sizes[0]:g} x {sizes[1]:g} µm is not a valid pixel size.",
-                f"Use {_MIN_MPP:g} to {_MAX_MPP:g} µm per pixel.",
+                f"Use {MIN_MPP:g} to {MAX_MPP:g} µm per pixel.",
             )
         ids = np.asarray(image_ids, np.int64)
         return self._change("mpp", lambda c: drafts.draft_mpp(c, ids, *sizes))

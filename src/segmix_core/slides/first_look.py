@@ -25,8 +25,7 @@ import numpy as np
 import psutil
 
 from segmix_core.errors import JobError, SlideError
-from segmix_core.geometry import Box
-from segmix_core.slides.pixel_size import mean_mpp
+from segmix_core.geometry import Box, mean_mpp
 
 if TYPE_CHECKING:
     from segmix_core.slides.tissue import TissueMask

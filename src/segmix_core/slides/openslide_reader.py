@@ -9,7 +9,7 @@ import numpy as np
 import openslide
 
 from segmix_core.errors import SlideError
-from segmix_core.geometry import Box
+from segmix_core.geometry import Box, mean_mpp
 from segmix_core.slides.level_shapes import (
     check_edges,
     is_smaller_copy,
@@ -21,7 +21,6 @@ from segmix_core.slides.pixel_size import (
     PixelSize,
     broken_pixel_size,
     check_pixel_size,
-    mean_mpp,
 )
 from segmix_core.slides.pixels import (
     COPY_AGAIN,

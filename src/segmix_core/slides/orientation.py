@@ -4,8 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from segmix_core.geometry import Box
-from segmix_core.slides.pixel_size import mean_mpp
+from segmix_core.geometry import Box, mean_mpp
 from segmix_core.slides.slide import RgbArray, Slide
 
 UPRIGHT = 1

@@ -1,8 +1,9 @@
 """From what a file states about its pixel size to one that can be relied on."""
 
 from dataclasses import dataclass
+from math import sqrt
 
-from segmix_core.slides.pixels import MAX_MPP, MIN_MPP
+from segmix_core.geometry import MAX_MPP, MIN_MPP
 
 _SAME = 1.02
 """Sizes down and across that differ by a smaller factor are one size."""
@@ -51,7 +52,7 @@ def check_pixel_size(y: float, x: float) -> PixelSize:
     if y == x:
         return PixelSize((y, x))
     if max(y, x) < _SAME * min(y, x):
-        mean = float((y * x) ** 0.5)
+        mean = sqrt(y * x)
         return PixelSize((mean, mean))
     note = f"Its pixels are not square: {y:.4g} µm high and {x:.4g} µm wide."
     return PixelSize((y, x), (note,))
@@ -60,19 +61,6 @@ def check_pixel_size(y: float, x: float) -> PixelSize:
 def broken_pixel_size(what: str) -> PixelSize:
     """Return the unknown size of a file whose ``what`` is broken."""
     return PixelSize(None, (f"{what}, so its pixel size is unknown.",))
-
-
-def mean_mpp(yx: tuple[float, float] | None) -> float | None:
-    """Return the geometric mean of sizes down and across.
-
-    Examples
-    --------
-    >>> mean_mpp((0.5, 0.125)), mean_mpp((0.3, 0.3)), mean_mpp(None)
-    (0.25, 0.3, None)
-    """
-    if yx is None:
-        return None
-    return yx[0] if yx[0] == yx[1] else float((yx[0] * yx[1]) ** 0.5)
 
 
 def _shown(value: float) -> str:

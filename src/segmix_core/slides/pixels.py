@@ -12,7 +12,6 @@ from segmix_core.geometry import Box
 from segmix_core.slides.slide import RgbArray
 
 WHITE = 255
-MIN_MPP, MAX_MPP = 0.05, 20.0
 MAX_FLAT_PIXELS = 1_500_000_000
 """Largest image without smaller levels that is read part by part."""
 MAX_PART_PIXELS = 300_000_000

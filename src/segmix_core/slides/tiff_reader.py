@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from segmix_core.geometry import Box
+from segmix_core.geometry import Box, mean_mpp
 from segmix_core.slides.orientation import show_upright
-from segmix_core.slides.pixel_size import mean_mpp
 from segmix_core.slides.pixels import NotThisFormatError, on_white, reading
 from segmix_core.slides.slide import RgbArray, Slide
 from segmix_core.slides.tiff_codec import check_stated_size

@@ -422,6 +422,9 @@ def test_pixel_sizes_are_set_and_taken_back(slide_store: ProjectStore) -> None:
     assert slide_store.set_mpp(ids, 0.25, 0.5) is None
     with pytest.raises(ProjectError, match="0 x 0"):
         slide_store.set_mpp(ids, 0)
+    for size in (0.049, 20.1, float("nan")):
+        with pytest.raises(ProjectError, match=r"Use 0\.05 to 20 µm"):
+            slide_store.set_mpp(ids, 0.25, size)
     slide_store.undo("labels")
     assert slide_store.pixel_sizes(1) == ((0.5, 0.5),)
 

@@ -2,10 +2,10 @@ import math
 
 import pytest
 
+from segmix_core.geometry import mean_mpp
 from segmix_core.slides.pixel_size import (
     broken_pixel_size,
     check_pixel_size,
-    mean_mpp,
 )
 
 
@@ -48,6 +48,8 @@ def test_the_mean_of_equal_sizes_is_exact():
     assert mean_mpp((0.2528, 0.2528)) == 0.2528
     assert mean_mpp((0.25, 0.5)) == pytest.approx(0.35355, rel=1e-4)
     assert mean_mpp(None) is None
+    assert mean_mpp((None, 0.5)) is None
+    assert mean_mpp((0.5, None)) is None
 
 
 @pytest.mark.parametrize(
