@@ -14,14 +14,15 @@ _LABEL_KINDS = frozenset({"labels", "source", "split", "tissue"}) | _IMAGE_KINDS
 _READ_KINDS = {
     "train": _LABEL_KINDS,
     "cams": _LABEL_KINDS,
-    # The smallest objects and holes may be given in µm².
-    "pseudo-masks": _LABEL_KINDS | {"mpp"},
+    "pseudo-masks": _LABEL_KINDS,
     # Strokes are made to correct masks, not to make them anew: that what SegMix+ learns
     # from, or background fitted on val, would change with them marks no run.
     "train-segmenter": _LABEL_KINDS | {"mask"},
     # Windows without tissue are skipped.
     "predict": _IMAGE_KINDS | {"tissue"},
 }
+# SegMix+ trains its second network on masks that it makes.
+_MASK_MAKERS = frozenset({"train", "pseudo-masks"})
 _NEWEST = sys.maxsize
 
 
@@ -48,6 +49,8 @@ def has_changed(
         the project was put back.
     """
     kinds = _READ_KINDS.get(request.stage, frozenset())
+    if request.stage in _MASK_MAKERS and _has_areas(request):
+        kinds |= {"mpp"}
     if strokes:
         kinds |= {"mask"}
     if kinds and request.revision > revision:
@@ -95,6 +98,17 @@ def find_outdated(
             ):
                 places.add(_place(run.path))
     return frozenset(run for run in requests if _place(run.path) in places)
+
+
+def _has_areas(request: RunRequest) -> bool:
+    """Whether smallest objects or holes of masks are given in µm²."""
+    settings = request.config.get("pseudo_masks", {})
+    if request.stage == "train":
+        method = request.config.get("train", {}).get("method")
+        if method != "segmix-plus":
+            return False
+    regions = ("object", "hole")
+    return any(settings.get(f"min_{region}_um2") is not None for region in regions)
 
 
 def _place(path: Path) -> Path:

@@ -47,9 +47,23 @@ def test_an_accepted_file_outdates_a_prediction(tmp_path, request_of):
     assert not find_outdated([run], {"file": 5, "labels": 6})
 
 
-def test_another_pixel_size_outdates_masks_but_no_training(chain):
-    found = stages_of(find_outdated(chain.values(), {"mpp": 6}))
-    assert found == {"pseudo-masks", "train-segmenter", "predict", "export"}
+@pytest.mark.parametrize("stage", CHAIN)
+@pytest.mark.parametrize("key", ["min_object_um2", "min_hole_um2"])
+def test_another_pixel_size_outdates_masks_by_areas(request_of, stage, key):
+    config = {"train": {"method": "cam"}, "pseudo_masks": {key: None}}
+    assert not has_changed(request_of(stage, config=config), {"mpp": 1})
+    config["pseudo_masks"][key] = 0.0
+    is_made_of_areas = stage == "pseudo-masks"
+    request = request_of(stage, config=config)
+    assert has_changed(request, {"mpp": 1}) == is_made_of_areas
+    # SegMix+ makes such masks while it trains.
+    config["train"]["method"] = "segmix-plus"
+    is_made_of_areas |= stage == "train"
+    assert has_changed(request, {"mpp": 1}) == is_made_of_areas
+
+
+def test_without_areas_another_pixel_size_outdates_nothing(chain):
+    assert not find_outdated(chain.values(), {"mpp": 6})
 
 
 @pytest.mark.parametrize("kind", ["review", "class"])
