@@ -165,7 +165,7 @@ def test_images_beside_their_masks_are_no_masks(
     store: ProjectStore, run: Path, tmp_path: Path
 ) -> None:
     masks = _truth(tmp_path / "tiles" / "masks", a=np.ones((8, 8)))
-    with pytest.raises(ProjectError, match=r"without an image .* \(masks/a.png\)"):
+    with pytest.raises(ProjectError, match=r"\(masks/a.png is not tiles/a.png\)"):
         evaluate_run(store, run, tmp_path / "tiles")
     assert evaluate_run(store, run, masks).images == 1
 
@@ -348,9 +348,50 @@ def test_tiff_masks_are_read_at_full_size(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_mask_file(tmp_path / "mask.tif"), mask)
 
 
+@pytest.mark.parametrize("name", ["m.png", "m.tif"])
+@pytest.mark.parametrize("kind", [bool, np.uint16])
+def test_masks_of_another_depth_are_read(
+    tmp_path: Path, name: str, kind: type[np.generic]
+) -> None:
+    mask = np.zeros((8, 8), kind)
+    mask[:4] = 1
+    if name == "m.tif":
+        tifffile.imwrite(tmp_path / name, mask)
+    else:
+        Image.fromarray(mask).save(tmp_path / name)
+    read = read_mask_file(tmp_path / name)
+    assert read.dtype == np.uint8
+    np.testing.assert_array_equal(read, mask)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "reason"),
+    [
+        (np.full((8, 8), 256, np.uint16), "the value 256 (16 bits)"),
+        (np.full((8, 8), -1, np.int16), "the value -1 (16 bits)"),
+        (np.ones((8, 8), np.float32), "not whole numbers (float32)"),
+        (np.ones((8, 8, 3), np.uint8), "it has colors"),
+        (np.ones((5, 8, 8), np.uint8), "it has 5 x 8 x 8 values, not one channel"),
+    ],
+)
+def test_why_a_mask_of_a_folder_is_not_read_is_told(
+    store: ProjectStore, run: Path, tmp_path: Path, pixels: np.ndarray, reason: str
+) -> None:
+    truth = _truth(tmp_path / "truth", a=np.ones((8, 8)))
+    photometric = "rgb" if pixels.shape[-1] == 3 else "minisblack"
+    tifffile.imwrite(truth / "b.tif", pixels, photometric=photometric)
+    (note,) = evaluate_run(store, run, truth).notes
+    assert note.startswith("1 ground truth mask skipped because the file cannot be")
+    assert "(b.tif): " in note
+    assert reason in note
+    (truth / "a.png").unlink()
+    with pytest.raises(ProjectError, match="Save masks as class indices"):
+        evaluate_run(store, run, truth)
+
+
 def test_pictures_and_broken_files_are_no_masks(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4)).save(tmp_path / "rgb.png")
-    with pytest.raises(ProjectError, match="one 8-bit channel"):
+    with pytest.raises(ProjectError, match="it has colors, not class indices"):
         read_mask_file(tmp_path / "rgb.png")
     for name in ("broken.tif", "broken.png"):
         (tmp_path / name).write_bytes(b"no image")

@@ -2,6 +2,7 @@
 
 import struct
 import warnings
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
@@ -10,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import tifffile
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from segmix_core.errors import ProjectError
-from segmix_core.files import JsonError, image_stem, read_json
+from segmix_core.files import JsonError, image_stem, printable, read_json
 from segmix_core.project.importers.report import count_text
 from segmix_core.project.matching import ImageMatcher, shortest_paths
 from segmix_core.project.records import IGNORE_INDEX, ImageRecord
@@ -27,6 +28,9 @@ _NAMED = 3
 _LEVELS = 12
 _CROPPED = "; it looks cropped to the scanner bounds"
 _EITHER = "; it could be of the whole image or of the scanner bounds"
+_UNKNOWN = "without an image in the project"
+_ELSEWHERE = "because their folders are not those of the images"
+_UNMASKED = "without a mask in the run"
 # What the readers raise for a damaged file; their decoders' errors are RuntimeErrors.
 _DAMAGED = (
     OSError,
@@ -97,24 +101,57 @@ def read_mask_file(path: Path, max_pixels: int = MAX_PIXELS) -> MaskArray:
     Raises
     ------
     ProjectError
-        If the file is not an image with one 8-bit channel, or its header tells of more
-        than ``max_pixels``.
+        If the file is not an image with one channel of whole numbers from 0 to 255, of
+        whatever depth, or its header tells of more than ``max_pixels``; ``reason`` says
+        why without the name of the file.
     """
     try:
         values = _read(path, max_pixels)
     except _DAMAGED as error:
-        reason = getattr(error, "strerror", None) or error or "damaged"
-        raise ProjectError(
-            f"{path.name} cannot be read as a mask ({reason}).",
-            "Use a TIFF or PNG of class indices.",
-        ) from error
-    if values.ndim != 2 or values.dtype != np.uint8:
-        raise ProjectError(
-            f"{path.name} has shape {values.shape} and type {values.dtype} instead of "
-            "one 8-bit channel of class indices.",
-            "Export the mask as class indices, without colors.",
-        )
+        raise _no_mask(path, _why_damaged(error)) from error
+    why_not = _why_no_indices(values)
+    if why_not:
+        raise _no_mask(path, why_not)
     return values.astype(np.uint8, copy=False)
+
+
+def _no_mask(path: Path, reason: str) -> ProjectError:
+    error = ProjectError(
+        f"{printable(path.name)} cannot be read as a mask: {reason}.",
+        "Use a TIFF or PNG of class indices.",
+    )
+    error.reason = reason
+    return error
+
+
+def _why_damaged(error: Exception) -> str:
+    if isinstance(error, (UnidentifiedImageError, tifffile.TiffFileError)):
+        return "it is no image"
+    words = getattr(error, "strerror", None) or " ".join(str(error).split())
+    return printable(words)[:200].rstrip(".") or "it is damaged"
+
+
+def _why_no_indices(values: npt.NDArray[np.generic]) -> str:
+    """Return why pixels of any shape and type are no class indices, or ""."""
+    if values.ndim == 3 and values.shape[-1] in (3, 4):
+        return "it has colors, not class indices"
+    if values.ndim != 2:
+        return f"it has {_times(values.shape)} values, not one channel"
+    # One bit, and 16 of which few are used, are what some programs save.
+    if values.dtype.kind not in "bui":
+        return f"its pixels are not whole numbers ({values.dtype})"
+    if values.dtype != np.uint8 and values.size:
+        for value in (values.min(), values.max()):
+            if not 0 <= int(value) <= IGNORE_INDEX:
+                depth = 8 * values.dtype.itemsize
+                return (
+                    f"it has the value {value} ({depth} bits), and indices end at 255"
+                )
+    return ""
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
 
 
 def most_pixels(image: ImageRecord) -> int:
@@ -253,7 +290,7 @@ def _pair(
 ) -> KnownMasks:
     matcher = ImageMatcher(images)
     found: dict[int, tuple[ImageRecord, Path]] = {}
-    unknown, unmasked = [], []
+    unused: dict[str, list[str]] = defaultdict(list)
     for path in files:
         name = path.relative_to(folder).as_posix()
         match = matcher.find(name)
@@ -263,10 +300,13 @@ def _pair(
                 f"The ground truth mask {name} matches several images: {candidates}.",
                 "Put the masks into folders named like those of the images.",
             )
-        if match.item is None:
-            unknown.append(name)
+        if match.item is None and match.candidates:
+            candidates = shortest_paths([image.path for image in match.candidates])
+            unused[_ELSEWHERE].append(f"{name} is not {candidates}")
+        elif match.item is None:
+            unused[_UNKNOWN].append(name)
         elif match.item.id not in masked:
-            unmasked.append(name)
+            unused[_UNMASKED].append(name)
         else:
             _, other = found.setdefault(match.item.id, (match.item, path))
             if other != path:
@@ -275,17 +315,11 @@ def _pair(
                     f"ground truth masks of {shortest_paths([match.item.path])}.",
                     "Keep one of them.",
                 )
-    notes = []
-    if unknown:
-        notes.append(
-            f"{count_text(len(unknown), 'ground truth mask')} skipped, without an "
-            f"image in the project ({first_names(unknown)})."
-        )
-    if unmasked:
-        notes.append(
-            f"{count_text(len(unmasked), 'ground truth mask')} skipped, without a "
-            f"mask in the run ({first_names(unmasked)})."
-        )
+    notes = [
+        f"{count_text(len(names), 'ground truth mask')} skipped, {why} "
+        f"({first_names(names)})."
+        for why, names in unused.items()
+    ]
     return KnownMasks(tuple(found.values()), tuple(notes))
 
 

@@ -136,7 +136,7 @@ def evaluate_run(
         class_iou=dict(
             zip(["background", *names], map(float, matrix.iou), strict=True)
         ),
-        left_out=tuple(tally.unreadable),
+        left_out=tuple(name for name, _ in tally.unreadable),
         notes=(*known.notes, *tally.notes()),
     )
 
@@ -148,7 +148,7 @@ class _Tally:
     matrix: ConfusionMatrix
     images: int = 0
     total: int = 0
-    unreadable: list[str] = field(default_factory=list)
+    unreadable: list[tuple[str, str]] = field(default_factory=list)
     impossible: list[str] = field(default_factory=list)
     binary: list[str] = field(default_factory=list)
     blank: list[str] = field(default_factory=list)
@@ -191,7 +191,9 @@ class _Tally:
             reasons = [*notes, *self.notes()]
             raise ProjectError(
                 " ".join([f"No image has a ground truth mask in {truth}.", *reasons]),
-                "Name each mask file like its image.",
+                "Save masks as class indices, one channel without colors."
+                if self.unreadable
+                else "Name each mask file like its image, and choose its folder.",
             )
         if len(self.binary) == self.images:
             raise ProjectError(
@@ -202,12 +204,19 @@ class _Tally:
 
     def notes(self) -> list[str]:
         """Return sentences on what was left out and what looks wrong."""
+        reasons: dict[str, list[str]] = {}
+        for name, reason in self.unreadable:
+            reasons.setdefault(reason, []).append(name)
+        unread = [
+            f"{count_text(len(names), 'ground truth mask')} skipped because the file "
+            f"cannot be read ({first_names(names)}): {reason}."
+            for reason, names in reasons.items()
+        ]
         found = {
-            "skipped because the file cannot be read": self.unreadable,
             "with only the values 0 and 255; 255 is ignored": self.binary,
             "with only the value 255, which is ignored": self.blank,
         }
-        notes = [
+        notes = unread + [
             f"{count_text(len(names), 'ground truth mask')} {what} "
             f"({first_names(names)})."
             for what, names in found.items()
@@ -227,10 +236,10 @@ def _readable(
 ) -> MaskArray | None:
     try:
         return read_mask_file(path, most_pixels(image))
-    except ProjectError:
+    except ProjectError as error:
         if path == truth:
             raise
-        tally.unreadable.append(path.name)
+        tally.unreadable.append((path.name, error.reason))
         return None
 
 
