@@ -26,7 +26,11 @@ from segmix_core.project.importers.label_rows import (
 from segmix_core.project.importers.problems import Problems, printable
 from segmix_core.project.importers.report import ImportReport, count_text
 from segmix_core.project.importers.table_file import TableFile, read_table
-from segmix_core.project.importers.windows import plan_windows, replaced_labels
+from segmix_core.project.importers.windows import (
+    check_windows,
+    plan_windows,
+    replaced_labels,
+)
 from segmix_core.project.matching import ClassMatcher
 from segmix_core.project.store import ProjectStore
 
@@ -67,7 +71,8 @@ def import_labels(
     kind
         "table": one row an image or tile, with ``is_``/``has_``/``label_<class>``
         columns of 0, 1 and blank, or ``label``/``labels`` with names joined by ";".
-        "windows": rows with x, y and size that become the tiles of their image.
+        "windows": rows with x, y and size that become the tiles of their image, or
+        labels of its tiles where all of them are tiles already.
         "brackets": a folder of files named like ``a[1001].png``, with ``preset``.
         "auto": by the columns; a folder by the table in it.
     preset
@@ -140,11 +145,18 @@ def _plan(
             "Choose another file or kind of import.",
         )
     if kind == "windows":
+        check_windows(rows, store.sources(), problems)
         content, report = plan_windows(
-            rows, images, store.sources(), path.name, problems
+            rows,
+            images,
+            tiles,
+            path.name,
+            problems,
+            replace=choices.replace,
+            keep=choices.keep,
         )
         hidden = replaced_labels(content, images, tiles, replace=choices.replace)
-        report = replaced(report, overturned=hidden)
+        report = replaced(report, overturned=report.overturned + hidden)
         if hidden:
             notes.append(
                 f"Windows replaced {count_text(hidden, 'known label')}. Use Undo to "

@@ -335,7 +335,8 @@ def test_windows_of_one_corner_are_told_apart(
     import_labels(folder_store, windows)
     head = "file,x,y,width,height,has_gland\n"
     import_labels(folder_store, write("t.csv", f"{head}a.png,0,0,96,96,1\n"))
-    assert labels_of(folder_store)[:2] == [[1, -1], [1, -1]]
+    tiles = folder_store.tiles()
+    assert tiles.labels[tiles.image_ids == 1].tolist() == [[1, -1], [1, -1]]
     with pytest.raises(ProjectError, match="positions that match several tiles need"):
         import_labels(folder_store, write("t.csv", f"{head}a.png,0,0,,,1\n"))
 
@@ -415,6 +416,54 @@ def test_windows_replace_whole_images(folder_store: ProjectStore, write: Write) 
     assert folder_store.sources()[0].plan == TilingPlan(96, 96)
     folder_store.redo()
     assert folder_store.tiles().labels[:3].tolist() == [[1, 0], [1, 1], [0, -1]]
+
+
+def test_windows_that_are_tiles_already_are_labels(
+    folder_store: ProjectStore, write: Write
+) -> None:
+    table = write("patches.csv", WINDOWS)
+    import_labels(folder_store, table)
+    before = folder_store.tiles()
+    again = import_labels(folder_store, table)
+    assert (again.tiles, again.labels, again.overturned) == (3, 5, 0)
+    other = WINDOWS.replace("a.png,val,32,0,48,1,1", "a.png,val,32,0,48,0,1")
+    assert other != WINDOWS
+    kept = import_labels(folder_store, write("other.csv", other), keep=True)
+    assert (kept.labels, kept.kept) == (0, 1)
+    assert labels_of(folder_store) == before.labels.tolist()
+    changed = import_labels(folder_store, write("other.csv", other))
+    assert changed.overturned == 1
+    assert "1 known label changed to the opposite" in changed.notes[0]
+    after = folder_store.tiles()
+    assert after.ids.tolist() == before.ids.tolist()
+    assert after.labels[1].tolist() == [0, 1]
+    assert folder_store.sources()[0].plan == TilingPlan(48, 48)
+
+
+def test_images_without_a_row_keep_their_windows(
+    folder_store: ProjectStore, write: Write
+) -> None:
+    import_labels(folder_store, write("patches.csv", WINDOWS))
+    before = folder_store.tiles()
+    head = "filename,x,y,size,has_gland\n"
+    # a.png has such a window; c.png gets another one, and smaller.
+    rows = "a.png,0,0,48,0\nc.png,0,0,32,1\n"
+    report = import_labels(folder_store, write("more.csv", head + rows))
+    assert report.labels == 2
+    assert not any("became unlabeled" in note for note in report.notes)
+    tiles = folder_store.tiles()
+    assert tiles.ids[:3].tolist() == before.ids[:3].tolist()
+    assert tiles.labels.tolist() == [[0, 0], [1, 1], [0, -1], [1, -1]]
+    assert tiles.boxes[3].tolist() == [0, 0, 32, 32]
+    assert folder_store.sources()[0].plan == TilingPlan(48, 48)
+    # Windows that nobody has labelled are cut anew where they are larger.
+    folder_store.undo()
+    rows = "a.png,0,0,32,1\n"
+    report = import_labels(folder_store, write("m.csv", head + rows), replace=True)
+    assert "1 image without rows became unlabeled windows." in report.notes
+    tiles = folder_store.tiles()
+    assert sorted(tiles.image_ids.tolist()) == [1, 2] + [3] * 9
+    assert tiles.labels[tiles.image_ids == 2].tolist() == [[0, -1]]
 
 
 def test_windows_do_not_hide_labels(folder_store: ProjectStore, write: Write) -> None:

@@ -1,6 +1,7 @@
 """Labels of tiles that the project has already."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,28 @@ from segmix_core.project.importers.report import (
 from segmix_core.project.records import KEEP, ImageRecord, TileTable
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class PlacedLabels:
+    """Labels of (n,) tiles, and what they change.
+
+    Attributes
+    ----------
+    tile_ids, states
+        As in :class:`ImportContent`.
+    labels, overturned, kept
+        As in :class:`ImportReport`.
+    notes
+        Sentences on labels that were known.
+    """
+
+    tile_ids: npt.NDArray[np.int64]
+    states: npt.NDArray[np.int8]
+    labels: int
+    overturned: int
+    kept: int
+    notes: tuple[str, ...]
+
+
 def plan_image_labels(
     rows: Sequence[LabelRow],
     images: Sequence[ImageRecord],
@@ -32,37 +55,59 @@ def plan_image_labels(
     A row without a box is about the only tile of its image. Where a row says nothing
     of a class, the label in the project stays; with ``keep``, every known label stays.
     """
-    places = _tile_positions(rows, tiles, problems)
     splits = image_texts(rows, "split", problems)
     groups = image_texts(rows, "group", problems)
+    placed = place_labels(rows, tiles, problems, keep=keep)
+    content = ImportContent(
+        f"Imported labels of {len(rows)} tiles from {printable(source_name)}",
+        placed.tile_ids,
+        placed.states,
+        splits,
+        groups,
+    )
+    said = np.array([row.states for row in rows], np.int8)
+    notes = [
+        *placed.notes,
+        *general_notes(rows, images, splits, groups),
+        *plausibility_notes(said),
+    ]
+    report = ImportReport(
+        images=len({row.image.id for row in rows}),
+        tiles=len(rows),
+        labels=placed.labels,
+        overturned=placed.overturned,
+        kept=placed.kept,
+        notes=tuple(notes),
+    )
+    return content, report
+
+
+def place_labels(
+    rows: Sequence[LabelRow], tiles: TileTable, problems: Problems, *, keep: bool
+) -> PlacedLabels:
+    """Return the labels that rows give to tiles.
+
+    Raises
+    ------
+    ProjectError
+        If anything in ``problems``, or a row that is of no tile or of several.
+    """
+    places = _tile_positions(rows, tiles, problems)
     problems.raise_if_any()
     positions = np.array(places, np.int64)
     now = tiles.labels[positions]
     said = np.array([row.states for row in rows], np.int8).reshape(now.shape)
     differs = (said >= 0) & (now >= 0) & (said != now)
     used = (said >= 0) & ~(keep & (now >= 0))
-    content = ImportContent(
-        f"Imported labels of {len(rows)} tiles from {printable(source_name)}",
+    number = int(differs.sum())
+    return PlacedLabels(
         tiles.ids[positions],
         np.where(used, said, KEEP).astype(np.int8),
-        splits,
-        groups,
-    )
-    notes = [
-        *_difference_notes(rows, differs, keep),
-        *general_notes(rows, images, splits, groups),
-        *plausibility_notes(said),
-    ]
-    number = int(differs.sum())
-    report = ImportReport(
-        images=len({row.image.id for row in rows}),
-        tiles=len(rows),
         labels=int(used.sum()),
         overturned=0 if keep else number,
         kept=number if keep else 0,
-        notes=tuple(notes),
+        notes=tuple(_difference_notes(rows, differs, keep)),
     )
-    return content, report
 
 
 def _difference_notes(

@@ -1,6 +1,6 @@
 """Windows with labels of their own: they replace the tiles of folder images."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -8,6 +8,7 @@ import numpy.typing as npt
 from segmix_core.errors import ProjectError
 from segmix_core.geometry import Box
 from segmix_core.project.import_draft import ImportContent, NewWindows
+from segmix_core.project.importers.image_labels import place_labels
 from segmix_core.project.importers.label_rows import NO_CORNER, LabelRow
 from segmix_core.project.importers.problems import Problems, printable
 from segmix_core.project.importers.report import (
@@ -33,48 +34,68 @@ _TILE_MULTIPLE = 16
 def plan_windows(
     rows: Sequence[LabelRow],
     images: Sequence[ImageRecord],
-    sources: Sequence[Source],
+    tiles: TileTable,
     source_name: str,
     problems: Problems,
+    *,
+    replace: bool,
+    keep: bool,
 ) -> tuple[ImportContent, ImportReport]:
     """Return what to store for windows and the report of it.
 
-    The other images of a source that gets windows are cut into a grid of the same
-    size without labels, because all tiles of a source have one size.
+    Where all windows of an image are tiles of it already, they are labels for these,
+    unless ``replace``. Images of the same source that the file does not name keep
+    windows that have labels or are no larger than the new ones; others are cut into a
+    grid of the same size without labels.
     """
-    _check(rows, sources, problems)
     splits = image_texts(rows, "split", problems)
     groups = image_texts(rows, "group", problems)
     problems.raise_if_any()
+    positions = _by_key(tiles.image_ids.tolist())
     by_image = _by_image(rows)
-    edges = _largest_edges(rows)
+    cut = {
+        image_id: found
+        for image_id, found in by_image.items()
+        if replace or not _are_tiles(found, tiles, positions.get(image_id, []))
+    }
+    placed = place_labels(
+        [row for row in rows if row.image.id not in cut], tiles, problems, keep=keep
+    )
+    edges = _largest_edges([row for found in cut.values() for row in found])
     num_classes = len(rows[0].states)
-    windows = [_labelled(found) for found in by_image.values()]
+    windows = [_labelled(found) for found in cut.values()]
     rest = [
         image
         for image in images
-        if image.id not in by_image and image.source_id in edges
+        if image.id not in by_image
+        and image.source_id in edges
+        and not _is_cut(
+            image, tiles.take(_rows(positions, image)), edges[image.source_id]
+        )
     ]
     windows += [_grid(image, edges[image.source_id], num_classes) for image in rest]
     content = ImportContent(
         f"Imported {len(rows)} windows from {printable(source_name)}",
-        np.empty(0, np.int64),
-        np.empty((0, num_classes), np.int8),
+        placed.tile_ids,
+        placed.states,
         splits,
         groups,
         windows,
-        _tile_sizes(rows),
+        _tile_sizes(windows, images, tiles, positions),
     )
-    notes = general_notes(rows, images, splits, groups)
+    notes = [*placed.notes, *general_notes(rows, images, splits, groups)]
     if rest:
         notes.append(
             f"{count_text(len(rest), 'image')} without rows became unlabeled windows."
         )
     states = np.array([row.states for row in rows], np.int8)
+    is_cut = np.array([row.image.id in cut for row in rows])
     report = ImportReport(
         images=len(by_image),
         tiles=len(rows),
-        labels=count_known(states),
+        labels=placed.labels + count_known(states[is_cut]),
+        overturned=placed.overturned,
+        kept=placed.kept,
         notes=(*notes, *plausibility_notes(states)),
     )
     return content, report
@@ -96,8 +117,7 @@ def replaced_labels(
     """
     changed = np.array([windows.image_id for windows in content.windows], np.int64)
     is_changed = np.isin(tiles.image_ids, changed)
-    used = (tiles.labels >= 0).any(1) | (tiles.reviews != Review.NONE)
-    labelled = np.unique(tiles.image_ids[used & is_changed])
+    labelled = np.unique(tiles.image_ids[_is_used(tiles) & is_changed])
     if len(labelled) and not replace:
         names = {image.id: image.path.name for image in images}
         raise ProjectError(
@@ -116,9 +136,10 @@ def _by_image(rows: Sequence[LabelRow]) -> dict[int, list[LabelRow]]:
     return found
 
 
-def _check(
+def check_windows(
     rows: Sequence[LabelRow], sources: Sequence[Source], problems: Problems
 ) -> None:
+    """Note windows that are on slides, outside their image, or there twice."""
     folders = {entry.id for entry in sources if entry.kind is SourceKind.FOLDER}
     seen: set[tuple[int, tuple[int, int, int, int]]] = set()
     for row in rows:
@@ -187,11 +208,60 @@ def _largest_edges(rows: Sequence[LabelRow]) -> dict[int, int]:
     return edges
 
 
-def _tile_sizes(rows: Sequence[LabelRow]) -> dict[int, int]:
+def _tile_sizes(
+    windows: Sequence[NewWindows],
+    images: Sequence[ImageRecord],
+    tiles: TileTable,
+    positions: Mapping[int, Sequence[int]],
+) -> dict[int, int]:
+    """Return the tile size of each source that gets windows, in working pixels."""
+    new = {entry.image_id: entry.boxes for entry in windows}
+    sources = {image.source_id for image in images if image.id in new}
     sizes: dict[int, int] = {}
-    for row, box in zip(rows, _boxes(rows), strict=True):
-        working = box.scaled(1 / row.image.downsample)
-        edge = -(-max(working.height, working.width) // _TILE_MULTIPLE)
-        source = row.image.source_id
-        sizes[source] = max(sizes.get(source, 0), edge * _TILE_MULTIPLE)
+    for image in images:
+        if image.source_id not in sources:
+            continue
+        boxes = new.get(image.id)
+        if boxes is None:
+            boxes = tiles.boxes[_rows(positions, image)]
+        for y, x, height, width in boxes.tolist():
+            working = Box(y, x, height, width).scaled(1 / image.downsample)
+            edge = -(-max(working.height, working.width) // _TILE_MULTIPLE)
+            source = image.source_id
+            sizes[source] = max(sizes.get(source, 0), edge * _TILE_MULTIPLE)
     return sizes
+
+
+def _by_key(keys: Sequence[int]) -> dict[int, list[int]]:
+    positions: dict[int, list[int]] = {}
+    for position, key in enumerate(keys):
+        positions.setdefault(key, []).append(position)
+    return positions
+
+
+def _rows(
+    positions: Mapping[int, Sequence[int]], image: ImageRecord
+) -> npt.NDArray[np.int64]:
+    return np.array(positions.get(image.id, ()), np.int64)
+
+
+def _are_tiles(
+    rows: Sequence[LabelRow], tiles: TileTable, positions: Sequence[int]
+) -> bool:
+    known = {tiles.box(position) for position in positions}
+    return known.issuperset(_boxes(rows))
+
+
+def _is_cut(image: ImageRecord, tiles: TileTable, edge: int) -> bool:
+    """Return whether an image keeps its tiles beside windows of ``edge`` pixels."""
+    if not len(tiles):
+        return False
+    if tiles.boxes[:, 2:].max() <= edge:
+        return True
+    is_whole = tiles.box(0) == Box(0, 0, image.height, image.width)
+    return not (len(tiles) == 1 and is_whole) and bool(_is_used(tiles).any())
+
+
+def _is_used(tiles: TileTable) -> npt.NDArray[np.bool_]:
+    is_labelled = np.any(tiles.labels >= 0, axis=1)
+    return np.asarray(is_labelled | (tiles.reviews != Review.NONE), np.bool_)
