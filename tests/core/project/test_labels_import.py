@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from segmix_core.errors import ProjectError
+from segmix_core.project.importers.problems import printable
 from segmix_core.project.labels_import import ImportKind, import_labels
 from segmix_core.project.records import KEEP, Review, TileTable, TilingPlan
 from segmix_core.project.store import ProjectStore
@@ -150,6 +151,7 @@ def test_texts_of_others_are_shown_printable(
     change = folder_store.undo()
     assert change is not None
     assert r"t\udcff.csv" in change.description
+    assert printable("a\x1b" * 3, 4) == r"a\x1ba\x1b..."
 
 
 @pytest.mark.parametrize(

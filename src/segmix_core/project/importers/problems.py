@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 
+from segmix_core import files
 from segmix_core.errors import ProjectError
 
 _NAMED = 3
@@ -37,7 +38,8 @@ class Problems:
 def printable(text: str, max_length: int = _MAX_TEXT) -> str:
     """Return a text of somebody else as it can be shown in a sentence: short, one line.
 
-    Characters that cannot be printed become their escapes.
+    It is shortened to ``max_length`` characters, then escaped as by
+    :func:`segmix_core.files.printable`.
     """
     shown = text if len(text) <= max_length else f"{text[:max_length]}..."
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in shown)
+    return files.printable(shown)
