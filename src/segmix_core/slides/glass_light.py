@@ -19,14 +19,18 @@ _ASKED_PIXELS = 100_000
 _BLACK = 24
 """A pixel whose brightest channel is darker is a scanner's black fill."""
 
-# Largest minus smallest channel. The first is below pale eosin and hematoxylin; with
-# more of a tint, only what has no texture is glass.
+# Largest minus smallest channel. The first is below pale eosin and hematoxylin for
+# single pixels, the second for the color of glass; with more of a tint, only what has
+# no texture is glass.
 _MAX_TINT = 14
+_MAX_ROUGH_TINT = 5
 _MAX_FLAT_TINT = 28
 _MAX_YELLOW_TINT = 48
 _FLAT_PX = 5
 _MAX_FLAT_DEVIATION = 0.8
 """Standard deviation of the brightness, averaged over 5 x 5 pixels, within 5 x 5."""
+_LEAST_FLAT_GLASS = 0.25
+"""Share of the pixels of tinted glass that have no texture."""
 _DARKEST_GLASS = 150
 _WINDOW = 4
 """Gray values on each side that belong to one brightness."""
@@ -54,6 +58,8 @@ _FALLOFF_STEP = 0.12
 _FALLOFF_ROUNDS = 12
 _FALLOFF_PIXELS = 10_000
 _LEAST_FLAT_SHARE = 0.05
+_EVENNESS = 0.005
+"""Weight of even light beside all pixels, which count 1: decides where no glass is."""
 
 Color = tuple[float, float, float]
 FloatArray = npt.NDArray[np.float32]
@@ -74,7 +80,8 @@ def find_glass_color(thumbnail: RgbArray) -> Color | None:
     """
     seen = _sample(thumbnail).astype(np.int16)
     pixels, is_gray = seen.reshape(-1, 3), (np.ptp(seen, axis=2) <= _MAX_TINT).ravel()
-    is_like_glass = is_gray | _is_tinted_and_flat(seen).ravel()
+    is_flat = _is_flat(seen)
+    is_like_glass = is_gray | (is_flat & _has_tint_of_lamps(seen)).ravel()
     is_used = pixels.max(axis=1) > _BLACK
     is_fill = pixels.min(axis=1) == 255
     if (is_like_glass & is_used & ~is_fill).sum() >= _UNSCANNED_SHARE * is_used.sum():
@@ -91,8 +98,15 @@ def find_glass_color(thumbnail: RgbArray) -> Color | None:
     peak = _climb_down(mass, top)
     if peak < _DARKEST_GLASS or mass[peak] < _LEAST_GRAY * every[peak]:
         return None
-    near = pixels[chosen & (abs(brightness - peak) <= _WINDOW + 2)]
-    red, green, blue = np.median(near, axis=0).tolist()
+    near = chosen & (abs(brightness - peak) <= _WINDOW + 2)
+    color = np.median(pixels[near], axis=0)
+    if np.ptp(color) > _MAX_ROUGH_TINT:
+        # With texture it is the palest of tissue that is nearly everywhere.
+        flat = near & is_flat.ravel()
+        if flat.sum() < _LEAST_FLAT_GLASS * near.sum():
+            return None
+        color = np.median(pixels[flat], axis=0)
+    red, green, blue = color.tolist()
     return red, green, blue
 
 
@@ -146,7 +160,9 @@ def light_falloff(balanced: RgbArray, threshold: float) -> FloatArray:
     x = np.linspace(-1, 1, width, dtype=np.float32)
     step = _step(balanced.shape, _FALLOFF_PIXELS)
     seen = balanced[::step, ::step].astype(np.float32)
-    gray = (np.ptp(seen, axis=2) <= threshold).ravel()
+    # Of the average color around: single pixels of pale tissue are gray by their noise.
+    around = ndimage.uniform_filter(seen, (_FLAT_PX, _FLAT_PX, 1), mode="nearest")
+    gray = (np.ptp(around, axis=2) <= threshold).ravel()
     level = np.log(np.maximum(seen.mean(axis=2).ravel(), 1) / GLASS_LEVEL)
     rows, cols = (a.ravel() for a in np.meshgrid(y[::step], x[::step], indexing="ij"))
     terms = np.stack([np.ones_like(rows), rows, cols, rows**2, cols**2], axis=1)
@@ -155,26 +171,41 @@ def light_falloff(balanced: RgbArray, threshold: float) -> FloatArray:
         is_glass = gray & (abs(level - course) < _FALLOFF_STEP)
         if is_glass.mean() < _LEAST_FLAT_SHARE:
             return np.ones((height, width), np.float32)
-        weights = np.linalg.lstsq(terms[is_glass], level[is_glass], rcond=None)[0]
+        weights = _fit(terms[is_glass], level[is_glass], _EVENNESS * len(level))
         course = np.clip(terms @ weights, *np.log(_FALLOFF_BOUNDS))
     base, down, across, down2, across2 = weights.tolist()
     fall = (base + down * y + down2 * y**2)[:, None] + across * x + across2 * x**2
     return np.asarray(np.exp(np.clip(fall, *np.log(_FALLOFF_BOUNDS))), np.float32)
 
 
-def _is_tinted_and_flat(pixels: npt.NDArray[np.int16]) -> npt.NDArray[np.bool_]:
-    """Return (H, W): what glass looks like under a lamp that is not white."""
+def _fit(terms: FloatArray, level: FloatArray, evenness: float) -> FloatArray:
+    """Return the weights of ``terms``, (n, 5), that give ``level``, (n,).
+
+    All but the first are drawn to 0 (ridge regression), so that a strip of glass at one
+    side does not say how dark the other is.
+    """
+    pull = evenness * np.diag([0.0, 1, 1, 1, 1])
+    weights = np.linalg.solve(terms.T @ terms + pull, terms.T @ level)
+    return np.asarray(weights, np.float32)
+
+
+def _has_tint_of_lamps(pixels: npt.NDArray[np.int16]) -> npt.NDArray[np.bool_]:
+    """Return (H, W): what has a color of glass under a lamp that is not white."""
     red, green, blue = (pixels[..., channel] for channel in range(3))
     # Yellow loses blue alone; brown, as of DAB, loses much green with it.
     is_yellow = (blue <= green) & (abs(red - green) * 5 <= (red - blue) * 2)
     # No lamp lacks green alone, as eosin does.
     is_pink = np.minimum(red, blue) - green > _MAX_TINT // 2
     limit = np.where(is_yellow, _MAX_YELLOW_TINT, _MAX_FLAT_TINT) * ~is_pink
+    return np.asarray(np.ptp(pixels, axis=2) <= limit)
+
+
+def _is_flat(pixels: npt.NDArray[np.int16]) -> npt.NDArray[np.bool_]:
+    """Return (H, W): what has no texture."""
     smooth = ndimage.uniform_filter(pixels.mean(axis=2), _FLAT_PX)
     mean = ndimage.uniform_filter(smooth, _FLAT_PX)
     square = ndimage.uniform_filter(smooth**2, _FLAT_PX)
-    is_flat = square - mean**2 < _MAX_FLAT_DEVIATION**2
-    return np.asarray(is_flat & (np.ptp(pixels, axis=2) <= limit))
+    return np.asarray(square - mean**2 < _MAX_FLAT_DEVIATION**2)
 
 
 def _brightest(mass: npt.NDArray[np.int64], every: npt.NDArray[np.int64]) -> int:

@@ -197,6 +197,19 @@ def test_much_and_little_tissue(rng, color, edge):
         assert glass_share(image, place) < 0.01
 
 
+@pytest.mark.parametrize(
+    "color",
+    [[230, 212, 226], [234, 220, 231], [222, 236, 226], [216, 214, 230],
+     [232, 219, 209], [230, 215, 215]],
+    ids=["eosin", "pale eosin", "light green", "hematoxylin", "dab", "aec"],
+)  # fmt: skip
+@pytest.mark.parametrize("glass", [0, 10, 32], ids=["no", "hardly any", "little"])
+def test_pale_tissue_nearly_everywhere_is_not_its_own_glass(rng, color, glass):
+    place = np.s_[:, glass:]
+    image = slide_of(rng, (place, np.array(color)), texture=6)
+    assert share(image, place) > 0.75
+
+
 def test_grayscale_tissue_is_dark(rng):
     gray = [130, 130, 131]
     assert share(slide_of(rng, (MIDDLE, gray), texture=12), MIDDLE) > 0.98
