@@ -4,6 +4,8 @@ import mmap
 import struct
 import threading
 import zlib
+from collections.abc import Callable
+from math import prod
 from pathlib import Path
 from typing import IO
 
@@ -18,7 +20,9 @@ from segmix_core.slides.orientation import UPRIGHT, show_upright
 from segmix_core.slides.pixels import (
     ALPHA_NOTE,
     GRAY_NOTE,
+    MAX_ALPHA_PIXELS,
     MAX_PART_PIXELS,
+    WHITE,
     NotThisFormatError,
     on_white,
     reading,
@@ -79,7 +83,7 @@ class ImageSlide:
         self.bounds: Box | None = None
         self.identity: str | None = None
         self.level_shapes = (shape,)
-        self.notes = notes
+        self._notes = notes
         self._pixels: RgbArray | None = None
         self._lock = threading.Lock()
 
@@ -89,16 +93,36 @@ class ImageSlide:
             box, self.level_shapes[level], lambda b: self._all()[b.slices].copy()
         )
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on what was changed; small images are read for them."""
+        if ALPHA_NOTE in self._notes and self._is_opaque():
+            return tuple(note for note in self._notes if note != ALPHA_NOTE)
+        return self._notes
+
+    def _is_opaque(self) -> bool:
+        """Return whether no pixel is transparent; False where that takes too long."""
+        if prod(self.level_shapes[0]) > MAX_ALPHA_PIXELS:
+            return False
+        try:
+            return bool(self._decoded(_alpha).min() == WHITE)
+        except SlideError:
+            return False
+
     def _all(self) -> RgbArray:
         with self._lock:
             if self._pixels is None:
-                problem = f"{self.path.name} is truncated or damaged"
-                with reading(self.path, problem), self.path.open("rb") as file:
-                    image = _identify(self.path, file)
-                    _check(self.path, image, file)
-                    _scale_transparency(image, _bits(image, file))
-                    self._pixels = _decode(image, self.level_shapes[0])
+                shape = self.level_shapes[0]
+                self._pixels = self._decoded(lambda image: _decode(image, shape))
             return self._pixels
+
+    def _decoded(self, decode: Callable[[Image.Image], RgbArray]) -> RgbArray:
+        problem = f"{self.path.name} is truncated or damaged"
+        with reading(self.path, problem), self.path.open("rb") as file:
+            image = _identify(self.path, file)
+            _check(self.path, image, file)
+            _scale_transparency(image, _bits(image, file))
+            return decode(image)
 
     def close(self) -> None:
         """Let go of the pixels."""
@@ -220,7 +244,7 @@ def _find_exif(file: IO[bytes]) -> bytes | None:
 
 def _decode(image: Image.Image, shape: tuple[int, int]) -> RgbArray:
     image.load()
-    mode = "RGBA" if "transparency" in image.info else _OWN_MODES[image.mode]
+    mode = _mode_of(image)
     height, width = shape
     pixels = np.empty((height, width, 3), np.uint8)
     # In bands: Pillow's conversions and NumPy's copies would each hold all pixels.
@@ -230,6 +254,15 @@ def _decode(image: Image.Image, shape: tuple[int, int]) -> RgbArray:
         band = image.crop((0, top, width, bottom))
         pixels[top:bottom] = to_rgb(_samples(band, mode))
     return pixels
+
+
+def _alpha(image: Image.Image) -> npt.NDArray[np.uint8]:
+    image.load()
+    return _samples(image, _mode_of(image))[..., -1]
+
+
+def _mode_of(image: Image.Image) -> str:
+    return "RGBA" if "transparency" in image.info else _OWN_MODES[image.mode]
 
 
 def _samples(image: Image.Image, mode: str) -> npt.NDArray[np.uint8]:

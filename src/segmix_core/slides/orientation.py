@@ -45,12 +45,16 @@ class TurnedSlide:
         self.mpp = mean_mpp(self.mpp_yx)
         self.bounds = None if slide.bounds is None else self._shown(slide.bounds)
         self.identity = slide.identity
-        self.notes = slide.notes
 
     @property
     def path(self) -> Path:
         """The file."""
         return self._slide.path
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the slide says."""
+        return self._slide.notes
 
     def read_level(self, level: int, box: Box) -> RgbArray:
         """Return (H, W, 3) pixels of ``box``, in pixels of ``level``."""

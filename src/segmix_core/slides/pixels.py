@@ -19,6 +19,8 @@ MAX_PART_PIXELS = 300_000_000
 
 GRAY_NOTE = "Grayscale pixels were repeated in the red, green and blue channels."
 ALPHA_NOTE = "Transparent pixels were laid on white."
+MAX_ALPHA_PIXELS = 1 << 24
+"""Most pixels that are read to see whether any is transparent."""
 
 
 class NotThisFormatError(Exception):

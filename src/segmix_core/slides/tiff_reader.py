@@ -10,9 +10,17 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
+from segmix_core.errors import SlideError
 from segmix_core.geometry import Box, mean_mpp
 from segmix_core.slides.orientation import show_upright
-from segmix_core.slides.pixels import NotThisFormatError, on_white, reading
+from segmix_core.slides.pixels import (
+    ALPHA_NOTE,
+    MAX_ALPHA_PIXELS,
+    WHITE,
+    NotThisFormatError,
+    on_white,
+    reading,
+)
 from segmix_core.slides.slide import RgbArray, Slide
 from segmix_core.slides.tiff_codec import check_stated_size
 from segmix_core.slides.tiff_header import (
@@ -83,7 +91,7 @@ class TiffSlide:
         self.mpp = mean_mpp(size.yx)
         self.bounds: Box | None = None
         self.identity: str | None = None
-        self.notes = picture.notes + size.notes
+        self._notes = picture.notes + size.notes
         self._tiff = tiff
         self._samples = picture.samples
         self._levels = [
@@ -95,16 +103,39 @@ class TiffSlide:
         )
         self._cached_bytes = 0
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on what was changed; the smallest level is read for them."""
+        if ALPHA_NOTE in self._notes and self._is_opaque():
+            return tuple(note for note in self._notes if note != ALPHA_NOTE)
+        return self._notes
+
+    def _is_opaque(self) -> bool:
+        """Return whether no pixel is transparent; False where that takes too long."""
+        shape = self.level_shapes[-1]
+        if prod(shape) > MAX_ALPHA_PIXELS:
+            return False
+        try:
+            pixels = self._read(len(self.level_shapes) - 1, Box(0, 0, *shape))
+        except SlideError:
+            return False
+        return bool(pixels[..., -1].min() == WHITE)
+
     def read_level(self, level: int, box: Box) -> RgbArray:
         """Return (H, W, 3) pixels of ``box``, in pixels of ``level``."""
-        return on_white(box, self.level_shapes[level], lambda b: self._read(level, b))
+        return on_white(
+            box,
+            self.level_shapes[level],
+            lambda inside: self._samples.to_rgb(self._read(level, inside)),
+        )
 
     def close(self) -> None:
         """Close the file."""
         self._tiff.close()
         self._cache.clear()
 
-    def _read(self, level: int, box: Box) -> RgbArray:
+    def _read(self, level: int, box: Box) -> npt.NDArray[np.uint8]:
+        """Return (H, W, used samples)."""
         pixels = np.empty((box.height, box.width, len(self._samples.used)), np.uint8)
         for index, plane in enumerate(self._levels[level]):
             page = plane.page.keyframe
@@ -118,7 +149,7 @@ class TiffSlide:
                     pixels[(*common.moved(-box.y, -box.x).slices, plane.places)] = part[
                         common.moved(-whole.y, -whole.x).slices
                     ]
-        return self._samples.to_rgb(pixels)
+        return pixels
 
     def _part(self, level: int, plane: int, index: int) -> npt.NDArray[np.uint8]:
         source = self._levels[level][plane]

@@ -129,6 +129,28 @@ def test_transparent_palette_colors_lie_on_white(tmp_path, rng, depth, alpha):
     assert notes == (ALPHA_NOTE,)
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.webp", "a.jp2"])
+@pytest.mark.parametrize("alpha", [255, 254])
+def test_only_what_is_transparent_is_said(tmp_path, rgb, name, alpha):
+    opacity = np.full(rgb.shape[:2], 255, np.uint8)
+    opacity[100:150] = alpha
+    path = tmp_path / name
+    Image.fromarray(np.dstack([rgb, opacity])).save(path, lossless=True)
+    assert read(path)[1] == ((ALPHA_NOTE,) if alpha < 255 else ())
+
+
+def test_transparency_of_large_or_damaged_images_is_not_looked_for(
+    tmp_path, rgb, monkeypatch
+):
+    path = tmp_path / "a.png"
+    Image.fromarray(np.dstack([rgb, np.full(rgb.shape[:2], 255, np.uint8)])).save(path)
+    monkeypatch.setattr("segmix_core.slides.image_reader.MAX_ALPHA_PIXELS", 1000)
+    assert open_slide(path).notes == (ALPHA_NOTE,)
+    monkeypatch.undo()
+    path.write_bytes(path.read_bytes()[:5000])
+    assert open_slide(path).notes == (ALPHA_NOTE,)
+
+
 def test_jpeg_2000_of_all_modes(tmp_path, rgb):
     gray, alpha = rgb[..., 0], np.full((300, 420), 51, np.uint8)
     path = tmp_path / "a.jp2"

@@ -1,5 +1,6 @@
 import struct
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -164,6 +165,25 @@ def test_alpha_lies_on_white(tmp_path, kind, expected):
     tifffile.imwrite(path, image, photometric="rgb", extrasamples=[kind])
     assert read(path, box=Box(0, 0, 2, 2)).max() == expected
     assert header(path).notes == (ALPHA_NOTE,)
+
+
+@pytest.mark.parametrize("alpha", [255, 254])
+@pytest.mark.parametrize("turn", [1, 6])
+def test_only_what_is_transparent_is_said(tmp_path, rgb, alpha, turn, monkeypatch):
+    opacity = np.full(rgb.shape[:2], 255, np.uint8)
+    opacity[100:150] = alpha
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(
+        path,
+        np.dstack([rgb, opacity]),
+        photometric="rgb",
+        extrasamples=["unassalpha"],
+        extratags=[(274, 3, 1, turn, False)],
+    )
+    with closing(open_with_tifffile(path)) as slide:
+        assert slide.notes == ((ALPHA_NOTE,) if alpha < 255 else ())
+        monkeypatch.setattr("segmix_core.slides.tiff_reader.MAX_ALPHA_PIXELS", 1000)
+        assert slide.notes == (ALPHA_NOTE,)
 
 
 def test_a_part_that_was_never_scanned_is_white(write_pyramid, rgb):
