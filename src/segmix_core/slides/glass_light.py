@@ -99,13 +99,12 @@ def find_glass_color(thumbnail: RgbArray) -> Color | None:
     if peak < _DARKEST_GLASS or mass[peak] < _LEAST_GRAY * every[peak]:
         return None
     near = chosen & (abs(brightness - peak) <= _WINDOW + 2)
-    color = np.median(pixels[near], axis=0)
-    if np.ptp(color) > _MAX_ROUGH_TINT:
-        # With texture it is the palest of tissue that is nearly everywhere.
-        flat = near & is_flat.ravel()
-        if flat.sum() < _LEAST_FLAT_GLASS * near.sum():
-            return None
-        color = np.median(pixels[flat], axis=0)
+    flat = near & is_flat.ravel()
+    has_flat = flat.sum() >= _LEAST_FLAT_GLASS * near.sum()
+    color = np.median(pixels[flat if has_flat else near], axis=0)
+    if not has_flat and np.ptp(color) > _MAX_ROUGH_TINT:
+        # The palest of tissue that is nearly everywhere.
+        return None
     red, green, blue = color.tolist()
     return red, green, blue
 

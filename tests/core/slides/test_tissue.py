@@ -207,7 +207,7 @@ def test_much_and_little_tissue(rng, color, edge):
 def test_pale_tissue_nearly_everywhere_is_not_its_own_glass(rng, color, glass):
     place = np.s_[:, glass:]
     image = slide_of(rng, (place, np.array(color)), texture=6)
-    assert share(image, place) > 0.75
+    assert share(image, place) > 0.7
 
 
 def test_grayscale_tissue_is_dark(rng):
