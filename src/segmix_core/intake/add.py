@@ -7,10 +7,15 @@ from pathlib import Path
 from segmix_core.errors import SegmixError
 from segmix_core.intake.choice import Choice, TileGroup
 from segmix_core.intake.known_images import KnownImages
-from segmix_core.intake.left_out import LeftOut, left_out_note, nothing_added
+from segmix_core.intake.left_out import (
+    LeftOut,
+    left_out_note,
+    name_some,
+    nothing_added,
+)
 from segmix_core.intake.options import IntakeOptions, PlannedSource
 from segmix_core.intake.tile_plan import plan_tiles
-from segmix_core.project.records import Source
+from segmix_core.project.records import Source, SourceKind
 from segmix_core.project.store import ProjectStore
 from segmix_core.slides.first_look import FirstLook
 
@@ -90,19 +95,36 @@ def _add(store: ProjectStore, choice: Choice, options: IntakeOptions) -> IntakeR
     left_out, notes = choice.left_out, choice.notes
     # Asked again: another program may have added some of them meanwhile.
     known = KnownImages(store.images())
-    sources = []
+    sources, slides = [], []
     for part in choice.parts:
         new = _plan_new(part, known, left_out, options)
         if new is not None:
             sources.append(
                 store.add_source(new.kind, new.path, new.name, new.plan, new.images)
             )
-            notes += new.notes
+            if new.kind is SourceKind.SLIDE:
+                slides.append(new)
+            else:
+                notes += new.notes
+    notes += _slide_notes(slides)
     if not sources:
         raise nothing_added(left_out)
     if left_out:
         notes.append(left_out_note(left_out))
     return IntakeReport(tuple(sources), tuple(left_out), tuple(notes))
+
+
+def _slide_notes(slides: Sequence[PlannedSource]) -> list[str]:
+    """Return the notes of slides, equal ones once, with the names of the slides."""
+    paths: dict[str, list[Path]] = {}
+    for slide in slides:
+        for note in slide.notes:
+            paths.setdefault(note, []).append(slide.path)
+    return [
+        f"{name_some(found)}: {note}"
+        + (f" ({len(found)} images)" if len(found) > 1 else "")
+        for note, found in paths.items()
+    ]
 
 
 def _plan_new(

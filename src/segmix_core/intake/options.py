@@ -45,7 +45,10 @@ class LookedAt:
 
 @dataclass(frozen=True, slots=True)
 class PlannedSource:
-    """What will be added, with sentences for the user."""
+    """What will be added, with sentences for the user.
+
+    Those on a slide are without its name, so that equal ones can be said together.
+    """
 
     kind: SourceKind
     path: Path

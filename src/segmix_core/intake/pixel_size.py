@@ -20,6 +20,13 @@ def choose_mpp(
     return header.mpp_yx or (None, None)
 
 
+def notes_of(header: ImageHeader, options: IntakeOptions) -> tuple[str, ...]:
+    """Return what the file says that matters: not of its size if the user gave one."""
+    if options.slide_mpp is None:
+        return header.notes
+    return tuple(note for note in header.notes if note not in header.size_notes)
+
+
 def overruled_note(
     headers: Sequence[ImageHeader], options: IntakeOptions
 ) -> tuple[str, ...]:
@@ -37,10 +44,22 @@ def overruled_note(
         if len(others) > 1
         else ""
     )
-    return (
-        f"{first.path.name} states {stated} µm per pixel{more}. The {given:.3g} µm "
-        "you gave are used instead.",
-    )
+    return (f"{first.path.name} states {stated} µm per pixel{more}. {_used(given)}",)
+
+
+def overruled_slide_note(
+    header: ImageHeader, options: IntakeOptions
+) -> tuple[str, ...]:
+    """Return :func:`overruled_note` of one slide, without its name."""
+    given = options.slide_mpp
+    if given is None or not _differs(header.mpp_yx, given):
+        return ()
+    stated = _shown(sorted(set(header.mpp_yx or ())))
+    return (f"it states {stated} µm per pixel. {_used(given)}",)
+
+
+def _used(given: float) -> str:
+    return f"The {given:.3g} µm you gave are used instead."
 
 
 def restated_note(

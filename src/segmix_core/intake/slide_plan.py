@@ -13,7 +13,7 @@ from segmix_core.intake.options import (
     PlannedSource,
     find_downsample,
 )
-from segmix_core.intake.pixel_size import choose_mpp, overruled_note
+from segmix_core.intake.pixel_size import choose_mpp, notes_of, overruled_slide_note
 from segmix_core.intake.tissue import find_slide_tissue, tiles_with_tissue
 from segmix_core.project.records import (
     NewImage,
@@ -88,20 +88,19 @@ def _check_count(path: Path, working_pixels: float, plan: TilingPlan) -> None:
 def _slide_notes(
     header: ImageHeader, options: IntakeOptions, wanted: float | None, has_tissue: bool
 ) -> tuple[str, ...]:
-    name = header.path.name
     mpp = mean_mpp(choose_mpp(header, options))
-    notes = [f"{name}: {note}" for note in header.notes]
-    notes += overruled_note([header], options)
+    notes = [*notes_of(header, options), *overruled_slide_note(header, options)]
     if mpp is None:
-        notes.append(
-            f"{name} does not state its pixel size, so sizes in micrometers are "
-            "unknown. Set it with 'segmix set-mpp' or on the Data page."
+        reasons = " ".join(header.size_notes) or (
+            "it does not state its pixel size, so sizes in micrometers are unknown."
         )
+        notes = [note for note in notes if note not in header.size_notes]
+        notes.append(f"{reasons} Set it with 'segmix set-mpp' or on the Data page.")
     elif wanted is not None and wanted < mpp / 1.02:
         notes.append(
-            f"{name} has pixels of {mpp:.3g} µm, coarser than the {wanted:.3g} µm "
-            "asked for; it is worked on as it is."
+            f"it has pixels of {mpp:.3g} µm, coarser than the {wanted:.3g} µm asked "
+            "for; it is worked on as it is."
         )
     if not has_tissue:
-        notes.append(f"{name}: no tissue was found, so all its tiles were kept.")
+        notes.append("no tissue was found, so all its tiles were kept.")
     return tuple(notes)

@@ -1,7 +1,7 @@
 """A folder of tile images as a source: every image is one tile."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import ceil
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from segmix_core.intake.options import (
     PlannedSource,
     find_downsample,
 )
-from segmix_core.intake.pixel_size import choose_mpp, overruled_note
+from segmix_core.intake.pixel_size import choose_mpp, notes_of, overruled_note
 from segmix_core.project.records import NewImage, SourceKind, TilingPlan
 from segmix_core.slides.first_look import ImageHeader
 
@@ -46,7 +46,9 @@ def plan_tiles(
     edges = [max(image_shape) for image_shape in map(_working_shape, images)]
     tile_px = ceil(max(edges) / 16) * 16
     plan = TilingPlan(tile_px, tile_px, options.mpp)
-    notes = _tile_notes(folder, headers, tile_px) + overruled_note(headers, options)
+    counts = Counter(note for head in headers for note in notes_of(head, options))
+    notes = _tile_notes(folder, headers, tile_px, counts)
+    notes += overruled_note(headers, options)
     name = _source_name(folder)
     return PlannedSource(SourceKind.FOLDER, folder, name, plan, tuple(images), notes)
 
@@ -109,9 +111,11 @@ def _working_shape(image: NewImage) -> tuple[int, int]:
 
 
 def _tile_notes(
-    folder: Path, headers: Sequence[ImageHeader], tile_px: int
+    folder: Path,
+    headers: Sequence[ImageHeader],
+    tile_px: int,
+    counts: Mapping[str, int],
 ) -> tuple[str, ...]:
-    counts = Counter(note for header in headers for note in header.notes)
     notes = [f"{folder.name}: {note} ({n} images)" for note, n in counts.items()]
     if len({(h.height, h.width) for h in headers}) > 1:
         notes.append(

@@ -65,6 +65,7 @@ class ImageHeader:
     mpp_yx: tuple[float, float] | None
     bounds: Box | None
     notes: tuple[str, ...]
+    size_notes: tuple[str, ...] = ()
 
     @property
     def mpp(self) -> float | None:
@@ -352,6 +353,7 @@ def _header(path: Path, facts: dict[str, Any]) -> ImageHeader:
         mpp_yx=facts["mpp_yx"] and tuple(facts["mpp_yx"]),
         bounds=facts["bounds"] and Box(*facts["bounds"]),
         notes=tuple(facts["notes"]),
+        size_notes=tuple(facts["size_notes"]),
     )
 
 
@@ -488,6 +490,7 @@ def _look_at_header(path: Path) -> _Message:
             "mpp_yx": slide.mpp_yx,
             "bounds": slide.bounds and astuple(slide.bounds),
             "notes": slide.notes,
+            "size_notes": slide.size_notes,
         }
     return facts, b""
 

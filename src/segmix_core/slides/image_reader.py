@@ -84,6 +84,7 @@ class ImageSlide:
         self.identity: str | None = None
         self.level_shapes = (shape,)
         self._notes = notes
+        self.size_notes: tuple[str, ...] = ()
         self._pixels: RgbArray | None = None
         self._lock = threading.Lock()
 

@@ -104,6 +104,7 @@ class OpenSlideSlide:
         self.mpp = mean_mpp(size.yx)
         self.bounds = find_bounds(handle.properties, Box(0, 0, *self.level_shapes[0]))
         self.identity = _identity(handle)
+        self.size_notes = size.notes
         self.notes = (
             size.notes
             + unused_levels_note(len(shapes) - len(self._numbers))

@@ -45,6 +45,7 @@ class TurnedSlide:
         self.mpp = mean_mpp(self.mpp_yx)
         self.bounds = None if slide.bounds is None else self._shown(slide.bounds)
         self.identity = slide.identity
+        self.size_notes = slide.size_notes
 
     @property
     def path(self) -> Path:

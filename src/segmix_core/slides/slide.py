@@ -46,6 +46,10 @@ class Slide(Protocol):
     def notes(self) -> tuple[str, ...]:
         """Sentences on what was changed or not used, e.g. a dropped alpha channel."""
 
+    @property
+    def size_notes(self) -> tuple[str, ...]:
+        """Those of ``notes`` that are about the size of a pixel."""
+
     def read_level(self, level: int, box: Box) -> RgbArray:
         """Return the pixels of ``box``, which is in pixels of ``level``.
 

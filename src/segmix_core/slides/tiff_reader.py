@@ -92,6 +92,7 @@ class TiffSlide:
         self.bounds: Box | None = None
         self.identity: str | None = None
         self._notes = picture.notes + size.notes
+        self.size_notes = size.notes
         self._tiff = tiff
         self._samples = picture.samples
         self._levels = [

@@ -152,6 +152,7 @@ class Framed:
     mpp = 0.35
     bounds = Box(2, 7, 10, 20)
     identity = "same"
+    size_notes = ()
     notes = ()
 
     def __init__(self, pixels):
