@@ -23,6 +23,7 @@ from segmix_core.slides.dicom import DICOM_SUFFIXES
 from segmix_core.slides.first_look import FirstLook, ImageHeader
 from segmix_core.slides.image_folder import (
     SCANNER_SUFFIXES,
+    folders_with_images,
     list_images,
     no_images_error,
 )
@@ -81,7 +82,7 @@ class Choice:
 
     def _take_folder(self, folder: Path) -> None:
         try:
-            found = list_images(folder)
+            found, inner = list_images(folder), folders_with_images(folder)
             if not found.slides and not found.tiles:
                 raise no_images_error(folder, found.strangers)
         except SlideError as error:
@@ -92,6 +93,8 @@ class Choice:
             return
         if found.strangers:
             self.notes.append(_strangers_note(folder, found.strangers))
+        if inner:
+            self.notes.append(_inner_note(folder, inner))
         for image in self._headers(found.slides):
             self._take_slide(image)
         tiles = tuple(self._headers(found.tiles))
@@ -155,4 +158,12 @@ def _strangers_note(folder: Path, strangers: Sequence[Path]) -> str:
         f"{printable(folder.name)}: {count_files(strangers)} {verb} because "
         f"their file type is not read from folders: {name_some(strangers)}. "
         "Add these files one by one, or save them as PNG or TIFF."
+    )
+
+
+def _inner_note(folder: Path, inner: Sequence[Path]) -> str:
+    what = "folder" if len(inner) == 1 else "folders"
+    return (
+        f"{printable(folder.name)}: the images in its {what} {name_some(inner)} were "
+        "not added. Choose them as well if you want them."
     )

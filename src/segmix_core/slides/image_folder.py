@@ -15,7 +15,11 @@ SCANNER_SUFFIXES = frozenset(
 TILE_SUFFIXES = IMAGE_SUFFIXES | frozenset(
     {".tif", ".tiff", ".btf", ".tf2", ".tf8", ".qptiff"}
 )
-
+_SUFFIXES = SCANNER_SUFFIXES | DICOM_SUFFIXES | TILE_SUFFIXES
+_NO_IMAGE_FOLDERS = (
+    ".", "mask", "label", "annot", "ground", "gt", "seg", "truth", "thumb", "overlay",
+)  # fmt: skip
+"""How folders begin that hold images of something else than tissue."""
 
 _IMAGE_ENDINGS = frozenset(
     {
@@ -94,6 +98,26 @@ def list_files(folder: Path) -> list[Path]:
     return sorted((p for p in files if p.is_file()), key=natural_key)
 
 
+def folders_with_images(folder: Path) -> list[Path]:
+    """Return the folders in a folder that hold images, in natural order.
+
+    Those that are named as folders of masks and the like are left out.
+    """
+    children = (p for p in folder.iterdir() if p.is_dir())
+    return [
+        child
+        for child in sorted(children, key=natural_key)
+        if not child.name.lower().startswith(_NO_IMAGE_FOLDERS) and _has_images(child)
+    ]
+
+
+def _has_images(folder: Path) -> bool:
+    try:
+        return any(path.suffix.lower() in _SUFFIXES for path in list_files(folder))
+    except OSError:
+        return False
+
+
 def natural_key(path: Path) -> tuple[list[tuple[int, str]], str]:
     """Return a key that sorts numbers by value: tile_2 before tile_10."""
     parts = re.split(r"([0-9]+)", path.name.lower())
@@ -115,13 +139,9 @@ def no_images_error(folder: Path, strangers: Sequence[Path] = ()) -> SlideError:
             "Save them as PNG or TIFF.",
         )
     remedy = "Choose the folder that contains the image files."
-    for child in sorted(p for p in folder.iterdir() if p.is_dir()):
-        is_ours = not child.name.lower().startswith(("mask", "."))
-        if is_ours and any(
-            f.suffix.lower() in TILE_SUFFIXES for f in list_files(child)
-        ):
-            remedy = f"Choose its subfolder {child.name}, which contains images."
-            break
+    inner = folders_with_images(folder)
+    if inner:
+        remedy = f"Choose its subfolder {inner[0].name}, which contains images."
     return SlideError(
         f"The folder {folder.name} has no images (PNG, JPEG, JPEG 2000, GIF, BMP, "
         "WebP, TIFF or a slide).",

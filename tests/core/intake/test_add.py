@@ -107,6 +107,15 @@ def test_a_folder_is_one_source_in_natural_order(tmp_path, store):
     assert report.notes == ()
 
 
+def test_images_in_folders_of_a_folder_are_named(tmp_path, store):
+    for name in ("a.png", "one/b.png", "two/c.png", "masks/a.png"):
+        save_image(tmp_path / "d" / name)
+    report = add_paths(store, [tmp_path / "d"])
+    assert len(store.images()) == 1
+    (note,) = report.notes
+    assert "d: the images in its folders one, two were not added" in note
+
+
 def test_different_sizes_are_padded_and_said(tmp_path, store):
     save_image(tmp_path / "d" / "a.png", (100, 120))
     save_image(tmp_path / "d" / "b.png", (64, 90), "L")

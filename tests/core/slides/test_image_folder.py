@@ -3,6 +3,7 @@ from pathlib import Path
 from PIL import Image
 
 from segmix_core.slides.image_folder import (
+    folders_with_images,
     list_files,
     list_images,
     natural_key,
@@ -55,3 +56,12 @@ def test_a_folder_without_images_names_one_that_has_some(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "a.png").touch()
     assert "Choose its subfolder tiles" in no_images_error(tmp_path).remedy
+
+
+def test_folders_of_masks_and_the_like_have_no_images(tmp_path):
+    names = "t10/a.png t2/a.SVS t3/a.txt t4/a.dcm Labels/a.png masks/a.png gt/a.png"
+    for name in (*names.split(), "annotations/a.png", ".x/a.png"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    found = folders_with_images(tmp_path)
+    assert [path.name for path in found] == ["t2", "t4", "t10"]
