@@ -252,10 +252,7 @@ def _plane_order(
         If the planes are a stack, or channels of something else.
     """
     if ome is None or main.axes != "CYX" or len(main.pages) != count:
-        raise SlideError(
-            f"{path.name} contains a stack of {count} planes instead of one image.",
-            "Save the plane to label as a file of its own, as 8-bit RGB.",
-        )
+        raise _stack_error(path, main, count)
     order = ome.rgb_order() if count == 3 else None
     if order is None:
         names = ", ".join(name for name in ome.channel_names if name)
@@ -272,6 +269,26 @@ def _plane_order(
             _RGB_REMEDY,
         )
     return order
+
+
+def _stack_error(path: Path, main: tifffile.TiffPageSeries, count: int) -> SlideError:
+    if main.axes.startswith("C"):
+        return SlideError(
+            f"{path.name} contains {count} channels, each on a plane of its own.",
+            "If they are red, green and blue, make one image of them in Fiji: "
+            "Image > Type > RGB Color.",
+        )
+    remedy = "Save the plane to label as a file of its own, as 8-bit RGB."
+    is_gray = main.keyframe.samplesperpixel == 1
+    if count == 3 and is_gray and not main.axes.startswith(("Z", "T")):
+        remedy = (
+            "If they are the channels red, green and blue, make one image of them in "
+            "Fiji: Image > Color > Stack to RGB. If not, save the plane to label as a "
+            "file of its own."
+        )
+    return SlideError(
+        f"{path.name} contains a stack of {count} planes instead of one image.", remedy
+    )
 
 
 def _hidden_planes(series: tifffile.TiffPageSeries) -> int:

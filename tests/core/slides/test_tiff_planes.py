@@ -107,8 +107,28 @@ def test_deep_planes_are_refused(tmp_path, rgb):
 def test_three_pages_without_ome_are_a_stack(tmp_path, rgb):
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, planes(rgb), photometric="minisblack", metadata=None)
-    with pytest.raises(SlideError, match="a stack of 3 planes"):
+    with pytest.raises(SlideError, match="a stack of 3 planes") as caught:
         open_slide(path)
+    assert "Image > Color > Stack to RGB" in caught.value.remedy
+
+
+@pytest.mark.parametrize("mode", ["composite", "color"])
+def test_channels_of_imagej_are_refused_with_how_to_make_rgb(tmp_path, rgb, mode):
+    path = tmp_path / "a.tif"
+    metadata = {"axes": "CYX", "mode": mode}
+    tifffile.imwrite(path, planes(rgb), imagej=True, metadata=metadata)
+    with pytest.raises(SlideError, match="contains 3 channels") as caught:
+        open_slide(path)
+    assert "Image > Type > RGB Color" in caught.value.remedy
+
+
+@pytest.mark.parametrize("axes", ["ZYX", "TYX"])
+def test_a_stack_in_depth_or_time_is_refused(tmp_path, rgb, axes):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, planes(rgb), imagej=True, metadata={"axes": axes})
+    with pytest.raises(SlideError, match="a stack of 3 planes") as caught:
+        open_slide(path)
+    assert "Save the plane" in caught.value.remedy
 
 
 def test_a_smaller_level_of_other_pixels_is_left_out_and_that_is_said(tmp_path, rgb):
