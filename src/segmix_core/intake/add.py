@@ -1,10 +1,11 @@
 """Adding what was chosen to the project: all that can be used, or nothing."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from segmix_core.errors import SegmixError
+from segmix_core.files import printable
 from segmix_core.intake.choice import Choice, TileGroup
 from segmix_core.intake.known_images import KnownImages
 from segmix_core.intake.left_out import (
@@ -135,7 +136,12 @@ def _plan_new(
 ) -> PlannedSource | None:
     if isinstance(part, PlannedSource):
         (image,) = part.images
-        return part if known.take(image.path, image.fingerprint, left_out) else None
+        copy = known.find_copy(image.path, image.fingerprint)
+        if not known.take(image.path, image.fingerprint, left_out):
+            return None
+        if copy is None:
+            return part
+        return replace(part, notes=(*part.notes, _copy_note(image.path, copy)))
     images = [
         image
         for image in part.images
@@ -146,3 +152,13 @@ def _plan_new(
     except SegmixError as error:
         left_out.append(LeftOut(part.path, error))
         return None
+
+
+def _copy_note(path: Path, other: Path) -> str:
+    name = other.name
+    if name == path.name:
+        name = f"{other.parent.name}/{name}"
+    return (
+        f"it seems to be a copy of {printable(name)}, which is in the project. Remove "
+        "one of them, or the slide counts twice."
+    )

@@ -22,6 +22,7 @@ class KnownImages:
         self._paths: set[Path] = set()
         self._doubles: dict[object, _Doubles] = defaultdict(_Doubles)
         self._series: dict[tuple[Path, str], Path] = {}
+        self._copies: dict[object, Path] = {}
         for image in images:
             self._add(image.path, image.fingerprint)
 
@@ -43,6 +44,16 @@ class KnownImages:
         left_out.append(LeftOut(path, ProjectError(problem, remedy)))
         return False
 
+    def find_copy(self, path: Path, fingerprint: Fingerprint | None) -> Path | None:
+        """Return another image that seems to be the same in another file.
+
+        By size, start and end of the file, or by the series that a DICOM file names.
+        """
+        for key in _copy_keys(path, fingerprint):
+            if key in self._copies:
+                return self._copies[key]
+        return None
+
     def _add(self, path: Path, fingerprint: Fingerprint | None) -> None:
         """Remember an image."""
         self._paths.add(path)
@@ -50,6 +61,8 @@ class KnownImages:
         series = _series(path)
         if series is not None:
             self._series[series] = path
+        for key in _copy_keys(path, fingerprint):
+            self._copies.setdefault(key, path)
 
     def _find(self, path: Path, fingerprint: Fingerprint | None) -> Path | None:
         if path in self._paths:
@@ -85,6 +98,16 @@ def _content(path: Path, fingerprint: Fingerprint | None) -> object:
     if fingerprint is None:
         return path.name.casefold()
     return fingerprint.size, fingerprint.digest
+
+
+def _copy_keys(path: Path, fingerprint: Fingerprint | None) -> list[object]:
+    keys: list[object] = []
+    if fingerprint is not None:
+        keys.append((fingerprint.size, fingerprint.digest))
+    series = _series(path)
+    if series is not None:
+        keys.append(series[1])
+    return keys
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """One image is added once, by whatever path it is chosen."""
 
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -58,6 +59,19 @@ def test_two_files_of_one_content_are_two_images(tmp_path, store):
     assert (len(names(store)), report.left_out) == (3, ())
 
 
+def test_a_copy_of_a_slide_is_added_and_named(tmp_path, store):
+    path = save_slide(tmp_path / "s.tif")
+    shutil.copy(path, tmp_path / "t.tif")
+    (tmp_path / "d").mkdir()
+    shutil.copy(path, tmp_path / "d" / "s.tif")
+    other = save_slide(tmp_path / "u.tif", fill=(200, 100, 150))
+    (note,) = add_paths(store, [path, tmp_path / "t.tif", other]).notes
+    assert note.startswith("t.tif: it seems to be a copy of s.tif, which")
+    (note,) = add_paths(store, [tmp_path / "d" / "s.tif"]).notes
+    assert f"a copy of {tmp_path.name}/s.tif" in note
+    assert len(store.images()) == 4
+
+
 def test_an_image_without_fingerprint_is_known_by_its_path_and_links(tmp_path):
     path = save_image(tmp_path / "a.png")
     (tmp_path / "d").mkdir()
@@ -89,6 +103,9 @@ def test_files_of_a_dicom_slide_are_one_image(tmp_path):
     ]
     assert taken == [True, False, True, True]
     assert "2.dcm is the same image as 1.dcm" in str(left_out[0].error)
+    again = save_dicom(tmp_path / "again" / "other name.dcm", "1.2.3")
+    assert known.find_copy(again, None) == first
+    assert known.find_copy(other.with_name("none.dcm"), None) is None
 
 
 def test_what_another_program_added_meanwhile_is_not_added_twice(tmp_path, store):

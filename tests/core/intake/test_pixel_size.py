@@ -54,7 +54,10 @@ def test_the_users_size_decides_the_working_resolution(tmp_path, store):
 
 
 def test_the_files_broken_size_is_said_once(tmp_path, store):
-    slides = [save_slide(tmp_path / f"{n}.tif", mpp=352.8) for n in range(5)]
+    slides = [
+        save_slide(tmp_path / f"{n}.tif", mpp=352.8, fill=(200, 90 + n, 150))
+        for n in range(5)
+    ]
     (note,) = add_paths(store, slides, tile_px=256).notes
     assert note.startswith(
         "0.tif, 1.tif, 2.tif and 2 more: The file states pixels of 353"
