@@ -2,16 +2,19 @@
 
 import unicodedata
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from segmix_core.errors import ProjectError, SlideError
 from segmix_core.intake.pixel_size import restated_note
-from segmix_core.project.records import ImageRecord
+from segmix_core.project.records import ImageRecord, SourceKind
 from segmix_core.project.relocation import relocated
 from segmix_core.project.store import ProjectStore
+from segmix_core.slides.dicom import DICOM_SUFFIXES
 from segmix_core.slides.first_look import FirstLook, ImageHeader
+from segmix_core.slides.image_folder import list_images
 
 
 def relocate_source(
@@ -29,7 +32,7 @@ def relocate_source(
     source_id
         The source.
     new_path
-        Its slide or folder.
+        Its slide or folder; of a slide also the folder in which it lies.
     python
         As for :func:`segmix_core.intake.add_paths`.
 
@@ -42,6 +45,8 @@ def relocate_source(
     new_path = Path(new_path).absolute()
     source = store.source(source_id)
     images = store.images(source_id)
+    if source.kind is SourceKind.SLIDE and new_path.is_dir():
+        new_path = _slide_in(new_path, source.path)
     moves = relocated(source, images, new_path)
     headers = _read_headers(images, moves, python)
     stays = all(moves[image.id] == image.path for image in images)
@@ -60,6 +65,19 @@ def relocate_source(
         if stays:
             store.accept_files(np.array([image.id for image in changed], np.int64))
     return tuple(notes)
+
+
+def _slide_in(folder: Path, former: Path) -> Path:
+    """Return the slide's file in a folder; the folder itself where that is unclear."""
+    same = folder / former.name
+    if same.exists():
+        return same
+    if former.suffix.lower() in DICOM_SUFFIXES:
+        with suppress(OSError):
+            slides = list_images(folder).slides
+            if len(slides) == 1:
+                return slides[0]
+    return folder
 
 
 def _read_headers(

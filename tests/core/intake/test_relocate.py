@@ -147,3 +147,45 @@ def test_sizes_that_are_as_they_were_are_not_told(tmp_path: Path) -> None:
     assert "now, and 1 more images do so, and the project keeps 0.5 x 0.25" in note
     path.write_bytes(b"no image")
     assert read_restated_note([image]) == ()
+
+
+def add_slide(store: ProjectStore, path: Path) -> int:
+    image = NewImage(
+        path=path,
+        height=12,
+        width=16,
+        mpp_y=None,
+        mpp_x=None,
+        downsample=1.0,
+        group="",
+        boxes=np.array([[0, 0, 12, 16]]),
+        rows=np.array([0]),
+        cols=np.array([0]),
+    )
+    plan = TilingPlan(16, 16)
+    return store.add_source(SourceKind.SLIDE, path, path.name, plan, [image]).id
+
+
+def test_a_slide_is_found_in_the_folder_that_is_chosen(
+    store: ProjectStore, tmp_path: Path
+) -> None:
+    source = add_slide(store, picture(tmp_path / "s" / "slide.png"))
+    new = (tmp_path / "s").rename(tmp_path / "t")
+    relocate_source(store, source, new)
+    assert store.images(source)[0].path == new / "slide.png"
+    (new / "slide.png").rename(new / "another.png")
+    with pytest.raises(ProjectError, match="is a folder"):
+        relocate_source(store, source, new)
+
+
+@pytest.mark.parametrize(("count", "found"), [(1, "0.dcm"), (2, "t")])
+def test_a_dicom_slide_is_found_in_the_folder_that_is_chosen(
+    store: ProjectStore, tmp_path: Path, count: int, found: str
+) -> None:
+    source = add_slide(store, tmp_path / "s" / "slide.dcm")
+    new = tmp_path / "t"
+    new.mkdir()
+    for number in range(count):
+        (new / f"{number}.dcm").write_bytes(b"no image")
+    with pytest.raises(ProjectError, match=rf"{found} cannot be used at its new path"):
+        relocate_source(store, source, new)
