@@ -1,6 +1,5 @@
 """A slide as a source: its working grid, its tiles, those with tissue."""
 
-from functools import partial
 from pathlib import Path
 
 from segmix_core.errors import SlideError
@@ -14,11 +13,12 @@ from segmix_core.intake.options import (
     find_downsample,
 )
 from segmix_core.intake.pixel_size import choose_mpp, notes_of, overruled_slide_note
-from segmix_core.intake.tissue import find_slide_tissue, tiles_with_tissue
+from segmix_core.intake.tissue import smallest_edge, tiles_with_tissue
 from segmix_core.project.records import (
     NewImage,
     SourceKind,
     TilingPlan,
+    Tissue,
 )
 from segmix_core.slides.first_look import FirstLook, ImageHeader
 from segmix_core.slides.tiling import plan_grid
@@ -27,6 +27,8 @@ FINE_MPP = 0.4
 """Slides with finer pixels are worked on at ``DEFAULT_MPP`` unless told otherwise."""
 DEFAULT_MPP = 0.5
 MAX_TILES = 500_000
+MOST_DOUBTFUL = 0.05
+"""Share of a slide that may look stained and be left out before this is said."""
 
 
 def plan_slide(
@@ -51,11 +53,11 @@ def plan_slide(
     height, width = header.height, header.width
     _check_count(path, height * width / downsample**2, plan)
     grid = plan_grid((height, width), downsample, plan)
-    tissue = find_slide_tissue(
-        partial(look.tissue, path), plan, downsample, options.min_tissue
-    )
+    seen = look.tissue(path, smallest_edge(plan, downsample))
+    tissue = Tissue(seen.mask, seen.downsample, options.min_tissue)
     keep = tiles_with_tissue(grid, tissue)
-    notes = _slide_notes(header, options, wanted, bool(keep.any()))
+    notes = _slide_notes(header, options, wanted)
+    notes += _tissue_notes(bool(keep.any()), seen.doubtful)
     grid = grid.take(keep) if keep.any() else grid
     image = NewImage(
         path=path,
@@ -86,7 +88,7 @@ def _check_count(path: Path, working_pixels: float, plan: TilingPlan) -> None:
 
 
 def _slide_notes(
-    header: ImageHeader, options: IntakeOptions, wanted: float | None, has_tissue: bool
+    header: ImageHeader, options: IntakeOptions, wanted: float | None
 ) -> tuple[str, ...]:
     mpp = mean_mpp(choose_mpp(header, options))
     notes = [*notes_of(header, options), *overruled_slide_note(header, options)]
@@ -101,6 +103,15 @@ def _slide_notes(
             f"it has pixels of {mpp:.3g} µm, coarser than the {wanted:.3g} µm asked "
             "for; it is worked on as it is."
         )
-    if not has_tissue:
-        notes.append("no tissue was found, so all its tiles were kept.")
     return tuple(notes)
+
+
+def _tissue_notes(has_tissue: bool, doubtful: float) -> tuple[str, ...]:
+    if not has_tissue:
+        return ("no tissue was found, so all its tiles were kept.",)
+    if doubtful < MOST_DOUBTFUL:
+        return ()
+    return (
+        f"{doubtful:.0%} of its area looks stained but was taken for glass. See it "
+        "with 'Show tissue' on the Data page or 'segmix tissue', and correct it there.",
+    )

@@ -61,8 +61,13 @@ def find_slide_tissue(
     SlideError
         If the file is damaged.
     """
-    found = find(max(1, int(plan.tile_px * downsample)))
+    found = find(smallest_edge(plan, downsample))
     return Tissue(found.mask, found.downsample, min_share)
+
+
+def smallest_edge(plan: TilingPlan, downsample: float) -> int:
+    """Return the edge of tiles in level-0 pixels, as tissue is found for."""
+    return max(1, int(plan.tile_px * downsample))
 
 
 def tiles_with_tissue(grid: TileGrid, tissue: Tissue) -> npt.NDArray[np.bool_]:

@@ -173,7 +173,7 @@ class FirstLook:
 
         facts, data = self._answer("tissue", path, smallest_edge)
         mask = np.frombuffer(data, np.bool_).reshape(facts["shape"])
-        return TissueMask(mask, facts["downsample"])
+        return TissueMask(mask, facts["downsample"], facts["doubtful"])
 
     def _answer(self, do: str, path: Path, edge: int = 0) -> _Message:
         (answer,) = self._answers(do, [path], edge)
@@ -504,7 +504,11 @@ def _tissue_look(smallest_edge: int) -> _Look:
             for level, (height, width) in enumerate(slide.level_shapes):
                 slide.read_level(level, Box(height // 2, width // 2, 1, 1))
             found = find_tissue(slide, smallest_edge)
-        facts = {"shape": found.mask.shape, "downsample": found.downsample}
+        facts = {
+            "shape": found.mask.shape,
+            "downsample": found.downsample,
+            "doubtful": found.doubtful,
+        }
         return facts, found.mask.tobytes()
 
     return look

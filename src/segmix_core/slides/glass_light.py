@@ -177,6 +177,28 @@ def light_falloff(balanced: RgbArray, threshold: float) -> FloatArray:
     return np.asarray(np.exp(np.clip(fall, *np.log(_FALLOFF_BOUNDS))), np.float32)
 
 
+def stained_share(thumbnail: RgbArray, left_out: npt.NDArray[np.bool_]) -> float:
+    """Return the share of a thumbnail, 0..1, that is left out but looks stained.
+
+    That is what has a color and a texture; fill of areas not scanned has none.
+
+    Parameters
+    ----------
+    thumbnail
+        (H, W, 3), 0..255.
+    left_out
+        (H, W) bool.
+    """
+    step = _step(thumbnail.shape)
+    seen = thumbnail[::step, ::step].astype(np.int16)
+    size = (_FLAT_PX, _FLAT_PX, 1)
+    around = ndimage.uniform_filter(seen.astype(np.float32), size, mode="nearest")
+    is_colored = np.ptp(around, axis=2) > _CHROMA_BOUNDS[0]
+    is_fill = (seen.max(axis=2) <= _BLACK) | (seen.min(axis=2) == 255)
+    is_stained = is_colored & ~is_fill & ~_is_flat(seen)
+    return float((is_stained & left_out[::step, ::step]).mean())
+
+
 def _fit(terms: FloatArray, level: FloatArray, evenness: float) -> FloatArray:
     """Return the weights of ``terms``, (n, 5), that give ``level``, (n,).
 

@@ -15,6 +15,7 @@ from segmix_core.slides.glass_light import (
     chroma_threshold,
     find_glass_color,
     light_falloff,
+    stained_share,
 )
 from segmix_core.slides.region import read_region
 from segmix_core.slides.slide import RgbArray, Slide
@@ -33,6 +34,9 @@ dense nuclei."""
 _BLACK = 24
 """A pixel whose brightest channel is darker is a scanner's black fill, no tissue."""
 
+_EDGE_OF_TISSUE = 3
+"""Pixels."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TissueMask:
@@ -45,10 +49,13 @@ class TissueMask:
         (i, j) times ``downsample`` on.
     downsample
         Level-0 pixels per pixel of the mask, >= 1.
+    doubtful
+        Share of the slide that is no tissue here, but looks stained.
     """
 
     mask: npt.NDArray[np.bool_]
     downsample: float
+    doubtful: float = 0.0
 
     def fractions(self, boxes: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """Return the share of each box that is tissue.
@@ -100,7 +107,11 @@ def find_tissue(slide: Slide, smallest_edge: int) -> TissueMask:
     downsample = _thumbnail_downsample(slide, smallest_edge)
     rows, cols = (max(1, ceil(length / downsample)) for length in shape)
     frame = Box(0, 0, round(rows * downsample), round(cols * downsample))
-    return TissueMask(tissue_mask(read_region(slide, frame, (rows, cols))), downsample)
+    thumbnail = read_region(slide, frame, (rows, cols))
+    mask = tissue_mask(thumbnail)
+    # At the edges of tissue colors mix.
+    left_out = ~ndimage.binary_dilation(mask, iterations=_EDGE_OF_TISSUE)
+    return TissueMask(mask, downsample, stained_share(thumbnail, left_out))
 
 
 def tissue_fraction(

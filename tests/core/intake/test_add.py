@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tifffile
@@ -6,6 +8,7 @@ from segmix_core.errors import ProjectError, SegmixError, SlideError
 from segmix_core.intake import add_paths
 from segmix_core.project.records import SourceKind
 from segmix_core.sample import write_sample_slide
+from segmix_core.slides.first_look import FirstLook
 from tests.core.intake.images import GLASS, PINK, save_image, save_slide
 
 
@@ -78,6 +81,18 @@ def test_a_slide_without_tissue_keeps_its_tiles(tmp_path, store):
     report = add_paths(store, [path])
     assert len(store.tiles()) == 24
     assert "no tissue was found" in report.notes[0]
+
+
+def test_much_that_looks_stained_but_is_left_out_is_said(tmp_path, store, monkeypatch):
+    path = save_slide(tmp_path / "a.tif")
+    find = FirstLook.tissue
+    monkeypatch.setattr(
+        FirstLook,
+        "tissue",
+        lambda look, *args: replace(find(look, *args), doubtful=0.31),
+    )
+    (note,) = add_paths(store, [path]).notes
+    assert note.startswith("a.tif: 31% of its area looks stained but was taken for")
 
 
 def test_too_many_tiles_are_refused(tmp_path, store):

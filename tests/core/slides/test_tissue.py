@@ -6,6 +6,7 @@ import tifffile
 from PIL import Image
 from scipy import ndimage
 
+from segmix_core.slides.glass_light import stained_share
 from segmix_core.slides.open_slide import open_slide
 from segmix_core.slides.tissue import (
     TissueMask,
@@ -208,6 +209,27 @@ def test_pale_tissue_nearly_everywhere_is_not_its_own_glass(rng, color, glass):
     place = np.s_[:, glass:]
     image = slide_of(rng, (place, np.array(color)), texture=6)
     assert share(image, place) > 0.7
+
+
+@pytest.mark.parametrize(
+    "color", [[238, 228, 235], [228, 240, 232]], ids=["eosin", "light green"]
+)
+def test_what_looks_stained_and_is_left_out_is_measured(rng, color):
+    image = slide_of(rng, (MIDDLE, np.array(color)), texture=6)
+    nothing = np.ones(SHAPE, bool)
+    area = 120 * 110 / (SHAPE[0] * SHAPE[1])
+    assert stained_share(image, nothing) == pytest.approx(area, rel=0.2)
+    nothing[MIDDLE] = False
+    assert stained_share(image, ndimage.binary_erosion(nothing, iterations=4)) < 0.01
+
+
+@pytest.mark.parametrize("glass", [GLASS, [240, 232, 205], [222, 230, 240]])
+def test_glass_and_fill_do_not_look_stained(rng, glass):
+    image = slide_of(rng, glass=np.array(glass))
+    image[:40], image[:, :40] = 255, 0
+    inside = np.zeros(SHAPE, bool)
+    inside[50:, 50:] = inside[:30, :30] = True
+    assert stained_share(image, inside) < 0.01
 
 
 def test_grayscale_tissue_is_dark(rng):
