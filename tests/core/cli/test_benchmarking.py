@@ -158,7 +158,7 @@ def test_results_are_never_replaced(dark_discs, tmp_path, segmix):
     before = file.read_bytes()
     for more, message in (
         ((), "Pass --resume to continue it"),
-        (("--resume", "--set", "train.width=16"), "the train.width of results.json"),
+        (("--resume", "--set", "train.width=16"), "The train.width of results.json"),
         (("--resume", "--score", "val"), "the split of results.json"),
     ):
         result = segmix(*base, "--json", file, *more)
@@ -233,7 +233,7 @@ def test_segmenters_have_rows_of_their_own(dark_discs, tmp_path, segmix):
             "not one of the trained methods cam, segmix, segmix-plus",
         ),
         (("--protocol", "p1", "--against", "centred disc"), "as --against"),
-        (("--protocol", "p1", "--score", "train"), "splits val, test to score"),
+        (("--protocol", "p1", "--score", "train"), "Choose one of val, test"),
         (("--protocol", "p1", "--set", "train.epochs=0"), "train.epochs"),
         (("--protocol", "p1", "--methods", "cam,cam:train.width=1"), "train.width"),
         (("--protocol", "p1", "--methods", "cam:width"), "form section.field=value"),

@@ -186,7 +186,7 @@ def test_what_cannot_be_added_is_named_and_the_rest_is_added(
     (good / "bad.png").write_bytes(b"no image")
     result = segmix("add", project, good, tmp_path / "none.svs")
     assert result.exit_code == 0
-    assert "2 files were left out: none.svs, bad.png." in result.stderr
+    assert "2 files were skipped: none.svs, bad.png." in result.stderr
     code, said = answer("add", project, good)
     assert (code, said["error"]) == (2, "SlideError")
     assert "None of 2 files can be added" in said["problem"]
@@ -223,7 +223,7 @@ def test_changed_files_are_told_and_accepted(project, images, segmix, answer):
     assert [run["outdated"] for run in said["runs"]] == [True]
     code, said = answer("relocate", project, "1", images)
     assert code == 0
-    assert "Accepted 1 changed file, first tile [1].png." in said["notes"][0]
+    assert "Accepted 1 changed file, such as tile [1].png." in said["notes"][0]
     _, said = answer("status", project)
     assert said["changed_files"] == []
     assert [run["outdated"] for run in said["runs"]] == [True]

@@ -254,7 +254,7 @@ def test_a_training_that_is_gone_is_told(project, work, segmix):
 def test_a_run_of_the_wrong_stage_is_refused(project, finished, answer):
     code, said = answer("cams", project, "--run", finished("predict").path)
     assert code == 2
-    assert "'train' for 'cams'" in said["problem"]
+    assert "'cams' cannot read" in said["problem"]
 
 
 def test_a_missing_run_is_refused_with_those_there_are(project, finished, answer):

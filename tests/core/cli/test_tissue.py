@@ -46,7 +46,7 @@ def test_saved_changed_taken_and_reset(slide, segmix, answer, tmp_path):
     code, said = answer("tissue", slide, "slide.tif", "--from", mask)
     assert (code, said["changed"]) == (0, False)
     result = segmix("tissue", slide, "slide.tif", "--reset")
-    assert "8 tiles added, 0 left out" in result.stdout
+    assert "8 tiles added, 0 removed" in result.stdout
     assert tile_columns(slide) == [0, 1, 2, 3]
 
 

@@ -272,7 +272,7 @@ def test_files_that_are_no_tables(
             import_labels(folder_store, tmp_path / "bytes.csv")
     for text, message in (
         ("[1]", "line 1 is not a JSON object"),
-        ("nonsense", "line 1 is no JSON .Expecting value"),
+        ("nonsense", "line 1 is not valid JSON .Expecting value"),
         ("\n" + "[" * 100_000, "line 2 is nested too deeply"),
         ('{"file": "\\ud800", "is_gland": 1}', "incomplete character"),
         ('{"\\udfff": "a", "is_gland": 1}', "incomplete character"),

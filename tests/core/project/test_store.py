@@ -285,7 +285,7 @@ def test_relocate(tmp_path: Path, folder_store: ProjectStore) -> None:
     (new / "b.png").touch()
     (new / "C.tif").touch()
     (new / "c.jpg").touch()
-    with pytest.raises(ProjectError, match=r"c.png could be new/C.tif or new/c.jpg"):
+    with pytest.raises(ProjectError, match=r"files: new/C\.tif or new/c\.jpg"):
         folder_store.relocate(1, new)
     (new / "c.jpg").unlink()
     (new / "sub").mkdir()

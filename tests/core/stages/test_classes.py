@@ -50,7 +50,7 @@ def test_another_class_with_the_same_index_is_another_class(store):
     with pytest.raises(CheckpointError, match=r"necrosis is now muscle"):
         check(store, "gland", "stroma", "necrosis")
     store.undo()
-    with pytest.raises(CheckpointError, match="muscle is gone"):
+    with pytest.raises(CheckpointError, match="muscle was removed"):
         check(store, "gland", "stroma", "muscle")
     store.redo()
     check(store, "gland", "stroma", "muscle")
