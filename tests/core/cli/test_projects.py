@@ -189,7 +189,7 @@ def test_what_cannot_be_added_is_named_and_the_rest_is_added(
     assert "2 files were skipped: none.svs, bad.png." in result.stderr
     code, said = answer("add", project, good)
     assert (code, said["error"]) == (2, "SlideError")
-    assert "None of 2 files can be added" in said["problem"]
+    assert "None of the 2 files can be added" in said["problem"]
 
 
 def test_a_pixel_size_is_set_later_and_taken_back(project, images, segmix, answer):
