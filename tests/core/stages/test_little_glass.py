@@ -42,7 +42,7 @@ def messages(tmp_path):
 @pytest.mark.parametrize(("glass", "rows"), [(GLASS, 0), (CREAM, 30), ((150,) * 3, 30)])
 def test_tiles_without_white_pixels_are_told_of(messages, glass, rows):
     (message,) = messages(glass, rows)
-    assert message.startswith("Only 0 % of the pixels of 5 tiles look like glass")
+    assert message.startswith("Only 0 % of the pixels of 5 tiles are glass")
     assert "score" in message
 
 
@@ -86,7 +86,7 @@ def test_stages_that_make_masks_warn(folder, stage, changes):
     assert not _warnings(folder.run(stage, changes=changes))
     _paint_over_glass(folder)
     (message,) = _warnings(folder.run(stage, changes=changes))
-    assert "look like glass" in message
+    assert "tiles are glass" in message
     score = changes | {"pseudo_masks.background": "score"}
     assert not _warnings(folder.run(stage, changes=score))
 

@@ -186,7 +186,7 @@ def test_a_tile_that_was_lost_after_its_map_is_named_and_left_out(folder):
     image.path.unlink()
     run = folder.run("pseudo-masks")
     (warning,) = [e.message for e in run.events()[0] if isinstance(e, Warned)]
-    assert warning.startswith(f"Tile {image.path.name}: ")
+    assert warning.startswith(f"Skipped tile {image.path.name}: ")
     assert str(image.path) in warning
     assert (run.ended().results["tiles"], run.ended().results["unreadable"]) == (11, 1)
     before, after = (load_tiles(one.path) for one in (former, run))
@@ -284,7 +284,7 @@ def test_columns_that_do_not_fit_the_maps_are_named(slide, painted, name, values
     else:
         columns[name] = np.repeat(values, count, axis=0)
     save_tiles(painted, columns)
-    with pytest.raises(JobError, match=f"has an invalid {name} than they need"):
+    with pytest.raises(JobError, match=f"has an invalid {name}"):
         slide.attempt("pseudo-masks", inputs={"cams": painted})
 
 

@@ -96,7 +96,7 @@ def test_a_tile_that_is_lost_while_its_pixels_are_kept_tells_nothing(folder):
         else:
             np.testing.assert_array_equal(sample.mask, former[row])
     (warning,) = [e.message for e in listener.events if isinstance(e, Warned)]
-    assert warning.startswith(f"Tile {path.name}: ")
+    assert warning.startswith(f"Skipped tile {path.name}: ")
     assert str(path) in warning
 
 

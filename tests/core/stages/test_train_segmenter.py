@@ -80,7 +80,7 @@ def test_few_tiles_are_passed_more_often_unless_epochs_are_given(folder, monkeyp
 
     monkeypatch.setattr(train_segmenter, "fit", fit)
     for epochs in (0, 3):
-        with pytest.raises(JobError, match="no training"):
+        with pytest.raises(JobError, match="Nothing should train"):
             folder.attempt("train-segmenter", changes={"segmenter.epochs": epochs})
     assert seen == [(2, 50), (2, 3)]
 
@@ -103,7 +103,7 @@ def test_corrections_win_and_weigh(folder, monkeypatch):
         raise JobError("Nothing should train here.", "Look at the samples.")
 
     monkeypatch.setattr(train_segmenter, "fit_segmenter", fit)
-    with pytest.raises(JobError, match="no training"):
+    with pytest.raises(JobError, match="Nothing should train"):
         folder.attempt("train-segmenter", changes={"segmenter.corrected_weight": 3.0})
     assert seen[1] == ({1}, {1.0})
     assert seen[2] == ({2}, {3.0})

@@ -36,7 +36,7 @@ def test_undefined_gradient_ends_the_run(tmp_path: Path) -> None:
         return gradient * torch.inf
 
     task.module.layers[3].weight.register_hook(spoil)
-    with pytest.raises(JobError, match="a finite gradient"):
+    with pytest.raises(JobError, match="gradient became infinite"):
         train(tmp_path, task)
 
 
@@ -122,12 +122,12 @@ def test_an_exploding_loss_ends_the_run_and_names_the_tiles(tmp_path: Path) -> N
             for batch in super().batches(epoch, first):
                 yield replace(batch, names=[f"{int(i)}.png" for i in batch.tile_ids])
 
-    expected = r"rose to .*e\+0\d at step (\d) on the tiles \d+\.png"
+    expected = r"rose to .*e\+0\d at step (\d), .* on the tiles \d+\.png"
     with pytest.raises(JobError, match=expected) as caught:
         train(tmp_path, Exploding(), loader=Named(), checkpoint_seconds=0)
     assert "start a new run" in str(caught.value)
     step = load_checkpoint(tmp_path / "checkpoints" / "last").step
-    assert f"at step {step} " in str(caught.value)
+    assert f"at step {step}, " in str(caught.value)
 
 
 def test_a_loss_that_rises_a_little_is_no_explosion() -> None:

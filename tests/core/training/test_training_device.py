@@ -39,7 +39,7 @@ def test_cuda_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ConfigError, match="0 CUDA devices"):
+    with pytest.raises(ConfigError, match="no CUDA device 0"):
         resolve_device("cuda")
 
 
