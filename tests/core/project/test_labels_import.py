@@ -277,14 +277,7 @@ def test_files_that_are_no_tables(
         ('{"file": "\\ud800", "is_gland": 1}', "incomplete character"),
         ('{"\\udfff": "a", "is_gland": 1}', "incomplete character"),
         ('{"file": "a.png", "is_gland": 1, "IS_gland": 0}', "is_gland twice"),
-<<<<<<< HEAD
         ('{"file": "a.png", "is_gland": 1' + "0" * 5000 + "}", "is not valid JSON"),
-=======
-        (
-            '{"file": "a.png", "is_gland": 1' + "0" * 5000 + "}",
-            "line 1 is not valid JSON",
-        ),
->>>>>>> prosecore
     ):
         with pytest.raises(ProjectError, match=message):
             import_labels(folder_store, write("t.jsonl", text))
