@@ -4,6 +4,7 @@ import re
 import shutil
 import sqlite3
 import threading
+import time
 import zlib
 from contextlib import closing
 from pathlib import Path
@@ -330,6 +331,8 @@ def test_what_is_labeled_during_a_restore_is_kept(
                 number += 1
                 store.set_setting("number", number)
                 said.append(number)
+                # SQLite's lock is not fair: the restore must get a turn.
+                time.sleep(0.005)
 
     worker = threading.Thread(target=label)
     worker.start()
