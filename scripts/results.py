@@ -65,10 +65,9 @@ def read(path: Path, split: str) -> dict[str, Any]:
     # Files from before there was a choice are of test.
     found = content.get("split", "test")
     if found != split:
-        raise ProjectError.unexpected(
-            f"scores of {split} in {path.name}",
-            f"scores of {found}",
-            "Scores of test stand in docs/results/, those of val in choices/.",
+        raise ProjectError(
+            f"{path.name} has scores of {found}, not of {split}.",
+            "Put scores of test into docs/results/, and those of val into choices/.",
         )
     return content
 
@@ -97,8 +96,8 @@ def choice(path: Path) -> list[str]:
     """
     asked = path.with_suffix(".md")
     if not asked.exists():
-        raise ProjectError.unexpected(
-            f"a text {asked.name} beside {path.name}", "none", "Say what was asked."
+        raise ProjectError(
+            f"There is no {asked.name} beside {path.name}.", "Write what was asked."
         )
     title, _, text = asked.read_text(encoding="utf-8").partition("\n")
     content = read(path, "val")

@@ -85,7 +85,7 @@ def test_the_script_writes_the_document(results, folder, monkeypatch, capsys):
     assert written == results.document(target)
     (target / "val.json").write_text('{"split": "val"}', encoding="utf-8")
     assert results.main() == 2
-    assert "scores of test in val.json" in capsys.readouterr().err
+    assert "val.json has scores of val" in capsys.readouterr().err
 
 
 def test_segmenters_differences_and_the_closed_distance_are_told(results, folder):
@@ -136,7 +136,7 @@ def test_choices_have_a_question_and_a_winner(results, folder):
     )
     file = folder / "choices" / "er.json"
     file.write_text(json.dumps(content), encoding="utf-8")
-    with pytest.raises(ProjectError, match=r"text er\.md beside er\.json"):
+    with pytest.raises(ProjectError, match=r"no er\.md beside er\.json"):
         results.document(folder)
     file.with_suffix(".md").write_text("# How much ER?\n\nWhy.\n", encoding="utf-8")
     text = results.document(folder)
@@ -151,7 +151,7 @@ def test_choices_have_a_question_and_a_winner(results, folder):
     assert bold == [f"**{row}**", "**cam, segmenter**"]
     content["split"] = "test"
     file.write_text(json.dumps(content), encoding="utf-8")
-    with pytest.raises(ProjectError, match=r"scores of val in er\.json"):
+    with pytest.raises(ProjectError, match=r"er\.json has scores of test, not of val"):
         results.document(folder)
 
 

@@ -65,11 +65,15 @@ UNUSABLE = {
     ),
     "a truncated TIFF": (
         lambda d: save_half(d / "half.tif"),
-        *([], r"half\.tif is cut off", "bytes", "Copy it again"),
+        *([], r"half\.tif is truncated", "bytes", "Copy it again"),
     ),
     "a slide without pixel size": (
         lambda d: save_tiff(d / "slide.tif"),
-        *(["--mpp", 0.5], r"slide\.tif cannot be resampled", "not say how large"),
+        *(
+            ["--mpp", 0.5],
+            r"slide\.tif cannot be resampled",
+            "not state its pixel size",
+        ),
         "Pass its µm per pixel",
     ),
     "16 bits, RGB": (
@@ -125,7 +129,7 @@ def test_tiles_of_very_different_sizes_are_refused(tmp_path, answer, project, co
         save_png(folder / f"{number}.png", "RGB", size)
     refused(
         answer("add", project, folder),
-        *("may differ 4 times", r"0\.png has 40 pixels", "own folder"),
+        *("can differ 4 times", r"0\.png has a side of 40 pixels", "folder"),
     )
     assert content(project) == before
 
@@ -282,7 +286,11 @@ def test_memory_for_not_even_one_tile(project, stage, monkeypatch, content):
     labels = content(project)[:-1]
     monkeypatch.setattr(CamClassifier, "forward", _hungry(None, most=0))
     found = stage("train", project, "train.method=cam")
-    sentence = "memory for 1 tiles of 32 x 32", "too little on cpu", "Use smaller tiles"
+    sentence = (
+        "memory for 1 tiles of 32 x 32",
+        "cpu has too little",
+        "Use smaller tiles",
+    )
     refused(found, *sentence)
     assert content(project)[:-1] == labels
 

@@ -159,7 +159,7 @@ def test_results_are_never_replaced(dark_discs, tmp_path, segmix):
     for more, message in (
         ((), "Pass --resume to continue it"),
         (("--resume", "--set", "train.width=16"), "The train.width of results.json"),
-        (("--resume", "--score", "val"), "the split of results.json"),
+        (("--resume", "--score", "val"), "The split of results.json"),
     ):
         result = segmix(*base, "--json", file, *more)
         assert result.exit_code == 2
@@ -167,7 +167,7 @@ def test_results_are_never_replaced(dark_discs, tmp_path, segmix):
     Image.fromarray(np.ones((32, 32), np.uint8)).save(dark_discs / "masks/test0.png")
     result = segmix(*base, "--json", file, "--resume")
     assert result.exit_code == 2
-    assert "'all foreground' has other counts" in result.stderr
+    assert "'all foreground' has other pixel counts" in result.stderr
     assert file.read_bytes() == before
     result = segmix(*base, "--resume")
     assert result.exit_code == 2

@@ -84,7 +84,7 @@ def test_a_sound_project_has_no_faults(worked: Path) -> None:
         ("UPDATE chunk SET pixels = x'1234'", "cannot be read"),
         ("DELETE FROM chunk", "mask does not match"),
         ("DELETE FROM tile WHERE id = 12", "labels|boxes|cannot be read"),
-        ("UPDATE image SET height = 999", "images is not as"),
+        ("UPDATE image SET height = 999", "images does not match the entry"),
         ("DELETE FROM image", "image|rows"),
         ("CREATE TABLE more (x)", "Tables differ: more"),
     ],
