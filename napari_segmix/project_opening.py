@@ -61,7 +61,7 @@ class ProjectOpening:
             self._task = None
 
     def cancel(self) -> bool:
-        """Let go what is being opened, of which nothing is told; whether there was."""
+        """Cancel opening without a message; return whether one was in progress."""
         task, self._task = self._task, None
         if task is not None:
             task.quit()

@@ -75,7 +75,7 @@ def class_colormap(classes: Sequence[TissueClass]) -> object:
 
 
 class CorrectionWindow:
-    """A part of one mask that can be painted; each stroke is told at once.
+    """A part of one mask that can be painted; each stroke is reported at once.
 
     Napari's events differ by tool and version, and undo has none of its own; so after
     every change the pixels are compared with what was there before.
@@ -204,7 +204,7 @@ class CorrectionWindow:
         self.take_edits()
 
     def _on_data(self, _event: object = None) -> None:
-        # While the mouse is down the stroke goes on; one stroke is one journal entry.
+        # One stroke is one journal entry, so wait until the mouse is released.
         if not self._is_stroking:
             self.take_edits()
 

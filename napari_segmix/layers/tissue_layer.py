@@ -29,7 +29,7 @@ _BRUSHES = 40
 
 
 class TissueLayer:
-    """The tissue of a slide as a layer; each stroke is told when it ends.
+    """The tissue of a slide as a layer; each stroke is reported when it ends.
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ class TissueLayer:
         self.take_edits()
 
     def _on_data(self, _event: object = None) -> None:
-        # While the mouse is down the stroke goes on; one stroke is one journal entry.
+        # One stroke is one journal entry, so wait until the mouse is released.
         if not self._is_stroking:
             self.take_edits()
 

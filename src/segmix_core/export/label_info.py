@@ -53,9 +53,9 @@ class LabelImageInfo:
     def __post_init__(self) -> None:
         for mpp in (self.mpp_y, self.mpp_x):
             if mpp is not None and not (0 < mpp < inf):
-                raise ValueError(f"Expected mpp > 0 or None, got {mpp}")
+                raise ValueError(f"mpp must be positive or None, not {mpp}")
         if (self.mpp_y is None) != (self.mpp_x is None):
-            raise ValueError("Expected mpp of both axes, or of none")
+            raise ValueError("mpp_y and mpp_x must both be set, or both be None")
 
     @property
     def table(self) -> tuple[TissueClass, ...]:
@@ -111,7 +111,7 @@ def check_xml(description: str) -> None:
     try:
         ElementTree.fromstring(description)
     except ElementTree.ParseError as error:
-        raise ValueError(f"Expected XML, got {error}") from error
+        raise ValueError(f"The OME-XML is not valid: {error}") from error
 
 
 def _escaped(character: str) -> str:

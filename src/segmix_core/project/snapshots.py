@@ -131,6 +131,14 @@ class DailySnapshots:
 
     def _take(self, path: Path) -> None:
         connection = opening.connect(self._database)
+        try:
+            self._begin(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+
+    def _begin(self, connection: sqlite3.Connection, path: Path) -> None:
+        """Copy what ``connection`` sees now, and close it when that is done."""
         # A read transaction holds this moment, whatever is written meanwhile.
         connection.execute("BEGIN")
         row = connection.execute("SELECT count(*) FROM journal").fetchone()

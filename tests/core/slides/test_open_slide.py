@@ -1,6 +1,9 @@
-import os
 import struct
+import subprocess
+import sys
+import tempfile
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -184,13 +187,45 @@ def test_no_file_and_a_folder(tmp_path):
         open_slide(tmp_path)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_one_may_not_read_says_so(tmp_path):
-    path = tmp_path / "a.png"
-    path.write_bytes(png_of(4, 4))
-    path.chmod(0)
-    with pytest.raises(SlideError, match="Permission denied"):
-        open_slide(path)
+_AS_NOBODY = """
+import os, sys
+from segmix_core.errors import SlideError
+from segmix_core.slides.open_slide import open_slide
+
+# Loads all modules: later, Python's own folder may not be readable any more.
+open_slide(sys.argv[1]).close()
+if os.getuid() == 0:
+    os.setgid(65534)
+    os.setuid(65534)
+try:
+    open_slide(sys.argv[2])
+except SlideError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="other permissions")
+def test_a_file_one_may_not_read_says_so():
+    # The folders of pytest are the user's own; a public place is open to all.
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        for file in ("open.png", "closed.png"):
+            (folder / file).write_bytes(png_of(4, 4))
+        (folder / "closed.png").chmod(0)
+        found = subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                _AS_NOBODY,
+                folder / "open.png",
+                folder / "closed.png",
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert "Permission denied" in found.stdout, found.stderr
 
 
 def test_a_name_that_is_too_long_is_an_error_of_its_own(tmp_path):
