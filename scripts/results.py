@@ -1,4 +1,4 @@
-"""Writes docs/results.md from the files of ``segmix benchmark --json``.
+"""Writes docs/results.md from the files of ``python -m benchmarks quality --json``.
 
 Usage: python scripts/results.py
 
@@ -15,8 +15,8 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from segmix_core.benchmark.paired import paired_differences
-from segmix_core.benchmark.report import METRICS
+from benchmarks.quality.paired import paired_differences
+from benchmarks.quality.report import METRICS
 from segmix_core.errors import ProjectError, SegmixError
 
 FOLDER = Path(__file__).parents[1] / "docs" / "results"

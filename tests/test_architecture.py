@@ -1,6 +1,7 @@
 """Rules that no linter keeps: light imports, documents that tell the truth."""
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,11 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
+from benchmarks.__main__ import app as benchmarks
+from benchmarks.quality.row_names import parse_variants
+from benchmarks.quality.variants import check_variants
 from segmix_core.cli.app import app
+from segmix_core.config import RunConfig
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
@@ -37,6 +42,10 @@ def _loaded(statement: str) -> set[str]:
 def test_importing_the_core_loads_nothing_heavy() -> None:
     light = "import segmix_core, segmix_core.config, segmix_core.cli"
     assert _loaded(light).isdisjoint(HEAVY)
+
+
+def test_the_command_of_the_benchmarks_loads_nothing_heavy() -> None:
+    assert _loaded("import benchmarks.__main__").isdisjoint(HEAVY)
 
 
 def test_importing_what_the_plugin_uses_loads_no_torch() -> None:
@@ -84,9 +93,29 @@ def test_commands_named_in_documents_exist(document: Path) -> None:
     commands = get_command(app).commands
     named = set(re.findall(r"(?:^|`)segmix ([a-z][a-z-]+)", text, flags=re.MULTILINE))
     assert named <= set(commands)
+    named = re.findall(r"python -m benchmarks ([a-z]+)", text)
+    assert set(named) <= set(get_command(benchmarks).commands)
     targets = set(re.findall(r"`make ([a-z]+)`", text))
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets)
+
+
+def test_benchmarks_named_in_documents_take_these_options() -> None:
+    commands = get_command(benchmarks).commands
+    found = 0
+    for document in [*DOCUMENTS, *(ROOT / "docs").rglob("*.md")]:
+        text = document.read_text(encoding="utf-8")
+        for line in re.findall(r"python -m benchmarks ([^`\n]+)", text):
+            name, *words = shlex.split(line)
+            if name == "quality" and words and words[0][0] != "-":
+                # Raises where a word is unknown, missing or out of range.
+                values = commands[name].make_context(name, words).params
+                variants = parse_variants(values["methods"])
+                check_variants(variants, RunConfig())
+                found += 1
+            elif name == "speed":
+                commands[name].make_context(name, words)
+    assert found >= 5
 
 
 def test_the_manifest_at_the_root_is_the_one_in_the_package() -> None:

@@ -3,7 +3,6 @@
 import typer
 
 from segmix_core.cli import (
-    benchmarking,
     control,
     demo,
     health,
@@ -66,7 +65,6 @@ app.command("watch", rich_help_panel=_RUNS)(control.watch_run)
 app.command("stop", rich_help_panel=_RUNS)(control.stop)
 
 app.command("evaluate", rich_help_panel="Quality")(quality.evaluate)
-app.command("benchmark", rich_help_panel="Quality")(benchmarking.benchmark)
 
 app.command("demo", rich_help_panel="Help")(demo.demo)
 app.command("doctor", rich_help_panel="Help")(health.doctor)

@@ -15,8 +15,8 @@ def resolve_precision(
 ) -> Precision:
     """Return the numbers a setting means.
 
-    With instructions for bf16 a pass takes about half the time
-    (``python -m benchmarks modes``); without, it would be emulated, which is slower
+    With instructions for bf16 a pass takes about half the time, as ``python -m
+    benchmarks speed modes`` measures; without, it would be emulated, which is slower
     than float32. "auto" is bf16 where there are such instructions, but for training on
     a processor: there it cost plain CAMs 0.6 points of mean IoU (ebhi_seg3 P2, val,
     three seeds).

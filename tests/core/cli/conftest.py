@@ -1,4 +1,3 @@
-import csv
 import json
 import sys
 from functools import partial
@@ -96,32 +95,3 @@ def finished(project):
         return folder
 
     return make
-
-
-@pytest.fixture
-def dark_discs(tmp_path):
-    """Images of two classes, 32 pixels: a square, light or dark."""
-    path = tmp_path / "data é [3]"
-    rng = np.random.default_rng(0)
-    rows = []
-    for folder in ("images", "masks"):
-        (path / folder).mkdir(parents=True)
-    for split, count in (("train", 6), ("val", 2), ("test", 2)):
-        for number in range(count):
-            name = f"{split}{number}.png"
-            image = rng.normal(200, 5, (32, 32, 3))
-            image[8:24, 8:24] -= 60 + 80 * (number % 2)
-            Image.fromarray(image.astype(np.uint8)).save(path / "images" / name)
-            mask = np.zeros((32, 32), np.uint8)
-            mask[8:24, 8:24] = 1 + number % 2
-            if split != "train":
-                Image.fromarray(mask).save(path / "masks" / name)
-            rows.append([name, split, 1 - number % 2, number % 2])
-    tables = {
-        "classes.csv": [["mask_value", "class_name"], [1, "light"], [2, "dark"]],
-        "labels.csv": [["filename", "split", "is_light", "is_dark"], *rows],
-    }
-    for name, content in tables.items():
-        with (path / name).open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows(content)
-    return path

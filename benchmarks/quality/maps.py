@@ -1,0 +1,77 @@
+"""Maps of a trained network in the size of an image."""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from benchmarks.quality.folder import BenchmarkFolder, LabelledImage
+from segmix_core.config import RunConfig
+from segmix_core.inference.cam_maps import cam_maps
+from segmix_core.models.cam_classifier import CamClassifier
+from segmix_core.models.precision import resolve_precision
+from segmix_core.slides.slide import RgbArray
+
+MapsOfPixels = Callable[[RgbArray], npt.NDArray[np.float32]]
+"""(B, H, W, 3) uint8 RGB -> (B, C, H, W) maps >= 0."""
+MapsOfName = Callable[[str], npt.NDArray[np.float32]]
+"""Name of an image of the folder -> (C, H, W) maps >= 0."""
+
+
+def class_maps(model: CamClassifier, config: RunConfig) -> MapsOfPixels:
+    """Return a function that asks the network for its class activation maps."""
+    device = next(model.parameters()).device
+    precision = resolve_precision(config.machine.precision, device)
+
+    def maps_of(pixels: RgbArray) -> npt.NDArray[np.float32]:
+        images = as_batch(pixels, device)
+        maps = cam_maps(
+            model,
+            images,
+            scales=config.cams.scales,
+            flips=config.cams.flips,
+            refine=config.cams.refine,
+            precision=precision,
+        ).cam
+        height, width = images.shape[-2:]
+        rows, cols = (cells * model.stride for cells in maps.shape[-2:])
+        large = F.interpolate(maps, (rows, cols), mode="bilinear", align_corners=False)
+        return np.asarray(large[..., :height, :width].cpu().numpy())
+
+    return maps_of
+
+
+def whole_images(
+    folder: BenchmarkFolder, maps: MapsOfPixels, *, normalised_stain: bool
+) -> MapsOfName:
+    """Return a function that asks for the maps of an image of a folder.
+
+    Parameters
+    ----------
+    folder, maps
+        Where images are, and what is asked about their pixels.
+    normalised_stain
+        It is asked about images in the colours that all images get.
+    """
+    read = folder.read_normalised_image if normalised_stain else folder.read_image
+
+    def maps_of(name: str) -> npt.NDArray[np.float32]:
+        return np.asarray(maps(read(name)[None])[0])
+
+    return maps_of
+
+
+def of_images(
+    maps: MapsOfName,
+) -> Callable[[LabelledImage], npt.NDArray[np.float32]]:
+    """Return the same function, of images instead of their names."""
+    return lambda image: maps(image.name)
+
+
+def as_batch(pixels: RgbArray, device: torch.device) -> Tensor:
+    """Return pixels (B, H, W, 3) uint8 as a batch (B, 3, H, W) in 0..1."""
+    images = torch.from_numpy(pixels.copy()).to(device)
+    return images.permute(0, 3, 1, 2).float() / 255

@@ -1,0 +1,147 @@
+"""Adding many files, opened in a process that may crash, or in the one that asks."""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Self
+from unittest.mock import patch
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+from PIL import Image
+
+from benchmarks.speed.comparison import Table, in_turns, milliseconds, ratio
+from segmix_core.errors import SlideError
+from segmix_core.intake import add_paths
+from segmix_core.project.store import ProjectStore
+from segmix_core.slides.first_look import FirstLook, ImageHeader
+
+# benchmarks.speed.report knows it as well, but loads torch, which no command here does.
+ROOT = Path(__file__).parents[2]
+FILES, EDGE, TURNS = 1000, 224, 7
+OWN, PEER = "own process", "same process"
+LOOK = "segmix_core.intake.add.FirstLook"
+"""What opens files when a source is added."""
+COMMAND = "from segmix_core.cli.app import main; main()"
+PEER_COMMAND = f"from benchmarks.speed.adding import open_here; open_here(); {COMMAND}"
+
+
+class Here:
+    """Looks at files in this process, as before there was another one."""
+
+    def __init__(self, python: str | None = None) -> None:
+        del python
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def headers(self, paths: Sequence[Path]) -> Iterator[ImageHeader | SlideError]:
+        """Yield the header of each file."""
+        from segmix_core.slides.open_slide import open_slide
+
+        for path in paths:
+            with closing(open_slide(path)) as slide:
+                shape = slide.level_shapes[0]
+                yield ImageHeader(path, *shape, slide.mpp_yx, slide.bounds, slide.notes)
+
+    def tissue(
+        self, path: Path, boxes: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float32]:
+        """Return the share of tissue of each box."""
+        from segmix_core.slides.open_slide import open_slide
+        from segmix_core.slides.tissue import tissue_fraction
+
+        with closing(open_slide(path)) as slide:
+            return tissue_fraction(slide, boxes)
+
+
+def open_here() -> None:
+    """Let files be opened in this process."""
+    patch(LOOK, Here).start()
+
+
+def tables() -> list[Table]:
+    """Return the table."""
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        for suffix in (".png", ".tif"):
+            folder = _write_files(Path(name), suffix)
+            for what, ways in (
+                ("`segmix add`, from start to end", _commands(folder)),
+                ("`add_paths` in a program that runs", _calls(folder)),
+            ):
+                seconds = in_turns(ways, TURNS)
+                rows.append(
+                    (
+                        f"{FILES} {suffix[1:].upper()}",
+                        what,
+                        milliseconds(seconds[OWN]),
+                        milliseconds(seconds[PEER]),
+                        ratio(seconds[OWN], seconds[PEER], digits=2),
+                    )
+                )
+    text = (
+        f"{FILES} tile images of {EDGE} px become a source. Their files are opened in "
+        "a process of their own, which may crash (`slides/first_look.py`), against the "
+        "same code that opens them itself. Wanted: the command at most 1.2 times as "
+        "long. A program that runs pays for the start of a process, whatever the "
+        "number of files."
+    )
+    header = (
+        "files",
+        "measured",
+        "own process, ms",
+        "same process, ms",
+        "times as long",
+    )
+    return [Table("Adding files", text, header, rows)]
+
+
+def _write_files(place: Path, suffix: str) -> Path:
+    folder = place / f"tiles{suffix}"
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    for number in range(FILES):
+        pixels = generator.integers(0, 255, (EDGE // 4, EDGE // 4, 3), np.uint8)
+        pixels = pixels.repeat(4, axis=0).repeat(4, axis=1)
+        path = folder / f"{number}{suffix}"
+        if suffix == ".tif":
+            tifffile.imwrite(path, pixels, photometric="rgb", compression="deflate")
+        else:
+            Image.fromarray(pixels).save(path)
+    return folder
+
+
+def _commands(folder: Path) -> dict[str, Callable[[], object]]:
+    numbers = count()
+
+    def run(code: str) -> None:
+        project = folder.with_name(f"command {next(numbers)}.segmix")
+        ProjectStore.create(project, ["a"]).close()
+        arguments = [sys.executable, "-c", code, "add", str(project), str(folder)]
+        subprocess.run(arguments, cwd=ROOT, check=True, capture_output=True)
+        shutil.rmtree(project)
+
+    return {OWN: partial(run, COMMAND), PEER: partial(run, PEER_COMMAND)}
+
+
+def _calls(folder: Path) -> dict[str, Callable[[], object]]:
+    numbers = count()
+
+    def run(look: type) -> None:
+        project = folder.with_name(f"call {next(numbers)}.segmix")
+        with patch(LOOK, look), ProjectStore.create(project, ["a"]) as store:
+            add_paths(store, [folder])
+        shutil.rmtree(project)
+
+    return {OWN: partial(run, FirstLook), PEER: partial(run, Here)}
