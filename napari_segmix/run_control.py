@@ -222,7 +222,12 @@ class RunControl:
             stage=job.stage,
             project=self._store.path,
             config=job.config.model_dump(mode="json"),
-            inputs=job.inputs or find_inputs(self._store.runs_path, job.stage),
+            inputs=job.inputs
+            or find_inputs(
+                self._store.runs_path,
+                job.stage,
+                has_corrections=bool(self._store.corrected_images()),
+            ),
             options=job.options,
             revision=self._store.revision,
         )

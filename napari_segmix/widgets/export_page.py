@@ -35,6 +35,7 @@ _FORMAT_TIPS = {
     "generic": "*.tif for OpenSlide and ASAP: levels as pages, class names as JSON",
 }
 _KINDS = {"predict": "Prediction", "pseudo-masks": "Pseudo masks"}
+_CORRECTIONS = "Corrections only"
 _PATH = Qt.ItemDataRole.UserRole
 
 
@@ -115,10 +116,12 @@ class ExportPage(Page):
         for info in self.session.masks.bases():
             moment = moment_text(info.created)
             self.base.addItem(f"{_KINDS[info.stage]} of {moment}", str(info.path))
+        store = self.session.store
+        if not self.base.count() and store is not None and store.corrected_images():
+            self.base.addItem(_CORRECTIONS, "")
         # New masks come first, unless the user has chosen others.
         self.base.setCurrentIndex(max(0, self.base.findData(self._chosen)))
         self._list_files()
-        store = self.session.store
         images = () if store is None else store.images()
         self.crop.setVisible(any(image.bounds is not None for image in images))
         self._enable()
@@ -128,18 +131,17 @@ class ExportPage(Page):
 
     def export(self) -> None:
         """Start the export."""
-        base = next(
-            info
+        inputs = {
+            info.stage: info.path
             for info in self.session.masks.bases()
             if str(info.path) == self.base.currentData()
-        )
+        }
         options: dict[str, object] = {"format": self.format.value}
         if self.crop.isChecked() and not self.crop.isHidden():
             options["crop_to_bounds"] = True
         source, store = self.session.active_source, self.session.store
         if self.only_shown.isChecked() and source is not None and store is not None:
             options["image_ids"] = [image.id for image in store.images(source.id)]
-        inputs = {base.stage: base.path}
         try:
             self.session.runs.start(Job("export", RunConfig(), inputs, options))
         except SegmixError as error:
@@ -148,6 +150,8 @@ class ExportPage(Page):
     def showEvent(self, event: "QShowEvent") -> None:  # noqa: N802 - Qt's name
         """Show the masks that are exported, and nothing that covers them."""
         super().showEvent(event)
+        # The first correction may have been made since.
+        self.refresh()
         self.session.masks.enter()
 
     def hideEvent(self, event: "QHideEvent") -> None:  # noqa: N802 - Qt's name

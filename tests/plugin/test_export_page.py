@@ -57,6 +57,24 @@ def test_export_is_a_run_of_the_chosen_masks(show, jobs, qtbot, slide_file):
     assert request.options == {"format": "generic", "image_ids": shown}
 
 
+def test_corrections_are_exported_without_a_run(show, jobs, qtbot):
+    page = show(ExportPage)
+    assert not page.export_button.isEnabled()
+    page.hide()
+    image = jobs.store.images()[0]
+    jobs.store.correct_mask(image.id, Box(0, 0, 4, 4), np.ones((4, 4), np.uint8))
+    page.show()
+    assert page.base.currentText() == "Corrections only"
+    ended = []
+    jobs.runs.ended.connect(ended.append)
+    page.export_button.click()
+    wait(qtbot, lambda: ended)
+    assert RunFolder(ended[0].path).request().inputs == {}
+    finished(jobs, "predict")
+    assert page.base.count() == 1
+    assert page.base.currentText().startswith("Prediction")
+
+
 def test_scanner_bounds_can_be_exported(show, jobs, qtbot, monkeypatch):
     finished(jobs, "pseudo-masks")
     page = show(ExportPage)

@@ -182,7 +182,12 @@ def _inputs(store: "ProjectStore", order: Order) -> dict[str, Any]:
     options = order.options
     name = options.run if isinstance(options, FollowingOptions) else None
     run = find_run(store.runs_path, name) if name else None
-    return find_inputs(store.runs_path, order.stage, run)
+    return find_inputs(
+        store.runs_path,
+        order.stage,
+        run,
+        has_corrections=bool(store.corrected_images()),
+    )
 
 
 def _defaults(inputs: dict[str, Any], voice: Voice) -> dict[str, object]:

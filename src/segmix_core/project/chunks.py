@@ -96,6 +96,12 @@ def top_class(pixels: MaskArray) -> int:
     return int(classes.max()) if classes.size else 0
 
 
+def corrected_images(connection: sqlite3.Connection) -> list[int]:
+    """Return the ids of the images with at least one corrected pixel."""
+    rows = connection.execute("SELECT DISTINCT image_id FROM chunk ORDER BY image_id")
+    return [image_id for (image_id,) in rows]
+
+
 def corrected_tiles(
     read: Callable[[str, tuple[int, ...]], list[Row]],
     images: Sequence[ImageRecord],

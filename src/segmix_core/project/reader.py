@@ -164,6 +164,12 @@ class ProjectReader:
         with self._database.snapshot() as connection:
             return chunks.read_box(connection, image_id, box)
 
+    def corrected_images(self) -> frozenset[int]:
+        """Return the ids of the images with at least one corrected pixel."""
+        with self._database.reading() as connection:
+            corrected = chunks.corrected_images(connection)
+        return frozenset(corrected) & {image.id for image in self.images()}
+
     def corrected_tiles(self, source_id: int | None = None) -> Ids:
         """Return the ids, (n,), of the tiles with at least one corrected pixel."""
         images, tiles = self.images(source_id), self.tiles(source_id)

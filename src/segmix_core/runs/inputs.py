@@ -18,7 +18,11 @@ INPUT_STAGES: dict[str, tuple[str, ...]] = {
 
 
 def find_inputs(
-    runs_path: Path, stage: str, run: RunFolder | None = None
+    runs_path: Path,
+    stage: str,
+    run: RunFolder | None = None,
+    *,
+    has_corrections: bool = False,
 ) -> dict[str, Path]:
     """Return the ``inputs`` of a request for ``stage``.
 
@@ -30,6 +34,9 @@ def find_inputs(
         One of :data:`INPUT_STAGES`.
     run
         The run to read, however it ended; None takes the newest completed one.
+    has_corrections
+        Whether the project has corrected pixels. They can be exported without a run:
+        then nothing is returned where there is none.
 
     Raises
     ------
@@ -55,7 +62,7 @@ def find_inputs(
         latest = find_latest(runs_path, name)
         if latest is not None:
             return {name: latest.path}
-    if readable:
+    if readable and not (stage == "export" and has_corrections):
         raise JobError(
             f"'{stage}' needs a completed run of {_either(readable)}, and this "
             "project has none.",

@@ -14,7 +14,7 @@ from segmix_core.export.label_tiff import Layout, write_label_tiff
 from segmix_core.export.names import export_names
 from segmix_core.files import printable
 from segmix_core.geometry import Box
-from segmix_core.project.records import UNTOUCHED, ImageRecord
+from segmix_core.project.records import IGNORE_INDEX, UNTOUCHED, ImageRecord
 from segmix_core.project.store import ProjectStore
 from segmix_core.runs.results import mask_ids, read_mask
 from segmix_core.stages.classes import check_mask_classes
@@ -31,22 +31,26 @@ def export_masks(job: Job) -> dict[str, Any]:
     Options: ``format`` "ome" or "generic", ``image_ids`` to export some images only,
     ``crop_to_bounds`` to export the part of an image that its scanner marked.
 
-    Images that cannot be exported are named in the results, under "failed".
+    Images with corrected pixels are exported without a mask of the run, too, or
+    without any run: all other pixels are 255. The results name their files, under
+    "only_corrections", and images that cannot be exported, under "failed".
 
     Raises
     ------
     JobError
-        If the run has no mask of any of the images, or is of other classes, or none
-        can be written.
+        If there is neither a mask of any of the images nor a correction, or the run
+        is of other classes, or none can be written.
     """
-    base = job.input_run("predict", "pseudo-masks")
-    known = mask_ids(base)
-    if known:
+    base = _masks_run(job)
+    known = set() if base is None else set(mask_ids(base))
+    if base is not None and known:
         check_mask_classes(job.store, base)
-    images = [image for image in job.images() if image.id in known]
+    corrected_ids = job.store.corrected_images()
+    images = [image for image in job.images() if image.id in known | corrected_ids]
     if not images:
+        run = "The project" if base is None else f"The run {base.name}"
         raise JobError(
-            f"The run {base.name} has no masks of the chosen images.",
+            f"{run} has no masks of the chosen images.",
             "Make pseudo masks or predict these images first.",
         )
     layout = chosen_layout(job)
@@ -54,7 +58,10 @@ def export_masks(job: Job) -> dict[str, Any]:
     paths = export_paths(job.store, images, layout)
     if not crop:
         tell_bounds(job, images)
-    left_out, written = LeftOut(job.writer, "exported"), []
+    unmasked = [image for image in images if image.id not in known]
+    tell_unmasked(job, unmasked)
+    left_out = LeftOut(job.writer, "exported")
+    written: dict[int, str] = {}
     for number, (image, path) in enumerate(zip(images, paths, strict=True)):
         job.writer.progress(number, len(images), path.name)
         frame = export_frame(image, crop=crop)
@@ -66,9 +73,20 @@ def export_masks(job: Job) -> dict[str, Any]:
                 info=label_info(job.store, image, frame),
                 layout=layout,
             )
-            written.append(str(path))
+            written[image.id] = str(path)
     job.writer.progress(len(images), len(images))
-    return {"files": written, **left_out.results(len(written))}
+    alone = [written[image.id] for image in unmasked if image.id in written]
+    return {
+        "files": list(written.values()),
+        **({"only_corrections": alone} if alone else {}),
+        **left_out.results(len(written)),
+    }
+
+
+def _masks_run(job: Job) -> Path | None:
+    """Return the run whose masks are exported; None: the request names none."""
+    inputs = job.request.inputs
+    return inputs.get("predict", inputs.get("pseudo-masks"))
 
 
 def chosen_layout(job: Job) -> Layout:
@@ -116,6 +134,20 @@ def tell_bounds(job: Job, images: Sequence[ImageRecord]) -> None:
         )
 
 
+def tell_unmasked(job: Job, images: Sequence[ImageRecord]) -> None:
+    """Say, once, which images have no mask but corrections."""
+    if not images:
+        return
+    name = printable(images[0].path.name)
+    more = f" and {len(images) - 1} more images" if len(images) > 1 else ""
+    job.writer.emit(
+        Warned(
+            message=f"No run has a mask of {name}{more}. Only corrected pixels are "
+            "exported; all others are 255 (undecided)."
+        )
+    )
+
+
 def _stoppable(
     job: Job, bands: Iterator[tuple[Box, LabelArray]]
 ) -> Iterator[tuple[Box, LabelArray]]:
@@ -126,13 +158,20 @@ def _stoppable(
 
 
 def corrected_bands(
-    store: ProjectStore, base: Path, image: ImageRecord, frame: Box
+    store: ProjectStore, base: Path | None, image: ImageRecord, frame: Box
 ) -> Iterator[tuple[Box, LabelArray]]:
-    """Yield a mask in full rows of ``frame``, corrections over the masks of a run."""
+    """Yield a mask in full rows of ``frame``: corrections over the masks of a run.
+
+    Where the run has no mask, or there is no run, all that is not corrected is 255.
+    """
     for y in range(0, frame.height, BAND_ROWS):
         rows = min(BAND_ROWS, frame.height - y)
         box = Box(frame.y + y, frame.x, rows, frame.width)
-        labels = corrected(store, image, box, read_mask(base, image.id, box))
+        if base is None:
+            labels = np.full((box.height, box.width), IGNORE_INDEX, np.uint8)
+        else:
+            labels = read_mask(base, image.id, box)
+        labels = corrected(store, image, box, labels)
         yield Box(y, 0, rows, frame.width), labels
 
 

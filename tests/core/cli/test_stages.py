@@ -5,9 +5,13 @@ import signal
 import sys
 import threading
 
+import numpy as np
 import pytest
+import tifffile
 
 from segmix_core.config import RunConfig
+from segmix_core.geometry import Box
+from segmix_core.project.store import ProjectStore
 from segmix_core.runs import (
     RunFolder,
     RunRequest,
@@ -40,6 +44,21 @@ def test_a_stage_runs_to_its_end(project, work, segmix):
     assert request.config["pseudo_masks"]["background"] == "score"
     assert request.project == project
     assert request.revision > 0
+
+
+def test_corrections_are_exported_without_any_run(project, segmix, answer):
+    result = segmix("export", project)
+    assert result.exit_code == 2
+    assert "Run 'segmix predict' first" in result.stderr
+    with ProjectStore.open(project) as store:
+        store.correct_mask(3, Box(0, 0, 8, 16), np.full((8, 16), 2, np.uint8))
+    code, told = answer("export", project)
+    assert code == 0
+    (path,) = told["results"]["files"]
+    assert told["results"]["only_corrections"] == [path]
+    pixels = tifffile.imread(path, level=0)
+    assert (pixels[:8, :16] == 2).all()
+    assert (pixels == 255).sum() == pixels.size - 128
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,17 @@ def test_a_missing_or_wrong_run_says_what_to_do(tmp_path, finished):
         find_inputs(tmp_path, "pseudo-masks", finished("train"))
 
 
+def test_corrections_are_exported_without_a_run(tmp_path, finished):
+    with pytest.raises(JobError, match="needs a completed run of 'predict'"):
+        find_inputs(tmp_path, "export")
+    assert find_inputs(tmp_path / "none", "export", has_corrections=True) == {}
+    with pytest.raises(JobError, match="needs a completed run"):
+        find_inputs(tmp_path, "train-segmenter", has_corrections=True)
+    masks = finished("pseudo-masks")
+    found = find_inputs(tmp_path, "export", has_corrections=True)
+    assert found == {"pseudo-masks": masks.path}
+
+
 def test_an_unknown_stage_is_a_mistake(tmp_path):
     with pytest.raises(ValueError, match="nonsense"):
         find_inputs(tmp_path, "nonsense")

@@ -75,6 +75,70 @@ def test_images_without_masks_are_refused(folder):
         folder.attempt("export", options={"image_ids": [99]})
 
 
+def correct(workshop, image_id, value=1):
+    """Set 10 x 20 pixels of an image; return the box."""
+    box = Box(4, 7, 10, 20)
+    with workshop.store() as store:
+        store.correct_mask(image_id, box, np.full((10, 20), value, np.uint8))
+    return box
+
+
+def check_only_corrected(path, box, value=1):
+    pixels = tifffile.imread(path, level=0)
+    expected = np.full(pixels.shape, 255, np.uint8)
+    expected[box.slices] = value
+    np.testing.assert_array_equal(pixels, expected)
+
+
+def warnings_of(run):
+    return [e.message for e in run.events()[0] if isinstance(e, Warned)]
+
+
+@pytest.mark.parametrize("crop", [False, True])
+def test_corrections_need_no_run(folder, crop):
+    box = correct(folder, 2)
+    shutil.rmtree(folder.project / "runs")
+    run = folder.run("export", inputs={}, options={"crop_to_bounds": crop})
+    results = run.ended().results
+    assert [Path(path).name for path in results["files"]] == ["tile 01.ome.tif"]
+    assert results["only_corrections"] == results["files"]
+    check_only_corrected(results["files"][0], box)
+    assert warnings_of(run) == [
+        "No run has a mask of tile 01.png. Only corrected pixels are exported; all "
+        "others are 255 (undecided)."
+    ]
+
+
+def test_corrections_are_exported_where_a_run_left_an_image_out(folder):
+    box, base = (
+        correct(folder, 2, value=0),
+        find_latest(folder.project / "runs", "predict"),
+    )
+    correct(folder, 3, value=0)
+    for image_id in ("2", "3"):
+        shutil.rmtree(base.path / "masks.zarr" / image_id)
+    run = folder.run("export")
+    results = run.ended().results
+    with folder.store() as store:
+        assert len(results["files"]) == len(store.images())
+    names = [Path(path).name for path in results["only_corrections"]]
+    assert names == ["tile 01.ome.tif", "tile 02.ome.tif"]
+    for path in results["only_corrections"]:
+        check_only_corrected(path, box, value=0)
+    (warned,) = warnings_of(run)
+    assert "of tile 01.png and 1 more images." in warned
+
+
+def test_nothing_to_export_without_run_and_corrections(folder):
+    correct(folder, 2)
+    with folder.store() as store:
+        assert store.corrected_images() == {2}
+        store.undo("masks")
+        assert store.corrected_images() == set()
+    with pytest.raises(JobError, match="The project has no masks of the chosen"):
+        folder.attempt("export", inputs={})
+
+
 @pytest.mark.parametrize("after", [1, 2])
 def test_a_stop_leaves_nothing_half_written(folder, after):
     shutil.rmtree(folder.project / "exports")
