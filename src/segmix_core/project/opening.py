@@ -20,7 +20,7 @@ from segmix_core.project.packing import DamagedError, UnreadableError
 FORMAT = 2
 APPLICATION_ID = 0x5365674D  # "SegM"
 BUSY_SECONDS = 5.0
-_MAGIC = b"SQLite format 3\x00"
+MAGIC = b"SQLite format 3\x00"
 _HEADER_BYTES = 100
 _MAX_VALUE_BYTES = 2**29
 _CHECK_SECONDS = 1.0
@@ -89,7 +89,7 @@ def check_header(path: Path) -> None:
     """
     with path.open("rb") as file:
         header = file.read(_HEADER_BYTES)
-    if not header.startswith(_MAGIC) or len(header) < _HEADER_BYTES:
+    if not header.startswith(MAGIC) or len(header) < _HEADER_BYTES:
         raise UnreadableError(
             f"{path} is not a SegMix project, or its header is damaged.",
             "Choose another folder, or run 'segmix restore' on this one.",
@@ -137,7 +137,7 @@ def check_schema(connection: sqlite3.Connection, *, version: int = FORMAT) -> No
     ProjectError
         If there are triggers, views or other tables.
     """
-    found = set(_items(connection))
+    found = find_items(connection)
     active = sorted(name for kind, name, _ in found if kind in ("trigger", "view"))
     if active:
         raise UnreadableError(
@@ -145,8 +145,8 @@ def check_schema(connection: sqlite3.Connection, *, version: int = FORMAT) -> No
             "which SegMix never creates.",
             "Open a copy from a trusted source.",
         )
-    if version == FORMAT and found != _expected():
-        names = sorted({name for _, name, _ in found ^ _expected()})
+    if version == FORMAT and found != expected_items():
+        names = sorted({name for _, name, _ in found ^ expected_items()})
         raise DamagedError(f"tables differ: {', '.join(names[:5])}")
 
 
@@ -282,19 +282,23 @@ def _size(path: Path, suffix: str) -> int:
     return file.stat().st_size if file.exists() else 0
 
 
-def _items(connection: sqlite3.Connection) -> list[Item]:
+def find_items(connection: sqlite3.Connection) -> frozenset[Item]:
+    """Return the tables, indexes, triggers and views of a database."""
     rows = connection.execute(
         "SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite\\_%' "
         "ESCAPE '\\'"
     ).fetchall()
-    return [(kind, name, " ".join((sql or "").split())) for kind, name, sql in rows]
+    return frozenset(
+        (kind, name, " ".join((sql or "").split())) for kind, name, sql in rows
+    )
 
 
 @cache
-def _expected() -> frozenset[Item]:
+def expected_items() -> frozenset[Item]:
+    """Return the tables and indexes that a project of today's format has."""
     connection = sqlite3.connect(":memory:")
     try:
         connection.executescript(schema_script())
-        return frozenset(_items(connection))
+        return find_items(connection)
     finally:
         connection.close()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segmix_core.errors import ProjectError, SegmixError
-from segmix_core.project import chunks, edits, journal, opening, tissue
+from segmix_core.project import chunks, edits, first_page, journal, opening, tissue
 from segmix_core.project.database import FILE_NAME, write_empty
 from segmix_core.project.journal import Part, PartKind
 from segmix_core.project.migration import migrate
@@ -19,7 +19,7 @@ from segmix_core.project.packing import DamagedError, decoding, unpack
 from segmix_core.project.paths import actual_path, stored_path
 from segmix_core.project.records import INITIAL_CLASSES, REPAIRED, TissueClass
 from segmix_core.project.salvage import Row, Table, read_table
-from segmix_core.project.snapshots import copy_database
+from segmix_core.project.snapshots import copy_database, list_snapshots
 
 _TABLES = (
     *("class", "source", "image", "tile", "tissue", "chunk"),
@@ -28,6 +28,7 @@ _TABLES = (
 _MAX_GAP = 10_000
 """Most journal entries in a row that may be missing."""
 _NAMES = {"chunk": "corrected squares", "part": "parts of journal entries"}
+_NAMED = 5
 _MAX_FILLED = 2**40
 """A header that asks for more is damaged itself."""
 Progress = Callable[[int, int], None]
@@ -124,9 +125,7 @@ def repaired_path(project: Path) -> Path:
 
 def _read(path: Path, folder: Path) -> tuple[dict[str, Table], list[str]]:
     """Return the tables, with the changes beside the file if they belong to it."""
-    nothing = ProjectError(
-        f"Nothing can be read from {path}.", "Restore a snapshot of the project."
-    )
+    nothing = ProjectError(f"Nothing can be read from {path}.", _other_way(path.parent))
     if not path.is_file():
         raise nothing
     copy, lost = _copy_of(path, folder)
@@ -152,6 +151,18 @@ def _read(path: Path, folder: Path) -> tuple[dict[str, Table], list[str]]:
     return tables, lost
 
 
+def _other_way(project: Path) -> str:
+    """Return what to do about a project of which nothing can be read."""
+    names = [snapshot.name for snapshot in list_snapshots(project)]
+    if not names:
+        return "It has no snapshots either; copy the project back from a backup."
+    rest = f", and {len(names) - _NAMED} older ones" if len(names) > _NAMED else ""
+    return (
+        f"Restore a snapshot with 'segmix restore {project} {names[0]}'. There are: "
+        f"{', '.join(names[:_NAMED])}{rest}."
+    )
+
+
 def _known_columns() -> dict[str, tuple[str, ...]]:
     with closing(sqlite3.connect(":memory:")) as connection:
         connection.executescript(opening.schema_script())
@@ -163,6 +174,13 @@ def _copy_of(path: Path, folder: Path) -> tuple[Path, list[str]]:
     for name in (path.name, *(file.name for file in opening.companions(path))):
         shutil.copyfile(path.with_name(name), folder / name)
     copy, lost = folder / path.name, []
+    if not opening.companions(copy):
+        _fill_up(copy)
+    if first_page.is_damaged(copy):
+        new = folder / "new.sqlite"
+        write_empty(new, ())
+        snapshots = (entry.path for entry in list_snapshots(path.parent))
+        first_page.replace(copy, new, snapshots)
     try:
         opening.check_companions(copy)
     except (ProjectError, sqlite3.Error):
@@ -171,7 +189,6 @@ def _copy_of(path: Path, folder: Path) -> tuple[Path, list[str]]:
         lost.append(
             "The write-ahead log does not belong to this database and was skipped."
         )
-    if not opening.companions(copy):
         _fill_up(copy)
     return copy, lost
 
@@ -179,8 +196,12 @@ def _copy_of(path: Path, folder: Path) -> tuple[Path, list[str]]:
 def _fill_up(copy: Path) -> None:
     """Give a file whose end is missing its size: else SQLite reads nothing of it."""
     with copy.open("r+b") as file:
-        expected = opening.expected_size(file.read(32))
-        if copy.stat().st_size < expected <= _MAX_FILLED:
+        header = file.read(32)
+        expected = opening.expected_size(header)
+        if (
+            header.startswith(opening.MAGIC)
+            and copy.stat().st_size < expected <= _MAX_FILLED
+        ):
             file.truncate(expected)
 
 

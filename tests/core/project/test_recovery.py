@@ -16,7 +16,7 @@ from segmix_core.errors import ProjectError
 from segmix_core.geometry import Box
 from segmix_core.project import opening
 from segmix_core.project.records import Review
-from segmix_core.project.repair import repair
+from segmix_core.project.repair import RepairReport, repair
 from segmix_core.project.restore import restore
 from segmix_core.project.snapshots import find_snapshot, list_snapshots
 from segmix_core.project.store import ProjectStore
@@ -209,7 +209,7 @@ def test_tables_of_another_shape_cannot_be_read(worked: Path, statement: str) ->
 
 
 def test_nothing_to_repair(tmp_path: Path) -> None:
-    with pytest.raises(ProjectError, match="Nothing can be read"):
+    with pytest.raises(ProjectError, match=r"Nothing can be read.*no snapshots either"):
         repair(tmp_path / "none")
     (tmp_path / "project.sqlite").write_bytes(bytes(9000))
     with pytest.raises(ProjectError, match="Nothing can be read"):
@@ -304,17 +304,140 @@ def test_a_snapshot_is_of_before_the_first_change(worked: Path) -> None:
     assert state(other)[1:4] == wanted[1:4]
 
 
-def test_no_damaged_page_but_the_first_hides_all_tables(worked: Path) -> None:
+def test_no_damaged_page_hides_all_tables(worked: Path) -> None:
     with closing(sqlite3.connect(worked / "project.sqlite")) as connection:
         (page,) = connection.execute("PRAGMA page_size").fetchone()
     file = worked / "project.sqlite"
     sound = file.read_bytes()
-    for number in range(1, len(sound) // page):
+    for number in range(len(sound) // page):
         content = bytearray(sound)
         content[number * page : (number + 1) * page] = bytes([7]) * page
         file.write_bytes(content)
         target = worked.with_name(f"repaired-{number}.segmix")
         assert repair(worked, target).path == target
+
+
+HARMS = {
+    "all": lambda page: bytes(len(page)),
+    "random": lambda page: np.random.default_rng(0).bytes(len(page)),
+    "header": lambda page: b"?" * 100 + page[100:],
+    "schema": lambda page: page[:100] + bytes([7]) * (len(page) - 100),
+    "no tables": lambda page: page[:103] + bytes(2) + page[105:],
+    "application": lambda page: page[:68] + b"abcd" + page[72:],
+    "version": lambda page: page[:60] + b"abcd" + page[64:],
+    "size of a page": lambda page: page[:16] + b"\x7f\x03" + page[18:],
+}
+
+
+def harm_first_page(project: Path, harm: str) -> bytes:
+    """Damage page 1; return what the file is then."""
+    file = project / "project.sqlite"
+    content = file.read_bytes()
+    file.write_bytes(HARMS[harm](content[:4096]) + content[4096:])
+    return file.read_bytes()
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_a_damaged_first_page_loses_nothing(worked: Path, harm: str) -> None:
+    wanted = state(worked)
+    damaged = harm_first_page(worked, harm)
+    with pytest.raises(ProjectError):
+        ProjectStore.open(worked)
+    report = repair(worked)
+    assert (worked / "project.sqlite").read_bytes() == damaged
+    assert report.lost == ()
+    assert state(report.path) == wanted
+    assert find_faults(report.path) == ()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_another_damaged_page_beside_the_first(worked: Path, seed: int) -> None:
+    wanted = state(worked)
+    content = bytearray(harm_first_page(worked, "all"))
+    rng = np.random.default_rng(seed)
+    page = int(rng.integers(1, len(content) // 4096))
+    content[page * 4096 : (page + 1) * 4096] = rng.bytes(4096)
+    (worked / "project.sqlite").write_bytes(content)
+    report = repair(worked)
+    assert report.lost or state(report.path) == wanted
+    assert find_faults(report.path) == ()
+
+
+def move_tables(project: Path) -> None:
+    """Put the tables at other pages, as a conversion does."""
+    change(project, "CREATE TABLE other (a)")
+    with closing(sqlite3.connect(project / "project.sqlite")) as connection:
+        made = connection.execute(
+            "SELECT name, sql FROM sqlite_master WHERE name IN ('chunk', 'setting')"
+        ).fetchall()
+        for name, sql in made:
+            connection.execute(f"ALTER TABLE {name} RENAME TO old_{name}")
+            connection.execute(sql)
+            connection.execute(f"INSERT INTO {name} SELECT * FROM old_{name}")
+            connection.execute(f"DROP TABLE old_{name}")
+        connection.execute(
+            "CREATE UNIQUE INDEX chunk_place ON chunk (image_id, row, col)"
+        )
+        connection.execute("DROP TABLE other")
+        connection.commit()
+
+
+def test_snapshots_tell_where_the_tables_of_a_converted_project_are(
+    worked: Path,
+) -> None:
+    move_tables(worked)
+    wanted = state(worked)
+    taken = worked / "snapshots" / "2026-01-02.sqlite"
+    with ProjectStore.open(worked) as store:
+        store.set_setting("day", 1)
+    list_snapshots(worked)[0].path.rename(taken)
+    (worked / "snapshots" / "2026-01-03.sqlite").write_bytes(b"no database")
+    harm_first_page(worked, "all")
+    report = repair(worked)
+    assert report.lost == ()
+    assert state(report.path) == wanted
+    taken.unlink()
+    if report := attempt_repair(worked):
+        assert report.lost
+
+
+def attempt_repair(project: Path) -> RepairReport | None:
+    try:
+        return repair(project)
+    except ProjectError:
+        return None
+
+
+def test_the_database_of_another_program_is_not_taken_for_a_damaged_one(
+    worked: Path,
+) -> None:
+    (worked / "project.sqlite").unlink()
+    change(worked, "CREATE TABLE person (name TEXT, age INTEGER)")
+    change(worked, "INSERT INTO person VALUES ('a', 3)")
+    with pytest.raises(ProjectError, match="belongs to another program"):
+        repair(worked)
+    harm_first_page(worked, "all")
+    with pytest.raises(ProjectError, match="Nothing can be read"):
+        repair(worked)
+
+
+def test_a_repair_that_finds_nothing_names_the_snapshots(worked: Path) -> None:
+    for day in range(1, 8):
+        snapshot_of_day(worked, f"2026-01-0{day}")
+    (worked / "project.sqlite").write_bytes(bytes(50_000))
+    with pytest.raises(ProjectError) as caught:
+        repair(worked)
+    names = [entry.name for entry in list_snapshots(worked)]
+    assert f"'segmix restore {worked} {names[0]}'" in caught.value.remedy
+    assert f"There are: {', '.join(names[:5])}, and 2 older ones." in (
+        caught.value.remedy
+    )
+
+
+def snapshot_of_day(project: Path, name: str) -> None:
+    folder = project / "snapshots"
+    folder.mkdir(exist_ok=True)
+    shutil.copy(project / "project.sqlite", folder / f"{name}.sqlite")
 
 
 def test_what_is_labeled_during_a_restore_is_kept(
