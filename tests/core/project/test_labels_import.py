@@ -122,6 +122,16 @@ def test_a_path_of_another_folder_is_no_match(
         ('file,is_gland,note\nb.png,,"two\nlines, ""quoted"""\na.png,1,\n', "utf-8"),
         ('"file","is_gland","a;b;c;d"\na.png,1,\n', "utf-8-sig"),
         ("file,is_gland,\na.png,1,\u2028\x0c\n", "utf-8"),
+        ("sep=,\nfile,is_gland\na.png,1\n", "utf-8"),
+        ("SEP=;\r\nfile;is_gland;a,b,c,d\r\na.png;1;\r\n", "utf-16"),
+        ("sep=\t\nfile\tis_gland\na.png\t1\n", "utf-8-sig"),
+        ('"sep=;",,\rfile;is_gland\ra.png;1\r', "utf-8"),
+        ("sep=|\nfile|is_gland\na.png|1\n", "utf-8"),
+        ("# made by a, b; c\n#\n\n  \nfile,is_gland\na.png,1\n", "utf-8"),
+        ("\n# one\nsep=;\n# two\nfile;is_gland\na.png;1\n", "utf-8"),
+        ('"# a quoted, comment"\nfile,is_gland\na.png,1\n', "utf-8"),
+        ("#,file,is_gland\n1,a.png,1\n", "utf-8"),
+        ('"#";file;is_gland\n1;a.png;1\n', "utf-8"),
     ],
 )
 def test_tables_as_programs_write_them(
@@ -207,6 +217,46 @@ def test_one_class_has_one_column(folder_store: ProjectStore, write: Write) -> N
     table = write("t.csv", "filename,label,labels\na.png,stroma,gland\n")
     notes = import_labels(folder_store, table).notes
     assert notes[0] == "The column label was ignored; labels are read from labels."
+
+
+@pytest.mark.parametrize(
+    ("head", "cells", "note"),
+    [
+        ("image,file", "b.png,a.png", "image was ignored; image names are read from"),
+        ("image,filename", "b.png,a.png", "image was ignored; image names"),
+        ("file,set,split", "a.png,test,val", "set was ignored; splits are read from"),
+        ("file,case,patient", "a.png,1,2", "case was ignored; groups are read from"),
+    ],
+)
+def test_of_two_columns_for_one_thing_none_is_ignored_in_silence(
+    folder_store: ProjectStore, write: Write, head: str, cells: str, note: str
+) -> None:
+    table = write("t.csv", f"{head},is_gland\n{cells},1\n")
+    notes = import_labels(folder_store, table).notes
+    assert [entry for entry in notes if note in entry] == [notes[0]]
+
+
+def test_a_separator_that_no_table_has(
+    folder_store: ProjectStore, write: Write
+) -> None:
+    for sign in ("", "a", ",a", ",a,"):
+        table = write("t.csv", f"\nsep={sign}\nfile,is_gland\na.png,1\n")
+        with pytest.raises(ProjectError, match="line 2 does not name a comma"):
+            import_labels(folder_store, table)
+
+
+def test_lines_before_the_header_count(
+    folder_store: ProjectStore, write: Write
+) -> None:
+    text = "sep=;\n# note\n\nfile;is_gland\na.png;1\nx.png;1\n"
+    with pytest.raises(ProjectError, match=r"line 6: x\.png"):
+        import_labels(folder_store, write("t.csv", text))
+    text = "# note\nfile,is_gland,is_gland\na.png,1,1\n"
+    with pytest.raises(ProjectError, match="line 2 has the column is_gland twice"):
+        import_labels(folder_store, write("t.csv", text))
+    for text in ("# only\n# comments\n", "sep=;\n"):
+        with pytest.raises(ProjectError, match="no rows"):
+            import_labels(folder_store, write("t.csv", text))
 
 
 def test_several_names_in_a_list(folder_store: ProjectStore, write: Write) -> None:

@@ -20,6 +20,14 @@ LIST_COLUMNS = ("labels", "label")
 _SPLIT_COLUMNS = ("split", "subset", "set")
 _GROUP_COLUMNS = ("group", "patient_id", "patient", "case_id", "case", "slide_id")
 _X, _Y = ("x", "minx", "loc_x"), ("y", "miny", "loc_y")
+_ALIASES = {
+    "image names": FILE_COLUMNS,
+    "splits": _SPLIT_COLUMNS,
+    "groups": _GROUP_COLUMNS,
+    "x positions": _X,
+    "y positions": _Y,
+}
+"""What is read from the first of several columns that a table has."""
 # A table with a blank cell in a column has its other numbers as 32.0. No coordinate or
 # size has more than nine digits.
 _WHOLE_NUMBER = re.compile(r"\+?[0-9]{1,9}(\.0*)?")
@@ -107,7 +115,16 @@ def find_image(
 
 
 def unused_notes(table: TableFile) -> list[str]:
-    """Return a sentence on columns of labels that are not used."""
+    """Return a sentence on each column that is not used because of another one."""
+    return _unused_labels(table) + [
+        f"The column {printable(name)} was ignored; {content} are read from {used}."
+        for content, known in _ALIASES.items()
+        for used, *others in [[name for name in known if name in table.columns] or [""]]
+        for name in others
+    ]
+
+
+def _unused_labels(table: TableFile) -> list[str]:
     lists = [name for name in LIST_COLUMNS if name in table.columns]
     unused = lists if class_columns(table) else lists[1:]
     if not unused:

@@ -4,6 +4,7 @@ import codecs
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,12 @@ from segmix_core.errors import ProjectError
 from segmix_core.project.importers.problems import printable
 
 _DELIMITERS = ",;\t"
+_SEPARATORS = f"{_DELIMITERS}|"
+"""What a file can name; without a name, a bar is a part of a text."""
+# Excel writes and reads it; some programs put it into quotes, or fill the line up.
+_SEPARATOR_LINE = re.compile(r'\s*"?sep=(?P<sign>.?)(?P<rest>.*)', re.IGNORECASE)
+# A column may be called "#".
+_COMMENT = re.compile(rf'\s*"?#(?!"?\s*[{_DELIMITERS}])')
 _MAX_BYTES = 256 * 2**20
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -85,9 +92,11 @@ def _text_of(path: Path) -> str:
 
 
 def _from_csv(name: str, text: str) -> TableFile:
-    rows = _csv_rows(text, _delimiter(text))
-    columns = tuple(_key(cell) for cell in next(rows, (0, []))[1])
-    _check_different(columns, 1)
+    first, sign = _preamble(text)
+    rows = _csv_rows(text, sign or _delimiter(text, first), first)
+    header, names = next(rows, (1, []))
+    columns = tuple(_key(name) for name in names)
+    _check_different(columns, header)
     found = []
     for line, cells in rows:
         if not any(cell.strip() for cell in cells):
@@ -101,25 +110,50 @@ def _from_csv(name: str, text: str) -> TableFile:
     return TableFile(name, columns, tuple(found))
 
 
-def _delimiter(text: str) -> str:
+def _preamble(text: str) -> tuple[int, str | None]:
+    """Return how many lines are before the header, and the separator they name.
+
+    They are blank lines, comments after "#", and "sep=;" as Excel writes it.
+    """
+    number, sign = -1, None
+    for number, line in enumerate(io.StringIO(text, newline=None)):
+        found = _SEPARATOR_LINE.fullmatch(line.rstrip("\n"))
+        if found and sign is None:
+            sign = found["sign"]
+            if sign not in tuple(_SEPARATORS) or found["rest"].strip('",; '):
+                raise _NoTableError(
+                    f"line {number + 1} does not name a comma, semicolon, tab or bar "
+                    "as the separator"
+                )
+        elif line.strip() and not _COMMENT.match(line):
+            return number, sign
+    return number + 1, sign
+
+
+def _delimiter(text: str, first: int) -> str:
     """Return the sign that cuts the header into the most cells."""
 
     def count(delimiter: str) -> int:
         try:
-            return len(next(_csv_rows(text, delimiter), (0, []))[1])
+            return len(next(_csv_rows(text, delimiter, first), (0, []))[1])
         except _NoTableError:
             return 0
 
     return max(_DELIMITERS, key=count)
 
 
-def _csv_rows(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the first line of each row, and its cells, which may hold line ends."""
+def _csv_rows(text: str, delimiter: str, first: int) -> Iterator[tuple[int, list[str]]]:
+    """Yield the first line of each row, and its cells, which may hold line ends.
+
+    The ``first`` lines are passed over.
+    """
     # newline=None: the line ends of all systems.
     lines = io.StringIO(text, newline=None)
+    for _ in range(first):
+        next(lines)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
-        line = reader.line_num + 1
+        line = first + reader.line_num + 1
         try:
             cells = next(reader)
         except StopIteration:
