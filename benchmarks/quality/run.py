@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from benchmarks.quality.folder import BenchmarkFolder, LabelledImage
 from benchmarks.quality.maps import of_images
@@ -18,6 +16,7 @@ from benchmarks.quality.segmenter import FindForeground, learn_masks
 from benchmarks.quality.trivial import TRIVIAL_PREDICTORS
 from benchmarks.quality.variants import Variant
 from segmix_core.config import RunConfig
+from segmix_core.files import temporary_folder
 from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.stages.methods import parts_of
 from segmix_core.stages.self_training import Teach, fit_rounds
@@ -69,11 +68,11 @@ def run_method(
     samples, folder = recipe.samples(protocol), protocol.folder
     if parts_of(config.train).stain_normalisation(config.train):
         samples = samples.with_normalised_stain()
-    with TemporaryDirectory() as checkpoints:
+    with temporary_folder() as checkpoints:
         result, model = _train(
             recipe,
             samples,
-            Preparation(batch_edge(samples), protocol.label_names, Path(checkpoints)),
+            Preparation(batch_edge(samples), protocol.label_names, checkpoints),
             config,
             listener,
             Teacher(protocol, config),

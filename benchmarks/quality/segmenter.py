@@ -1,8 +1,6 @@
 """The project's segmenter, trained on the masks that a method makes of train."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +10,7 @@ from benchmarks.quality.samples import MaskedSamples, batch_edge
 from segmix_core.config import RunConfig
 from segmix_core.data.samples import MaskArray
 from segmix_core.errors import JobError
+from segmix_core.files import temporary_folder
 from segmix_core.inference.slide_prediction import predict_probabilities
 from segmix_core.models.precision import resolve_precision
 from segmix_core.models.segmenter import Segmenter
@@ -59,11 +58,11 @@ def learn_masks(
             "The masks of the train images have no pixel with a class.",
             "Lower pseudo_masks.margin or pseudo_masks.min_object_px.",
         )
-    with TemporaryDirectory() as checkpoints:
+    with temporary_folder() as checkpoints:
         result, segmenter = fit_segmenter(
             samples,
             pixels,
-            Preparation(batch_edge(samples), ("foreground",), Path(checkpoints)),
+            Preparation(batch_edge(samples), ("foreground",), checkpoints),
             config,
             listener,
         )

@@ -6,11 +6,13 @@ import json
 import math
 import os
 import re
+import shutil
 import stat
 import sys
+import tempfile
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import IO, Any, NoReturn
@@ -24,7 +26,7 @@ _MAX_DIGITS = 18
 _ABANDONED_SECONDS = 86400.0
 _TEMPORARY = re.compile(
     r"\.segmix-(?P<host>[0-9a-f]{12})-(?P<boot>[0-9a-f]{12})"
-    r"-(?P<pid>[1-9][0-9]{0,8})-(?P<start>[0-9]{1,12})-[0-9]+\.tmp"
+    r"-(?P<pid>[1-9][0-9]{0,8})-(?P<start>[0-9]{1,12})-[0-9]+\.tmp(-wal|-shm|-journal)?"
 )
 _numbers = itertools.count()
 
@@ -54,7 +56,7 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 
 
 def temporary_name() -> str:
-    """Return the name of a temporary file, which says what process it belongs to.
+    """Return the name of a temporary file or folder, which says whose process it is.
 
     It does not contain the final name: that may be as long as the system allows.
     """
@@ -65,14 +67,58 @@ def temporary_name() -> str:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files of processes of this machine that have ended."""
+    """Remove what processes of this machine that have ended left in a folder.
+
+    Only files and folders with a name of :func:`temporary_name`, and what SQLite puts
+    beside such a file.
+    """
     with suppress(OSError):
         names = [entry.name for entry in os.scandir(folder)]
         for name in names:
             found = _TEMPORARY.fullmatch(name)
             if found and _has_ended(found, folder / name):
-                with suppress(OSError):
-                    (folder / name).unlink()
+                _remove(folder / name)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """Make a folder of the system's temporary ones, and remove it at the end.
+
+    Raises
+    ------
+    OSError
+        If it cannot be made.
+    """
+    folder = make_temporary_folder()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def make_temporary_folder() -> Path:
+    """Make a folder of the system's temporary ones, and remove those left in there.
+
+    Nobody else may look into it.
+
+    Raises
+    ------
+    OSError
+        If it cannot be made.
+    """
+    parent = Path(tempfile.gettempdir())
+    remove_leftovers(parent)
+    folder = parent / temporary_name()
+    folder.mkdir(mode=0o700)
+    return folder
 
 
 def flush_folder(folder: Path) -> None:

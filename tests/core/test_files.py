@@ -5,6 +5,8 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +18,8 @@ from segmix_core.files import (
     parse_json,
     printable,
     read_json,
+    remove_leftovers,
+    temporary_folder,
     temporary_name,
     write_atomically,
     write_json,
@@ -88,6 +92,72 @@ def test_a_file_of_a_later_process_of_the_same_number_is_told_apart(tmp_path):
         (tmp_path / name).touch()
     write_json(tmp_path / "a.json", 1)
     assert names(tmp_path) == sorted([own, "a.json"])
+
+
+MAKES_FOLDER = """
+import sys
+from segmix_core.files import temporary_folder
+
+with temporary_folder() as folder:
+    (folder / "copy").write_bytes(b"large")
+    print(folder, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_the_next_temporary_folder_removes_those_of_killed_processes(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    made = [
+        subprocess.Popen(
+            [sys.executable, "-c", MAKES_FOLDER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    killed, alive = (Path(process.stdout.readline().strip()) for process in made)
+    made[0].kill()
+    made[0].wait()
+    assert {killed.parent, alive.parent} == {tmp_path}
+    assert (killed / "copy").exists()
+    with temporary_folder() as own:
+        assert sorted(tmp_path.iterdir()) == sorted([alive, own])
+        assert own.stat().st_mode & 0o077 == 0 or sys.platform == "win32"
+    made[1].communicate()
+    assert names(tmp_path) == []
+    made[0].stdin.close()
+    made[0].stdout.close()
+
+
+def ended_name():
+    """Return a temporary name of a process that has ended."""
+    parts = temporary_name().split("-")
+    parts[4] = str(int(parts[4]) + 5000)
+    return "-".join(parts)
+
+
+def test_leftovers_are_removed_whatever_they_are(tmp_path):
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "file").touch()
+    folder, link, file = (tmp_path / ended_name() for _ in range(3))
+    folder.mkdir()
+    (folder / "part").touch()
+    file.touch()
+    for suffix in ("-wal", "-shm", "-journal"):
+        file.with_name(file.name + suffix).touch()
+    stranger = file.with_name(file.name + "-old")
+    stranger.touch()
+    if sys.platform != "win32":
+        link.symlink_to(kept)
+    remove_leftovers(tmp_path)
+    assert names(tmp_path) == sorted([kept.name, stranger.name])
+    assert names(kept) == ["file"]
+    remove_leftovers(tmp_path / "none")
 
 
 def test_files_of_other_machines_stay_and_old_ones_of_this_one_go(tmp_path):

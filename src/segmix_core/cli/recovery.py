@@ -1,5 +1,6 @@
 """The commands for a project in trouble: verify, repair, snapshots, restore."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -9,9 +10,10 @@ from rich.progress import Progress, TextColumn, TimeRemainingColumn
 
 from segmix_core.cli.options import ProjectOptions, takes
 from segmix_core.cli.voice import Voice
+from segmix_core.project.reader import check_folders
 from segmix_core.project.repair import repair as repair_project
 from segmix_core.project.restore import restore as restore_project
-from segmix_core.project.snapshots import list_snapshots
+from segmix_core.project.snapshots import KeptCopy, list_kept, list_snapshots
 from segmix_core.project.verify import find_faults
 from segmix_core.runs.child import EXIT_COMPLETED, EXIT_ERROR
 
@@ -72,7 +74,8 @@ def repair(options: RepairOptions, voice: Voice) -> int:
 @takes(ProjectOptions)
 def snapshots(options: ProjectOptions, voice: Voice) -> int:
     """List the snapshots of a project, newest first."""
-    found = list_snapshots(options.project)
+    check_folders(options.project)
+    found, kept = list_snapshots(options.project), list_kept(options.project)
     if found:
         voice.table(
             "Snapshots",
@@ -87,6 +90,7 @@ def snapshots(options: ProjectOptions, voice: Voice) -> int:
             "There are no snapshots yet. SegMix takes one before the first change of "
             "each day."
         )
+    _tell_kept(kept, voice)
     voice.result(
         {
             "snapshots": [
@@ -97,10 +101,23 @@ def snapshots(options: ProjectOptions, voice: Voice) -> int:
                     "path": str(entry.path.absolute()),
                 }
                 for entry in found
-            ]
+            ],
+            "kept": [
+                {"path": str(copy.path.absolute()), "bytes": copy.size} for copy in kept
+            ],
         }
     )
     return EXIT_COMPLETED
+
+
+def _tell_kept(kept: Sequence[KeptCopy], voice: Voice) -> None:
+    if kept:
+        voice.say(
+            "SegMix never deletes these copies, made by 'segmix restore' and by "
+            "conversions from older formats. Delete those you no longer need:"
+        )
+    for copy in kept:
+        voice.say(f"{copy.path.absolute()} ({copy.size / 1e6:.1f} MB)")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import secrets
 import shutil
 import sqlite3
 import tempfile
@@ -13,7 +12,12 @@ from threading import RLock
 from typing import Self
 
 from segmix_core.errors import ProjectError
-from segmix_core.files import flush_folder
+from segmix_core.files import (
+    flush_folder,
+    make_temporary_folder,
+    remove_leftovers,
+    temporary_name,
+)
 from segmix_core.project import opening
 from segmix_core.project.migration import migrate
 from segmix_core.project.opening import Row, error_name
@@ -68,7 +72,7 @@ class Database:
         """
         # The file gets its name when it is complete: a crash leaves no half project,
         # and of two programs that create one, the second sees the first's.
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
+        temporary = path.with_name(temporary_name())
         try:
             write_empty(temporary, classes)
             try:
@@ -127,6 +131,8 @@ class Database:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             _probe_writing(connection)
+            remove_leftovers(path.parent)
+            remove_leftovers(Path(tempfile.gettempdir()))
             return cls(connection, path)
         except BaseException:
             connection.close()
@@ -140,7 +146,7 @@ class Database:
         with suppress(sqlite3.Error):
             return cls._open_shared(path)
         waiting = [file for file in opening.companions(path) if file.stat().st_size]
-        copy = Path(tempfile.mkdtemp(prefix="segmix-")) if waiting else None
+        copy = make_temporary_folder() if waiting else None
         connection = None
         try:
             if copy is None:

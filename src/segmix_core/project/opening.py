@@ -6,7 +6,6 @@ triggers and views that SegMix did not make are refused.
 
 import shutil
 import sqlite3
-import tempfile
 import time
 from contextlib import closing
 from functools import cache
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from segmix_core.errors import ProjectError
+from segmix_core.files import temporary_folder
 from segmix_core.project.packing import DamagedError, UnreadableError
 
 FORMAT = 2
@@ -172,10 +172,10 @@ def check_companions(path: Path) -> None:
         return
     if _awaits_rollback(path):
         # A transaction was cut off, which SQLite mends by writing: seen on a copy.
-        with tempfile.TemporaryDirectory(prefix="segmix-look-") as folder:
+        with temporary_folder() as folder:
             for file in (path, *companions(path)):
-                shutil.copyfile(file, Path(folder) / file.name)
-            _check_fit(Path(folder) / path.name, "?mode=rw")
+                shutil.copyfile(file, folder / file.name)
+            _check_fit(folder / path.name, "?mode=rw")
     else:
         _check_fit(path, "?mode=ro")
 

@@ -226,16 +226,22 @@ class ProjectReader:
 
 
 def check_folders(project: Path) -> None:
-    """Raise ProjectError if a folder that SegMix writes in a project is a link.
+    """Raise ProjectError if a folder that SegMix writes in a project is none.
 
     Raises
     ------
     ProjectError
-        If one is: a project from elsewhere could lead any program to any folder.
+        If one is a file, or a link: a project from elsewhere could lead any program to
+        any folder.
     """
     for name in ("masks", "runs", "cache", snapshots.FOLDER):
         if (project / name).is_symlink():
             raise ProjectError(
                 f"The folder {name} of {project.name} is a symbolic link.",
                 "Replace it with a real folder.",
+            )
+        if (project / name).exists() and not (project / name).is_dir():
+            raise ProjectError(
+                f"{project / name} is a file, but SegMix needs a folder of this name.",
+                "Move it to another place.",
             )

@@ -4,13 +4,13 @@ import json
 import os
 import shutil
 import sqlite3
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from segmix_core.errors import ProjectError, SegmixError
+from segmix_core.files import temporary_folder
 from segmix_core.project import chunks, edits, first_page, journal, opening, tissue
 from segmix_core.project.database import FILE_NAME, write_empty
 from segmix_core.project.journal import Part, PartKind
@@ -83,15 +83,15 @@ def repair(
         raise ProjectError(
             f"{target} already exists.", "Choose another folder for the repaired copy."
         )
-    with tempfile.TemporaryDirectory(prefix="segmix-repair-") as folder:
+    with temporary_folder() as folder:
         try:
-            tables, lost = _read(project / FILE_NAME, Path(folder))
+            tables, lost = _read(project / FILE_NAME, folder)
         except OSError as error:
             raise ProjectError(
                 f"{project} cannot be copied to {folder} ({error.strerror or error}).",
                 "Free some space there, or set TMPDIR to another folder.",
             ) from error
-        fresh = Path(folder) / "fresh.sqlite"
+        fresh = folder / "fresh.sqlite"
         write_empty(fresh, _initial_classes(tables))
         with closing(opening.connect(fresh)) as connection:
             rebuild = _Rebuild(connection, tables, lost, progress)

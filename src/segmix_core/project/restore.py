@@ -2,12 +2,12 @@
 
 import shutil
 import sqlite3
-import tempfile
 import time
 from contextlib import closing
 from pathlib import Path
 
 from segmix_core.errors import ProjectError
+from segmix_core.files import temporary_folder
 from segmix_core.project import journal, opening
 from segmix_core.project.database import FILE_NAME, Database, explained
 from segmix_core.project.migration import migrate
@@ -44,8 +44,8 @@ def restore(project: Path, name: str) -> Path:
     snapshot = find_snapshot(project, name)
     path = project / FILE_NAME
     try:
-        with tempfile.TemporaryDirectory(prefix="segmix-restore-") as folder:
-            fresh = Path(folder) / FILE_NAME
+        with temporary_folder() as folder:
+            fresh = folder / FILE_NAME
             try:
                 _copy_checked(snapshot, fresh)
             except (UnreadableError, sqlite3.DatabaseError) as error:

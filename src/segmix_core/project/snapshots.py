@@ -2,7 +2,6 @@
 
 import logging
 import re
-import secrets
 import sqlite3
 import threading
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 from segmix_core.errors import ProjectError
+from segmix_core.files import remove_leftovers, temporary_name
 from segmix_core.project import opening
 
 _log = logging.getLogger(__name__)
@@ -59,6 +59,38 @@ def list_snapshots(project: Path) -> tuple[Snapshot, ...]:
     return tuple(sorted(found, key=lambda entry: (entry.made, entry.name))[::-1])
 
 
+@dataclass(frozen=True, slots=True)
+class KeptCopy:
+    """A copy that nobody but the user removes.
+
+    Attributes
+    ----------
+    path
+        A file, or a folder of the files that could not be read.
+    size
+        Bytes.
+    """
+
+    path: Path
+    size: int
+
+
+def list_kept(project: Path) -> tuple[KeptCopy, ...]:
+    """Return what restores and conversions kept among the snapshots, by name."""
+    folder = snapshot_folder(project)
+    found = sorted(folder.iterdir()) if folder.is_dir() else []
+    return tuple(
+        KeptCopy(path, _size(path))
+        for path in found
+        if not (path.name.startswith(".") or _DAILY.fullmatch(path.name))
+    )
+
+
+def _size(path: Path) -> int:
+    parts = [path, *path.rglob("*")] if path.is_dir() else [path]
+    return sum(part.lstat().st_size for part in parts if not part.is_dir())
+
+
 def find_snapshot(project: Path, name: str) -> Snapshot:
     """Return the snapshot of a name.
 
@@ -87,7 +119,8 @@ def copy_database(source: sqlite3.Connection, path: Path) -> None:
         If it cannot be read or written.
     """
     path.parent.mkdir(exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
+    remove_leftovers(path.parent)
+    temporary = path.with_name(temporary_name())
     try:
         target = sqlite3.connect(temporary)
         try:

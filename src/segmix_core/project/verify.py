@@ -3,12 +3,12 @@
 import json
 import shutil
 import sqlite3
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 from segmix_core.errors import SegmixError
+from segmix_core.files import temporary_folder
 from segmix_core.project import chunks, edits, journal, opening, tissue
 from segmix_core.project.database import FILE_NAME, explained
 from segmix_core.project.migration import migrate
@@ -46,8 +46,8 @@ def find_faults(project: Path, progress: Progress | None = None) -> tuple[str, .
     """
     path = project / FILE_NAME
     check_folders(project)
-    with tempfile.TemporaryDirectory(prefix="segmix-verify-") as folder:
-        copy = Path(folder) / FILE_NAME
+    with temporary_folder() as folder:
+        copy = folder / FILE_NAME
         try:
             if path.is_file():
                 opening.check_header(path)

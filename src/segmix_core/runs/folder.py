@@ -19,6 +19,7 @@ from segmix_core.files import (
     open_regular,
     printable,
     read_json,
+    remove_leftovers,
     temporary_name,
     write_json,
 )
@@ -287,6 +288,7 @@ def find_latest(
 
 def _make_folder(runs_path: Path, name: str, request: RunRequest) -> Path:
     # It gets its name when it is whole: others never see a run without a request.
+    remove_leftovers(runs_path)
     made = runs_path / temporary_name()
     made.mkdir()
     try:

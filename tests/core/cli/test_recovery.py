@@ -1,5 +1,6 @@
 """Verify, repair, snapshots and restore by command."""
 
+import shutil
 import sqlite3
 from contextlib import closing
 
@@ -51,7 +52,7 @@ def test_snapshots_are_listed_and_restored(project, segmix, answer):
     # Adding was the first change; importing labels took a snapshot of it.
     for path in (project / "snapshots").iterdir():
         path.unlink()
-    assert answer("snapshots", project) == (0, {"snapshots": []})
+    assert answer("snapshots", project) == (0, {"snapshots": [], "kept": []})
     assert "no snapshots yet" in segmix("snapshots", project).stdout
     with ProjectStore.open(project) as store:
         before = store.tiles().labels
@@ -70,13 +71,27 @@ def test_snapshots_are_listed_and_restored(project, segmix, answer):
     assert "is kept in" in segmix("restore", project, kept).stdout
     with ProjectStore.open(project) as store:
         assert np.array_equal(store.tiles().labels, after)
+    code, listed = answer("snapshots", project)
+    sizes = {copy["path"]: copy["bytes"] for copy in listed["kept"]}
+    assert sizes[said["kept"]] > 4096
+    told = segmix("snapshots", project).stdout
+    assert "Delete those you no longer need" in told
+    assert said["kept"] in told.replace("\n", "")
+
+
+def test_a_file_in_the_place_of_the_snapshots(project, answer):
+    shutil.rmtree(project / "snapshots")
+    (project / "snapshots").write_text("mine")
+    code, said = answer("snapshots", project)
+    assert code == 2
+    assert "snapshots is a file" in said["problem"]
 
 
 @pytest.mark.parametrize("command", ["verify", "repair", "snapshots", "status"])
 def test_no_project_there(tmp_path, answer, command):
     code, said = answer(command, tmp_path / "none")
     if command == "snapshots":
-        assert (code, said) == (0, {"snapshots": []})
+        assert (code, said) == (0, {"snapshots": [], "kept": []})
     else:
         assert code == 2
         assert str(tmp_path / "none") in said["problem"]

@@ -3,6 +3,7 @@
 import re
 import shutil
 import sqlite3
+import tempfile
 import threading
 import time
 import zlib
@@ -13,12 +14,13 @@ import numpy as np
 import pytest
 
 from segmix_core.errors import ProjectError
+from segmix_core.files import temporary_name
 from segmix_core.geometry import Box
 from segmix_core.project import opening
 from segmix_core.project.records import Review
 from segmix_core.project.repair import RepairReport, repair
 from segmix_core.project.restore import restore
-from segmix_core.project.snapshots import find_snapshot, list_snapshots
+from segmix_core.project.snapshots import find_snapshot, list_kept, list_snapshots
 from segmix_core.project.store import ProjectStore
 from segmix_core.project.verify import find_faults
 
@@ -290,6 +292,51 @@ def test_ten_daily_snapshots_are_kept(worked: Path) -> None:
     assert len([name for name in names if name.startswith("20")]) == 10
     assert names[0] == "2025-01-06.sqlite"
     assert "before-restore-1.sqlite" in names
+
+
+def leftover(folder: Path) -> Path:
+    """Write what a killed process leaves: a database and its journal."""
+    parts = temporary_name().split("-")
+    parts[4] = str(int(parts[4]) + 5000)
+    path = folder / "-".join(parts)
+    for name in (path.name, f"{path.name}-journal"):
+        (folder / name).write_bytes(b"half")
+    return path
+
+
+def hidden(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.name.startswith(".")]
+
+
+def test_what_killed_processes_left_is_removed(
+    worked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = snapshot(worked)
+    folder, system = worked / "snapshots", worked.with_name("tmp")
+    system.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(system))
+    left = [leftover(place) for place in (worked, folder, system)]
+    ProjectStore.open(worked).close()
+    assert not left[0].exists()
+    assert not hidden(worked)
+    assert not hidden(system)
+    restore(worked, name)
+    assert not hidden(folder)
+    assert len(list_snapshots(worked)) == 2
+
+
+def test_copies_that_nobody_removes_are_listed(worked: Path) -> None:
+    assert list_kept(worked) == ()
+    name = snapshot(worked)
+    assert list_kept(worked) == ()
+    restore(worked, name)
+    (worked / "project.sqlite").write_bytes(b"x" * 5000)
+    restore(worked, name)
+    before, damaged = list_kept(worked)
+    assert before.path.name.startswith("before-restore-")
+    assert before.size == before.path.stat().st_size
+    assert damaged.path.name.startswith("damaged-")
+    assert damaged.size == 5000
 
 
 def test_a_snapshot_is_of_before_the_first_change(worked: Path) -> None:

@@ -84,6 +84,15 @@ def test_foreign_databases_are_refused(
 
 
 @pytest.mark.parametrize("name", ["masks", "runs", "cache", "snapshots"])
+def test_a_file_in_the_place_of_a_folder_is_refused(closed: Path, name: str) -> None:
+    (closed / name).write_text("mine")
+    with pytest.raises(ProjectError, match=f"{name} is a file, but.*Move it"):
+        ProjectStore.open(closed)
+    (closed / name).unlink()
+    ProjectStore.open(closed).close()
+
+
+@pytest.mark.parametrize("name", ["masks", "runs", "cache", "snapshots"])
 def test_links_in_a_project_are_refused(closed: Path, name: str) -> None:
     (closed / name).symlink_to(closed.parent)
     with pytest.raises(ProjectError, match=f"{name} of p.segmix is a symbolic link"):
@@ -334,8 +343,10 @@ def test_a_log_in_a_folder_that_may_not_be_written(closed: Path) -> None:
     crash(closed, 21)
     code = (
         "import os, sys\nfrom pathlib import Path\n"
+        "from segmix_core.files import temporary_name\n"
         "from segmix_core.project.store import ProjectStore\n"
         "ProjectStore.open(Path(sys.argv[2])).close()\n"
+        "temporary_name()\n"
         "if os.getuid() == 0:\n    os.setgid(65534)\n    os.setuid(65534)\n"
         "with ProjectStore.open(Path(sys.argv[1])) as store:\n"
         "    print(store.is_read_only, store.tiles().labels.tolist())\n"
