@@ -12,7 +12,12 @@ from segmix_core.cli.options import ProjectOptions, takes
 from segmix_core.cli.voice import Voice
 from segmix_core.errors import ProjectError
 from segmix_core.files import printable
-from segmix_core.project.changed_files import changed_note, find_changed
+from segmix_core.project.changed_files import (
+    changed_note,
+    find_changed,
+    find_missing,
+    missing_note,
+)
 from segmix_core.runs.child import EXIT_COMPLETED
 from segmix_core.runs.folder import read_requests, scan_runs
 from segmix_core.runs.outdated import find_outdated
@@ -339,6 +344,7 @@ def status(options: ProjectOptions, voice: Voice) -> int:
         sources = [_source(store, entry.id) for entry in store.sources()]
         labels = _labels(store)
         changed = find_changed(store.images())
+        missing = find_missing(store.images())
         runs = _runs(store, files_changed=bool(changed))
         damaged = _damaged_runs(store)
     _table(voice, "Sources", sources)
@@ -350,12 +356,15 @@ def status(options: ProjectOptions, voice: Voice) -> int:
         voice.warn(f"The run {printable(run['run'])} is damaged: {run['reason']}.")
     if changed:
         voice.warn(changed_note(changed))
+    if missing:
+        voice.warn(missing_note(missing))
     voice.result(
         {
             "sources": sources,
             "classes": labels,
             "runs": [*damaged, *runs],
             "changed_files": [str(image.path) for image in changed],
+            "missing_files": [str(image.path) for image in missing],
         }
     )
     return EXIT_COMPLETED

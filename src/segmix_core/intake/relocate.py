@@ -90,11 +90,13 @@ def _read_headers(
         for image, header in zip(images, look.headers(paths), strict=True):
             path = moves[image.id]
             if isinstance(header, SlideError):
-                raise ProjectError(
-                    f"{path.name} cannot be used at its new path: {header.reason}.",
-                    header.remedy,
-                )
+                raise _unusable(path, header)
             headers[image.id] = header
+        # A file that is as it was could be read when it was added.
+        new = [moves[i.id] for i in images if not _has_same_content(i, moves)]
+        for path, damage in zip(new, look.damages(new), strict=True):
+            if damage is not None:
+                raise _unusable(path, damage)
     different = [i for i in images if _size(headers[i.id]) != _size(i)]
     if different:
         first = different[0]
@@ -107,6 +109,12 @@ def _read_headers(
             "Choose the folder of the original images, or add these as new ones.",
         )
     return headers
+
+
+def _unusable(path: Path, error: SlideError) -> ProjectError:
+    return ProjectError(
+        f"{path.name} cannot be used at its new path: {error.reason}.", error.remedy
+    )
 
 
 def _size(image: ImageRecord | ImageHeader) -> tuple[int, int]:
@@ -126,8 +134,12 @@ def _name_notes(images: Sequence[ImageRecord], moves: Mapping[int, Path]) -> lis
 
 
 def _has_other_content(image: ImageRecord, moves: Mapping[int, Path]) -> bool:
+    return image.fingerprint is not None and not _has_same_content(image, moves)
+
+
+def _has_same_content(image: ImageRecord, moves: Mapping[int, Path]) -> bool:
     known = image.fingerprint
-    return known is not None and not known.matches(moves[image.id])
+    return known is not None and known.matches(moves[image.id])
 
 
 def _accepted_notes(changed: Sequence[ImageRecord]) -> list[str]:

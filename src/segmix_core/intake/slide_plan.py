@@ -1,5 +1,6 @@
 """A slide as a source: its working grid, its tiles, those with tissue."""
 
+from math import ceil
 from pathlib import Path
 
 from segmix_core.errors import SlideError
@@ -27,6 +28,9 @@ FINE_MPP = 0.4
 """Slides with finer pixels are worked on at ``DEFAULT_MPP`` unless told otherwise."""
 DEFAULT_MPP = 0.5
 MAX_TILES = 500_000
+MAX_OVERLAPS = 64
+"""In so many tiles a pixel may lie where there are more than ``MANY_TILES``."""
+MANY_TILES = 5000
 MOST_DOUBTFUL = 0.05
 """Share of a slide that may look stained and be left out before this is said."""
 
@@ -84,6 +88,14 @@ def _check_count(path: Path, working_pixels: float, plan: TilingPlan) -> None:
             f"{path.name} would have about {count:,.0f} tiles; a slide can have at "
             f"most {MAX_TILES:,}.",
             "Choose larger tiles, a larger stride, or more µm per pixel.",
+        )
+    overlaps = (plan.tile_px / plan.stride_px) ** 2
+    if overlaps > MAX_OVERLAPS and count > MANY_TILES:
+        least = ceil(plan.tile_px / MAX_OVERLAPS**0.5)
+        raise SlideError(
+            f"{path.name} would have about {count:,.0f} tiles, and each pixel would "
+            f"lie in about {overlaps:,.0f} of them.",
+            f"Choose a stride of at least {least} pixels.",
         )
 
 

@@ -34,6 +34,8 @@ DEFAULT_MIN_SHARE = 0.25
 """Share of a tile that has to be tissue, unless something else was asked for."""
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 _MAX_PNG_PIXELS = 2**26
+_MIN_EDGE = 8
+"""Of smaller masks one cannot tell whether they have the shape of the slide."""
 _MAX_STRETCH = 0.02
 """By so much the height of a mask may differ from what its width makes it."""
 
@@ -257,8 +259,17 @@ def _check_size(path: Path, size: tuple[int, int], like: Tissue) -> None:
             "Save it smaller; 'segmix tissue --save' writes one of the right size.",
         )
     rows, cols = like.mask.shape
+    if max(size) < min(_MIN_EDGE, max(rows, cols)):
+        raise ProjectError(
+            f"{path.name} is {width} x {height} pixels, which is too small for a "
+            "tissue mask.",
+            f"Its longer side needs at least {_MIN_EDGE} pixels; 'segmix tissue "
+            "--save' writes one of the right size.",
+        )
     wanted = rows * width / cols
-    if abs(height - wanted) > max(_MAX_STRETCH * wanted, 1.0):
+    # Both masks have whole pixels.
+    rounded = 0.5 + min(1.0, width / cols)
+    if abs(height - wanted) > max(_MAX_STRETCH * wanted, rounded):
         raise ProjectError(
             f"{path.name} is {width} x {height} pixels, which does not have the "
             f"aspect ratio of the slide ({cols} x {rows} at tissue resolution).",

@@ -1,7 +1,9 @@
-"""Images whose files are others now than when they were added."""
+"""Images whose files are gone, or others now than when they were added."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
+from segmix_core.files import printable
 from segmix_core.project.records import ImageRecord
 
 _NAMED = 3
@@ -17,6 +19,18 @@ def find_changed(images: Iterable[ImageRecord]) -> tuple[ImageRecord, ...]:
     return tuple(image for image in images if _has_changed(image))
 
 
+def find_missing(images: Iterable[ImageRecord]) -> tuple[ImageRecord, ...]:
+    """Return the images whose files cannot be found."""
+    return tuple(image for image in images if not _exists(image.path))
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def _has_changed(image: ImageRecord) -> bool:
     if image.fingerprint is None:
         return False
@@ -28,14 +42,25 @@ def _has_changed(image: ImageRecord) -> bool:
 
 def changed_note(changed: Sequence[ImageRecord]) -> str:
     """Return sentences on images whose files changed; there is at least one."""
-    names = ", ".join(image.path.name for image in changed[:_NAMED])
-    more = len(changed) - _NAMED
-    if more > 0:
-        names = f"{names} and {more} more"
-    is_one = len(changed) == 1
+    names, is_one = _names(changed), len(changed) == 1
     return (
         f"{names} {'has' if is_one else 'have'} changed on disk since "
         f"{'it was' if is_one else 'they were'} added, so labels and masks may no "
         "longer match. Restore the old files, or accept the changed ones on the Data "
         "page or with 'segmix relocate' to the same path."
     )
+
+
+def missing_note(missing: Sequence[ImageRecord]) -> str:
+    """Return sentences on images whose files are gone; there is at least one."""
+    verb = "is" if len(missing) == 1 else "are"
+    return (
+        f"{_names(missing)} {verb} missing. Reconnect the disk, or choose the new "
+        "place with 'segmix relocate' or on the Data page."
+    )
+
+
+def _names(images: Sequence[ImageRecord]) -> str:
+    names = ", ".join(printable(image.path.name) for image in images[:_NAMED])
+    more = len(images) - _NAMED
+    return f"{names} and {more} more" if more > 0 else names

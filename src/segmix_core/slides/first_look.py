@@ -154,6 +154,14 @@ class FirstLook:
         facts, _ = self._answer("header", path)
         return _header(path, facts)
 
+    def damages(self, paths: Sequence[Path]) -> Iterator[SlideError | None]:
+        """Yield for each file in turn why its pixels cannot be read, or None.
+
+        The last pixel of each level is read: files that were cut short lack it.
+        """
+        for answer in self._answers("pixels", paths):
+            yield answer if isinstance(answer, SlideError) else None
+
     def tissue(self, path: Path, smallest_edge: int) -> "TissueMask":
         """Return where a slide has tissue; all levels are read from.
 
@@ -440,6 +448,8 @@ def _serve(sink: IO[bytes], request: dict[str, Any]) -> None:
     look: _Look = _look_at_header
     if request["do"] == "tissue":
         look = _tissue_look(request["edge"])
+    elif request["do"] == "pixels":
+        look = _look_at_pixels
     limits = [_Limits(*numbers) for numbers in request["limits"]]
     if request["keeps_memory"]:
         _limit_memory(max(limit.memory for limit in limits))
@@ -493,6 +503,15 @@ def _look_at_header(path: Path) -> _Message:
             "size_notes": slide.size_notes,
         }
     return facts, b""
+
+
+def _look_at_pixels(path: Path) -> _Message:
+    from segmix_core.slides.open_slide import open_slide
+
+    with contextlib.closing(open_slide(path)) as slide:
+        for level, (height, width) in enumerate(slide.level_shapes):
+            slide.read_level(level, Box(height - 1, width - 1, 1, 1))
+    return {}, b""
 
 
 def _tissue_look(smallest_edge: int) -> _Look:

@@ -177,6 +177,18 @@ def test_status_lists_damaged_runs_and_hides_nothing(project, answer, segmix):
     assert "\x1b[31m" not in text
 
 
+def test_status_warns_at_the_end_of_files_that_are_gone(
+    project, images, answer, segmix
+):
+    assert answer("status", project)[1]["missing_files"] == []
+    (images / "tile [1].png").unlink()
+    code, said = answer("status", project)
+    assert (code, said["missing_files"]) == (0, [str(images / "tile [1].png")])
+    assert said["changed_files"] == []
+    text = segmix("status", project).output
+    assert text.index("tile [1].png is missing.") > text.index("Runs")
+
+
 def test_what_cannot_be_added_is_named_and_the_rest_is_added(
     project, tmp_path, images, segmix, answer
 ):

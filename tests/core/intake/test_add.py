@@ -101,6 +101,24 @@ def test_too_many_tiles_are_refused(tmp_path, store):
         add_paths(store, [path], stride_px=1)
 
 
+def test_a_stride_that_repeats_every_pixel_is_refused_with_the_number(tmp_path, store):
+    path = save_slide(tmp_path / "a.tif")
+    message = (
+        r"would have about [0-9,]{5,} tiles, .* about 1,024 of them.*at least 32 p"
+    )
+    with pytest.raises(SlideError, match=message):
+        add_paths(store, [path], stride_px=8)
+    assert store.images() == ()
+    add_paths(store, [path], stride_px=32)
+    assert len(store.tiles()) > 24
+
+
+def test_few_tiles_may_overlap_as_wanted(tmp_path, store):
+    path = save_slide(tmp_path / "a.tif")
+    add_paths(store, [path], tile_px=160, stride_px=18)
+    assert len(store.tiles()) > 1000
+
+
 def test_a_folder_is_one_source_in_natural_order(tmp_path, store):
     folder = tmp_path / "set" / "images"
     for name in ("t10.png", "t2.png", "t1.png", ".t3.png", "masks/t1.png", "x.txt"):

@@ -78,6 +78,25 @@ def test_files_that_cannot_be_read_are_refused(
     assert store.image(1).path.parent == tmp_path / "tiles"
 
 
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".webp", ".tif"])
+def test_files_that_were_cut_short_are_refused(tmp_path: Path, suffix: str) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (90, 80, 3), dtype=np.uint8)
+    path, new = tmp_path / "old" / f"a{suffix}", tmp_path / "new" / f"a{suffix}"
+    for folder in (path.parent, new.parent):
+        folder.mkdir()
+    Image.fromarray(pixels).save(path)
+    whole = path.read_bytes()
+    with ProjectStore.create(tmp_path / "q.segmix", ["gland"]) as store:
+        add_paths(store, [path.parent])
+        for place in (path, new):
+            place.write_bytes(whole[: len(whole) * 2 // 3])
+            with pytest.raises(ProjectError, match=r"a\.\w+ cannot be used at its new"):
+                relocate_source(store, 1, place.parent)
+            assert store.image(1).path == path
+        new.write_bytes(whole)
+        assert relocate_source(store, 1, new.parent) == ()
+
+
 def test_other_content_and_other_names_are_told(
     store: ProjectStore, tmp_path: Path
 ) -> None:

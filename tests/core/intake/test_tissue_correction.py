@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tifffile
@@ -204,11 +206,26 @@ def test_masks_of_other_programs(store, tmp_path, mode, size):
     assert not loaded.mask[:, :62].any()
 
 
-@pytest.mark.parametrize("size", [(500, 300), (300, 500), (8, 10)])
+@pytest.mark.parametrize(
+    "size", [(500, 300), (300, 500), (8, 10), (8, 7), (8, 5), (9, 8)]
+)
 def test_masks_of_another_image(store, tmp_path, size):
     Image.new("L", size, 255).save(tmp_path / "m.png")
     with pytest.raises(ProjectError, match="does not have the aspect ratio"):
         load_tissue_png(tmp_path / "m.png", store.tissue(1))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (4, 3), (7, 5), (1, 7)])
+def test_masks_too_small_to_have_a_shape(store, tmp_path, size):
+    Image.new("L", size, 255).save(tmp_path / "m.png")
+    with pytest.raises(ProjectError, match=r"too small for.*needs at least 8 pixels"):
+        load_tissue_png(tmp_path / "m.png", store.tissue(1))
+
+
+def test_a_small_mask_of_a_small_slide(tmp_path):
+    like = Tissue(np.ones((2, 3), np.bool_), 64.0, 0.5)
+    save_tissue_png(replace(like, mask=~like.mask), tmp_path / "m.png")
+    assert not load_tissue_png(tmp_path / "m.png", like).mask.any()
 
 
 def test_files_that_are_no_masks(store, tmp_path):

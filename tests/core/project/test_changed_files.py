@@ -7,7 +7,12 @@ import pytest
 from PIL import Image
 
 from segmix_core.intake import add_paths
-from segmix_core.project.changed_files import changed_note, find_changed
+from segmix_core.project.changed_files import (
+    changed_note,
+    find_changed,
+    find_missing,
+    missing_note,
+)
 from segmix_core.project.records import Fingerprint
 from segmix_core.project.store import ProjectStore
 
@@ -102,3 +107,14 @@ def test_the_sentence_names_three(store, tmp_path):
     assert changed_note(changed[:1]).startswith("0.bmp has changed on disk since it ")
     expected = "0.bmp, 1.bmp, 2.bmp and 2 more have changed on disk since they were"
     assert changed_note(changed).startswith(expected)
+
+
+def test_missing_files_are_told(store):
+    images = store.images()
+    assert find_missing(images) == ()
+    images[0].path.unlink()
+    missing = find_missing(images)
+    assert missing == images[:1]
+    assert missing_note(missing).startswith("0.bmp is missing. Reconnect the disk, or")
+    text = missing_note(images)
+    assert text.startswith("0.bmp, 1.bmp, 2.bmp and 2 more are missing.")
