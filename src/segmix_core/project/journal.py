@@ -175,6 +175,39 @@ def changes_after(
     return tuple(_described(_change(row), row[1]) for row in rows)
 
 
+def kinds_after(database: sqlite3.Connection, entry_id: int) -> frozenset[str]:
+    """Return the kinds of the entries after an entry."""
+    rows = database.execute(
+        "SELECT DISTINCT kind FROM journal WHERE id > ?", (entry_id,)
+    )
+    return frozenset(kind for (kind,) in rows)
+
+
+def tiles_after(
+    database: sqlite3.Connection, entry_id: int, most: int
+) -> npt.NDArray[np.int64] | None:
+    """Return the tiles whose labels or reviews entries after an entry changed.
+
+    (n,) ids, ascending. None if these are more than ``most`` changes, or one of them
+    cannot be read: the journal does not say then.
+    """
+    rows = database.execute(
+        "SELECT DISTINCT part.id, part.keys FROM journal "
+        "JOIN part ON part.entry_id = journal.target "
+        "WHERE journal.id > ? AND part.kind IN ('labels', 'review') LIMIT ?",
+        (entry_id, most + 1),
+    ).fetchall()
+    if len(rows) > most:
+        return None
+    try:
+        keys = [unpack(content) for _, content in rows]
+        with decoding("tiles of a journal entry"):
+            found = np.concatenate([np.zeros(0, np.int64), *keys])
+            return np.unique(found.astype(np.int64, casting="safe"))
+    except DamagedError:
+        return None
+
+
 def class_steps(
     database: sqlite3.Connection,
 ) -> Iterator[tuple[int, Values, Values]]:

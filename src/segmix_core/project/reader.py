@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from segmix_core.errors import ProjectError
 from segmix_core.geometry import Box
-from segmix_core.project import chunks, journal, snapshots, tables, tissue
+from segmix_core.project import chunks, journal, snapshots, tables, tile_changes, tissue
 from segmix_core.project.chunks import MaskArray
 from segmix_core.project.database import FILE_NAME, Database
 from segmix_core.project.packing import decoding
@@ -20,6 +20,7 @@ from segmix_core.project.records import (
     ImageRecord,
     Scope,
     Source,
+    TileChanges,
     TileTable,
     Tissue,
     TissueClass,
@@ -150,6 +151,23 @@ class ProjectReader:
     def tiles(self, source_id: int | None = None) -> TileTable:
         """Return the tiles of one source or of all, by id."""
         return self._tiles.read(source_id)
+
+    def tile_changes(self, revision: int) -> TileChanges | None:
+        """Return the tiles whose labels or reviews changed after a revision.
+
+        Parameters
+        ----------
+        revision
+            A :attr:`revision` of this project; 0 for its beginning.
+
+        Returns
+        -------
+        TileChanges or None
+            None where :meth:`tiles` has to be asked again: a source may have other
+            tiles, the project was restored, or much has changed.
+        """
+        with self._database.snapshot() as connection:
+            return tile_changes.read(connection, revision)
 
     def tissue(self, image_id: int) -> Tissue | None:
         """Return where an image has tissue; None if its tiles were not cut by it."""

@@ -233,6 +233,28 @@ class TileTable:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class TileChanges:
+    """Tiles whose labels or reviews changed after a revision, as they are now.
+
+    Attributes
+    ----------
+    revision
+        The last journal entry that is in it.
+    ids
+        (n,) int64, ascending; also of tiles that are as before by now.
+    labels
+        (n, C) int8 of :class:`LabelState`, in the order of the project's classes.
+    reviews
+        (n,) int8 of :class:`Review`.
+    """
+
+    revision: int
+    ids: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.int8]
+    reviews: npt.NDArray[np.int8]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Tissue:
     """Where a slide has tissue, and how much of it a tile needs.
 
