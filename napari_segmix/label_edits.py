@@ -94,6 +94,20 @@ class LabelCounts:
     labelled: int
     total: int
 
+    def __add__(self, other: "LabelCounts") -> "LabelCounts":
+        """Count the tiles of both together."""
+
+        def per_class(one: tuple[int, ...], two: tuple[int, ...]) -> tuple[int, ...]:
+            return tuple(a + b for a, b in zip(one, two, strict=True))
+
+        return LabelCounts(
+            per_class(self.present, other.present),
+            per_class(self.absent, other.absent),
+            per_class(self.unknown, other.unknown),
+            self.labelled + other.labelled,
+            self.total + other.total,
+        )
+
 
 def count_labels(states: States) -> LabelCounts:
     """Count the labels of n tiles."""

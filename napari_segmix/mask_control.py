@@ -61,6 +61,7 @@ class MaskControl:
         self._base: RunInfo | None = None
         self._shown: Shown | None = None
         self._list: ReviewList | None = None
+        self._reviewed = 0  # the last journal entry of which the list knows
         self._is_entered = False
         self._hidden: list[Layer] = []
         self.correction = CorrectionControl(session, self._keys)
@@ -274,6 +275,7 @@ class MaskControl:
         view = session.view
         if session.store and source and tiles is not None and view is not None:
             self._shown = Shown(source.kind, view.images, tiles, view.placement)
+            self._reviewed = session.store.revision
             self._list = ReviewList(self._shown, session.store.tiles(source.id))
         self._read()
         if self._is_entered:
@@ -308,7 +310,10 @@ class MaskControl:
     def _read_reviews(self) -> None:
         store, source = self._session.store, self._session.active_source
         if store is not None and source is not None and self._list is not None:
-            self._list.set_reviews(store.tiles(source.id))
+            revision = store.revision
+            changes = store.tile_changes(self._reviewed)
+            self._list.set_reviews(changes or store.tiles(source.id))
+            self._reviewed = revision
             self.list_changed.emit()
 
     def _read_masks(self) -> None:

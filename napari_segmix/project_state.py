@@ -43,7 +43,11 @@ class ProjectState(Notices):
         self.view: SourceView | None = None
         self._classes: tuple[TissueClass, ...] = ()
         self._source_id: int | None = None
-        self.tables = TileTables(self._read_tiles)
+        self.tables = TileTables(
+            self._read_tiles,
+            lambda: self.require().revision,
+            lambda revision: self.require().tile_changes(revision),
+        )
 
     @property
     def project_path(self) -> Path | None:

@@ -109,7 +109,7 @@ class ProjectWatch:
         kinds = {kind for kind in now if now[kind] != known.get(kind, 0)}
         shown = None if session.view is None else session.view.source
         # Moved files and settings are not in the journal.
-        session.refresh(kinds or {"source"}, self._images_of_labels(store))
+        session.refresh(kinds or {"source"})
         if "restore" in kinds:
             session.masks.reload()
             session.say("The project was restored to an earlier state.", "warning")
@@ -118,10 +118,6 @@ class ProjectWatch:
             if shown is not None and all(shown.id != s.id for s in session.sources):
                 session.say(f"{shown.name} was removed by another program.", "warning")
         self._known, self._is_behind = now, False
-
-    def _images_of_labels(self, store: "ProjectStore") -> list[int]:
-        changes = store.changes_after("labels", self._known.get("labels", 0))
-        return sorted({image_id for c in changes for image_id in c.image_ids})
 
     def _mask_changes(
         self, store: "ProjectStore", kinds: Collection[str]

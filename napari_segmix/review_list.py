@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from napari_segmix.mask_reading import Shown
 from napari_segmix.tile_tables import rows_of
-from segmix_core.project.records import Review, SourceKind, TileTable
+from segmix_core.project.records import Review, SourceKind, TileChanges, TileTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,8 @@ class ReviewList:
         self._doubt[:] = 0
         self._doubt[rows] = doubt[places]
 
-    def set_reviews(self, now: TileTable) -> None:
-        """Take the reviews of tiles, which another program may have cut anew."""
+    def set_reviews(self, now: TileTable | TileChanges) -> None:
+        """Take the reviews of some tiles, which another program may have cut anew."""
         rows, places = rows_of(self._shown.tiles, now.ids)
         self._reviews[rows] = now.reviews[places]
 

@@ -299,22 +299,14 @@ class Session(ProjectState):
             if len(rows):
                 self.labelling.choose_tile(int(rows[0]))
 
-    def refresh(self, kinds: Collection[str], image_ids: Sequence[int] = ()) -> None:
-        """Read again what changes of these kinds touch, and show it.
-
-        Parameters
-        ----------
-        kinds
-            Of :data:`ChangeKind`.
-        image_ids
-            Images of changed labels, where nothing else changed them.
-        """
+    def refresh(self, kinds: Collection[str]) -> None:
+        """Read again what changes of these kinds, of :data:`ChangeKind`, touch."""
         if "class" in kinds:
             self._show_classes()
         if not _SOURCE_KINDS.isdisjoint(kinds):
             self.sources_are_new()
         elif "labels" in kinds:
-            self.tables.forget(image_ids)
+            self.tables.catch_up()
             self.labels_are_new()
         else:
             self.history_changed.emit()
@@ -322,15 +314,20 @@ class Session(ProjectState):
             self.intake.check_files()
 
     def _show_classes(self) -> None:
+        before = [entry.since for entry in self._classes]
         self._read_classes()
-        self.tables.forget()
+        if before == [entry.since for entry in self._classes]:
+            self.tables.catch_up()
+        else:
+            # The tables have a column for each class that was shown before.
+            self.tables.forget()
         self.classes_changed.emit()
         self.labels_are_new()
         self.labelling.show_brush()
 
     def sources_are_new(self) -> None:
         """Read the sources and tiles again; shows a source if none is shown."""
-        self.tables.forget()
+        self.tables.catch_up()
         self.sources_changed.emit()
         shown, view = self.active_source, self.view
         if shown is None:
@@ -422,7 +419,7 @@ class Session(ProjectState):
         if change is None:
             self.say(f"There is nothing to {verb} in {SCOPE_TEXTS[scope]}.")
             return
-        self.refresh({change.kind}, change.image_ids)
+        self.refresh({change.kind})
         self.change_undone.emit(change)
         self.say(f"{change.description}.")
 

@@ -7,25 +7,43 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_segmix.label_edits import LabelCounts, States, count_labels, merged
-from segmix_core.project.records import LabelState, TileTable
+from segmix_core.project.records import LabelState, TileChanges, TileTable
 
 
 class TileTables:
-    """Tile tables by source, read when first asked for.
+    """Tile tables by source, read when first asked for, then kept up to date.
 
     Parameters
     ----------
     read
         Reads the table of a source from the store.
+    revision
+        Returns the last journal entry.
+    changes
+        Returns the tiles that changed after a journal entry; None where tables have to
+        be read again.
     """
 
-    def __init__(self, read: Callable[[int], TileTable]) -> None:
+    def __init__(
+        self,
+        read: Callable[[int], TileTable],
+        revision: Callable[[], int],
+        changes: Callable[[int], TileChanges | None],
+    ) -> None:
         self._read = read
+        self._last_entry = revision
+        self._changes = changes
         self._tables: dict[int, TileTable] = {}
+        self._counts: dict[int, LabelCounts] = {}
+        # No table is older than this entry; some are newer, and reading what they have
+        # already once more does no harm.
+        self._revision = 0
 
     def get(self, source_id: int) -> TileTable:
         """Return the tiles of a source."""
         if source_id not in self._tables:
+            if not self._tables:
+                self._revision = self._last_entry()
             self._tables[source_id] = self._read(source_id)
         return self._tables[source_id]
 
@@ -36,26 +54,55 @@ class TileTables:
         table = self.get(source_id)
         labels = table.labels.copy()
         labels[rows] = merged(labels[rows], states)
-        self._tables[source_id] = replace(table, labels=labels)
+        self._put(source_id, replace(table, labels=labels))
 
-    def forget(self, image_ids: Sequence[int] | None = None) -> None:
-        """Read tables again when they are next asked for.
-
-        ``image_ids`` are those whose tiles changed; None: all.
-        """
-        if image_ids is None:
-            self._tables.clear()
+    def catch_up(self) -> None:
+        """Take what the tiles are now from the store, whoever changed them."""
+        if not self._tables:
+            return
+        changes = self._changes(self._revision)
+        if changes is None:
+            self.forget()
             return
         for source_id, table in tuple(self._tables.items()):
-            if np.isin(table.image_ids, image_ids).any():
-                del self._tables[source_id]
+            self._put(source_id, updated(table, changes))
+        self._revision = changes.revision
+
+    def forget(self) -> None:
+        """Read all tables again when they are next asked for."""
+        self._tables.clear()
+        self._counts.clear()
 
     def count(self, source_ids: Sequence[int], num_classes: int) -> LabelCounts:
         """Count the labels of some sources together."""
-        empty = np.zeros((0, num_classes), np.int8)
-        return count_labels(
-            np.concatenate([empty, *(self.get(i).labels for i in source_ids)])
-        )
+        none = count_labels(np.zeros((0, num_classes), np.int8))
+        return sum(map(self._count, source_ids), none)
+
+    def _count(self, source_id: int) -> LabelCounts:
+        labels = self.get(source_id).labels
+        if source_id not in self._counts:
+            self._counts[source_id] = count_labels(labels)
+        return self._counts[source_id]
+
+    def _put(self, source_id: int, table: TileTable) -> None:
+        if table is not self._tables[source_id]:
+            self._tables[source_id] = table
+            self._counts.pop(source_id, None)
+
+
+def updated(table: TileTable, changes: TileChanges) -> TileTable:
+    """Return a table with the present labels of the tiles in it that changed.
+
+    It has the same classes as before, as by :func:`fitted`. It is the same table if no
+    label is different.
+    """
+    rows, places = rows_of(table, changes.ids)
+    now = fitted_labels(changes.labels[places], table.labels.shape[1])
+    if np.array_equal(table.labels[rows], now):
+        return table
+    labels = table.labels.copy()
+    labels[rows] = now
+    return replace(table, labels=labels)
 
 
 def fitted(table: TileTable, num_classes: int) -> TileTable:
@@ -64,10 +111,15 @@ def fitted(table: TileTable, num_classes: int) -> TileTable:
     A class that another program has just added or taken back is not shown yet, or
     still: it is left out, or unknown.
     """
-    labels = np.full((len(table), num_classes), LabelState.UNKNOWN, np.int8)
-    count = min(num_classes, table.labels.shape[1])
-    labels[:, :count] = table.labels[:, :count]
-    return replace(table, labels=labels)
+    return replace(table, labels=fitted_labels(table.labels, num_classes))
+
+
+def fitted_labels(labels: States, num_classes: int) -> States:
+    """Return labels (n, K) with a column for each of C classes, as :func:`fitted`."""
+    result = np.full((len(labels), num_classes), LabelState.UNKNOWN, np.int8)
+    count = min(num_classes, labels.shape[1])
+    result[:, :count] = labels[:, :count]
+    return result
 
 
 def rows_of(

@@ -32,9 +32,25 @@ class TileCodes:
             (),
         ]
         self._codes = {present: i + 1 for i, present in enumerate(self._sets)}
+        self._encoded = (
+            np.zeros((0, len(self.classes)), np.int8),
+            np.zeros(0, np.uint16),
+        )
 
     def encode(self, states: npt.NDArray[np.int8]) -> Codes:
         """Return (n,) codes of the labels of n tiles, (n, C) of ``LabelState``."""
+        before, known = self._encoded
+        if before.shape == states.shape:
+            # One label among many tiles is the rule.
+            codes = known.copy()
+            changed = np.flatnonzero((before != states).any(axis=1))
+            codes[changed] = self._encode(states[changed])
+        else:
+            codes = self._encode(states)
+        self._encoded = states.copy(), codes.copy()
+        return codes
+
+    def _encode(self, states: npt.NDArray[np.int8]) -> Codes:
         present = states == LabelState.PRESENT
         count = present.sum(axis=1)
         codes = np.full(len(states), UNLABELLED, np.uint16)

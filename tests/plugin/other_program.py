@@ -18,6 +18,7 @@ from segmix_core.project.labels_import import import_labels
 from segmix_core.project.records import Review
 from segmix_core.project.restore import restore
 from segmix_core.project.store import ProjectStore
+from tests.core.project.random_edits import make_edit
 
 
 def label(store: ProjectStore, tile_id: int, states: list[int]) -> None:
@@ -67,6 +68,7 @@ VERBS: dict[str, Callable[..., object]] = {
     "erase tissue": erase_tissue,
     "relocate": lambda store, i, path: store.relocate(i, Path(path)),
     "set setting": ProjectStore.set_setting,
+    "edit": make_edit,
 }
 
 

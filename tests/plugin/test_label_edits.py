@@ -67,3 +67,8 @@ def test_counts() -> None:
     assert counts.absent == (1, 2, 1)
     assert counts.unknown == (1, 1, 2)
     assert (counts.labelled, counts.total) == (2, 3)
+
+
+def test_counts_of_two_sources() -> None:
+    both = np.concatenate([STATES, STATES[:2]])
+    assert count_labels(STATES) + count_labels(STATES[:2]) == count_labels(both)

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,17 +16,27 @@ import tifffile
 from napari.components import ViewerModel
 
 from napari_segmix._compat import camera
-from napari_segmix.label_edits import PaintMode
+from napari_segmix.label_edits import PaintMode, count_labels
 from napari_segmix.layers.keys import find_layer
+from napari_segmix.layers.tile_codes import TileCodes
 from napari_segmix.layers.tissue_layer import ROLE as TISSUE
 from napari_segmix.project_watch import LOOK_MS
 from napari_segmix.session import Session
 from napari_segmix.widgets.class_table import ClassTable
 from segmix_core.errors import ProjectError
 from segmix_core.geometry import Box
-from segmix_core.project.records import LabelState, Review
+from segmix_core.project.reader import ProjectReader
+from segmix_core.project.records import (
+    LabelState,
+    NewImage,
+    Review,
+    SourceKind,
+    TileTable,
+    TilingPlan,
+)
 from segmix_core.project.snapshots import copy_database
 from segmix_core.project.store import ProjectStore
+from tests.core.project.random_edits import EDITS, OFTEN
 from tests.plugin.conftest import TILE_PX, InlineExecutor, pink
 from tests.plugin.test_masks import make_masks, paint, window_of
 
@@ -239,6 +250,120 @@ def test_labels_of_another_program_are_shown_and_both_are_kept(
     assert session.store.tiles().labels[0].tolist() == [1, 0, 1]
     assert codes(session)[0, 1] > 4
     assert session.labelling.current_tile == 0
+
+
+def big_session(session: Session, tiles: int) -> Session:
+    """Show a slide of ``tiles`` tiles, all labeled."""
+    store = session.store
+    row, col = np.divmod(np.arange(tiles), 400)
+    size = np.full(tiles, TILE_PX)
+    path = store.path / "large.tif"
+    image = NewImage(
+        path=path,
+        height=TILE_PX * (tiles // 400 + 1),
+        width=TILE_PX * 400,
+        mpp_y=0.5,
+        mpp_x=0.5,
+        downsample=1.0,
+        group="large",
+        boxes=np.column_stack((row * TILE_PX, col * TILE_PX, size, size)),
+        rows=row,
+        cols=col,
+    )
+    plan = TilingPlan(TILE_PX, TILE_PX, 0.5)
+    store.add_source(SourceKind.SLIDE, path, "large", plan, [image])
+    states = np.random.default_rng(0).integers(-1, 2, (tiles, 3)).astype(np.int8)
+    store.set_labels(store.tiles().ids, states)
+    session.sources_are_new()
+    return session
+
+
+def test_one_label_among_many_tiles_is_all_that_is_read(
+    project: Session, do: Do, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = big_session(project, 100_000)
+    session.watch.stop()
+    ids = session.tiles.ids
+
+    def used(act: Callable[[], object]) -> float:
+        start = time.thread_time()
+        act()
+        return time.thread_time() - start
+
+    def look_at(row: int, states: list[int]) -> float:
+        do("label", int(ids[row]), states)
+        seconds = used(session.watch.look)
+        assert session.tiles.labels[row].tolist() == states
+        place = session.placement.cells[row]
+        code = int(codes(session)[place[0], place[1]])
+        assert session.view.tile_layer._codes.decode(code) == (3,)
+        return seconds
+
+    def read_everything() -> None:
+        session.tables.forget()
+        session.labels_are_new()
+
+    everything = min(used(read_everything) for _ in range(3))
+    with monkeypatch.context() as patch:
+        # Nobody reads a table, and the time of this thread shows it.
+        patch.delattr(ProjectReader, "tiles")
+        seconds = [look_at(row, [0, 0, 1]) for row in (7, 50_000, 99_999)]
+        do("review", int(ids[5]))
+        seconds.append(used(session.watch.look))
+    assert min(seconds) < everything / 3
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_another_program_does_the_window_shows_what_is_stored(
+    project: Session, do: Do, seed: int
+) -> None:
+    session, chance = project, np.random.default_rng(seed)
+    session.watch.stop()
+    for step in range(40):
+        name = str(chance.choice([*EDITS, *OFTEN])) if step else "add_source"
+        do("edit", name, int(chance.integers(2**32)))
+        if chance.random() < 0.3:
+            own = str(chance.choice(["label", "undo", "redo"]))
+            edit_here(session, own, chance)
+        if chance.random() < 0.6:
+            session.watch.look()
+            check_all_is_shown(session)
+    session.watch.look()
+    check_all_is_shown(session)
+
+
+def edit_here(session: Session, name: str, chance: np.random.Generator) -> None:
+    """Edit in the window, which may not have seen what was done elsewhere."""
+    if name != "label":
+        getattr(session, name)("labels")
+    elif session.tiles is not None and len(session.tiles):
+        row = int(chance.integers(len(session.tiles)))
+        label(session, row, chance.integers(-2, 2, len(session.classes)).tolist())
+
+
+def check_all_is_shown(session: Session) -> None:
+    store = session.store
+    assert session.classes == store.classes()
+    assert session.sources == store.sources()
+    for source in session.sources:
+        shown, stored = session.tables.get(source.id), store.tiles(source.id)
+        for name in TileTable.__dataclass_fields__:
+            same = np.array_equal(getattr(shown, name), getattr(stored, name))
+            assert same or name == "reviews", (source.name, name)
+        assert session.counts_of(source.id) == count_labels(stored.labels)
+    if session.view is None:
+        return
+    stored = store.tiles(session.view.source.id)
+    assert np.array_equal(session.view.tile_ids, stored.ids)
+    assert session.masks.review_counts()[:2] == (
+        int((stored.reviews == Review.ACCEPTED).sum()),
+        int((stored.reviews == Review.CORRECTED).sum()),
+    )
+    cells, layer = session.placement.cells, session.view.tile_layer
+    drawn = codes(session)[cells[:, 0], cells[:, 1]]
+    fresh = TileCodes(session.classes)
+    fresh._sets, fresh._codes = layer._codes._sets, layer._codes._codes
+    assert drawn.tolist() == fresh.encode(stored.labels).tolist()
 
 
 def test_a_stroke_in_progress_outlives_what_others_do(

@@ -53,3 +53,22 @@ def test_several_classes_blend_and_are_named() -> None:
 def test_without_classes_or_tiles() -> None:
     assert TileCodes(()).encode(np.zeros((0, 0), np.int8)).shape == (0,)
     assert TileCodes(()).encode(np.zeros((2, 0), np.int8)).tolist() == [0, 0]
+
+
+def test_labels_that_change_one_by_one_get_the_codes_of_all() -> None:
+    rng = np.random.default_rng(0)
+    codes = TileCodes(CLASSES)
+    states = np.full((9, 3), -1, np.int8)
+    for step in range(60):
+        if step % 20 == 19:
+            states = states[:-1].copy()
+        states[rng.integers(len(states))] = rng.integers(-1, 2, 3)
+        found = codes.encode(states)
+        again = codes.encode(states[::-1])[::-1]
+        assert found.tolist() == again.tolist()
+        for code, row in zip(found.tolist(), states, strict=True):
+            present = tuple((np.flatnonzero(row == 1) + 1).tolist())
+            assert (code == UNLABELLED) == bool((row == -1).all())
+            assert code == UNLABELLED or codes.decode(code) == present
+        # What the caller does with its arrays is not seen.
+        found[:] = 77
