@@ -13,8 +13,7 @@ import tifffile
 from PIL import Image
 
 from segmix_core.errors import JobError, SlideError
-from segmix_core.slides import first_look
-from segmix_core.slides.first_look import FirstLook
+from segmix_core.slides.first_look import FirstLook, limits, worker
 from segmix_core.slides.open_slide import open_slide
 from segmix_core.slides.tissue import find_tissue
 from tests.core.slides.crashing import save_crashing_slide
@@ -91,7 +90,7 @@ def test_a_file_that_crashes_its_library_is_named_and_the_others_go_on(tmp_path,
 
 def test_a_file_may_only_take_so_long(tmp_path, look, monkeypatch):
     slow = save_image(tmp_path / "slow.png", (4000, 4000))
-    monkeypatch.setattr(first_look, "_SECONDS", 0.01)
+    monkeypatch.setattr(limits, "_SECONDS", 0.01)
     with pytest.raises(SlideError, match=r"slow\.png could not be read within 0"):
         look.tissue(slow, EDGE)
     monkeypatch.undo()
@@ -100,12 +99,12 @@ def test_a_file_may_only_take_so_long(tmp_path, look, monkeypatch):
 
 @pytest.mark.parametrize("by_system", [True, False])
 def test_a_file_may_only_take_so_much_memory(tmp_path, look, monkeypatch, by_system):
-    if by_system and not first_look._HAS_MEMORY_LIMIT:
+    if by_system and not limits.HAS_MEMORY_LIMIT:
         pytest.skip("this system has no limit of a process's memory")
     large = save_image(tmp_path / "large.png", (8000, 8000))
-    monkeypatch.setattr(first_look, "_MEMORY", 2**26)
-    monkeypatch.setattr(first_look, "_POLL_SECONDS", 0.01)
-    monkeypatch.setattr(first_look, "_HAS_MEMORY_LIMIT", by_system)
+    monkeypatch.setattr(limits, "_MEMORY", 2**26)
+    monkeypatch.setattr(worker, "_POLL_SECONDS", 0.01)
+    monkeypatch.setattr(worker, "HAS_MEMORY_LIMIT", by_system)
     with pytest.raises(SlideError, match=r"large\.png needs more (than|memory)"):
         look.tissue(large, EDGE)
     monkeypatch.undo()
@@ -117,10 +116,10 @@ def test_a_larger_file_may_take_more(tmp_path):
     small.write_bytes(b"1")
     with large.open("wb") as file:
         file.truncate(10**8)
-    few, many = first_look._Limits.of(small), first_look._Limits.of(large)
+    few, many = limits.Limits.of(small), limits.Limits.of(large)
     assert many.seconds == pytest.approx(few.seconds + 20)
     assert many.memory > few.memory
-    assert first_look._Limits.of(tmp_path / "none").seconds == first_look._SECONDS
+    assert limits.Limits.of(tmp_path / "none").seconds == limits._SECONDS
 
 
 def test_answers_that_nobody_fetched_are_not_given_to_others(tmp_path, look):
@@ -151,7 +150,7 @@ def test_a_process_that_never_answers_is_given_up(tmp_path, monkeypatch):
     script = tmp_path / "python"
     script.write_text("#!/bin/sh\nexec sleep 60\n", encoding="utf-8")
     script.chmod(0o755)
-    monkeypatch.setattr(first_look, "_START_SECONDS", 0.3)
+    monkeypatch.setattr(worker, "_START_SECONDS", 0.3)
     with (
         FirstLook(script) as look,
         pytest.raises(JobError, match="no answer in 0 seconds"),
