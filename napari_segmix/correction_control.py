@@ -190,13 +190,15 @@ class CorrectionControl:
     ) -> None:
         session, image = self._session, shown.image_of(row)
         store = session.require()
-        revision = store.revision
+        revision, open_image = store.revision, session.opener.open
 
         def read() -> tuple[Bytes, Bytes | None]:
             values = read_values(store, base, image.id, box)
             # A slide is sharp at every zoom; a gallery shows thumbnails only.
             is_sharp = shown.kind is SourceKind.SLIDE
-            return values, None if is_sharp else read_picture(image, box)
+            if is_sharp:
+                return values, None
+            return values, read_picture(image, box, open_image)
 
         def show(result: tuple[Bytes, Bytes | None]) -> None:
             if session.placement is not shown.placement:

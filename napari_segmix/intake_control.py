@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from psygnal import Signal
 
-from napari_segmix.preferences import read_preferences
 from napari_segmix.sample_project import prepare_sample, sample_folder
 from segmix_core.errors import SegmixError, SlideError
 from segmix_core.intake import IntakeReport, add_paths
-from segmix_core.intake.options import DEFAULT_TILE_PX
-from segmix_core.intake.pixel_size import read_restated_note
+from segmix_core.intake.pixel_size import restated_note
+from segmix_core.intake.question import slides_without_mpp
 from segmix_core.project.changed_files import changed_note, find_changed
 from segmix_core.project.importers.report import ImportReport
 from segmix_core.project.labels_import import import_labels
 from segmix_core.project.records import ImageRecord
-from segmix_core.slides.first_look import FirstLook
+from segmix_core.slides.first_look import ImageHeader, RememberingLook
 
 if TYPE_CHECKING:
     from napari_segmix.session import Session
@@ -41,6 +40,7 @@ class IntakeControl:
 
     def __init__(self, session: "Session") -> None:
         self._session = session
+        self._look: RememberingLook | None = None
         self.changed: tuple[ImageRecord, ...] = ()
         """Images whose files are others now than when they were added."""
 
@@ -58,13 +58,16 @@ class IntakeControl:
             return
         chosen = tuple(Path(path) for path in paths)
         if asks_mpp and options.get("slide_mpp") is None:
-            tile_px = options.get("tile_px") or DEFAULT_TILE_PX
+            # Kept for what is added then, so that no file is opened twice.
+            self._look = RememberingLook(self._session.looks.borrow)
             self._session.in_background(
                 "Looking at the images…",
-                partial(slides_without_mpp, chosen, tile_px, read_preferences().python),
+                partial(slides_without_mpp, self._look, chosen, options.get("tile_px")),
                 partial(self._ask_or_add, chosen, options),
             )
             return
+        look = self._look or RememberingLook(self._session.looks.borrow)
+        self._look = None
         known = {source.id for source in self._session.sources}
         self._session.in_background(
             "Reading the images…",
@@ -72,7 +75,7 @@ class IntakeControl:
                 _add_and_remember,
                 self._session.store,
                 chosen,
-                python=read_preferences().python,
+                look=look,
                 **options,
             ),
             partial(self._added, known),
@@ -145,26 +148,40 @@ class IntakeControl:
             self._session.say(changed_note(changed), "warning")
 
     def accept_files(self, source_id: int) -> None:
-        """Take the changed files of a source for the right ones."""
-        mine = [image.id for image in self.changed if image.source_id == source_id]
-        try:
-            self._session.require().accept_files(np.array(mine, np.int64))
-        except SegmixError as error:
-            self._session.report(error)
-            return
-        self._session.show_source(source_id)
-        self._session.history_changed.emit()
-        self.check_files()
-        images = [self._session.require().image(image_id) for image_id in mine]
-        self._session.executor.submit(
-            partial(read_restated_note, images, read_preferences().python),
-            on_done=self._warn_of_sizes,
-            on_error=self._session.report,
+        """Take the changed files of a source for the right ones, if they can be used.
+
+        They are looked at in a thread first, as files that are added are.
+        """
+        mine = [image for image in self.changed if image.source_id == source_id]
+        self._session.in_background(
+            "Looking at the changed files…",
+            partial(self._session.opener.look_at, mine),
+            partial(self._accept, source_id, mine),
         )
 
-    def _warn_of_sizes(self, notes: tuple[str, ...]) -> None:
+    def _accept(
+        self,
+        source_id: int,
+        images: Sequence[ImageRecord],
+        answers: Sequence[ImageHeader | SlideError],
+    ) -> None:
+        session = self._session
+        headers = [found for found in answers if isinstance(found, ImageHeader)]
+        errors = [found for found in answers if isinstance(found, SlideError)]
+        try:
+            if errors:
+                raise errors[0]
+            ids = np.array([image.id for image in images], np.int64)
+            session.require().accept_files(ids)
+        except SegmixError as error:
+            session.report(error)
+            return
+        session.show_source(source_id)
+        session.history_changed.emit()
+        self.check_files()
+        notes = restated_note(zip(images, headers, strict=True))
         if notes:
-            self._session.say(" ".join(notes), "warning")
+            session.say(" ".join(notes), "warning")
 
     def open_sample(self) -> None:
         """Open the sample project; its slide is drawn the first time."""
@@ -205,28 +222,3 @@ def _add_and_remember(
     if options.get("slide_mpp") is not None:
         store.set_setting(_MPP_KEY, options["slide_mpp"])
     return add_paths(store, paths, **options)
-
-
-def slides_without_mpp(
-    paths: Sequence[Path], tile_px: int, python: str | None = None
-) -> tuple[Path, ...]:
-    """Return the files that become slides and do not say their µm per pixel.
-
-    Files that cannot be used are left out: adding them says what is wrong. ``python``
-    is the interpreter of the process that opens them.
-
-    Raises
-    ------
-    JobError
-        If that process cannot be started.
-    """
-    files = [path for path in paths if path.is_file()]
-    with FirstLook(python) as look:
-        headers = tuple(look.headers(files))
-    return tuple(
-        header.path
-        for header in headers
-        if not isinstance(header, SlideError)
-        and header.mpp is None
-        and max(header.height, header.width) > 2 * tile_px
-    )

@@ -1,6 +1,7 @@
 """Reading masks for the viewer, in threads: no layer or widget is touched here."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from segmix_core.errors import JobError, ProjectError
 from segmix_core.export.label_tiff import sidecar_path
 from segmix_core.files import read_json
 from segmix_core.geometry import Box
+from segmix_core.intake.opening import OpenImage
 from segmix_core.project.matching import ImageMatcher
 from segmix_core.project.records import (
     UNTOUCHED,
@@ -30,7 +32,6 @@ from segmix_core.project.records import (
     TileTable,
 )
 from segmix_core.runs.results import load_tiles, open_mask, read_mask
-from segmix_core.slides.open_slide import open_slide
 from segmix_core.slides.region import read_region
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def read_values(
     return np.where(corrected == UNTOUCHED, values, corrected)
 
 
-def read_picture(image: ImageRecord, box: Box) -> Bytes:
+def read_picture(image: ImageRecord, box: Box, open_image: OpenImage) -> Bytes:
     """Return the pixels under a working box, RGB, in full or 2048 px an edge.
 
     Raises
@@ -121,11 +122,8 @@ def read_picture(image: ImageRecord, box: Box) -> Bytes:
     level0 = box.scaled(image.downsample)
     shrink = max(1.0, max(level0.height, level0.width) / _MAX_PICTURE_EDGE)
     shape = round(level0.height / shrink), round(level0.width / shrink)
-    slide = open_slide(image.path)
-    try:
+    with closing(open_image(image)) as slide:
         return read_region(slide, level0, shape)
-    finally:
-        slide.close()
 
 
 def read_overlay(store: "ProjectStore", run: Path, shown: Shown) -> Mosaic:

@@ -29,10 +29,12 @@ from napari_segmix.rescue_control import RescueControl
 from napari_segmix.run_control import RunControl
 from napari_segmix.tissue_control import TissueControl
 from segmix_core.errors import SegmixError
+from segmix_core.intake.opening import ImageOpener
 from segmix_core.project.drafts import check_known_classes
 from segmix_core.project.records import Change, Scope, Source, TileTable, TissueClass
 from segmix_core.project.store import ProjectStore
 from segmix_core.runs import RunFolder, launch
+from segmix_core.slides.first_look import FirstLookPool
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -68,6 +70,10 @@ class Session(ProjectState):
         The napari viewer.
     store, view, tables, executor, busy
         See :class:`ProjectState` and :class:`Notices`.
+    looks
+        :class:`FirstLookPool`: opens files that may crash, in another process.
+    opener
+        :class:`ImageOpener`: opens images of the project for layers.
     intake
         :class:`IntakeControl`: add slides and folders, import labels.
     labelling
@@ -108,6 +114,8 @@ class Session(ProjectState):
         super().__init__(executor or ThreadExecutor())
         self.viewer = viewer
         self._is_closed = False
+        self.looks = FirstLookPool(lambda: read_preferences().python)
+        self.opener = ImageOpener(self.looks.borrow)
         self.intake = IntakeControl(self)
         self.labelling = Labelling(self)
         self.runs = RunControl(_launch_as_preferred)
@@ -177,6 +185,9 @@ class Session(ProjectState):
         """Show a project instead of the open one; closed again if it is damaged."""
         self.close_project()
         self.store = store
+        self.opener = ImageOpener(self.looks.borrow)
+        # Adding is what comes next, or files have changed: both need it.
+        self.looks.warm()
         try:
             self._read_classes()
             self.say(f"Opened {store.path.name}.")
@@ -223,6 +234,7 @@ class Session(ProjectState):
         self.runs.detach()
         self.tissue.finish()
         self.executor.close()
+        self.looks.close()
         if self.view is not None:
             self.view.disconnect()
             self.view = None
@@ -262,6 +274,7 @@ class Session(ProjectState):
             self.tables.get(source.id),
             actions=self.labelling,
             executor=self.executor,
+            opener=self.opener,
             report=self.report,
         )
 

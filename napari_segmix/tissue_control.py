@@ -103,12 +103,11 @@ class TissueControl:
         session, shown = self._session, self._shown
         if shown is None:
             return
-        store = session.require()
+        store, open_image = session.require(), session.opener.open
 
         def find() -> Change | None:
-            return set_tissue(
-                store, shown.image_id, detect_tissue(store, shown.image_id)
-            )
+            found = detect_tissue(store, shown.image_id, open_image)
+            return set_tissue(store, shown.image_id, found)
 
         session.in_background("Detecting tissue…", find, self._tell)
 
@@ -147,7 +146,7 @@ class TissueControl:
             session.report(error)
             self.changed.emit()
 
-        work = partial(read_tissue, store, image.id)
+        work = partial(read_tissue, store, image.id, session.opener.open)
         session.executor.submit(work, on_done=show, on_error=fail)
 
     def _draw(self, source_id: int, image_id: int, tissue: Tissue) -> None:

@@ -5,6 +5,7 @@ labelled with the same brush, rectangle and keys as the tiles of a slide.
 """
 
 from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from itertools import groupby
 from time import monotonic
 
@@ -14,9 +15,10 @@ import numpy.typing as npt
 from napari_segmix.layers.placement import Placement
 from segmix_core.errors import SlideError
 from segmix_core.geometry import Box
+from segmix_core.intake.opening import OpenImage
 from segmix_core.project.records import ImageRecord, TileTable
-from segmix_core.slides.open_slide import open_slide
 from segmix_core.slides.region import read_region
+from segmix_core.slides.slide import Slide
 
 RgbArray = npt.NDArray[np.uint8]
 
@@ -55,6 +57,7 @@ def fill_mosaic(
     placement: Placement,
     images: Sequence[ImageRecord],
     tiles: TileTable,
+    open_image: OpenImage,
     clock: Callable[[], float] = monotonic,
 ) -> Generator[int, None, list[str]]:
     """Read the pictures into the levels; for a thread.
@@ -69,7 +72,8 @@ def fill_mosaic(
     for image_id, members in groupby(rows, lambda row: int(tiles.image_ids[row])):
         done = list(members)
         try:
-            _fill_image(levels, placement, by_id[image_id], tiles, done)
+            with closing(open_image(by_id[image_id])) as slide:
+                _fill_image(levels, placement, slide, tiles, done)
         except (SlideError, OSError):
             failed.append(by_id[image_id].path.name)
         if clock() - last >= _REFRESH_SECONDS:
@@ -82,22 +86,18 @@ def fill_mosaic(
 def _fill_image(
     levels: Sequence[RgbArray],
     placement: Placement,
-    image: ImageRecord,
+    slide: Slide,
     tiles: TileTable,
     rows: Sequence[int],
 ) -> None:
-    slide = open_slide(image.path)
-    try:
-        for row in rows:
-            y, x, height, width = np.rint(placement.boxes[row]).astype(int)
-            # Clipped: rounding may pass the cell by a pixel.
-            picture = read_region(slide, tiles.box(row), (int(height), int(width)))
-            place = Box(int(y), int(x), int(height), int(width))
-            place = place.intersect(Box(0, 0, *levels[0].shape[:2]))
-            levels[0][place.slices] = picture[: place.height, : place.width]
-            _shrink(levels, placement, row)
-    finally:
-        slide.close()
+    for row in rows:
+        y, x, height, width = np.rint(placement.boxes[row]).astype(int)
+        # Clipped: rounding may pass the cell by a pixel.
+        picture = read_region(slide, tiles.box(row), (int(height), int(width)))
+        place = Box(int(y), int(x), int(height), int(width))
+        place = place.intersect(Box(0, 0, *levels[0].shape[:2]))
+        levels[0][place.slices] = picture[: place.height, : place.width]
+        _shrink(levels, placement, row)
 
 
 def _shrink(levels: Sequence[RgbArray], placement: Placement, row: int) -> None:

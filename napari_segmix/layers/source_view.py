@@ -16,12 +16,14 @@ from napari_segmix.layers.grid_lines import (
     border_lines,
     move_mark,
 )
-from napari_segmix.layers.keys import remove_layers, tag
+from napari_segmix.layers.keys import find_layer, remove_layers, tag
 from napari_segmix.layers.placement import place_gallery, place_slide
+from napari_segmix.layers.stacking import move_below_tiles, selection_kept
 from napari_segmix.layers.tile_actions import TileActions
 from napari_segmix.layers.tile_codes import rgb
 from napari_segmix.layers.tile_layer import TileLayer
 from segmix_core.errors import SegmixError
+from segmix_core.intake.opening import ImageOpener
 from segmix_core.project.records import (
     ImageRecord,
     Source,
@@ -29,7 +31,6 @@ from segmix_core.project.records import (
     TileTable,
     TissueClass,
 )
-from segmix_core.slides.open_slide import open_slide
 from segmix_core.slides.pyramid import pyramid_arrays
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class SourceView:
         *,
         actions: TileActions,
         executor: Executor,
+        opener: ImageOpener,
         report: Callable[[BaseException], None],
     ) -> None:
         self._viewer = viewer
@@ -75,7 +77,8 @@ class SourceView:
         self._executor = executor
         self._report = report
         self._slide: Slide | None = None
-        self._filling: Task | None = None
+        self._opener = opener
+        self._reading: Task | None = None
         if source.kind is SourceKind.SLIDE:
             self.placement = place_slide(images[0], source.plan, tiles)
             self._add_slide(images[0])
@@ -117,14 +120,34 @@ class SourceView:
         return True
 
     def _add_slide(self, image: ImageRecord) -> None:
+        if not self._opener.is_known(image):
+            # A look at it may take a minute, which the window must not wait for.
+            self._reading = self._executor.submit(
+                partial(self._opener.look_at, [image]),
+                on_done=lambda _headers: self._add_below(image),
+                on_error=self._report,
+            )
+            return
         try:
-            self._slide = open_slide(image.path)
+            slide = self._opener.open(image)
         except SegmixError as error:
             # The labels can be seen and exported without the pixels.
             self._report(error)
             return
+        self._draw_slide(slide)
+
+    def _add_below(self, image: ImageRecord) -> None:
+        """Add the slide, which was looked at, below the other layers."""
+        with selection_kept(self._viewer):
+            self._add_slide(image)
+            layer = find_layer(self._viewer, "image", source=self.source.id)
+            if layer is not None:
+                move_below_tiles(self._viewer, layer)
+
+    def _draw_slide(self, slide: "Slide") -> None:
+        self._slide = slide
         self._viewer.add_image(
-            pyramid_arrays(self._slide),
+            pyramid_arrays(slide),
             name=self.source.name,
             metadata=tag("image", source=self.source.id),
             rgb=True,
@@ -142,8 +165,15 @@ class SourceView:
             multiscale=len(levels) > 1,
             **self.placement.transform(0, 0, 1),
         )
-        self._filling = self._executor.submit(
-            partial(fill_mosaic, levels, self.placement, images, tiles),
+        self._reading = self._executor.submit(
+            partial(
+                fill_mosaic,
+                levels,
+                self.placement,
+                images,
+                tiles,
+                self._opener.open,
+            ),
             on_yield=lambda _count: layer.refresh(),
             on_done=partial(self._on_filled, layer),
             on_error=self._report,
@@ -207,8 +237,8 @@ class SourceView:
 
     def disconnect(self) -> None:
         """Stop reading and listening; the layers stay in the viewer."""
-        if self._filling is not None:
-            self._filling.quit()
+        if self._reading is not None:
+            self._reading.quit()
         self.tile_layer.disconnect()
         if self._slide is not None:
             self._slide.close()

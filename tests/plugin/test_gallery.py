@@ -7,6 +7,7 @@ from PIL import Image
 from napari_segmix.layers.gallery import empty_mosaic, fill_mosaic
 from napari_segmix.layers.keys import find_layer
 from napari_segmix.session import Session
+from segmix_core.intake.opening import open_directly
 from segmix_core.project.records import TileTable
 
 
@@ -42,7 +43,7 @@ def test_smaller_levels_are_means_of_the_larger(folder_session: Session) -> None
     assert store is not None
     assert tiles is not None
     levels = [np.zeros((384 >> i, 384 >> i, 3), np.uint8) for i in range(3)]
-    list(fill_mosaic(levels, place, store.images(), tiles))
+    list(fill_mosaic(levels, place, store.images(), tiles, open_directly))
     mean = levels[0].reshape(96, 4, 96, 4, 3).mean(axis=(1, 3))
     assert np.abs(levels[2] - mean).max() <= 2
 
@@ -78,6 +79,7 @@ def test_it_tells_how_far_it_is(folder_session: Session) -> None:
             place,
             store.images(),
             tiles,
+            open_directly,
             clock=lambda: float(next(seconds)),
         )
     )

@@ -1,10 +1,15 @@
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
 
 from napari_segmix.session import Session
+from segmix_core.slides.first_look import FirstLook
+from tests.plugin.conftest import InlineExecutor, InlineTask
 
 TILE_PX = 64
 Messages = list[tuple[str, str]]
@@ -191,3 +196,107 @@ def test_a_file_that_is_gone_cannot_be_accepted(
     project.intake.accept_files(project.sources[0].id)
     assert messages[-1][1] == "error"
     assert "tile2.png" in messages[-1][0]
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The files whose headers are asked for from another process."""
+    paths: list[Path] = []
+    headers = FirstLook.headers
+
+    def note(look: FirstLook, wanted: list[Path], **options: bool) -> object:
+        paths.extend(wanted)
+        return headers(look, wanted, **options)
+
+    monkeypatch.setattr(FirstLook, "headers", note)
+    return paths
+
+
+def test_files_are_opened_once_to_ask_and_to_add(
+    project: Session, bare_slide: Path, tile_folder: Path, asked: list[Path]
+) -> None:
+    needed = []
+    project.intake.mpp_needed.connect(lambda paths, options: needed.append(paths))
+    files = [bare_slide, *sorted(tile_folder.iterdir())]
+    project.intake.add(files, tile_px=TILE_PX)
+    assert needed == [tuple(files)]
+    project.intake.add(files, slide_mpp=0.5, tile_px=TILE_PX)
+    assert len(project.sources) == 2
+    assert sorted(asked) == sorted(files)
+
+
+def test_the_process_that_opens_files_waits_while_a_project_is_open(
+    project: Session, slide_file: Path
+) -> None:
+    spare = project.looks._spare
+    assert spare is not None
+    project.intake.add([slide_file], tile_px=TILE_PX)
+    assert project.looks._spare is spare
+    project.close()
+    assert not spare.is_running
+
+
+def test_a_slide_that_was_replaced_by_a_crashing_one_is_not_opened_here(
+    slide_session: Session, slide_file: Path, crashing_slide: Path, messages: Messages
+) -> None:
+    (source,) = slide_session.sources
+    crash = slide_file.with_suffix(".svs")
+    crashing_slide.rename(crash)
+    assert slide_session.store is not None
+    slide_session.store.relocate(source.id, crash)
+    slide_session.sources_are_new()
+    assert messages[-1][1] == "error"
+    assert "slide.svs crashes the library that reads it" in messages[-1][0]
+    # Its labels can still be seen; its tissue is stored, and is not found anew.
+    names = [layer.name for layer in slide_session.viewer.layers]
+    assert "slide.svs" not in names
+    slide_session.tissue.show(True)
+    slide_session.tissue.find_again()
+    assert "crashes the library" in messages[-1][0]
+    slide_session.intake.check_files()
+    slide_session.intake.accept_files(source.id)
+    assert "crashes the library" in messages[-1][0]
+    assert [image.path for image in slide_session.intake.changed] == [crash]
+
+
+class LaterExecutor(InlineExecutor):
+    """Does the work when it is told to."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Callable[[], object]] = []
+
+    def submit(self, function: Callable[[], Any], **callbacks: Any) -> InlineTask:
+        self.waiting.append(partial(super().submit, function, **callbacks))
+        return InlineTask()
+
+    def work(self) -> None:
+        while self.waiting:
+            self.waiting.pop(0)()
+
+
+def test_a_slide_that_changed_comes_later_below_the_tile_labels(
+    slide_session: Session, slide_file: Path
+) -> None:
+    slide_session.tissue.show(False)
+    before = [layer.name for layer in slide_session.viewer.layers]
+    pixels = tifffile.imread(slide_file)[::-1]
+    tifffile.imwrite(slide_file, pixels, photometric="rgb", tile=(64, 64))
+    later = LaterExecutor()
+    slide_session.executor = later
+    slide_session.show_source(slide_session.sources[0].id)
+    layers = slide_session.viewer.layers
+    assert [layer.name for layer in layers] == before[1:]
+    later.work()
+    assert [layer.name for layer in layers] == before
+    assert slide_session.view is not None
+    assert layers.selection.active is slide_session.view.tile_layer.layer
+
+
+def test_a_tile_image_that_was_replaced_by_a_crashing_one_stays_gray(
+    project: Session, tile_folder: Path, crashing_slide: Path, messages: Messages
+) -> None:
+    project.intake.add([tile_folder])
+    crash = tile_folder / "tile2.png"
+    crash.write_bytes(crashing_slide.read_bytes())
+    project.show_source(project.sources[0].id)
+    assert "1 images cannot be read, such as tile2.png" in messages[-1][0]

@@ -1,6 +1,7 @@
 """Adding what was chosen to the project: all that can be used, or nothing."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from segmix_core.intake.options import IntakeOptions, PlannedSource
 from segmix_core.intake.tile_plan import plan_tiles
 from segmix_core.project.records import Source, SourceKind
 from segmix_core.project.store import ProjectStore
-from segmix_core.slides.first_look import FirstLook
+from segmix_core.slides.first_look import FirstLook, Look
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ def add_paths(
     mpp: float | None = None,
     slide_mpp: float | None = None,
     min_tissue: float = 0.25,
-    python: str | None = None,
+    look: Look | None = None,
 ) -> IntakeReport:
     """Add slides, images and folders of tile images to a project.
 
@@ -62,9 +63,8 @@ def add_paths(
     min_tissue
         Tiles of a slide with a smaller share of tissue are left out, 0..1. If that
         leaves none, all are kept.
-    python
-        Interpreter that has SegMix, for the process that opens the images; default
-        is the one that runs now.
+    look
+        Opens the images in a process that may crash; default is a new one.
 
     Raises
     ------
@@ -78,8 +78,8 @@ def add_paths(
     store.check_writable()
     options = IntakeOptions(tile_px, stride_px, mpp, slide_mpp, min_tissue)
     unique = list(dict.fromkeys(Path(path).resolve() for path in paths))
-    with FirstLook(python) as look:
-        choice = Choice(look, options, KnownImages(store.images()))
+    with FirstLook() if look is None else nullcontext(look) as opened:
+        choice = Choice(opened, options, KnownImages(store.images()))
         choice.take(unique)
     return add_choice(store, choice, options)
 

@@ -20,7 +20,7 @@ from segmix_core.intake.options import (
 from segmix_core.intake.pixel_size import choose_mpp
 from segmix_core.project.records import Fingerprint
 from segmix_core.slides.dicom import DICOM_SUFFIXES
-from segmix_core.slides.first_look import FirstLook, ImageHeader
+from segmix_core.slides.first_look import ImageHeader, Look
 from segmix_core.slides.image_folder import (
     SCANNER_SUFFIXES,
     folders_with_images,
@@ -50,9 +50,7 @@ class Choice:
         Sentences for the user.
     """
 
-    def __init__(
-        self, look: FirstLook, options: IntakeOptions, known: KnownImages
-    ) -> None:
+    def __init__(self, look: Look, options: IntakeOptions, known: KnownImages) -> None:
         self.parts: list[PlannedSource | TileGroup] = []
         self.left_out: list[LeftOut] = []
         self.notes: list[str] = []
@@ -67,7 +65,7 @@ class Choice:
         small = []
         slides: dict[Path, LookedAt] = {}
         for image in self._headers(files):
-            if _is_slide(image.header, self._options):
+            if is_slide(image.header, self._options.tile_px):
                 slides[image.header.path] = image
             else:
                 small.append(image)
@@ -146,10 +144,11 @@ class Choice:
         self.left_out.append(LeftOut(path, SlideError(problem, remedy)))
 
 
-def _is_slide(header: ImageHeader, options: IntakeOptions) -> bool:
-    tile_px = options.tile_px or DEFAULT_TILE_PX
+def is_slide(header: ImageHeader, tile_px: int | None) -> bool:
+    """Whether an image becomes a slide; ``tile_px`` as for ``IntakeOptions``."""
+    edge = tile_px or DEFAULT_TILE_PX
     is_scanned = header.path.suffix.lower() in SCANNER_SUFFIXES | DICOM_SUFFIXES
-    return is_scanned or max(header.height, header.width) > 2 * tile_px
+    return is_scanned or max(header.height, header.width) > 2 * edge
 
 
 def _strangers_note(folder: Path, strangers: Sequence[Path]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from segmix_core.files import printable
 from segmix_core.intake.options import IntakeOptions
 from segmix_core.project.records import ImageRecord
-from segmix_core.slides.first_look import FirstLook, ImageHeader
+from segmix_core.slides.first_look import ImageHeader
 
 _SAME = 1.02
 """Sizes that differ by a smaller factor are one size."""
@@ -87,23 +87,6 @@ def restated_note(
         f"pixel now{more}, and the project keeps {kept}. If the file is right, set it "
         f"on the Data page, or by 'segmix set-mpp PROJECT {image.source_id} "
         f"{y:.4g}{across}'.",
-    )
-
-
-def read_restated_note(
-    images: Sequence[ImageRecord], python: str | None = None
-) -> tuple[str, ...]:
-    """Return :func:`restated_note` of images whose headers are read for it.
-
-    Files that cannot be read are passed over; ``python`` is as for
-    :func:`segmix_core.intake.add_paths`.
-    """
-    with FirstLook(python) as look:
-        headers = list(look.headers([image.path for image in images]))
-    return restated_note(
-        (image, header)
-        for image, header in zip(images, headers, strict=True)
-        if isinstance(header, ImageHeader)
     )
 
 

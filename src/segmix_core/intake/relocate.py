@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +13,12 @@ from segmix_core.project.records import ImageRecord, SourceKind
 from segmix_core.project.relocation import relocated
 from segmix_core.project.store import ProjectStore
 from segmix_core.slides.dicom import DICOM_SUFFIXES
-from segmix_core.slides.first_look import FirstLook, ImageHeader
+from segmix_core.slides.first_look import FirstLook, ImageHeader, Look
 from segmix_core.slides.image_folder import list_images
 
 
 def relocate_source(
-    store: ProjectStore, source_id: int, new_path: Path, python: str | None = None
+    store: ProjectStore, source_id: int, new_path: Path, look: Look | None = None
 ) -> tuple[str, ...]:
     """Store where the files of a source are now, and return what the user should know.
 
@@ -33,7 +33,7 @@ def relocate_source(
         The source.
     new_path
         Its slide or folder; of a slide also the folder in which it lies.
-    python
+    look
         As for :func:`segmix_core.intake.add_paths`.
 
     Raises
@@ -48,7 +48,7 @@ def relocate_source(
     if source.kind is SourceKind.SLIDE and new_path.is_dir():
         new_path = _slide_in(new_path, source.path)
     moves = relocated(source, images, new_path)
-    headers = _read_headers(images, moves, python)
+    headers = _read_headers(images, moves, look)
     stays = all(moves[image.id] == image.path for image in images)
     changed = [image for image in images if _has_other_content(image, moves)]
     notes = _name_notes(images, moves)
@@ -81,13 +81,13 @@ def _slide_in(folder: Path, former: Path) -> Path:
 
 
 def _read_headers(
-    images: Sequence[ImageRecord], moves: Mapping[int, Path], python: str | None
+    images: Sequence[ImageRecord], moves: Mapping[int, Path], look: Look | None
 ) -> dict[int, ImageHeader]:
     """Return what the files say now, by image id; ProjectError if sizes differ."""
     headers = {}
-    with FirstLook(python) as look:
+    with FirstLook() if look is None else nullcontext(look) as opened:
         paths = [moves[image.id] for image in images]
-        for image, header in zip(images, look.headers(paths), strict=True):
+        for image, header in zip(images, opened.headers(paths), strict=True):
             path = moves[image.id]
             if isinstance(header, SlideError):
                 raise _unusable(path, header)

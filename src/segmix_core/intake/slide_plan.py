@@ -21,7 +21,7 @@ from segmix_core.project.records import (
     TilingPlan,
     Tissue,
 )
-from segmix_core.slides.first_look import FirstLook, ImageHeader
+from segmix_core.slides.first_look import ImageHeader, Look
 from segmix_core.slides.tiling import plan_grid
 
 FINE_MPP = 0.4
@@ -35,9 +35,7 @@ MOST_DOUBTFUL = 0.05
 """Share of a slide that may look stained and be left out before this is said."""
 
 
-def plan_slide(
-    look: FirstLook, found: LookedAt, options: IntakeOptions
-) -> PlannedSource:
+def plan_slide(look: Look, found: LookedAt, options: IntakeOptions) -> PlannedSource:
     """Return a slide's tiles with tissue, on its working grid.
 
     Raises

@@ -17,6 +17,7 @@ from PIL import Image
 from segmix_core.errors import ProjectError
 from segmix_core.files import write_atomically
 from segmix_core.geometry import Box
+from segmix_core.intake.opening import OpenImage, open_directly
 from segmix_core.project.records import (
     UNCHANGED,
     Change,
@@ -26,7 +27,6 @@ from segmix_core.project.records import (
     Tissue,
 )
 from segmix_core.project.store import ProjectStore
-from segmix_core.slides.open_slide import open_slide
 from segmix_core.slides.tiling import TileGrid, plan_grid
 from segmix_core.slides.tissue import TissueMask, find_tissue
 
@@ -78,7 +78,9 @@ def tiles_with_tissue(grid: TileGrid, tissue: Tissue) -> npt.NDArray[np.bool_]:
     return np.asarray(mask.fractions(grid.boxes) >= tissue.min_share)
 
 
-def read_tissue(store: ProjectStore, image_id: int) -> Tissue:
+def read_tissue(
+    store: ProjectStore, image_id: int, open_image: OpenImage = open_directly
+) -> Tissue:
     """Return where a slide has tissue: as stored, or found now if nothing is.
 
     Raises
@@ -90,10 +92,14 @@ def read_tissue(store: ProjectStore, image_id: int) -> Tissue:
     """
     _plan_of(store, image_id)
     stored = store.tissue(image_id)
-    return detect_tissue(store, image_id) if stored is None else stored
+    if stored is not None:
+        return stored
+    return detect_tissue(store, image_id, open_image)
 
 
-def detect_tissue(store: ProjectStore, image_id: int) -> Tissue:
+def detect_tissue(
+    store: ProjectStore, image_id: int, open_image: OpenImage = open_directly
+) -> Tissue:
     """Return where a slide has tissue by its pixels alone; nothing is stored.
 
     Raises
@@ -104,7 +110,7 @@ def detect_tissue(store: ProjectStore, image_id: int) -> Tissue:
     image, plan = _plan_of(store, image_id)
     stored = store.tissue(image_id)
     min_share = DEFAULT_MIN_SHARE if stored is None else stored.min_share
-    with closing(open_slide(image.path)) as slide:
+    with closing(open_image(image)) as slide:
         find = partial(find_tissue, slide)
         return find_slide_tissue(find, plan, image.downsample, min_share)
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from segmix_core.errors import ProjectError
 from segmix_core.intake import add_paths, relocate_source
-from segmix_core.intake.pixel_size import read_restated_note
+from segmix_core.intake.pixel_size import restated_note
 from segmix_core.project.records import Fingerprint, NewImage, SourceKind, TilingPlan
 from segmix_core.project.store import ProjectStore
 from segmix_core.slides.first_look import FirstLook
@@ -158,14 +158,16 @@ def test_sizes_that_are_as_they_were_are_not_told(tmp_path: Path) -> None:
     with ProjectStore.create(tmp_path / "q.segmix", ["gland"]) as store:
         add_paths(store, [path], tile_px=64)
         (image,) = store.images()
-    assert read_restated_note([image]) == ()
+    with FirstLook() as look:
+        header = look.header(path)
+    assert restated_note([(image, header)]) == ()
     unknown = replace(image, mpp_y=None, mpp_x=None)
-    (note,) = read_restated_note([unknown])
+    (note,) = restated_note([(unknown, header)])
     assert "states 0.25 µm per pixel now, and the project keeps none" in note
-    (note,) = read_restated_note([replace(image, mpp_y=0.5), unknown])
+    others = [(replace(image, mpp_y=0.5), header), (unknown, header)]
+    (note,) = restated_note(others)
     assert "now, and 1 more images do so, and the project keeps 0.5 x 0.25" in note
-    path.write_bytes(b"no image")
-    assert read_restated_note([image]) == ()
+    assert restated_note([(image, replace(header, mpp_yx=None))]) == ()
 
 
 def add_slide(store: ProjectStore, path: Path) -> int:
