@@ -107,7 +107,7 @@ def tables() -> list[Table]:
         "The dock asks for missing pixel sizes first, then adds; its process has been "
         "waiting since the project was opened. A program that calls `add_paths` "
         "without such a process also pays for starting one, whatever the number of "
-        "files."
+        "files. Measured by `python -m benchmarks speed adding`."
     )
     header = (
         "files",
