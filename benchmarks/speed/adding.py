@@ -18,6 +18,7 @@ from PIL import Image
 
 from benchmarks.speed.comparison import Table, in_turns, milliseconds, ratio
 from segmix_core.errors import SlideError
+from segmix_core.geometry import Box
 from segmix_core.intake import add_paths
 from segmix_core.intake.question import slides_without_mpp
 from segmix_core.project.store import ProjectStore
@@ -56,6 +57,16 @@ class Here:
             with closing(open_slide(path)) as slide:
                 shape = slide.level_shapes[0]
                 yield ImageHeader(path, *shape, slide.mpp_yx, slide.bounds, slide.notes)
+
+    def damages(self, paths: Sequence[Path]) -> Iterator[SlideError | None]:
+        """Yield why pixels cannot be read."""
+        from segmix_core.slides.open_slide import open_slide
+
+        for path in paths:
+            with closing(open_slide(path)) as slide:
+                for level, (height, width) in enumerate(slide.level_shapes):
+                    slide.read_level(level, Box(height - 1, width - 1, 1, 1))
+            yield None
 
     def tissue(self, path: Path, smallest_edge: int) -> TissueMask:
         """Return where a slide has tissue."""

@@ -94,7 +94,7 @@ def _read_headers(
             headers[image.id] = header
         # A file that is as it was could be read when it was added.
         new = [moves[i.id] for i in images if not _has_same_content(i, moves)]
-        for path, damage in zip(new, look.damages(new), strict=True):
+        for path, damage in zip(new, opened.damages(new), strict=True):
             if damage is not None:
                 raise _unusable(path, damage)
     different = [i for i in images if _size(headers[i.id]) != _size(i)]
