@@ -108,7 +108,7 @@ class FirstLook:
     ) -> Iterator[ImageHeader | SlideError]:
         """Yield the header of each file in turn, or the error that there was.
 
-        ``reads_pixels`` also reads the last pixel of each level, as :meth:`damages` does.
+        ``reads_pixels`` also reads the last pixel of each level, as :meth:`damages`.
         """
         answers = self._answers("pixels" if reads_pixels else "header", paths)
         for path, answer in zip(paths, answers, strict=True):
