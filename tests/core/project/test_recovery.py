@@ -555,8 +555,8 @@ def test_a_restore_that_fails_puts_the_files_back(
 
 
 def test_a_snapshot_that_fails_holds_up_no_label(worked: Path) -> None:
-    (worked / "snapshots").write_text("a file where the folder should be")
     with ProjectStore.open(worked) as store:
+        (worked / "snapshots").write_text("a file where the folder should be")
         assert store.set_labels(np.array([1]), np.array([[0, 0, 0]], np.int8))
 
 
