@@ -1,6 +1,6 @@
 # make demo   set up, run the whole loop on the embedded sample, open napari where there is a screen
 # make test   set up, then lint, types, import rules and tests
-# make results   write docs/results.md from the files in docs/results
+# make results   write docs/results.md and docs/lab/choices.md from the files beside them
 
 BIN := .venv/bin
 DEMO := demo
@@ -22,7 +22,7 @@ lint: setup
 	$(BIN)/npe2 validate napari_segmix/napari.yaml
 
 results: setup
-	$(BIN)/python scripts/results.py
+	$(BIN)/python -m scripts.results
 
 test: lint
 	$(BIN)/python -m pytest

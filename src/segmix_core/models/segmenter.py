@@ -16,7 +16,7 @@ _UNET_CHANNELS = (160, 96, 48, 24, 16)
 
 DEFAULT_ENCODER = "tu-resnet18"
 """From scratch it learns tissue sooner than encoders that separate channels and space:
-see "How the segmenter was chosen" in docs/results.md."""
+see "How the segmenter was chosen" in docs/lab/notes.md."""
 DEPTHS = (3, 4, 5)
 DECODERS = ("unet", "fpn", "deeplabv3plus")
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

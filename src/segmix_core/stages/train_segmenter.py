@@ -29,7 +29,7 @@ from segmix_core.training.task import Listener
 from segmix_core.training.trainer import fit
 
 _EPOCHS, _STEPS = 8, 100
-"""Of tissue from scratch: see "How the segmenter was chosen" in docs/results.md."""
+"""Of tissue from scratch: see "How the segmenter was chosen" in docs/lab/notes.md."""
 
 
 def train_segmenter(job: Job) -> dict[str, Any]:
