@@ -12,6 +12,7 @@ app = typer.Typer(
     name="benchmarks",
     help="Measure the speed and the quality of SegMix.",
     no_args_is_help=True,
+    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )

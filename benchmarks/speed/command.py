@@ -15,6 +15,7 @@ class Part(StrEnum):
     STEP = "step"
     MODES = "modes"
     ADDING = "adding"
+    STORE = "store_latency"
 
 
 def speed(

@@ -21,8 +21,7 @@ HEADING = (
     "was timed in turns with it. Ratios are medians of the turns, with quartiles "
     "in brackets; times are medians and depend on what else the machine does. Each "
     "section says on what it was measured; measuring a part again replaces its "
-    "sections and no others. The latency of the project store is printed by "
-    "`python -m benchmarks.speed.store_latency`.\n\n"
+    "sections and no others.\n\n"
 )
 
 

@@ -200,21 +200,27 @@ def test_adding_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     assert_measured(table, rows=rows, numbers=slice(2, 4))
 
 
-def test_the_store_is_measured(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_store_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_latency, "TILES", 10_000)
     monkeypatch.setattr(store_latency, "COLUMNS", 100)
     monkeypatch.setattr(store_latency, "SQUARES", 500)
-    monkeypatch.setattr("sys.argv", ["store_latency.py"])
-    store_latency.main()
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("add a slide of 10000 tiles")
-    times = [line for line in lines if not line.startswith("  ")]
-    assert all(" ms  p95 " in line for line in times)
-    ratios = [line for line in lines if " of the limit of " in line]
-    assert len(ratios) == 2
-    assert len(times) + len(ratios) == len(lines)
+    (table,) = store_latency.tables()
+    whats = [row[0] for row in table.rows]
+    assert whats[0] == "add a slide"
+    assert whats[-1].startswith("open, 500 squares, ")
+    rows = {row[0]: [float(cell) for cell in row[1:]] for row in table.rows}
+    assert rows[store_latency.PLAIN][-1] == 1
+    assert all(0 <= middle <= high <= most for middle, high, most, _ in rows.values())
+
+
+def test_limits_of_the_store_are_shares_of_the_slow_ones() -> None:
+    strokes = ("a stroke", np.array([0.001] * 9 + [0.1] * 11))
+    opened = ("open", np.array([0.5, 1.0]))
+    plain = (store_latency.PLAIN, np.array([0.001]))
+    table = store_latency.make_table([plain, strokes, opened], strokes, opened)
+    assert "less than 50 ms (2.00 of that here)" in table.text
+    assert "less than 2 s (0.50 of that)" in table.text
+    assert list(table.rows[1]) == ["a stroke", "100.00", "100.00", "100.00", "100.0"]
 
 
 def assert_measured(
