@@ -45,8 +45,8 @@ def show_report(report: "Report", voice: Voice) -> None:
     ]
     if differences:
         voice.table(
-            f"Mean IoU less that of {report.against}, same seeds",
-            ["method", "scored", "seeds", "difference", "95 % of draws", "by seed"],
+            f"Difference in mean IoU from {report.against}, same seeds",
+            ["method", "scored", "seeds", "difference", "95 % CI", "by seed"],
             differences,
         )
 

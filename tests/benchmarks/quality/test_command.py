@@ -46,7 +46,7 @@ def test_methods_are_compared_and_written(dark_discs, tmp_path, command):
     assert (difference["method"], difference["seeds"]) == ("segmix", [0, 1])
     by_seed = [trained[n + 1]["mean_iou"] - trained[n]["mean_iou"] for n in (0, 2)]
     assert difference["by_seed"] == by_seed
-    assert "Mean IoU less that of cam, same seeds" in result.stdout
+    assert "Difference in mean IoU from cam, same seeds" in result.stdout
     assert f"{by_seed[0]:+.3f}, {by_seed[1]:+.3f}" in result.stdout
     assert summary["cam"]["mean_iou"] == [
         trained[0]["mean_iou"],
