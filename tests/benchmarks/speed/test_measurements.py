@@ -195,7 +195,12 @@ def test_adding_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(adding, "EDGE", 32)
     monkeypatch.setattr(adding, "TURNS", 1)
     (table,) = adding.tables()
-    whats = ["`segmix add`, from start to end", "`add_paths` in a program that runs"]
+    whats = [
+        "`segmix add`, start to finish",
+        "Add in the dock, the folder",
+        "Add in the dock, file by file",
+        "`add_paths` without a process that waits",
+    ]
     rows = [[kind, what] for kind in ("3 PNG", "3 TIF") for what in whats]
     assert_measured(table, rows=rows, numbers=slice(2, 4))
 
