@@ -6,11 +6,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segmix_core.config import RunConfig
 from segmix_core.errors import JobError
 from segmix_core.events import Progress
 from segmix_core.runs import RunFolder, RunState, scan_runs
 from segmix_core.runs.outdated import find_outdated
+from segmix_core.settings import RunSettings
 
 if TYPE_CHECKING:
     from segmix_core.project.store import ProjectStore
@@ -23,7 +23,7 @@ class Job:
     """A run to be launched; inputs that are not given are the newest ones."""
 
     stage: str
-    config: RunConfig
+    config: RunSettings
     inputs: dict[str, Path] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
 

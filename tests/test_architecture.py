@@ -13,7 +13,7 @@ from benchmarks.__main__ import app as benchmarks
 from benchmarks.quality.row_names import parse_variants
 from benchmarks.quality.variants import check_variants
 from segmix_core.cli.app import app
-from segmix_core.config import RunConfig
+from segmix_core.settings import RunSettings
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
@@ -41,7 +41,7 @@ def _loaded(statement: str) -> set[str]:
 
 
 def test_importing_the_core_loads_nothing_heavy() -> None:
-    light = "import segmix_core, segmix_core.config, segmix_core.cli"
+    light = "import segmix_core, segmix_core.settings, segmix_core.cli"
     assert _loaded(light).isdisjoint(HEAVY)
 
 
@@ -112,7 +112,7 @@ def test_benchmarks_named_in_documents_take_these_options() -> None:
                 # Raises where a word is unknown, missing or out of range.
                 values = commands[name].make_context(name, words).params
                 variants = parse_variants(values["methods"])
-                check_variants(variants, RunConfig())
+                check_variants(variants, RunSettings())
                 found += 1
             elif name == "speed":
                 commands[name].make_context(name, words)

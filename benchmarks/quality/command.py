@@ -11,9 +11,10 @@ from benchmarks.quality.bars import Bars
 from benchmarks.quality.tables import show_report
 from segmix_core.cli.licence import tell_licences
 from segmix_core.cli.options import AnyJson, takes
-from segmix_core.cli.settings import build_config, flag
+from segmix_core.cli.settings import build_config, flag, parse_assignment
 from segmix_core.cli.voice import Voice
 from segmix_core.errors import ConfigError
+from segmix_core.methods import Cam, MethodSettings
 from segmix_core.runs.child import EXIT_CANCELLED, EXIT_COMPLETED
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from benchmarks.quality.report import Report
     from benchmarks.quality.results import MethodResult
     from benchmarks.quality.training import Training
-    from segmix_core.config import RunConfig
+    from segmix_core.settings import RunSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +59,9 @@ class QualityOptions(AnyJson):
         list[str] | None,
         typer.Option(help="Change a setting: section.field=value. Repeatable."),
     ] = None
-    epochs: Annotated[int | None, flag("train.epochs")] = None
+    epochs: Annotated[
+        int, typer.Option(min=1, help="Passes over the tiles, for all methods.")
+    ] = 24
     device: Annotated[str | None, flag("machine.device")] = None
     threads: Annotated[int | None, flag("machine.threads")] = None
     against: Annotated[
@@ -119,15 +122,7 @@ def _prepare(options: QualityOptions) -> "tuple[Report, list[Training]]":
     from benchmarks.quality.trivial import TRIVIAL_PREDICTORS
     from benchmarks.quality.variants import check_variants
 
-    config = build_config(
-        {
-            "train.epochs": options.epochs,
-            "machine.device": options.device,
-            "machine.threads": options.threads,
-        },
-        options.set or [],
-        None,
-    )
+    config = _shared_settings(options)
     variants = parse_variants(options.methods)
     check_variants(variants, config)
     folder = BenchmarkFolder(options.folder, options.score)
@@ -164,6 +159,29 @@ def _prepare(options: QualityOptions) -> "tuple[Report, list[Training]]":
     )
 
 
+def _shared_settings(options: QualityOptions) -> "RunSettings":
+    """Return the settings of all rows; of training what all methods have."""
+    own = [
+        name
+        for name, _ in map(parse_assignment, options.set or [])
+        if name.startswith("train.")
+        and name.removeprefix("train.") not in MethodSettings.fields()
+    ]
+    if own:
+        raise ConfigError(
+            f"Not all methods have the setting {own[0]}.",
+            f"Give it to the rows that have it, as in segmix:{own[0]}=VALUE.",
+        )
+    flags = {
+        # The method that has what all have, and nothing else.
+        "train.method": Cam.title,
+        "train.epochs": options.epochs,
+        "machine.device": options.device,
+        "machine.threads": options.threads,
+    }
+    return build_config(flags, options.set or [], None)
+
+
 def _checked_file(options: QualityOptions) -> Path | None:
     """Return the file of ``--json``, where there may be one only with ``--resume``."""
     file = options.json
@@ -180,7 +198,7 @@ def _checked_file(options: QualityOptions) -> Path | None:
     return file
 
 
-def _stages(trainings: "Sequence[Training]") -> "Iterator[tuple[str, RunConfig]]":
+def _stages(trainings: "Sequence[Training]") -> "Iterator[tuple[str, RunSettings]]":
     """Yield the stages of trainings, with the settings of their rows."""
     for training in trainings:
         config = training.variant.apply(training.config)

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.quality.maps import MapsOfPixels, as_batch
-from segmix_core.config import RunConfig
 from segmix_core.errors import ConfigError
 from segmix_core.inference.views import views_of
 from segmix_core.models.cam_classifier import CamClassifier
+from segmix_core.settings import RunSettings
 from segmix_core.slides.slide import RgbArray
 
 
@@ -34,7 +34,7 @@ def load_package() -> ModuleType:
         ) from error
 
 
-def gradient_maps(model: CamClassifier, config: RunConfig) -> MapsOfPixels:
+def gradient_maps(model: CamClassifier, config: RunSettings) -> MapsOfPixels:
     """Return a function that asks the package for the map of every class.
 
     At the last features, where the score of a class is the mean of its map, Grad-CAM

@@ -9,10 +9,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.quality.folder import BenchmarkFolder, LabelledImage
-from segmix_core.config import RunConfig
 from segmix_core.inference.cam_maps import cam_maps
 from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.models.precision import resolve_precision
+from segmix_core.settings import RunSettings
 from segmix_core.slides.slide import RgbArray
 
 MapsOfPixels = Callable[[RgbArray], npt.NDArray[np.float32]]
@@ -21,7 +21,7 @@ MapsOfName = Callable[[str], npt.NDArray[np.float32]]
 """Name of an image of the folder -> (C, H, W) maps >= 0."""
 
 
-def class_maps(model: CamClassifier, config: RunConfig) -> MapsOfPixels:
+def class_maps(model: CamClassifier, config: RunSettings) -> MapsOfPixels:
     """Return a function that asks the network for its class activation maps."""
     device = next(model.parameters()).device
     precision = resolve_precision(config.machine.precision, device)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any
 
 from benchmarks.quality.ceiling import supervised_samples, true_masks
 from benchmarks.quality.grad_cam import gradient_maps, load_package
@@ -10,17 +10,16 @@ from benchmarks.quality.maps import MapsOfName, MapsOfPixels, class_maps
 from benchmarks.quality.protocol import Protocol
 from benchmarks.quality.pseudo import pseudo_masks
 from benchmarks.quality.samples import FolderSamples, MaskedSamples
-from segmix_core.config import RunConfig
 from segmix_core.data.samples import MaskArray
 from segmix_core.errors import ConfigError
+from segmix_core.methods import METHODS as TRAINED_METHODS
 from segmix_core.models.cam_classifier import CamClassifier
-from segmix_core.sections.pseudo_masks import PseudoMaskConfig
-from segmix_core.sections.train import Method
+from segmix_core.settings import PseudoMaskSettings, RunSettings
 from segmix_core.training.supervised_task import SupervisedTask
 from segmix_core.training.task import Task
 
 MakeMasks = Callable[
-    [Protocol, MapsOfName, float | None, PseudoMaskConfig], list[MaskArray]
+    [Protocol, MapsOfName, float | None, PseudoMaskSettings], list[MaskArray]
 ]
 """Protocol, maps, threshold and settings -> mask of each item to learn from."""
 
@@ -52,7 +51,7 @@ class BenchmarkMethod:
         protocol.training_samples()
     )
     make_task: Callable[[CamClassifier], Task] | None = None
-    maps: Callable[[CamClassifier, RunConfig], MapsOfPixels] = class_maps
+    maps: Callable[[CamClassifier, RunSettings], MapsOfPixels] = class_maps
     masks: MakeMasks = pseudo_masks
     check: Callable[[], object] = lambda: None
     reads_train_masks: bool = False
@@ -61,10 +60,10 @@ class BenchmarkMethod:
 METHODS: dict[str, BenchmarkMethod] = {
     **{
         name: BenchmarkMethod(changes={"train.method": name})
-        for name in get_args(Method)
+        for name in TRAINED_METHODS
     },
     "cellmix-schedule": BenchmarkMethod(
-        changes={"train.method": "segmix", "curriculum.strategy": "cellmix"}
+        changes={"train.method": "segmix", "train.strategy": "cellmix"}
     ),
     "grad-cam": BenchmarkMethod(
         changes={"train.method": "cam"}, maps=gradient_maps, check=load_package

@@ -14,7 +14,7 @@ from benchmarks.quality.folder import (
 from benchmarks.quality.samples import FolderSamples
 from segmix_core.errors import ConfigError
 from segmix_core.inference.pseudo_rules import Background, PseudoMaskRules
-from segmix_core.sections.pseudo_masks import PseudoMaskConfig
+from segmix_core.settings import PseudoMaskSettings
 
 MapsOf = Callable[[LabelledImage], npt.NDArray[np.float32]]
 """Image -> (C, H, W) maps >= 0 in the size of the image."""
@@ -64,7 +64,7 @@ class Protocol(ABC):
 
     @abstractmethod
     def pseudo_rules(
-        self, threshold: float | None, settings: PseudoMaskConfig
+        self, threshold: float | None, settings: PseudoMaskSettings
     ) -> PseudoMaskRules:
         """Return how maps of train become pseudo masks, as :meth:`foreground` does.
 

@@ -21,7 +21,7 @@ from benchmarks.quality.protocol import (
 )
 from segmix_core.inference.pseudo_rules import Background, PseudoMaskRules
 from segmix_core.project.records import BACKGROUND, IGNORE_INDEX
-from segmix_core.sections.pseudo_masks import PseudoMaskConfig
+from segmix_core.settings import PseudoMaskSettings
 from segmix_core.training.metrics import ConfusionMatrix
 
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 19))
@@ -81,13 +81,13 @@ class SubtypeProtocol(Protocol):
         return np.asarray((own >= threshold * own.max()) & (own > 0))
 
     def pseudo_rules(
-        self, threshold: float | None, settings: PseudoMaskConfig
+        self, threshold: float | None, settings: PseudoMaskSettings
     ) -> PseudoMaskRules:
         """Return rules with the threshold as the score of background."""
         return PseudoMaskRules(
             background=self.background,
             background_score=threshold or 0.0,
-            normalisation="class",
+            normalization="class",
             margin=settings.margin,
             min_object_px=settings.min_object_px,
             min_hole_px=settings.min_hole_px,

@@ -19,7 +19,7 @@ from benchmarks.quality.protocol import BoolArray, Item, MapsOf, MaskArray, Prot
 from segmix_core.errors import ConfigError
 from segmix_core.inference.pseudo_rules import Background, PseudoMaskRules
 from segmix_core.project.records import IGNORE_INDEX
-from segmix_core.sections.pseudo_masks import PseudoMaskConfig
+from segmix_core.settings import PseudoMaskSettings
 
 BACKGROUND_TAGS = ("non", "no_", "background", "other", "rest")
 """Beginnings of the names of tags that mean "no class here"."""
@@ -81,12 +81,12 @@ class PatchTagProtocol(Protocol):
         return np.isin(maps.argmax(axis=0), self.foreground_tags)
 
     def pseudo_rules(
-        self, threshold: float | None, settings: PseudoMaskConfig
+        self, threshold: float | None, settings: PseudoMaskSettings
     ) -> PseudoMaskRules:
         """Return rules by which the largest map wins."""
         return PseudoMaskRules(
             background=self.background,
-            normalisation=settings.normalisation,
+            normalization=settings.normalization,
             margin=settings.margin,
             min_object_px=settings.min_object_px,
             min_hole_px=settings.min_hole_px,

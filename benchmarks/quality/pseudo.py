@@ -1,6 +1,6 @@
 """Masks of the train images that a method makes, for a segmenter to learn from."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -10,12 +10,11 @@ from benchmarks.quality.maps import MapsOfName, class_maps, of_images
 from benchmarks.quality.protocol import Protocol
 from benchmarks.quality.protocol_maps import protocol_maps
 from benchmarks.quality.samples import MaskedSamples
-from segmix_core.config import RunConfig
 from segmix_core.data.samples import SampleSource
 from segmix_core.inference.pseudo_masks import make_pseudo_mask
 from segmix_core.inference.pseudo_rules import PseudoMaskRules
 from segmix_core.models.cam_classifier import CamClassifier
-from segmix_core.sections.pseudo_masks import PseudoMaskConfig
+from segmix_core.settings import PseudoMaskSettings, RunSettings
 from segmix_core.stages.methods import shares_foreground
 from segmix_core.stages.weights import prepare_device
 from segmix_core.training.task import Listener
@@ -28,7 +27,7 @@ def pseudo_masks(
     protocol: Protocol,
     maps_of: MapsOfName,
     threshold: float | None,
-    settings: PseudoMaskConfig,
+    settings: PseudoMaskSettings,
 ) -> list[npt.NDArray[np.uint8]]:
     """Return the pseudo mask of each item to learn from, as a project makes them.
 
@@ -44,21 +43,14 @@ def pseudo_masks(
     threshold
         As chosen on val; None where the protocol has none.
     settings
-        Margin, smallest object and hole in pixels, normalisation and refinement.
+        Margin, smallest object and hole in pixels, and normalization.
 
     Returns
     -------
     list of array
         (h, w) uint8: label column + 1, 0 background, 255 undecided.
     """
-    rules = replace(
-        protocol.pseudo_rules(threshold, settings),
-        refinement=settings.refinement,
-        superpixel_px=settings.superpixel_px,
-        superpixel_share=settings.superpixel_share,
-        walker_seeds=settings.walker_seeds,
-        walker_beta=settings.walker_beta,
-    )
+    rules = protocol.pseudo_rules(threshold, settings)
     samples = protocol.training_samples()
 
     # Windows are seen with what is around them, as they are when an image is scored.
@@ -76,7 +68,7 @@ class Teacher:
     """Makes the masks of train for the next network of a self-training."""
 
     protocol: Protocol
-    config: RunConfig
+    config: RunSettings
 
     def __call__(self, model: CamClassifier, listener: Listener) -> SampleSource:
         """Return the tiles with the masks that the model makes of them."""

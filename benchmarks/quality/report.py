@@ -13,9 +13,9 @@ from benchmarks.quality.paired import Difference, paired_differences
 from benchmarks.quality.protocol import Protocol, classes_of
 from benchmarks.quality.results import MethodResult, Scored
 from benchmarks.quality.variants import OF_THE_BENCHMARK
-from segmix_core.config import RunConfig
 from segmix_core.errors import ConfigError
 from segmix_core.files import read_json, write_atomically
+from segmix_core.settings import RunSettings
 
 METRICS = (
     "mean_iou",
@@ -42,11 +42,11 @@ class Conditions:
     folder: str
     protocol: str
     split: str
-    config: RunConfig
+    config: RunSettings
     images: Mapping[str, Sequence[str]]
 
     @classmethod
-    def of(cls, name: str, protocol: Protocol, config: RunConfig) -> Self:
+    def of(cls, name: str, protocol: Protocol, config: RunSettings) -> Self:
         """Return the conditions of a protocol called ``name``."""
         folder = protocol.folder
         return cls(folder.path.name, name, folder.scored, config, _images_of(folder))
@@ -229,7 +229,7 @@ def read_report(path: Path, conditions: Conditions) -> Report:
 
 def _conditions(content: Mapping[str, Any]) -> Conditions:
     names = ("folder", "protocol", "split", "images")
-    config = RunConfig.parse(content["config"])
+    config = RunSettings.parse(content["config"])
     return Conditions(**{name: content[name] for name in names}, config=config)
 
 

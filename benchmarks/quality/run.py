@@ -15,9 +15,9 @@ from benchmarks.quality.scores import Scorer, Scores
 from benchmarks.quality.segmenter import FindForeground, learn_masks
 from benchmarks.quality.trivial import TRIVIAL_PREDICTORS
 from benchmarks.quality.variants import Variant
-from segmix_core.config import RunConfig
 from segmix_core.files import temporary_folder
 from segmix_core.models.cam_classifier import CamClassifier
+from segmix_core.settings import RunSettings
 from segmix_core.stages.methods import parts_of
 from segmix_core.stages.self_training import Teach, fit_rounds
 from segmix_core.stages.train import Preparation, fit_classifier
@@ -36,7 +36,7 @@ def score_trivial(folder: BenchmarkFolder) -> Iterator[MethodResult]:
 def run_method(
     protocol: Protocol,
     variant: Variant,
-    config: RunConfig,
+    config: RunSettings,
     listener: Listener,
     *,
     segmenter: bool = False,
@@ -66,7 +66,7 @@ def run_method(
         {"pseudo_masks.background": protocol.background}
     )
     samples, folder = recipe.samples(protocol), protocol.folder
-    if parts_of(config.train).stain_normalisation(config.train):
+    if parts_of(config.train).normalized_stain:
         samples = samples.with_normalised_stain()
     with temporary_folder() as checkpoints:
         result, model = _train(
@@ -106,7 +106,7 @@ def _train(
     recipe: BenchmarkMethod,
     samples: FolderSamples | MaskedSamples,
     preparation: Preparation,
-    config: RunConfig,
+    config: RunSettings,
     listener: Listener,
     teach: Teach,
 ) -> tuple[FitResult, CamClassifier]:

@@ -7,13 +7,13 @@ import numpy.typing as npt
 
 from benchmarks.quality.protocol import Protocol
 from benchmarks.quality.samples import MaskedSamples, batch_edge
-from segmix_core.config import RunConfig
 from segmix_core.data.samples import MaskArray
 from segmix_core.errors import JobError
 from segmix_core.files import temporary_folder
 from segmix_core.inference.slide_prediction import predict_probabilities
 from segmix_core.models.precision import resolve_precision
 from segmix_core.models.segmenter import Segmenter
+from segmix_core.settings import RunSettings
 from segmix_core.slides.slide import RgbArray
 from segmix_core.stages.train import Preparation
 from segmix_core.stages.train_segmenter import fit_segmenter
@@ -29,7 +29,7 @@ _FOREGROUND = 1
 def learn_masks(
     protocol: Protocol,
     masks: Sequence[MaskArray],
-    config: RunConfig,
+    config: RunSettings,
     listener: Listener,
 ) -> FindForeground | None:
     """Train a segmenter of foreground and background; None if asked to stop.
@@ -71,7 +71,7 @@ def learn_masks(
     return _finder(segmenter, config)
 
 
-def _finder(segmenter: Segmenter, config: RunConfig) -> FindForeground:
+def _finder(segmenter: Segmenter, config: RunSettings) -> FindForeground:
     device = prepare_device(config.machine)
     precision = resolve_precision(config.machine.precision, device)
     segmenter = segmenter.eval().to(device)

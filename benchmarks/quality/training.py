@@ -11,8 +11,8 @@ from benchmarks.quality.results import MethodResult
 from benchmarks.quality.run import run_method
 from benchmarks.quality.side_by_side import run_side_by_side
 from benchmarks.quality.variants import Variant
-from segmix_core.config import RunConfig
 from segmix_core.runs.launch import thread_count
+from segmix_core.settings import RunSettings
 from segmix_core.training.task import Listener
 
 
@@ -34,7 +34,7 @@ class Training:
     scored: str
     protocol: str
     variant: Variant
-    config: RunConfig
+    config: RunSettings
     segmenter: bool
 
     @property
@@ -100,7 +100,7 @@ def run_trainings(
         yield from training.run(listen(training))
 
 
-def share_threads(config: RunConfig, processes: int) -> RunConfig:
+def share_threads(config: RunSettings, processes: int) -> RunSettings:
     """Return settings with the threads that one of several processes may use.
 
     Those that were asked for, or else its share of what one process would use.

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.quality.methods import METHODS, BenchmarkMethod, check_methods
-from segmix_core.config import RunConfig
 from segmix_core.errors import ConfigError
+from segmix_core.methods import MethodSettings
+from segmix_core.settings import RunSettings
 
 OF_THE_BENCHMARK = (
     "train.method",
@@ -44,8 +45,11 @@ class Variant:
         """How the method trains and is asked."""
         return METHODS[self.method]
 
-    def apply(self, config: RunConfig) -> RunConfig:
+    def apply(self, config: RunSettings) -> RunSettings:
         """Return the settings that this row trains with.
+
+        What all methods have is that of ``config``; what this one has besides comes
+        from the row, or is its default.
 
         Raises
         ------
@@ -60,10 +64,14 @@ class Variant:
                     "Choose methods by their names and seeds with --seeds; the "
                     "protocol decides what is background.",
                 )
-        return config.replace({**self.recipe.changes, **self.changes})
+        shared = {
+            f"train.{name}": getattr(config.train, name)
+            for name in MethodSettings.fields()
+        }
+        return config.replace({**shared, **self.recipe.changes, **self.changes})
 
 
-def check_variants(variants: Sequence[Variant], config: RunConfig) -> None:
+def check_variants(variants: Sequence[Variant], config: RunSettings) -> None:
     """Raise ConfigError unless all rows differ and can be trained.
 
     Raises

@@ -12,7 +12,6 @@ from PIL import Image
 from torch import Tensor, nn
 
 from benchmarks.speed.comparison import Seconds, Table, processor_times, ratio
-from segmix_core.config import RunConfig
 from segmix_core.intake import add_paths
 from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.models.checkpoint import save_checkpoint
@@ -22,6 +21,7 @@ from segmix_core.project.store import ProjectStore
 from segmix_core.runs import RunFolder, RunRequest
 from segmix_core.runs.writer import RunWriter
 from segmix_core.sample.slide_file import make_sample
+from segmix_core.settings import RunSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,7 +106,7 @@ def _make_project(folder: Path, model: CamClassifier) -> Path:
     with ProjectStore.create(folder / "bench.segmix", CLASSES) as store:
         add_paths(store, [folder / "tiles"])
     project = folder / "bench.segmix"
-    request = RunRequest("train", project, RunConfig().model_dump(mode="json"), {})
+    request = RunRequest("train", project, RunSettings().model_dump(mode="json"), {})
     run = RunFolder.create(project / "runs", request)
     save_checkpoint(
         run.checkpoints_path / "last",
@@ -133,7 +133,7 @@ def _run_stage(folder: Path, trained: Path, precision: str) -> None:
     request = RunRequest(
         "cams",
         project,
-        RunConfig().replace(changes).model_dump(mode="json"),
+        RunSettings().replace(changes).model_dump(mode="json"),
         {"train": trained},
     )
     with RunWriter(RunFolder.create(project / "runs", request)) as writer:

@@ -64,7 +64,7 @@ def _measure(count: int, edge: int) -> tuple[Seconds, Seconds]:
         total_steps=NOT_COUNTED + TURNS,
         steps_per_epoch=NOT_COUNTED + TURNS,
     )
-    task = ClassifierTask(model, controller=controller, use_seam=True)
+    task = ClassifierTask(model, controller=controller, second_view=True)
     loader = _TurnTaker(model, _batch(count, edge))
     with tempfile.TemporaryDirectory() as name:
         fit(

@@ -21,8 +21,8 @@ from napari_segmix.widgets.choice_row import ChoiceRow
 from napari_segmix.widgets.lists import fit_height, prepare_list
 from napari_segmix.widgets.page import Page, heading, hint, rule
 from napari_segmix.widgets.run_texts import moment_text, size_text
-from segmix_core.config import RunConfig
 from segmix_core.errors import SegmixError
+from segmix_core.settings import RunSettings
 
 if TYPE_CHECKING:
     from qtpy.QtGui import QHideEvent, QShowEvent
@@ -143,7 +143,7 @@ class ExportPage(Page):
         if self.only_shown.isChecked() and source is not None and store is not None:
             options["image_ids"] = [image.id for image in store.images(source.id)]
         try:
-            self.session.runs.start(Job("export", RunConfig(), inputs, options))
+            self.session.runs.start(Job("export", RunSettings(), inputs, options))
         except SegmixError as error:
             self.session.report(error)
 

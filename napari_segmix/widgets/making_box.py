@@ -7,8 +7,8 @@ from qtpy.QtWidgets import QWidget
 from napari_segmix.widgets.config_form import ConfigForm
 from napari_segmix.widgets.run_texts import moment_text
 from napari_segmix.widgets.stage_box import StageBox
-from segmix_core.config import RunConfig
 from segmix_core.errors import ConfigError, JobError
+from segmix_core.settings import RunSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +53,7 @@ class MakingBox(StageBox):
 
     def _take_over(self, content: dict[str, Any]) -> None:
         try:
-            config = RunConfig.parse(content)
+            config = RunSettings.parse(content)
         except ConfigError as error:
             self.session.report(error)
             return

@@ -42,7 +42,7 @@ class RunList(Page):
     """A table of runs; below it, what is to be said about the selected one."""
 
     settings_wanted = Signal(dict)
-    """The user wants the settings of a run (JSON of ``RunConfig``) in the form."""
+    """The user wants the settings of a run (JSON of ``RunSettings``) in the form."""
 
     def __init__(self, session: "Session", parent: QWidget | None = None) -> None:
         super().__init__(session, parent)

@@ -11,8 +11,8 @@ from napari_segmix.run_info import Job
 from napari_segmix.widgets.buttons import primary_button
 from napari_segmix.widgets.config_form import ConfigForm
 from napari_segmix.widgets.page import SPACING, Page
-from segmix_core.config import RunConfig
 from segmix_core.errors import ConfigError, SegmixError
+from segmix_core.settings import RunSettings
 
 if TYPE_CHECKING:
     from napari_segmix.session import Session
@@ -87,7 +87,7 @@ class StageBox(Page):
     def show_settings(self, content: dict[str, Any]) -> None:
         """Show the settings of an earlier run; those of other versions are left."""
         try:
-            self.form.set_config(RunConfig.parse(content))
+            self.form.set_config(RunSettings.parse(content))
         except ConfigError as error:
             self.session.report(error)
 
@@ -128,5 +128,5 @@ class StageBox(Page):
                 self.show_settings(info.config)
                 return
         threads = {"machine.threads": read_preferences().threads}
-        self.form.set_config(RunConfig())
+        self.form.set_config(RunSettings())
         self.form.set_values(threads)

@@ -1,6 +1,6 @@
 """The third page: train the classifier, and watch it learn."""
 
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
 
@@ -14,12 +14,9 @@ from napari_segmix.widgets.page import SPACING, Page, heading, hint, rule
 from napari_segmix.widgets.run_list import RunList
 from napari_segmix.widgets.run_texts import moment_text, stage_title
 from napari_segmix.widgets.stage_box import StageBox
-from segmix_core.config import RunConfig
-from segmix_core.sections.train import Method
+from segmix_core.methods import METHODS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from napari_segmix.run_info import RunInfo
     from napari_segmix.session import Session
     from segmix_core.events import Event
@@ -44,13 +41,11 @@ _METHOD_HINTS = {
 _METHOD_COLUMNS = 3
 _LEARNING = ("train", "train-segmenter")
 # The second network of SegMix+ learns from pseudo masks that the first one makes.
-_SECTIONS = ("train", "curriculum", "cams", "pseudo_masks", "machine")
+_OF_MASKS = ("cams", "pseudo_masks")
+_SECTIONS = ("train", *_OF_MASKS, "machine")
 _BACKBONE = "train.backbone"
 _EVERYDAY = (
-    "train.epochs",
-    "train.batch_size",
-    _BACKBONE,
-    "train.weights",
+    *dict.fromkeys(f"train.{n}" for m in METHODS.values() for n in m.everyday),
     "pseudo_masks.background",
     "machine.device",
 )
@@ -60,28 +55,23 @@ class TrainBox(StageBox):
     """Method and settings of the classifier."""
 
     def __init__(self, session: "Session", parent: QWidget | None = None) -> None:
-        names = {m: _METHOD_NAMES.get(m, m) for m in get_args(Method)}
-        self.method = ChoiceRow(names, _METHOD_HINTS, columns=_METHOD_COLUMNS)
-        self.method.value = RunConfig().train.method
+        self.method = ChoiceRow(_METHOD_NAMES, _METHOD_HINTS, columns=_METHOD_COLUMNS)
         self._method_hint = hint()
-        form = ConfigForm(_SECTIONS, _EVERYDAY, hidden=("train.method",))
+        form = ConfigForm(_SECTIONS, _EVERYDAY, of_masks=_OF_MASKS)
+        self.method.value = form.method
         super().__init__(
             session, "Start training", ["train"], form, self._ready, parent
         )
         self.column.insertWidget(1, self.method)
         self.column.insertWidget(2, self._method_hint)
-        self.method.chosen.connect(self._show_hint)
+        self.method.chosen.connect(self.choose)
         self._show_hint()
         self.licence = licence_below(form, _BACKBONE, self._backbone)
-
-    def extra_settings(self) -> "Mapping[str, Any]":
-        """See :meth:`StageBox.extra_settings`."""
-        return {"train.method": self.method.value}
 
     def show_settings(self, content: dict[str, Any]) -> None:
         """See :meth:`StageBox.show_settings`."""
         super().show_settings(content)
-        self.method.value = content.get("train", {}).get("method", self.method.value)
+        self.method.value = self.form.method
         self._show_hint()
 
     def _ready(self) -> str:
@@ -92,7 +82,12 @@ class TrainBox(StageBox):
     def _backbone(self) -> str:
         return str(self.form.widget(_BACKBONE).value).strip()
 
-    def _show_hint(self, _method: str = "") -> None:
+    def choose(self, method: str) -> None:
+        """Choose a method: its fields are shown."""
+        self.method.value = self.form.method = method
+        self._show_hint()
+
+    def _show_hint(self) -> None:
         self._method_hint.setText(_METHOD_HINTS.get(self.method.value or "", ""))
 
 

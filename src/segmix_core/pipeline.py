@@ -17,7 +17,6 @@ folder and the project's exports. Which runs a stage can read stands in
 from importlib import import_module
 from typing import Any
 
-from segmix_core.config import RunConfig
 from segmix_core.errors import JobError
 from segmix_core.events import Warned
 from segmix_core.project.changed_files import changed_note, find_changed
@@ -25,6 +24,7 @@ from segmix_core.project.store import ProjectStore
 from segmix_core.runs.outdated import has_changed
 from segmix_core.runs.request import RunRequest
 from segmix_core.runs.writer import RunWriter
+from segmix_core.settings import RunSettings
 from segmix_core.stages.job import Job, Stopped
 
 STAGES: dict[str, str] = {
@@ -55,7 +55,7 @@ def run_stage(request: RunRequest, writer: RunWriter) -> dict[str, Any]:
         )
     module, _, name = STAGES[request.stage].partition(":")
     stage = getattr(import_module(f"segmix_core.stages.{module}"), name)
-    config = RunConfig.parse(request.config)
+    config = RunSettings.parse(request.config)
     with ProjectStore.open(request.project) as store:
         _warn_of_changes(store, request, config, writer)
         _warn_of_files(store, writer)
@@ -74,7 +74,7 @@ def _warn_of_files(store: ProjectStore, writer: RunWriter) -> None:
 
 
 def _warn_of_changes(
-    store: ProjectStore, request: RunRequest, config: RunConfig, writer: RunWriter
+    store: ProjectStore, request: RunRequest, config: RunSettings, writer: RunWriter
 ) -> None:
     """Tell of a training that goes on with other labels than those it began with."""
     goes_on = writer.folder.status().checkpoint_step > 0

@@ -135,21 +135,28 @@ def test_tiles_of_very_different_sizes_are_refused(tmp_path, answer, project, co
 
 
 @pytest.mark.parametrize(
-    ("setting", "expected", "remedy"),
+    ("method", "setting", "expected", "remedy"),
     [
         (
-            "curriculum.patch_sizes=[64]",
+            "segmix",
+            "train.patch_sizes=[64]",
             "divide a tile of 32 x 32",
             "Choose from 8, 16",
         ),
-        ("curriculum.patch_size=64", "not a patch size of this run", "16, 8"),
+        (
+            "fixed-shuffle",
+            "train.patch_size=64",
+            "not a patch size of this run",
+            "16, 8",
+        ),
     ],
 )
 def test_patches_larger_than_the_tile(
-    project, stage, setting, expected, remedy, content
+    project, stage, method, setting, expected, remedy, content
 ):
     labels = content(project)[:-1]
-    refused(stage("train", project, setting), expected, "64", remedy)
+    answer = stage("train", project, f"train.method={method}", setting)
+    refused(answer, expected, "64", remedy)
     assert content(project)[:-1] == labels
 
 
@@ -157,7 +164,7 @@ def test_patches_larger_than_the_tile(
     ("name", "setting", "got"),
     [
         ("train", "train.epochs=0", "greater than or equal to 1"),
-        ("train", "train.epoch=3", "train.epoch"),
+        ("train", "train.epoch=3", "has no setting 'epoch'"),
         ("cams", "cams.scales=[]", "one or more numbers above 0"),
         ("cams", "cams.scales=[1.0, 0]", "one or more numbers above 0"),
         ("predict", "predict.overlap_px=40", "less than half of window_px"),

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 from qtpy.QtCore import Qt
 
-from segmix_core.config import RunConfig
 from segmix_core.events import Metrics, StageStarted
 from segmix_core.project.records import LabelState
 from segmix_core.runs import RunFolder, RunRequest, RunWriter
 from segmix_core.runs.results import create_mask
+from segmix_core.settings import RunSettings
 
 STAGES = Path(__file__).parent / "job_stages.py"
 LEFT = Qt.MouseButton.LeftButton
@@ -28,7 +28,7 @@ def label_all(session):
 def finished(session, stage, *, reason="completed", message="", config=None):
     """Write an ended run with masks of class 2, where the stage leaves some."""
     store = session.store
-    content = (config or RunConfig()).model_dump(mode="json")
+    content = (config or RunSettings()).model_dump(mode="json")
     request = RunRequest(stage, store.path, content, revision=store.revision)
     folder = RunFolder.create(store.runs_path, request)
     with RunWriter(folder) as writer:

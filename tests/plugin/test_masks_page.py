@@ -4,7 +4,7 @@ import json
 
 from napari_segmix.layers.keys import find_layer
 from napari_segmix.widgets.masks_page import MasksPage
-from segmix_core.config import RunConfig
+from segmix_core.settings import RunSettings
 from tests.plugin.runs_of_pages import finished, wait
 
 
@@ -35,7 +35,7 @@ def test_background_of_the_training_is_that_of_the_masks(show, jobs):
     page = show(MasksPage)
     background = page.making.form.widget("pseudo_masks.background")
     assert background.value == "glass"
-    by_score = RunConfig().replace({"pseudo_masks.background": "score"})
+    by_score = RunSettings().replace({"pseudo_masks.background": "score"})
     finished(jobs, "train", config=by_score)
     assert background.value == "score"
     background.value = "none"
@@ -51,9 +51,9 @@ def test_a_training_without_masks_says_nothing_of_background(show, jobs):
     page = show(MasksPage)
     background = page.making.form.widget("pseudo_masks.background")
     background.value = "score"
-    finished(jobs, "train", config=RunConfig().replace({"train.method": "cam"}))
+    finished(jobs, "train", config=RunSettings().replace({"train.method": "cam"}))
     assert background.value == "score"
-    finished(jobs, "train", config=RunConfig().replace({"train.rounds": 0}))
+    finished(jobs, "train", config=RunSettings().replace({"train.rounds": 0}))
     assert background.value == "score"
 
 
@@ -70,7 +70,7 @@ def test_settings_of_another_version_are_told(show, jobs, messages):
 
 def test_background_chosen_for_masks_is_that_of_the_next_masks(show, jobs):
     finished(jobs, "train")
-    none = RunConfig().replace({"pseudo_masks.background": "none"})
+    none = RunSettings().replace({"pseudo_masks.background": "none"})
     finished(jobs, "cams", config=none)
     page = show(MasksPage)
     assert page.making.form.widget("pseudo_masks.background").value == "none"

@@ -5,7 +5,7 @@ from qtpy.QtGui import QGuiApplication
 from napari_segmix.run_info import Job
 from napari_segmix.widgets.run_bar import RunBar
 from napari_segmix.widgets.run_list import RunList
-from segmix_core.config import RunConfig
+from segmix_core.settings import RunSettings
 from tests.plugin.runs_of_pages import LEFT, finished, label_all, wait
 
 
@@ -13,7 +13,7 @@ def test_bar_shows_progress_and_stops(jobs, qtbot, messages):
     bar = RunBar(jobs)
     qtbot.addWidget(bar)
     assert bar.isHidden()
-    jobs.runs.start(Job("train", RunConfig(), {}, {"behaviour": "wait"}))
+    jobs.runs.start(Job("train", RunSettings(), {}, {"behaviour": "wait"}))
     wait(qtbot, lambda: bar.bar.value() == 3)
     assert not bar.isHidden()
     assert bar.bar.maximum() == 6
@@ -31,7 +31,7 @@ def test_bar_shows_progress_and_stops(jobs, qtbot, messages):
 def test_a_deaf_run_can_be_killed(show, jobs, qtbot, messages):
     bar = show(RunBar)
     jobs.runs._patience = 0.05
-    jobs.runs.start(Job("train", RunConfig(), {}, {"behaviour": "deaf"}))
+    jobs.runs.start(Job("train", RunSettings(), {}, {"behaviour": "deaf"}))
     wait(qtbot, lambda: bar.bar.value() == 3)
     qtbot.mouseClick(bar.stop_button, LEFT)
     wait(qtbot, lambda: bar.stop_button.text() == "Kill")
@@ -42,14 +42,14 @@ def test_a_deaf_run_can_be_killed(show, jobs, qtbot, messages):
 
 def test_failures_are_told_with_their_remedy(show, jobs, qtbot, messages):
     bar = show(RunBar)
-    jobs.runs.start(Job("train", RunConfig(), {}, {"behaviour": "fail"}))
+    jobs.runs.start(Job("train", RunSettings(), {}, {"behaviour": "fail"}))
     wait(qtbot, lambda: any("smaller batch size" in text for text, _ in messages))
     assert bar.isHidden()
 
 
 def test_a_death_is_told_with_what_to_do(show, jobs, qtbot, messages):
     bar = show(RunBar)
-    jobs.runs.start(Job("train", RunConfig(), {}, {"behaviour": "die"}))
+    jobs.runs.start(Job("train", RunSettings(), {}, {"behaviour": "die"}))
     wait(qtbot, lambda: any("Resume it on" in text for text, _ in messages))
     assert not any("step 3" in text for text, _ in messages)
     assert bar.isHidden()
@@ -89,7 +89,7 @@ def test_outdated_runs_are_marked(show, jobs, qtbot):
 
 def test_a_run_at_work_keeps_its_mark(show, jobs, qtbot):
     runs = show(RunList)
-    jobs.runs.start(Job("train", RunConfig(), {}, {"behaviour": "wait"}))
+    jobs.runs.start(Job("train", RunSettings(), {}, {"behaviour": "wait"}))
     wait(qtbot, lambda: jobs.runs.current.step == 3)
     runs.select(jobs.runs.current.path)
     label_all(jobs)
@@ -103,13 +103,13 @@ def test_a_run_at_work_keeps_its_mark(show, jobs, qtbot):
 
 def test_resume_and_settings_of_the_list(show, jobs, qtbot, messages):
     runs = show(RunList)
-    jobs.runs.start(Job("train", RunConfig(), {}, {"behaviour": "die"}))
+    jobs.runs.start(Job("train", RunSettings(), {}, {"behaviour": "die"}))
     wait(qtbot, lambda: not jobs.runs.is_following)
     assert "process crashed" in runs.message
     with qtbot.waitSignal(runs.settings_wanted) as caught:
         runs.settings_button.click()
-    assert caught.args[0]["train"]["epochs"] == RunConfig().train.epochs
-    jobs.runs.start(Job("train", RunConfig(), {}, {"behaviour": "wait"}))
+    assert caught.args[0]["train"]["epochs"] == RunSettings().train.epochs
+    jobs.runs.start(Job("train", RunSettings(), {}, {"behaviour": "wait"}))
     wait(qtbot, lambda: jobs.runs.current.step == 3)
     jobs.runs.stop()
     wait(qtbot, lambda: not jobs.runs.is_following)

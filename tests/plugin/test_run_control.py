@@ -7,7 +7,6 @@ import pytest
 
 from napari_segmix.run_control import RunControl
 from napari_segmix.run_info import Job, log_tail, run_report
-from segmix_core.config import RunConfig
 from segmix_core.errors import JobError
 from segmix_core.events import Metrics, StageEnded
 from segmix_core.geometry import Box
@@ -21,9 +20,10 @@ from segmix_core.project.records import (
 )
 from segmix_core.project.store import ProjectStore
 from segmix_core.runs import RunFolder, RunRequest, RunState, launch
+from segmix_core.settings import RunSettings
 
 STAGES = Path(__file__).parent / "job_stages.py"
-CONFIG = RunConfig()
+CONFIG = RunSettings()
 
 
 def launch_here(folder):

@@ -2,8 +2,8 @@
 
 from napari_segmix.layers.keys import find_layer
 from napari_segmix.widgets.train_page import TrainPage
-from segmix_core.config import RunConfig
 from segmix_core.runs import RunFolder
+from segmix_core.settings import RunSettings
 from tests.plugin.runs_of_pages import LEFT, finished, label_all, wait
 
 
@@ -26,7 +26,7 @@ def test_without_project_the_page_says_where_to_begin(show, jobs):
 def test_start_launches_with_the_settings_of_the_form(show, jobs, qtbot):
     label_all(jobs)
     page = show(TrainPage)
-    page.box.method.value = "seam"
+    page.box.choose("seam")
     # The masks that its second network learns from are a part of the training.
     page.box.form.set_values({"train.epochs": 3, "pseudo_masks.background": "score"})
     ended = []
@@ -79,13 +79,13 @@ def test_wrong_settings_cannot_be_started(show, jobs):
 
 
 def test_last_settings_are_in_the_form(jobs, qtbot):
-    config = RunConfig().replace({"train.method": "cam", "train.epochs": 77})
+    config = RunSettings().replace({"train.method": "cam", "train.epochs": 77})
     finished(jobs, "train", config=config)
     page = TrainPage(jobs)
     qtbot.addWidget(page)
     assert page.box.method.value == "cam"
     assert page.box.form.config().train.epochs == 77
-    page.runs.settings_wanted.emit(RunConfig().model_dump(mode="json"))
+    page.runs.settings_wanted.emit(RunSettings().model_dump(mode="json"))
     assert page.box.method.value == "segmix-plus"
 
 

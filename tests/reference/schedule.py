@@ -1,9 +1,9 @@
-"""The feedback controller of the "hold" and "back" strategies as one plain loop."""
+"""The feedback controller of the "hold" strategy as one plain loop."""
 
 from collections.abc import Callable, Sequence
 
 
-def follow(  # noqa: C901 - one plain loop is the point
+def follow(
     sizes: Sequence[int],
     loss_at: Callable[[int, int, float], float],
     *,
@@ -11,7 +11,6 @@ def follow(  # noqa: C901 - one plain loop is the point
     warmup: int,
     interval: int,
     start: tuple[int, float],
-    back: bool = False,
     ratios: tuple[float, float] = (0.10, 0.75),
     patience: int = 4,
 ) -> list[tuple[int, float]]:
@@ -47,9 +46,6 @@ def follow(  # noqa: C901 - one plain loop is the point
                 held = 0
             else:
                 held += 1
-                if back:
-                    index = max(0, index - 1)
-                    ratio = max(low, 1 - 1.1 * (1 - ratio))
             if before != (index, ratio):
                 at_level = []
         if done >= warmup:

@@ -14,7 +14,6 @@ import tifffile
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from segmix_core.config import RunConfig
 from segmix_core.geometry import Box
 from segmix_core.intake import add_paths
 from segmix_core.pipeline import run_stage
@@ -23,6 +22,7 @@ from segmix_core.project.store import ProjectStore
 from segmix_core.runs import RunFolder, RunRequest
 from segmix_core.runs.child import EXIT_COMPLETED, run_child
 from segmix_core.runs.inputs import find_inputs
+from segmix_core.settings import RunSettings
 
 CLASSES = ("light", "dark")
 STAGES = ("train", "cams", "pseudo-masks", "train-segmenter", "predict", "export")
@@ -220,7 +220,7 @@ def make_project(folder: Path) -> Path:
 def request_run(project: Path, stage: str) -> RunFolder:
     """Make the folder of a run that reads the newest ones it can."""
     runs = project / "runs"
-    config = RunConfig().replace(SETTINGS).model_dump(mode="json")
+    config = RunSettings().replace(SETTINGS).model_dump(mode="json")
     request = RunRequest(stage, project, config, find_inputs(runs, stage), {})
     return RunFolder.create(runs, request)
 

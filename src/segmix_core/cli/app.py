@@ -11,7 +11,7 @@ from segmix_core.cli import (
     recovery,
     stages,
 )
-from segmix_core.cli.settings import settings_help
+from segmix_core.cli.settings import settings_help, training_help
 
 app = typer.Typer(
     name="segmix",
@@ -40,7 +40,7 @@ _STAGES = "Stages, in their order"
 app.command(
     "train",
     rich_help_panel=_STAGES,
-    epilog=settings_help("train", "curriculum", "machine"),
+    epilog=training_help(),
 )(stages.train)
 app.command("cams", rich_help_panel=_STAGES, epilog=settings_help("cams", "machine"))(
     stages.cams

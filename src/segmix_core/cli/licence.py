@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 
 from segmix_core.cli.voice import Voice
-from segmix_core.config import RunConfig
 from segmix_core.encoders import SCRATCH
 from segmix_core.licences import (
     UNKNOWN,
@@ -12,14 +11,15 @@ from segmix_core.licences import (
     weights_of_encoder,
 )
 from segmix_core.runs.request import RunRequest
+from segmix_core.settings import RunSettings
 
 
 def tell_licence(request: RunRequest, voice: Voice) -> None:
     """Print the licence of the weights that a training begins with, on stderr."""
-    tell_licences([(request.stage, RunConfig.parse(request.config))], voice)
+    tell_licences([(request.stage, RunSettings.parse(request.config))], voice)
 
 
-def tell_licences(stages: Iterable[tuple[str, RunConfig]], voice: Voice) -> None:
+def tell_licences(stages: Iterable[tuple[str, RunSettings]], voice: Voice) -> None:
     """Print the licences of the weights that stages begin with, each once, on stderr.
 
     Parameters
@@ -47,7 +47,7 @@ def _tell(network: str, voice: Voice) -> None:
         voice.note(note)
 
 
-def _loaded(stage: str, config: RunConfig) -> str | None:
+def _loaded(stage: str, config: RunSettings) -> str | None:
     """Return the network whose published weights a stage begins with; None: none."""
     if stage == "train" and config.train.weights != SCRATCH:
         return config.train.backbone

@@ -1,6 +1,6 @@
 """Settings on the command line: flags, ``--set``, ``--config``, and their help.
 
-Everything is read from :mod:`segmix_core.config`; nothing is repeated here.
+Everything is read from :mod:`segmix_core.settings`; nothing is repeated here.
 """
 
 import json
@@ -12,9 +12,10 @@ import annotated_types as limits
 import typer
 from pydantic.fields import FieldInfo
 
-from segmix_core.config import RunConfig
 from segmix_core.errors import ConfigError
 from segmix_core.files import JsonError, parse_json, read_json
+from segmix_core.methods import DEFAULT_METHOD, METHODS, MethodSettings, Settings
+from segmix_core.settings import RunSettings
 
 
 def build_config(
@@ -22,7 +23,7 @@ def build_config(
     assignments: Sequence[str],
     file: Path | None,
     defaults: Mapping[str, object] | None = None,
-) -> RunConfig:
+) -> RunSettings:
     """Return the settings of a run.
 
     Parameters
@@ -50,7 +51,7 @@ def build_config(
     }
     changes |= {name: value for name, value in flags.items() if value is not None}
     changes |= dict(parse_assignment(text) for text in assignments)
-    return RunConfig.parse(content).replace(changes)
+    return RunSettings.parse(content).replace(changes)
 
 
 def _says(content: Mapping[str, Any], name: str) -> bool:
@@ -90,21 +91,75 @@ def settings_help(*sections: str) -> str:
     """Return the settings of some sections with default, range and description."""
     lines = ["[bold]Settings[/bold] for --set and --config:"]
     for section in sections:
-        model = type(getattr(RunConfig(), section))
-        for field in model.model_fields:
-            name = f"{section}.{field}"
-            lines.append(f"[cyan]{name}[/cyan] {_text(name)}")
+        fields = _models(section)[0].fields()
+        lines += [_line(f"{section}.{field}") for field in fields]
     return "\n\n".join(lines)
+
+
+def training_help() -> str:
+    """Return the settings of training: everyday ones first, then by method."""
+    lines = ["[bold]Settings[/bold] for --set and --config, everyday ones first:"]
+    everyday = MethodSettings.everyday
+    lines += [_line(f"train.{field}") for field in ("method", *everyday)]
+    lines.append("[bold]More, in all methods:[/bold]")
+    common = MethodSettings.fields()
+    lines += [_line(f"train.{field}") for field in common if field not in everyday]
+    for owners, fields in _own_fields().items():
+        lines.append(f"[bold]Only in {', '.join(owners)}:[/bold]")
+        lines += [_line(f"train.{field}") for field in fields]
+    lines.append("[bold]The machine:[/bold]")
+    lines += [_line(f"machine.{field}") for field in _models("machine")[0].fields()]
+    return "\n\n".join(lines)
+
+
+def _own_fields() -> dict[tuple[str, ...], list[str]]:
+    """Return the fields that not all methods have, by the methods that have them."""
+    owners: dict[str, list[str]] = {}
+    for name, method in METHODS.items():
+        for field in method.fields():
+            if field not in MethodSettings.model_fields:
+                owners.setdefault(field, []).append(name)
+    found: dict[tuple[str, ...], list[str]] = {}
+    for field, names in owners.items():
+        found.setdefault(tuple(names), []).append(field)
+    return found
+
+
+def _line(name: str) -> str:
+    return f"[cyan]{name}[/cyan] {_text(name)}"
 
 
 def _text(name: str) -> str:
     section, _, field = name.partition(".")
-    info = type(getattr(RunConfig(), section)).model_fields[field]
+    if name == "train.method":
+        return (
+            "How the classifier learns; each method has settings of its own. "
+            f"({' | '.join(METHODS)}; default {DEFAULT_METHOD})"
+        )
+    infos = {
+        model.title: model.model_fields[field]
+        for model in _models(section)
+        if field in model.model_fields
+    }
+    info = next(iter(infos.values()))
     allowed = _choices(info.annotation) or _range(info)
-    facts = "; ".join(
-        text for text in (allowed, f"default {_show(info.default)}") if text
-    )
+    facts = "; ".join(text for text in (allowed, _defaults(infos)) if text)
     return rf"{info.description} ({facts})"
+
+
+def _models(section: str) -> list[type[Settings]]:
+    if section == "train":
+        return list(METHODS.values())
+    return [type(getattr(RunSettings(), section))]
+
+
+def _defaults(infos: Mapping[str, FieldInfo]) -> str:
+    """Return the default, and the methods in which it is another."""
+    first, *_ = shown = {title: _show(info.default) for title, info in infos.items()}
+    others = [
+        f"{value} in {title}" for title, value in shown.items() if value != shown[first]
+    ]
+    return ", ".join([f"default {shown[first]}", *others])
 
 
 def _choices(annotation: Any) -> str:

@@ -19,7 +19,6 @@ from segmix_core.cli.options import (
 from segmix_core.cli.settings import build_config
 from segmix_core.cli.voice import Voice
 from segmix_core.cli.watch import stopping, watch
-from segmix_core.config import RunConfig
 from segmix_core.errors import ConfigError, JobError, ProjectError, SegmixError
 from segmix_core.runs.child import EXIT_COMPLETED
 from segmix_core.runs.commands import PROCESSES, start_commands
@@ -27,6 +26,7 @@ from segmix_core.runs.folder import RunFolder
 from segmix_core.runs.inputs import find_inputs, find_run
 from segmix_core.runs.launch import check_not_running, launch
 from segmix_core.runs.request import RunRequest
+from segmix_core.settings import RunSettings
 
 if TYPE_CHECKING:
     from segmix_core.project.store import ProjectStore
@@ -199,7 +199,7 @@ def _defaults(inputs: dict[str, Any], voice: Voice) -> dict[str, object]:
         return {}
     try:
         training = RunFolder(RunFolder(inputs["cams"]).request().inputs["train"])
-        background = RunConfig.parse(training.request().config).trained_background
+        background = RunSettings.parse(training.request().config).trained_background
     except (SegmixError, KeyError) as error:
         reason = (
             error.reason if isinstance(error, SegmixError) else "it was not recorded"

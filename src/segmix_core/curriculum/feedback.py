@@ -104,7 +104,6 @@ def _leave_warmup(
 
 
 def _settle(before: CurriculumState, after: CurriculumState) -> CurriculumState:
-    after = replace(after, decisions=before.decisions + 1)
     if after.level == before.level:
         return after
     # The loss at another level says nothing about this one.
@@ -200,15 +199,13 @@ def make_controller(  # noqa: PLR0913 - the settings of a run, by name
     warmup: float = 0.10,
     threshold: float | None = None,
     patience: int = 4,
-    seed: int = 0,
 ) -> CurriculumController:
     """Return a controller from the settings of a run.
 
     Parameters
     ----------
     strategy
-        "hold", "back", "linear", "decay", "fixed", "random", "loop", "reverse" or
-        "cellmix".
+        "hold", "cellmix" or "fixed".
     patch_sizes
         As from :func:`segmix_core.curriculum.patch_sizes.list_patch_sizes`.
     tile_px
@@ -228,8 +225,6 @@ def make_controller(  # noqa: PLR0913 - the settings of a run, by name
         As in :class:`CurriculumController`.
     patience
         Decisions without progress before the planned level takes over.
-    seed
-        Of the strategy "random".
 
     Raises
     ------
@@ -246,7 +241,7 @@ def make_controller(  # noqa: PLR0913 - the settings of a run, by name
             f"Choose one of {', '.join(map(str, patch_sizes))}, or leave it empty.",
         )
     fixed_level = ShuffleLevel(patch_size, fixed_ratio)
-    chosen = make_strategy(strategy, fixed_level=fixed_level, seed=seed)
+    chosen = make_strategy(strategy, fixed_level=fixed_level)
     plan = CurriculumPlan(
         patch_sizes=tuple(patch_sizes),
         total_steps=total_steps,

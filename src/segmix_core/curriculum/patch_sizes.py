@@ -98,6 +98,23 @@ def check_patch_sizes(
     return tuple(sorted(set(sizes), reverse=True))
 
 
+def check_quarters(tile_px: int, stride: int) -> None:
+    """Raise ConfigError unless the quarters of a tile are whole cells of the map.
+
+    Raises
+    ------
+    ConfigError
+        If they are not.
+    """
+    if tile_px % (2 * stride):
+        raise ConfigError(
+            f"puzzle-cam needs tiles of a multiple of {2 * stride} pixels, not "
+            f"{tile_px}.",
+            f"Choose a tile size such as {nearest_sizes(tile_px, stride)} pixels, "
+            "another backbone or another method.",
+        )
+
+
 def default_patch_size(sizes: Sequence[int], tile_px: int) -> int:
     """Return the size for warm-up and the fixed strategy: about 32 pixels.
 

@@ -1,22 +1,18 @@
 """Strategies: what the next level is. One small class each.
 
-``hold`` and ``back`` follow the loss (CellMix appendix, alg. 1); ``cellmix`` is the
-plan of CellMix' released code, which the loss only brings forward; the others are the
-ablations of that paper and see only how far the run is.
+``hold`` follows the loss (CellMix appendix, alg. 1); ``cellmix`` is the plan of
+CellMix' released code, which the loss only brings forward; ``fixed`` is that paper's
+ablation without a curriculum.
 """
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import Protocol
-
-import numpy as np
 
 from segmix_core.curriculum.level import ShuffleLevel
 from segmix_core.curriculum.state import CurriculumPlan, CurriculumState
 
 # CellMix: factors for the share of positions that stay fixed, and for the threshold.
 _FEWER_FIXED = 0.9
-_MORE_FIXED = 1.1
 _LOWER_THRESHOLD = 0.933
 
 
@@ -62,9 +58,6 @@ class Hold:
             said = f"Loss {feedback:.3f} is not below {threshold:.3f}"
         if state.held >= plan.patience:
             return self._follow_plan(plan, state, said)
-        return self._wait(plan, state, said)
-
-    def _wait(self, plan: CurriculumPlan, state: CurriculumState, said: str) -> Move:
         held = state.held + 1
         reason = f"{said}: the level stays ({held} of {plan.patience})."
         return Move(replace(state, held=held), reason)
@@ -79,17 +72,6 @@ class Hold:
         if level == state.level:
             reason = f"{said}, and the plan asks for nothing harder: the level stays."
         return Move(replace(state, level=level, held=0), reason)
-
-
-class Back(Hold):
-    """Harder when the loss is low, else one step easier."""
-
-    def _wait(self, plan: CurriculumPlan, state: CurriculumState, said: str) -> Move:
-        index = max(0, _index(plan, state) - 1)
-        fixed = _MORE_FIXED * (1 - state.level.shuffle_ratio)
-        level = ShuffleLevel(plan.patch_sizes[index], _ratio(plan, fixed))
-        moved = replace(state, level=level, held=state.held + 1)
-        return Move(moved, f"{said}: one step back.")
 
 
 class CellMix:
@@ -138,79 +120,15 @@ class Fixed:
         return Move(replace(state, level=self.level), "The level is fixed.")
 
 
-class _Planned(ABC):
-    """Levels that depend on the step alone."""
-
-    def begin(self, plan: CurriculumPlan) -> ShuffleLevel:
-        return self._level(plan, plan.warmup_steps, 0)
-
-    def decide(self, plan: CurriculumPlan, state: CurriculumState) -> Move:
-        done = round(100 * plan.progress(state.step))
-        level = self._level(plan, state.step, state.decisions)
-        return Move(replace(state, level=level), f"Planned level at {done} %.")
-
-    @abstractmethod
-    def _level(self, plan: CurriculumPlan, step: int, decision: int) -> ShuffleLevel:
-        """Return the level at a step and at the number of a decision."""
-
-
-class Linear(_Planned):
-    """Finer patches and a larger ratio in proportion to progress."""
-
-    def _level(self, plan: CurriculumPlan, step: int, decision: int) -> ShuffleLevel:
-        size = plan.patch_sizes[plan.planned_index(step)]
-        return ShuffleLevel(size, plan.planned_ratio(step))
-
-
-class Decay(_Planned):
-    """The ratio grows in proportion to progress; the patch size stays."""
-
-    def _level(self, plan: CurriculumPlan, step: int, decision: int) -> ShuffleLevel:
-        size = plan.warmup_level.patch_size
-        return ShuffleLevel(size, plan.planned_ratio(step))
-
-
-class Reverse(_Planned):
-    """The linear plan from its end to its start: hard to easy."""
-
-    def _level(self, plan: CurriculumPlan, step: int, decision: int) -> ShuffleLevel:
-        index = len(plan.patch_sizes) - 1 - plan.planned_index(step)
-        ratio = plan.min_ratio + plan.max_ratio - plan.planned_ratio(step)
-        return ShuffleLevel(plan.patch_sizes[index], ratio)
-
-
-class Loop(_Planned):
-    """Patch sizes coarse to fine, over and over; the ratio grows with progress."""
-
-    def _level(self, plan: CurriculumPlan, step: int, decision: int) -> ShuffleLevel:
-        size = plan.patch_sizes[decision % len(plan.patch_sizes)]
-        return ShuffleLevel(size, plan.planned_ratio(step))
-
-
-@dataclass(frozen=True, slots=True)
-class Random(_Planned):
-    """A patch size and a ratio drawn anew at each decision."""
-
-    seed: int = 0
-
-    def _level(self, plan: CurriculumPlan, step: int, decision: int) -> ShuffleLevel:
-        # Of the run and the decision alone, so that a resumed run draws the same.
-        rng = np.random.default_rng([self.seed, decision])
-        size = plan.patch_sizes[rng.integers(len(plan.patch_sizes))]
-        return ShuffleLevel(size, float(rng.uniform(plan.min_ratio, plan.max_ratio)))
-
-
-def make_strategy(name: str, *, fixed_level: ShuffleLevel, seed: int = 0) -> Strategy:
+def make_strategy(name: str, *, fixed_level: ShuffleLevel) -> Strategy:
     """Return the strategy called ``name``.
 
     Parameters
     ----------
     name
-        As in the settings.
+        "hold", "cellmix" or "fixed".
     fixed_level
         Level of "fixed".
-    seed
-        Of "random".
 
     Raises
     ------
@@ -219,14 +137,8 @@ def make_strategy(name: str, *, fixed_level: ShuffleLevel, seed: int = 0) -> Str
     """
     strategies: dict[str, Strategy] = {
         "hold": Hold(),
-        "back": Back(),
-        "linear": Linear(),
-        "decay": Decay(),
-        "fixed": Fixed(fixed_level),
-        "random": Random(seed),
-        "loop": Loop(),
-        "reverse": Reverse(),
         "cellmix": CellMix(),
+        "fixed": Fixed(fixed_level),
     }
     if name not in strategies:
         raise ValueError(f"Expected one of {', '.join(strategies)}, got {name!r}")

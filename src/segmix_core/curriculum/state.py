@@ -88,8 +88,6 @@ class CurriculumState:
         factor 0.9; their ratio needs no correction for the first steps.
     held
         Decisions since the last progress.
-    decisions
-        Decisions so far.
     """
 
     level: ShuffleLevel
@@ -98,7 +96,6 @@ class CurriculumState:
     loss_sum: float = 0.0
     loss_weight: float = 0.0
     held: int = 0
-    decisions: int = 0
 
     @property
     def feedback(self) -> float | None:

@@ -10,12 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segmix_core.inference.glass import glass_mask
-from segmix_core.inference.pseudo_rules import Normalisation, PseudoMaskRules
-from segmix_core.inference.refinement import (
-    in_windows,
-    vote_in_superpixels,
-    walk_from_seeds,
-)
+from segmix_core.inference.pseudo_rules import Normalization, PseudoMaskRules
 from segmix_core.inference.resize import resize_maps
 from segmix_core.inference.small_regions import (
     fill_small_holes,
@@ -80,16 +75,12 @@ def make_pseudo_mask(
     one class alone takes part and there is no background score to beat, the tile is
     that class: the label says so, however weak the map is. Its doubt is 0 if the label
     is present, and 1 - probability if only the classifier says so.
-
-    Refinement moves edges between the values that compete; the doubt stays that of the
-    maps. Glass is background before and after it.
     """
     rules = rules or PseudoMaskRules()
     _check_shapes(cam, shape, labels, probabilities, rgb)
     if rules.needs_rgb and rgb is None:
         raise ValueError(
-            f"background={rules.background!r} with refinement={rules.refinement!r} "
-            "needs the rgb pixels of the tile"
+            f"background={rules.background!r} needs the rgb pixels of the tile"
         )
     playing = classes_in_play(labels, probabilities, rules.gate)
     if not playing.any():
@@ -101,12 +92,9 @@ def make_pseudo_mask(
     if len(values) == 1:
         is_labelled = labels[playing][0] == LabelState.PRESENT
         lead[:] = 1.0 if is_labelled else float(probabilities[playing][0])
-    glass = np.zeros(shape, np.bool_)
     if rules.background == "glass" and rgb is not None:
         glass = glass_mask(rgb)
-    if rgb is not None and len(values) > 1:
-        mask = _refine(mask, lead, rgb, glass, rules)
-    mask[glass], lead[glass] = BACKGROUND, 1.0
+        mask[glass], lead[glass] = BACKGROUND, 1.0
     # A ring and what it encloses are one object, so holes come first.
     mask = fill_small_holes(mask, rules.min_hole_px)
     mask = ignore_small_objects(mask, rules.min_object_px)
@@ -138,7 +126,7 @@ def classes_in_play(
 
 
 def normalise_cams(
-    cam: npt.NDArray[np.floating], normalisation: Normalisation
+    cam: npt.NDArray[np.floating], normalization: Normalization
 ) -> FloatArray:
     """Return CAMs (C, h, w) >= 0 scaled to 0..1; a map of zeros stays zero.
 
@@ -146,7 +134,7 @@ def normalise_cams(
     a tile full of one class has no pixel of that kind.
     """
     cam = np.asarray(cam, np.float32)
-    maximum = _NORMALISATIONS[normalisation](cam)
+    maximum = _NORMALIZATIONS[normalization](cam)
     # A class that nowhere answers must not be blown up to full strength.
     return np.asarray(cam / np.where(maximum > 1e-5, maximum, np.inf), np.float32)
 
@@ -159,7 +147,7 @@ def _maximum_of_all(cam: FloatArray) -> FloatArray:
     return np.asarray(cam.max(keepdims=True))
 
 
-_NORMALISATIONS: dict[str, Callable[[FloatArray], FloatArray]] = {
+_NORMALIZATIONS: dict[str, Callable[[FloatArray], FloatArray]] = {
     "class": _maximum_of_each,
     "joint": _maximum_of_all,
 }
@@ -174,48 +162,13 @@ def _scores(
 ) -> tuple[MaskArray, FloatArray]:
     """Return the mask values that compete (n,) and their scores (n, H, W) in 0..1."""
     values = np.flatnonzero(playing).astype(np.uint8) + 1
-    maps = normalise_cams(cam[playing], rules.normalisation)
+    maps = normalise_cams(cam[playing], rules.normalization)
     scores = resize_maps(maps, shape, stride)
     if rules.background != "score":
         return values, scores
     background = np.full((1, *shape), rules.background_score, np.float32)
     with_background = np.insert(values, 0, BACKGROUND)
     return with_background, np.concatenate([background, scores])
-
-
-def _refine(
-    mask: MaskArray,
-    lead: FloatArray,
-    rgb: npt.NDArray[np.uint8],
-    glass: BoolArray,
-    rules: PseudoMaskRules,
-) -> MaskArray:
-    def vote(part: tuple[slice, slice]) -> MaskArray:
-        return vote_in_superpixels(
-            np.where(glass[part], np.uint8(IGNORE_INDEX), mask[part]),
-            rgb[part],
-            area_px=rules.superpixel_px,
-            share=rules.superpixel_share,
-        )
-
-    def walk(part: tuple[slice, slice]) -> MaskArray:
-        return walk_from_seeds(
-            mask[part],
-            lead[part],
-            rgb[part],
-            seeds=rules.walker_seeds,
-            beta=rules.walker_beta,
-            margin=rules.margin,
-            closed=glass[part],
-        )
-
-    match rules.refinement:
-        case "none":
-            return mask
-        case "superpixels":
-            return in_windows(vote, mask.shape)
-        case "random-walker":
-            return in_windows(walk, mask.shape)
 
 
 def decide(

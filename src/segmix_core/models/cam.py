@@ -7,8 +7,10 @@ from torch.nn import functional as F
 _EPS = 1e-5
 
 
-def normalize_cam(cam: Tensor, *, joint: bool = False) -> Tensor:
-    """Scale the positive part of every map by its maximum.
+def normalize_cam(cam: Tensor) -> Tensor:
+    """Scale the positive part of the maps of a tile by their common maximum.
+
+    One scale for all classes keeps their order at a pixel.
 
     The maximum alone is used, not the range: a tile that is one class everywhere has
     a flat map, which the range would turn into zeros.
@@ -17,9 +19,6 @@ def normalize_cam(cam: Tensor, *, joint: bool = False) -> Tensor:
     ----------
     cam
         (B, C, h, w), raw scores.
-    joint
-        Divide by the largest value over all classes of the tile, which keeps the
-        order of the classes at a pixel; otherwise each class has its own maximum.
 
     Returns
     -------
@@ -27,7 +26,7 @@ def normalize_cam(cam: Tensor, *, joint: bool = False) -> Tensor:
         (B, C, h, w), in [0, 1]; maps without a positive score are all zero.
     """
     positive = F.relu(cam)
-    peak = positive.amax(dim=(1, 2, 3) if joint else (2, 3), keepdim=True)
+    peak = positive.amax(dim=(1, 2, 3), keepdim=True)
     return F.relu(positive - _EPS) / (peak + _EPS)
 
 
@@ -50,22 +49,6 @@ def keep_present_classes(cam: Tensor, present: Tensor) -> Tensor:
     return cam * present[:, :, None, None].to(cam.dtype)
 
 
-def add_background(cam: Tensor) -> Tensor:
-    """Put a background map in front: one minus the strongest class (SEAM, sec. 3.3).
-
-    Parameters
-    ----------
-    cam
-        (B, C, h, w), in [0, 1].
-
-    Returns
-    -------
-    Tensor
-        (B, C + 1, h, w), in [0, 1]; channel 0 is background.
-    """
-    return torch.cat([1 - cam.amax(dim=1, keepdim=True), cam], dim=1)
-
-
 def keep_strongest_class(cam: Tensor) -> Tensor:
     """Zero all maps but the largest at each pixel; equal maps all stay.
 
@@ -78,8 +61,11 @@ def keep_strongest_class(cam: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def make_seed(cam: Tensor, present: Tensor, *, has_background: bool) -> Tensor:
+def make_seed(cam: Tensor, present: Tensor) -> Tensor:
     """Make the map that the pixel correlation module spreads (SEAM, sec. 3.3).
+
+    A pixel belongs to the class of its strongest map; unlike in SEAM there is no
+    background channel.
 
     Parameters
     ----------
@@ -87,19 +73,12 @@ def make_seed(cam: Tensor, present: Tensor, *, has_background: bool) -> Tensor:
         (B, C, h, w), raw scores.
     present
         (B, C), bool or 0/1: classes that may be in the tile.
-    has_background
-        Put a background channel in front. Without it a pixel belongs to the class of
-        its strongest map.
 
     Returns
     -------
     Tensor
-        (B, C, h, w), or (B, C + 1, h, w) with background; in [0, 1], at most one
-        foreground class above zero at a pixel, without gradient.
+        (B, C, h, w), in [0, 1], at most one class above zero at a pixel, without
+        gradient.
     """
     # Absent classes go first: they must not set the common scale.
-    seed = normalize_cam(keep_present_classes(cam, present), joint=not has_background)
-    if not has_background:
-        return keep_strongest_class(seed)
-    background = add_background(seed)[:, :1]
-    return torch.cat([background, keep_strongest_class(seed)], dim=1)
+    return keep_strongest_class(normalize_cam(keep_present_classes(cam, present)))

@@ -78,9 +78,6 @@ class CamClassifier(nn.Module):
         does not do it, because a tile does not tell the stain of its image.
     freeze
         Keep the backbone as it was loaded: no gradient, always in evaluation mode.
-    has_background
-        Tiles have pixels of no class. Seeds for :meth:`refine` then carry a background
-        channel (:func:`segmix_core.models.cam.make_seed`).
     frozen_norm
         Keep batch normalisation as it was loaded, as SEAM does; None: for pretrained
         backbones, whose statistics are better than those of a small batch.
@@ -117,7 +114,6 @@ class CamClassifier(nn.Module):
         shared_foreground: bool = False,
         normalised_stain: bool = False,
         freeze: bool = False,
-        has_background: bool = False,
         frozen_norm: bool | None = None,
     ) -> None:
         super().__init__()
@@ -148,7 +144,6 @@ class CamClassifier(nn.Module):
         self.shared_foreground = shared_foreground
         self.num_classes = num_classes
         self.normalised_stain = normalised_stain
-        self.has_background = has_background
         self.freeze = freeze
         self.frozen_norm = weights != SCRATCH if frozen_norm is None else frozen_norm
         self.size_multiple = self.backbone.stride
@@ -166,7 +161,6 @@ class CamClassifier(nn.Module):
             "shared_foreground": shared_foreground,
             "normalised_stain": normalised_stain,
             "freeze": freeze,
-            "has_background": has_background,
             "frozen_norm": self.frozen_norm,
         }
         for name in ("mean", "std"):

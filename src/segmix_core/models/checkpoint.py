@@ -237,7 +237,7 @@ def read_origin(folder: Path) -> dict[str, Any]:
     CheckpointError
         If it is missing, broken or of a newer version.
     """
-    origin = read_manifest(folder).extra.get(ORIGIN, {})
+    origin = read_manifest(folder).extra.get(ORIGIN)
     if not isinstance(origin, dict):
         raise broken(folder, f"{MANIFEST} has an invalid {ORIGIN}")
     return origin

@@ -5,8 +5,7 @@ Content "shuffled", the batch of one step::
     images         (B, H, W, 3) uint8, the shuffled tiles
     tile_ids       (B,) int64, the tile each image started as
     sources        (B, rows, cols) int64, index 0..B-1 of the tile each patch came from
-    positions      (B, rows, cols) int64, row * cols + col of the patch in that tile;
-                   not in previews of older runs, whose patches kept their position
+    positions      (B, rows, cols) int64, row * cols + col of the patch in that tile
     patch_size     () int64, pixels
     shuffle_ratio  () float64, 0..1
 
@@ -88,6 +87,7 @@ def _is_sound(preview: Preview) -> bool:
             "images": ("u", 4),
             "tile_ids": ("i", 1),
             "sources": ("i", 3),
+            "positions": ("i", 3),
             "patch_size": ("i", 0),
             "shuffle_ratio": ("f", 0),
         }
@@ -101,7 +101,7 @@ def _is_sound(preview: Preview) -> bool:
 
 def _is_shuffled_batch(preview: Preview) -> bool:
     images, sources = preview["images"], preview["sources"]
-    positions = preview.get("positions", np.zeros_like(sources))
+    positions = preview["positions"]
     cells = int(np.prod(sources.shape[1:]))
     return bool(
         images.shape[3] == 3

@@ -51,7 +51,7 @@ class RunRequest:
     project
         The project folder.
     config
-        JSON content of :class:`segmix_core.config.RunConfig`.
+        JSON content of :class:`segmix_core.settings.RunSettings`.
     inputs
         Run folders whose results this stage reads, by their stage: ``{"train": ...}``.
     options

@@ -4,8 +4,7 @@
   grid: 0 background, 1..C classes, 255 where no tile lies or the class is doubtful.
 - ``cams.zarr``: array "cams", (N, C, h, w) uint8: the map of each tile and class,
   divided by its own largest value, times 255. Times ``scales`` / 255, (N, C) float32
-  in ``tiles.npz``, gives the maps back, on one scale for all classes and tiles. Runs
-  of older versions have one scale a tile, (N,): that of its strongest class.
+  in ``tiles.npz``, gives the maps back, on one scale for all classes and tiles.
 - ``tiles.npz``: columns about the N tiles, ``tile_ids`` among them. A tile that could
   not be read has the id -1. ``class_names`` (C,) says what the classes were called.
 """
@@ -34,7 +33,7 @@ _TILE_COLUMNS = {
     "tile_ids": ("iu", (1,)),
     "doubt": ("f", (1,)),
     "probabilities": ("f", (2,)),
-    "scales": ("f", (1, 2)),
+    "scales": ("f", (2,)),
     "valid": ("iu", (2,)),
 }
 

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from segmix_core.config import CamConfig
 from segmix_core.data.batch import Batch
 from segmix_core.data.batches import BatchPlan, TileBatches
 from segmix_core.data.samples import SampleSource, SurroundedSamples, TileSamples
@@ -20,6 +19,7 @@ from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.models.memory import PartsThatFit
 from segmix_core.models.precision import Precision
 from segmix_core.project.records import TileTable
+from segmix_core.settings import CamSettings
 
 
 def ask_tiles(
@@ -27,7 +27,7 @@ def ask_tiles(
     tiles: TileTable,
     reader: TileReader,
     edge: int,
-    settings: CamConfig,
+    settings: CamSettings,
     emit: Callable[[Event], None],
     precision: Precision = "float32",
 ) -> Generator[tuple[Batch, CamResult], None, None]:
@@ -78,7 +78,7 @@ def ask_tiles(
             yield _without(batch, margin), _joined(found)
 
 
-def count_batches(tiles: TileTable, settings: CamConfig) -> int:
+def count_batches(tiles: TileTable, settings: CamSettings) -> int:
     """Return how many batches :func:`ask_tiles` yields."""
     return -(-len(tiles) // settings.batch_size)
 

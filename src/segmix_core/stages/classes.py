@@ -60,20 +60,22 @@ def _difference(name: str | None, now: str | None) -> str:
 def check_mask_classes(store: ProjectStore, run: Path) -> None:
     """Raise unless the masks of a run are of classes that the project has.
 
-    Masks of older runs, which do not say their classes, pass.
-
     Raises
     ------
     JobError
-        If they are of others.
+        If they are of others, or the run does not say of which.
     """
-    names = load_tiles(run).get("class_names")
-    if names is not None:
-        check_classes(
-            store,
-            names.tolist(),
-            of="masks",
-            remedy="make them again.",
-            error=JobError,
-            fewer=True,
+    columns = load_tiles(run)
+    if "class_names" not in columns:
+        raise JobError(
+            f"The masks of the run {run.name} do not say which classes they have.",
+            "Make them again.",
         )
+    check_classes(
+        store,
+        columns["class_names"].tolist(),
+        of="masks",
+        remedy="make them again.",
+        error=JobError,
+        fewer=True,
+    )

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from segmix_core.config import RunConfig
 from segmix_core.curriculum.patch_sizes import TILE_STEP
 from segmix_core.data.samples import TileSamples
 from segmix_core.data.tile_reader import TileReader
@@ -16,6 +15,7 @@ from segmix_core.project.records import ImageRecord, LabelState, TileTable
 from segmix_core.project.store import ProjectStore
 from segmix_core.runs.request import RunRequest
 from segmix_core.runs.writer import RunWriter
+from segmix_core.settings import RunSettings
 
 TRAIN_SPLIT, VAL_SPLIT = "train", "val"
 
@@ -29,7 +29,7 @@ class Job:
     """A stage at work: its project, settings, request, and whom it tells."""
 
     store: ProjectStore
-    config: RunConfig
+    config: RunSettings
     request: RunRequest
     writer: RunWriter
 

@@ -9,7 +9,7 @@ from segmix_core.errors import SlideError
 from segmix_core.events import Event, Warned
 from segmix_core.inference.glass import glass_mask
 from segmix_core.project.records import TileTable
-from segmix_core.sections.pseudo_masks import PseudoMaskConfig
+from segmix_core.settings import PseudoMaskSettings
 
 _LOOKED_AT = 64
 """Tiles that tell of all."""
@@ -18,7 +18,7 @@ _LITTLE = 0.005
 
 
 def warn_of_little_glass(
-    settings: PseudoMaskConfig,
+    settings: PseudoMaskSettings,
     tiles: TileTable,
     reader: TileReader,
     emit: Callable[[Event], None],

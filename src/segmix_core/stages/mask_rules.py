@@ -2,10 +2,10 @@
 
 from segmix_core.inference.pseudo_rules import PseudoMaskRules
 from segmix_core.inference.small_regions import area_in_pixels
-from segmix_core.sections.pseudo_masks import PseudoMaskConfig
+from segmix_core.settings import PseudoMaskSettings
 
 
-def rules_of(settings: PseudoMaskConfig, mpp: float | None) -> PseudoMaskRules:
+def rules_of(settings: PseudoMaskSettings, mpp: float | None) -> PseudoMaskRules:
     """Return the rules for an image.
 
     ``mpp``: µm per working pixel of the image, None if unknown. Areas in µm² become

@@ -1,115 +1,182 @@
-"""What each method of the classifier consists of."""
+"""What each method trains: its losses, its shuffle, its network and its rounds."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from segmix_core.config import RunConfig
-from segmix_core.curriculum.mixed_labels import LabelRule
-from segmix_core.sections.train import Method, TrainConfig
-from segmix_core.training.loss_weights import LossWeights
+from segmix_core.curriculum.feedback import CurriculumController, make_controller
+from segmix_core.curriculum.level import PAIRS, ShuffleScope
+from segmix_core.curriculum.mixed_labels import AREA, LabelKind, LabelRule
+from segmix_core.curriculum.patch_sizes import (
+    check_patch_sizes,
+    check_quarters,
+    list_patch_sizes,
+)
+from segmix_core.methods import (
+    Cam,
+    FixedShuffle,
+    Method,
+    PuzzleCam,
+    Seam,
+    SegMix,
+    SegMixPlus,
+)
+from segmix_core.settings import RunSettings
+from segmix_core.training.loss_weights import DEFAULT_WEIGHTS, LossWeights
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steps:
+    """How a training is cut into steps.
+
+    Attributes
+    ----------
+    tile_px
+        Edge of a batch's images.
+    stride
+        Pixels that a tile's parts must be multiples of.
+    epochs, per_epoch
+        Passes over the tiles, and the steps of one.
+    """
+
+    tile_px: int
+    stride: int
+    epochs: int
+    per_epoch: int
+
+
+MakeCurriculum = Callable[[Steps], CurriculumController | None]
+
+
+def _no_curriculum(steps: Steps) -> None:
+    """Return no controller: there are no shuffled tiles."""
+
+
+def _fits_all(steps: Steps) -> None:
+    """Accept any steps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MethodParts:
-    """The switches of a method, beside the classification of whole tiles.
+    """A method, as what it adds to the classification of whole tiles.
 
     Attributes
     ----------
-    seam
-        A second view of each tile, with the losses ER and ECR, and the PCM.
-    shuffle
-        Shuffled tiles.
-    is_fixed
-        Shuffle at one level throughout, whatever the strategy of the settings.
-    plus
-        The additions of SegMix+.
-    puzzle
-        Quarters of tiles, as Puzzle-CAM.
+    second_view
+        A second view of each tile with the losses ER and ECR, and the PCM.
+    weights
+        Of the loss terms.
+    make_curriculum
+        Steps -> the controller of shuffled tiles; None where there are none.
+    scope, label_rule
+        Where shuffled patches come from, and what labels the result has.
+    check
+        Raises a ConfigError for steps that the method cannot work with.
+    fusion, pooled_share, pooled_mean, normalized_stain
+        See :class:`segmix_core.models.cam_classifier.CamClassifier`.
+    rounds
+        How many networks learn from masks, after the one that learns from labels.
+    shared_foreground
+        Those networks have one foreground for all classes, where masks have background.
     """
 
-    seam: bool = False
-    shuffle: bool = False
-    is_fixed: bool = False
-    plus: bool = False
-    puzzle: bool = False
-
-    def weights(self, settings: TrainConfig) -> LossWeights:
-        """Return the weights of the settings, 0 for the terms of other methods."""
-        return LossWeights(
-            shuffle=settings.shuffle_weight,
-            er=settings.er_weight,
-            ecr=settings.ecr_weight,
-            unshuffle=settings.unshuffle_weight if self.plus else 0.0,
-            pixel=settings.pixel_weight if self.plus else 0.0,
-            puzzle=settings.puzzle_weight if self.puzzle else 0.0,
-        )
-
-    def fusion(self, settings: TrainConfig) -> bool:
-        """Say whether maps come from both taps of the backbone."""
-        return self.plus and settings.fusion
-
-    def pooled_share(self, settings: TrainConfig) -> float:
-        """Return the share of a map that answers for a tile."""
-        return settings.pooled_share if self.plus else 1.0
-
-    def pooled_mean(self, settings: TrainConfig) -> float:
-        """Return the weight of the whole map beside that share."""
-        return settings.pooled_mean if self.plus else 0.0
-
-    def stain_normalisation(self, settings: TrainConfig) -> bool:
-        """Say whether all images get the same colours."""
-        return self.plus and settings.stain_normalisation
-
-    def rounds(self, settings: TrainConfig) -> int:
-        """Return how many networks learn from masks, after the one of the labels.
-
-        Each network has at least one of the epochs.
-        """
-        return min(settings.rounds, settings.epochs - 1) if self.plus else 0
+    second_view: bool = False
+    weights: LossWeights = DEFAULT_WEIGHTS
+    make_curriculum: MakeCurriculum = _no_curriculum
+    scope: ShuffleScope = PAIRS
+    label_rule: LabelRule = AREA
+    check: Callable[[Steps], None] = _fits_all
+    fusion: bool = False
+    pooled_share: float = 1.0
+    pooled_mean: float = 0.0
+    normalized_stain: bool = False
+    rounds: int = 0
+    shared_foreground: bool = False
 
 
-METHODS: dict[Method, MethodParts] = {
-    "cam": MethodParts(),
-    "seam": MethodParts(seam=True),
-    "fixed-shuffle": MethodParts(seam=True, shuffle=True, is_fixed=True),
-    "segmix": MethodParts(seam=True, shuffle=True),
-    "segmix-plus": MethodParts(seam=True, shuffle=True, plus=True),
-    "puzzle-cam": MethodParts(puzzle=True),
-}
+def parts_of(method: Method) -> MethodParts:
+    """Return what a method consists of."""
+    match method:
+        case Cam():
+            return MethodParts()
+        case PuzzleCam():
+            return MethodParts(
+                weights=LossWeights(puzzle=method.puzzle_weight),
+                check=lambda steps: check_quarters(steps.tile_px, steps.stride),
+            )
+        case Seam():
+            return MethodParts(
+                second_view=True,
+                weights=LossWeights(er=method.er_weight, ecr=method.ecr_weight),
+            )
+        case FixedShuffle() | SegMix():
+            return MethodParts(
+                second_view=True,
+                weights=LossWeights(
+                    shuffle=method.shuffle_weight,
+                    er=method.er_weight,
+                    ecr=method.ecr_weight,
+                ),
+                make_curriculum=_curriculum_of(method),
+                scope=ShuffleScope(method.group_size, method.in_place, method.exact),
+                label_rule=LabelRule(method.labels),
+            )
+        case SegMixPlus():
+            return _parts_of_plus(method)
 
 
-def parts_of(settings: TrainConfig) -> MethodParts:
-    """Return the parts of the chosen method.
-
-    What SegMix+ takes over from SegMix can be left out, to see what it is worth: the
-    second view by its switch, shuffled tiles by having no weight for them. Published
-    methods keep their parts.
-    """
-    parts = METHODS[settings.method]
-    if not parts.plus:
-        return parts
-    weights = parts.weights(settings)
-    return replace(
-        parts,
-        seam=settings.second_view,
-        shuffle=max(weights.shuffle, weights.unshuffle, weights.pixel) > 0,
-    )
-
-
-def shares_foreground(config: RunConfig) -> bool:
+def shares_foreground(settings: RunSettings) -> bool:
     """Say whether classes of networks that learn from masks share a foreground."""
-    wanted = METHODS[config.train.method].plus and config.train.shared_foreground
-    return wanted and config.pseudo_masks.background != "none"
+    has_background = settings.pseudo_masks.background != "none"
+    return parts_of(settings.train).shared_foreground and has_background
 
 
-def label_rule(config: RunConfig) -> LabelRule:
-    """Return what the labels of shuffled tiles say."""
-    kind, share = config.curriculum.labels, config.train.pooled_share
-    parts = METHODS[config.train.method]
-    if kind != "auto":
-        return LabelRule(kind, share)
-    if not parts.plus:
-        return LabelRule("area")
+def _parts_of_plus(method: SegMixPlus) -> MethodParts:
     # A share of the area is no answer to what the strongest cells say.
-    return LabelRule(
-        "present" if parts.pooled_share(config.train) < 1 else "certain", share
+    kind: LabelKind = "present" if method.pooled_share < 1 else "certain"
+    return MethodParts(
+        weights=LossWeights(shuffle=method.shuffle_weight),
+        make_curriculum=_curriculum_of(method),
+        scope=ShuffleScope(method.group_size, method.in_place, method.exact),
+        label_rule=LabelRule(kind, method.pooled_share),
+        fusion=method.fusion,
+        pooled_share=method.pooled_share,
+        pooled_mean=method.pooled_mean,
+        normalized_stain=method.stain_normalization,
+        # Each network has at least one of the epochs.
+        rounds=min(method.rounds, method.epochs - 1),
+        shared_foreground=method.shared_foreground,
     )
+
+
+def _curriculum_of(method: FixedShuffle | SegMix | SegMixPlus) -> MakeCurriculum:
+    if method.shuffle_weight == 0:
+        return _no_curriculum
+    if isinstance(method, FixedShuffle):
+        return lambda steps: make_controller(
+            "fixed",
+            list_patch_sizes(steps.tile_px, steps.tile_px, stride=steps.stride),
+            tile_px=steps.tile_px,
+            total_steps=steps.epochs * steps.per_epoch,
+            steps_per_epoch=steps.per_epoch,
+            patch_size=method.patch_size,
+            fixed_ratio=method.shuffle_ratio,
+        )
+    return lambda steps: make_controller(
+        method.strategy,
+        _patch_sizes(method, steps),
+        tile_px=steps.tile_px,
+        total_steps=steps.epochs * steps.per_epoch,
+        steps_per_epoch=steps.per_epoch,
+        min_ratio=method.min_ratio,
+        max_ratio=method.max_ratio,
+        warmup=method.warmup,
+        threshold=method.threshold,
+        patience=method.patience,
+    )
+
+
+def _patch_sizes(method: SegMix | SegMixPlus, steps: Steps) -> tuple[int, ...]:
+    edge, stride = steps.tile_px, steps.stride
+    if method.patch_sizes:
+        return check_patch_sizes(method.patch_sizes, edge, edge, stride=stride)
+    return list_patch_sizes(edge, edge, stride=stride)

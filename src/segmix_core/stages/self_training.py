@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from segmix_core.config import RunConfig
 from segmix_core.data.batch import Batch
 from segmix_core.data.samples import SampleSource
 from segmix_core.events import (
@@ -33,6 +32,7 @@ from segmix_core.models.checkpoint import (
     load_checkpoint,
 )
 from segmix_core.runs.processes import is_first_process
+from segmix_core.settings import RunSettings
 from segmix_core.stages.methods import parts_of, shares_foreground
 from segmix_core.stages.train import Preparation, fit_classifier
 from segmix_core.stages.weights import LAST
@@ -53,7 +53,7 @@ person has corrected tells of all classes.
 def fit_rounds(
     samples: SampleSource,
     preparation: Preparation,
-    config: RunConfig,
+    config: RunSettings,
     listener: Listener,
     teach: Teach,
     *,
@@ -79,7 +79,7 @@ def fit_rounds(
     ConfigError
         If settings contradict the tiles or the machine.
     """
-    rounds = parts_of(config.train).rounds(config.train)
+    rounds = parts_of(config.train).rounds
     if rounds == 0:
         return fit_classifier(
             samples, preparation, config, listener, preview=preview, validate=validate

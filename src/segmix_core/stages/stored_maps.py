@@ -34,16 +34,18 @@ class StoredMaps:
     def _check(self, run: Path) -> None:
         columns = self._columns
         count, classes, height, width = self._cams.shape
-        wanted: dict[str, list[tuple[int, ...]]] = {
-            "valid": [(count, 2)],
-            "scales": [(count,), (count, classes)],
-            "probabilities": [(count, classes)],
-            "stride": [()],
+        wanted: dict[str, tuple[int, ...]] = {
+            "valid": (count, 2),
+            "scales": (count, classes),
+            "probabilities": (count, classes),
+            "stride": (),
+            "shared_foreground": (),
+            "class_names": (classes,),
         }
         wrong = [
             name
-            for name, shapes in wanted.items()
-            if name not in columns or columns[name].shape not in shapes
+            for name, shape in wanted.items()
+            if name not in columns or columns[name].shape != shape
         ]
         if not wrong:
             valid = columns["valid"]
@@ -69,7 +71,7 @@ class StoredMaps:
     @property
     def shared_foreground(self) -> bool:
         """The maps of a tile add up to its foreground; labels say who may have it."""
-        return bool(self._columns.get("shared_foreground", False))
+        return bool(self._columns["shared_foreground"])
 
     def check_classes(self, job: Job) -> None:
         """Raise a JobError if the project has other classes than the maps."""
@@ -79,15 +81,13 @@ class StoredMaps:
                 f"The CAMs have {found} classes, but the project has {wanted}.",
                 "Run 'segmix train' and 'segmix cams' again.",
             )
-        # Maps of older runs do not say their classes.
-        if "class_names" in self._columns:
-            check_classes(
-                job.store,
-                self._columns["class_names"].tolist(),
-                of="maps",
-                remedy="run 'segmix train' and 'segmix cams' again.",
-                error=JobError,
-            )
+        check_classes(
+            job.store,
+            self._columns["class_names"].tolist(),
+            of="maps",
+            remedy="run 'segmix train' and 'segmix cams' again.",
+            error=JobError,
+        )
 
     def image_ids(self, job: Job) -> set[int]:
         """Return the images that have tiles with maps; a JobError if none has."""
@@ -105,8 +105,7 @@ class StoredMaps:
         row = self._rows[tile_id]
         height, width = self._columns["valid"][row]
         values = self._read(row)[:, :height, :width]
-        # One scale a class, or of an older run one for all of them.
-        scales = np.reshape(self._columns["scales"][row] / 255, (-1, 1, 1))
+        scales = self._columns["scales"][row][:, None, None] / 255
         return np.asarray(values * scales, dtype=np.float32)
 
     def probabilities(self, tile_id: int) -> npt.NDArray[np.float32]:

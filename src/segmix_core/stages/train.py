@@ -6,23 +6,15 @@ from pathlib import Path
 
 import torch
 
-from segmix_core.config import CurriculumConfig, RunConfig
-from segmix_core.curriculum.feedback import CurriculumController, make_controller
-from segmix_core.curriculum.level import ShuffleScope
-from segmix_core.curriculum.patch_sizes import (
-    check_patch_sizes,
-    list_patch_sizes,
-    nearest_sizes,
-)
 from segmix_core.data.batch import Batch
 from segmix_core.data.batches import BatchPlan, TileBatches
 from segmix_core.data.samples import SampleSource
 from segmix_core.encoders import SCRATCH
-from segmix_core.errors import ConfigError
+from segmix_core.methods import Method
 from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.models.checkpoint import has_checkpoint, read_origin
-from segmix_core.sections.train import TrainConfig
-from segmix_core.stages.methods import label_rule, parts_of
+from segmix_core.settings import RunSettings
+from segmix_core.stages.methods import Steps, parts_of
 from segmix_core.stages.weights import (
     LAST,
     begin_training,
@@ -68,7 +60,7 @@ class Preparation:
 def fit_classifier(
     samples: SampleSource,
     preparation: Preparation,
-    config: RunConfig,
+    config: RunSettings,
     listener: Listener,
     *,
     preview: Batch | None = None,
@@ -117,7 +109,7 @@ def fit_classifier(
     task: Task = (
         make_task(model)
         if make_task
-        else _make_task(config, model, preparation.tile_px, steps, preview)
+        else _make_task(settings, model, preparation.tile_px, steps, preview)
     )
     resume_from = begin_training(
         listener,
@@ -146,7 +138,7 @@ def fit_classifier(
 
 
 def _make_model(
-    settings: TrainConfig, preparation: Preparation, resumed: bool
+    settings: Method, preparation: Preparation, resumed: bool
 ) -> CamClassifier:
     torch.manual_seed(settings.seed)
     parts = parts_of(settings)
@@ -156,15 +148,14 @@ def _make_model(
         width=settings.width,
         stride=settings.stride,
         # Masks do not train it.
-        pcm=parts.seam and not preparation.learns_masks,
-        has_background=parts.seam and settings.background_channel,
-        fusion=parts.fusion(settings),
+        pcm=parts.second_view and not preparation.learns_masks,
+        fusion=parts.fusion,
         pooled_share=_SHARE_OF_MASKS
         if preparation.learns_masks
-        else parts.pooled_share(settings),
-        pooled_mean=0.0 if preparation.learns_masks else parts.pooled_mean(settings),
+        else parts.pooled_share,
+        pooled_mean=0.0 if preparation.learns_masks else parts.pooled_mean,
         shared_foreground=preparation.shared_foreground,
-        normalised_stain=parts.stain_normalisation(settings),
+        normalised_stain=parts.normalized_stain,
         # A run that goes on has weights of its own; the file may be gone by then.
         weights=SCRATCH if resumed else settings.weights,
         freeze=settings.freeze,
@@ -172,7 +163,7 @@ def _make_model(
     )
 
 
-def _fit_settings(settings: TrainConfig) -> FitSettings:
+def _fit_settings(settings: Method) -> FitSettings:
     return FitSettings(
         epochs=settings.epochs,
         learning_rate=settings.learning_rate,
@@ -184,82 +175,26 @@ def _fit_settings(settings: TrainConfig) -> FitSettings:
 
 
 def _make_task(
-    config: RunConfig,
+    method: Method,
     model: CamClassifier,
     tile_px: int,
     steps_per_epoch: int,
     preview: Batch | None,
 ) -> ClassifierTask:
-    parts = parts_of(config.train)
-    if parts.puzzle:
-        check_quarters(tile_px, model.size_multiple)
+    parts = parts_of(method)
+    steps = Steps(
+        tile_px=tile_px,
+        stride=model.size_multiple,
+        epochs=method.epochs,
+        per_epoch=steps_per_epoch,
+    )
+    parts.check(steps)
     return ClassifierTask(
         model,
-        controller=make_curriculum(
-            config, tile_px, model.size_multiple, steps_per_epoch
-        ),
-        use_seam=parts.seam,
-        weights=parts.weights(config.train),
-        scope=ShuffleScope(
-            config.curriculum.group_size,
-            config.curriculum.in_place,
-            config.curriculum.exact,
-        ),
-        label_rule=label_rule(config),
+        controller=parts.make_curriculum(steps),
+        second_view=parts.second_view,
+        weights=parts.weights,
+        scope=parts.scope,
+        label_rule=parts.label_rule,
         preview_tiles=preview,
     )
-
-
-def make_curriculum(
-    config: RunConfig, tile_px: int, stride: int, steps_per_epoch: int
-) -> CurriculumController | None:
-    """Return the controller of a method; None for methods without shuffled tiles.
-
-    Raises
-    ------
-    ConfigError
-        If the patch sizes do not divide the tile.
-    """
-    settings, parts = config.curriculum, parts_of(config.train)
-    if not parts.shuffle:
-        return None
-    return make_controller(
-        "fixed" if parts.is_fixed else settings.strategy,
-        _patch_sizes(settings, tile_px, stride),
-        tile_px=tile_px,
-        total_steps=config.train.epochs * steps_per_epoch,
-        steps_per_epoch=steps_per_epoch,
-        patch_size=settings.patch_size,
-        fixed_ratio=settings.fixed_ratio,
-        min_ratio=settings.min_ratio,
-        max_ratio=settings.max_ratio,
-        warmup=settings.warmup,
-        threshold=settings.threshold,
-        patience=settings.patience,
-        seed=config.train.seed,
-    )
-
-
-def check_quarters(tile_px: int, stride: int) -> None:
-    """Raise ConfigError unless the quarters of a tile are whole cells of the map.
-
-    Raises
-    ------
-    ConfigError
-        If they are not.
-    """
-    if tile_px % (2 * stride):
-        raise ConfigError(
-            f"puzzle-cam needs tiles of a multiple of {2 * stride} pixels, not "
-            f"{tile_px}.",
-            f"Choose a tile size such as {nearest_sizes(tile_px, stride)} pixels, "
-            "another backbone or another method.",
-        )
-
-
-def _patch_sizes(
-    settings: CurriculumConfig, tile_px: int, stride: int
-) -> tuple[int, ...]:
-    if settings.patch_sizes:
-        return check_patch_sizes(settings.patch_sizes, tile_px, tile_px, stride=stride)
-    return list_patch_sizes(tile_px, tile_px, stride=stride)

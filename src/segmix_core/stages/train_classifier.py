@@ -32,20 +32,19 @@ def train_classifier(job: Job) -> dict[str, Any]:
         job.writer.emit(Warned(message=doubt))
     tiles = labelled_tiles(job.store)
     images = job.store.images()
-    settings = job.config.train
-    normalise = parts_of(settings).stain_normalisation(settings)
+    parts = parts_of(job.config.train)
     measured = read_stains(job.writer.folder.path)
     with (
         TileReader(
             images,
-            normalise_stain=normalise,
+            normalise_stain=parts.normalized_stain,
             tile_px=tile_edges(job.writer.folder.path, job.store),
             measured=measured,
         ) as reader,
         TileReader(images, cache_bytes=0) as raw,
     ):
         keep_stains(job, reader.stains, np.unique(tiles.image_ids).tolist())
-        if parts_of(settings).rounds(settings):
+        if parts.rounds:
             warn_of_little_glass(job.config.pseudo_masks, tiles, raw, job.writer.emit)
         samples, edge = samples_of(tiles, images, reader)
         result, _ = fit_rounds(

@@ -6,7 +6,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from segmix_core.config import RunConfig, SegmenterConfig
 from segmix_core.data.batches import BatchPlan, TileBatches
 from segmix_core.data.samples import MaskArrays, MaskSamples, SampleSource
 from segmix_core.data.tile_reader import TileReader
@@ -16,6 +15,7 @@ from segmix_core.geometry import next_multiple
 from segmix_core.models.segmenter import Segmenter
 from segmix_core.project.records import BACKGROUND, TileTable
 from segmix_core.runs.results import load_tiles
+from segmix_core.settings import RunSettings, SegmenterSettings
 from segmix_core.stages.classes import check_mask_classes
 from segmix_core.stages.job import TRAIN_SPLIT, Job, batch_edge, working_boxes
 from segmix_core.stages.train import Preparation
@@ -92,7 +92,7 @@ def fit_segmenter(
     samples: SampleSource,
     pixels: npt.NDArray[np.int64],
     preparation: Preparation,
-    config: RunConfig,
+    config: RunSettings,
     listener: Listener,
 ) -> tuple[FitResult, Segmenter]:
     """Train a segmenter as the settings say, and return it with its last weights.
@@ -163,7 +163,7 @@ def enough_epochs(steps_per_epoch: int) -> int:
 
 
 def _make_task(
-    settings: SegmenterConfig, num_classes: int, pixels: npt.NDArray[np.int64]
+    settings: SegmenterSettings, num_classes: int, pixels: npt.NDArray[np.int64]
 ) -> SegmenterTask:
     torch.manual_seed(settings.seed)
     segmenter = Segmenter(

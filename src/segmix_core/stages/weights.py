@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from segmix_core.config import MachineConfig
 from segmix_core.errors import CheckpointError
 from segmix_core.events import StageStarted
 from segmix_core.models.checkpoint import (
@@ -16,6 +15,7 @@ from segmix_core.models.checkpoint import (
 )
 from segmix_core.models.precision import resolve_precision
 from segmix_core.runs.folder import RunFolder
+from segmix_core.settings import MachineSettings
 from segmix_core.stages.classes import check_classes
 from segmix_core.stages.job import Job
 from segmix_core.training.device import (
@@ -35,7 +35,7 @@ LAST = "last"
 """Folder of the checkpoint that a run goes on from, and that is used."""
 
 
-def prepare_device(settings: MachineConfig) -> torch.device:
+def prepare_device(settings: MachineSettings) -> torch.device:
     """Limit the threads as the settings say, and return where to compute.
 
     Raises
@@ -47,7 +47,7 @@ def prepare_device(settings: MachineConfig) -> torch.device:
     return resolve_device(settings.device)
 
 
-def launch_fabric(settings: MachineConfig, device: torch.device) -> "Fabric":
+def launch_fabric(settings: MachineSettings, device: torch.device) -> "Fabric":
     """Return the Fabric of this process, one of several if torchrun started it.
 
     Raises

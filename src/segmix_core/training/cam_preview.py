@@ -50,6 +50,6 @@ def preview_cams(
         pairs = zip(cam.numpy(), possible.numpy(), strict=True)
         cam = torch.from_numpy(np.stack([give_to_possible(*pair) for pair in pairs]))
     shown = keep_present_classes(cam, possible)
-    cams = (255 * normalize_cam(shown, joint=True)).round().to(torch.uint8)
+    cams = (255 * normalize_cam(shown)).round().to(torch.uint8)
     ids = tiles.tile_ids.cpu().numpy()
     return {"cam": {"cams": cams.numpy(), "tile_ids": ids}}

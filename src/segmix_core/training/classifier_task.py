@@ -15,7 +15,7 @@ from segmix_core.models.backbone import keep_statistics
 from segmix_core.models.cam import make_seed
 from segmix_core.models.cam_classifier import CamClassifier, ClassifierOutput
 from segmix_core.training.cam_preview import preview_cams
-from segmix_core.training.loss_weights import LossWeights, ramp
+from segmix_core.training.loss_weights import DEFAULT_WEIGHTS, LossWeights, ramp
 from segmix_core.training.losses import (
     classification_loss,
     cross_regularisation_loss,
@@ -27,7 +27,7 @@ from segmix_core.training.puzzle import (
     reconstruction_loss,
 )
 from segmix_core.training.shuffle_feedback import ShuffleFeedback
-from segmix_core.training.shuffled_view import show_shuffled, shuffled_terms
+from segmix_core.training.shuffled_view import show_shuffled, shuffled_loss
 from segmix_core.training.task import PreviewArrays, StepContext, StepResult
 from segmix_core.training.views import (
     draw_turns,
@@ -45,10 +45,9 @@ if TYPE_CHECKING:
 class ClassifierTask:
     """Trains a :class:`CamClassifier` on tile labels.
 
-    The plain method is the classification loss alone. ``use_seam`` adds a second view
-    with its losses (SEAM: ER and ECR); a ``controller`` adds the shuffled view. A
-    weight above 0 adds quarters of the tiles, seen apart (Puzzle-CAM), and to the
-    shuffled view what its patches are known to show (SegMix+).
+    The plain method is the classification loss alone. ``second_view`` adds the second
+    view of SEAM with its losses, ER and ECR; a ``controller`` adds the shuffled view. A
+    puzzle weight above 0 adds quarters of the tiles, seen apart (Puzzle-CAM).
 
     Parameters
     ----------
@@ -57,7 +56,7 @@ class ClassifierTask:
     controller
         Chooses the shuffle level and hears the loss of the shuffled tiles; None: no
         shuffled view.
-    use_seam
+    second_view
         Learn from a second view.
     weights
         Of the loss terms.
@@ -74,8 +73,8 @@ class ClassifierTask:
         module: CamClassifier,
         *,
         controller: CurriculumController | None,
-        use_seam: bool,
-        weights: LossWeights | None = None,
+        second_view: bool = False,
+        weights: LossWeights = DEFAULT_WEIGHTS,
         scope: ShuffleScope = PAIRS,
         label_rule: LabelRule = AREA,
         preview_tiles: Batch | None = None,
@@ -85,8 +84,8 @@ class ClassifierTask:
         self.feedback: ShuffleFeedback | None = None
         if controller is not None:
             self.feedback = ShuffleFeedback(controller, module.num_classes)
-        self.use_seam = use_seam
-        self.weights = weights or LossWeights()
+        self.second_view = second_view
+        self.weights = weights
         self.scope = scope
         self.label_rule = label_rule
         self.preview_tiles = preview_tiles
@@ -105,7 +104,7 @@ class ClassifierTask:
         output: ClassifierOutput = self.module(images)
         parts = {"classification": classification_loss(output.logits, batch.labels)}
         loss = parts["classification"]
-        if self.use_seam:
+        if self.second_view:
             terms = self._seam_terms(images, output, batch.labels, context.generator)
             loss = loss + terms["classification_2"]
             loss = 0.5 * loss + self.weights.er * terms["er"]
@@ -124,14 +123,11 @@ class ClassifierTask:
             news, curves = self.feedback.decide(context.step), self.feedback.curves()
             level = self.feedback.level
             mixed = self._shuffle(images, batch.labels, level, context.generator)
-            terms = shuffled_terms(
-                self.module, mixed, output, batch.labels, self.weights
+            parts["shuffled"] = shuffled = shuffled_loss(self.module, mixed)
+            self.feedback.hear(
+                shuffled.detach(), batch.labels, mixed.labels, context.step
             )
-            heard = terms["shuffled"].detach()
-            self.feedback.hear(heard, batch.labels, mixed.labels, context.step)
-            alpha = self.feedback.progress(context.step, context.total_steps)
-            loss = loss + self.weights.weigh_shuffled(terms, alpha)
-            parts |= terms
+            loss = loss + self.weights.shuffle * shuffled
             if context.wants_preview:
                 shown = show_shuffled(mixed, batch.tile_ids, level, self.scope)
                 previews["shuffled"] = shown
@@ -186,11 +182,8 @@ class ClassifierTask:
         second_cam = turn_back(second.cam, turns)
         refined = self._refine(output, images, present)
         refined_second = turn_back(self._refine(second, view, present), turns)
-        with_background = self.module.has_background
         ecr = [
-            cross_regularisation_loss(
-                maps, other, present, has_background=with_background
-            )
+            cross_regularisation_loss(maps, other, present)
             for maps, other in ((refined, second_cam), (refined_second, output.cam))
         ]
         return {
@@ -202,10 +195,9 @@ class ClassifierTask:
     def _refine(
         self, output: ClassifierOutput, images: Tensor, present: Tensor
     ) -> Tensor:
-        with_background = self.module.has_background
-        seed = make_seed(output.cam.float(), present, has_background=with_background)
+        seed = make_seed(output.cam.float(), present)
         refined: Tensor = self.module.refine(seed, images, output)
-        return refined[:, 1:] if with_background else refined
+        return refined
 
     def _shuffle(
         self,

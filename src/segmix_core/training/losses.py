@@ -8,12 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from segmix_core.models.cam import (
-    add_background,
-    keep_present_classes,
-    make_seed,
-    normalize_cam,
-)
+from segmix_core.models.cam import keep_present_classes, make_seed, normalize_cam
 
 # SEAM's train loop: the largest fifth of all differences counts.
 _HARD_SHARE = 0.2
@@ -113,22 +108,19 @@ def equivariance_loss(first: Tensor, second: Tensor, present: Tensor) -> Tensor:
 
 
 def cross_regularisation_loss(
-    refined: Tensor, other: Tensor, present: Tensor, *, has_background: bool = False
+    refined: Tensor, other: Tensor, present: Tensor
 ) -> Tensor:
     """Return how far a refined map is from the other view's map (SEAM eq. 6, ECR).
 
     Parameters
     ----------
     refined
-        (B, C, h, w), not negative: what the pixel correlation module made of one view,
-        without a background channel.
+        (B, C, h, w), not negative: what the pixel correlation module made of one view.
     other
         (B, C, h2, w2), raw scores of the other view; used without gradient, each pixel
         for its strongest class.
     present
         (B, C), bool or 0/1.
-    has_background
-        Compare a background channel as well.
 
     Returns
     -------
@@ -137,11 +129,8 @@ def cross_regularisation_loss(
         tiles; 0 if no class is present.
     """
     refined, other = match_size(refined.float(), other.float())
-    target = make_seed(other.float(), present, has_background=has_background)
-    maps = keep_present_classes(refined, present)
-    maps = normalize_cam(maps, joint=not has_background)
-    if has_background:
-        maps = add_background(maps)
+    target = make_seed(other.float(), present)
+    maps = normalize_cam(keep_present_classes(refined, present))
     differences = (maps - target).abs().flatten()
     hard = max(1, int(_HARD_SHARE * differences.numel()))
     return differences.topk(hard).values.mean()

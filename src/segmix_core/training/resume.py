@@ -77,7 +77,7 @@ class Trainee:
     unmeasured
         Epoch that was done when the run stopped, but not measured to the end.
     first_loss
-        Of the first step; None before it, and in runs of before it was kept.
+        Of the first step; None before it.
     """
 
     task: Task
@@ -173,9 +173,8 @@ def load_trainee(
     trainee.pieces = checkpoint.extra["pieces"]
     trainee.best_score = checkpoint.extra["best_score"]
     trainee.scores = checkpoint.extra["scores"]
-    # Checkpoints of before they were kept do not have them.
-    trainee.unmeasured = checkpoint.extra.get("unmeasured")
-    trainee.first_loss = checkpoint.extra.get("first_loss")
+    trainee.unmeasured = checkpoint.extra["unmeasured"]
+    trainee.first_loss = checkpoint.extra["first_loss"]
 
 
 def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -10,7 +10,6 @@ from torch import Tensor
 from segmix_core.curriculum.feedback import CurriculumController
 from segmix_core.curriculum.level import ShuffleLevel
 from segmix_core.events import CurriculumDecided
-from segmix_core.training.loss_weights import ramp
 from segmix_core.training.losses import label_entropy, label_spread
 
 
@@ -36,11 +35,6 @@ class ShuffleFeedback:
     def level(self) -> ShuffleLevel:
         """Level of the step."""
         return self.controller.level
-
-    def progress(self, step: int, total_steps: int) -> float:
-        """Return 0 in warm-up, 1 from halfway between its end and that of the run."""
-        warmup = self.controller.plan.warmup_steps
-        return ramp(step, warmup, (warmup + total_steps) / 2)
 
     def decide(self, step: int) -> tuple[CurriculumDecided, ...]:
         """Tell the controller what was heard in the step before ``step``.

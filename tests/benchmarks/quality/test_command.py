@@ -76,27 +76,31 @@ def test_val_is_scored_without_reading_test(dark_discs, tmp_path, command):
 
 def test_ablations_are_rows(dark_discs, tmp_path, command):
     file = tmp_path / "results.json"
-    # Without our own parts it is SegMix.
-    own = {
-        "train.fusion": False,
-        "train.rounds": 0,
-        "train.second_view": True,
-        "train.pooled_share": 1,
-    }
-    row = "segmix-plus:train.fusion=false+train.rounds=0+train.second_view=true"
-    row += "+train.pooled_share=1+curriculum.labels=area"
+    row = "segmix:train.min_ratio=0.1+train.er_weight=0.2"
     result = command(
         *("quality", dark_discs, "--protocol", "p1", "--methods", f"segmix,{row}"),
         *("--json", file, *SMALL),
     )
     assert result.exit_code == 0, result.output
     content = json.loads(file.read_text(encoding="utf-8"))
-    segmix_row, ablation = content["results"][-2:]
-    assert (segmix_row["method"], segmix_row["settings"]) == ("segmix", {})
+    plain, ablation = content["results"][-2:]
+    assert (plain["method"], plain["settings"]) == ("segmix", {})
     assert ablation["method"] == content["summary"][-1]["method"] == row
-    assert ablation["settings"] == own | {"curriculum.labels": "area"}
-    assert ablation["counts"] == segmix_row["counts"]
-    assert "labels=area" in result.stdout
+    assert ablation["settings"] == {"train.min_ratio": 0.1, "train.er_weight": 0.2}
+    # They are the defaults.
+    assert ablation["counts"] == plain["counts"]
+    assert "er_weight=0.2" in result.stdout
+
+
+def test_settings_of_some_methods_belong_to_rows(dark_discs, segmix):
+    for name in ("train.rounds", "train.method", "train.magic"):
+        result = segmix(
+            *("benchmark", dark_discs, "--protocol", "p1", "--set", f"{name}=1")
+        )
+        assert result.exit_code == 2
+        said = " ".join(result.stderr.split())
+        assert f"Not all methods have the setting {name}." in said
+        assert f"segmix:{name}=VALUE" in said
 
 
 def test_a_table_is_made_in_pieces(dark_discs, tmp_path, command):

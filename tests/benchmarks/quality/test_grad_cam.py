@@ -4,10 +4,10 @@ import torch
 from torch.nn import functional as F
 
 from benchmarks.quality.grad_cam import gradient_maps
-from segmix_core.config import RunConfig
 from segmix_core.models.cam_classifier import CamClassifier
+from segmix_core.settings import RunSettings
 
-PLAIN = RunConfig().replace({"train.method": "cam", "cams.flips": False})
+PLAIN = RunSettings().replace({"train.method": "cam", "cams.flips": False})
 
 
 @pytest.fixture

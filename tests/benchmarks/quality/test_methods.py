@@ -1,13 +1,12 @@
 import sys
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
 from benchmarks.quality.methods import METHODS, check_methods
-from segmix_core.config import RunConfig
 from segmix_core.errors import ConfigError
-from segmix_core.sections.train import Method
+from segmix_core.methods import METHODS as TRAINED_METHODS
+from segmix_core.settings import RunSettings
 
 ROOT = Path(__file__).parents[3]
 
@@ -28,13 +27,13 @@ def test_a_missing_package_is_named_before_anything_trains(monkeypatch):
 
 
 def test_methods_of_projects_are_all_there_and_change_nothing_else():
-    for name in get_args(Method):
+    for name in TRAINED_METHODS:
         assert dict(METHODS[name].changes) == {"train.method": name}
     for method in METHODS.values():
-        RunConfig().replace(dict(method.changes))
-    schedule = RunConfig().replace(dict(METHODS["cellmix-schedule"].changes))
+        RunSettings().replace(dict(method.changes))
+    schedule = RunSettings().replace(dict(METHODS["cellmix-schedule"].changes))
     assert schedule.train.method == "segmix"
-    assert schedule.curriculum.strategy == "cellmix"
+    assert schedule.train.strategy == "cellmix"
 
 
 def test_only_the_ceiling_reads_train_masks():

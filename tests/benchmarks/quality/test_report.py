@@ -8,10 +8,10 @@ from benchmarks.quality.protocols import make_protocol
 from benchmarks.quality.report import Conditions, Report, read_report
 from benchmarks.quality.results import MethodResult
 from benchmarks.quality.run import score_trivial
-from segmix_core.config import RunConfig
 from segmix_core.errors import ConfigError
+from segmix_core.settings import RunSettings
 
-CONFIG = RunConfig()
+CONFIG = RunSettings()
 ROW = "seam:cams.scales=[1.0,1.25]"
 
 

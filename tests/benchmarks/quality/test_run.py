@@ -13,13 +13,13 @@ from benchmarks.quality.pseudo import Teacher
 from benchmarks.quality.run import run_method, score_trivial
 from benchmarks.quality.trivial import TRIVIAL_PREDICTORS
 from benchmarks.quality.variants import Variant
-from segmix_core.config import RunConfig
 from segmix_core.errors import ProjectError
 from segmix_core.events import Metrics, StageStarted
 from segmix_core.models.cam_classifier import CamClassifier
+from segmix_core.settings import RunSettings
 from segmix_core.training.fit_settings import FitResult
 
-CONFIG = RunConfig().replace(
+CONFIG = RunSettings().replace(
     {
         "train.epochs": 2,
         "train.batch_size": 6,
@@ -186,7 +186,7 @@ def test_networks_are_shown_normalised_images_alone(
     # Black stands for what normalising makes of an image.
     monkeypatch.setattr(BenchmarkFolder, "read_normalised_image", blacken)
     monkeypatch.setattr(CamClassifier, "forward", forward)
-    changes = {"train.stain_normalisation": normalised}
+    changes = {"train.stain_normalization": normalised}
     run(benchmark_path, protocol, Variant("segmix-plus", changes))
     # Two networks learn, make masks and are scored.
     assert {training for training, _ in blacks} == {True, False}
@@ -200,7 +200,7 @@ def test_the_true_class_has_the_foreground_of_all_in_p1(benchmark_path, shared):
     model = CamClassifier(
         num_classes=2, width=8, pooled_share=0.1, shared_foreground=shared
     ).eval()
-    ask = class_maps(model, RunConfig())
+    ask = class_maps(model, RunSettings())
     image = protocol.folder.split("test")[0]
     plain = ask(protocol.folder.read_image(image.name)[None])[0]
     expected = plain
@@ -236,7 +236,7 @@ def test_labels_are_known_of_images_alone(benchmark_path):
 @pytest.mark.parametrize("shared", [True, False])
 def test_masks_of_p1_tell_of_all_classes_where_they_share(benchmark_path, shared):
     protocol = make_protocol("p1", BenchmarkFolder(benchmark_path))
-    config = RunConfig().replace({"train.shared_foreground": shared})
+    config = RunSettings().replace({"train.shared_foreground": shared})
     torch.manual_seed(0)
     model = CamClassifier(num_classes=2, width=8)
     taught = Teacher(protocol, config)(model, Listener()).tiles.labels

@@ -5,11 +5,11 @@ import torch
 from benchmarks.quality.folder import BenchmarkFolder
 from benchmarks.quality.protocols import make_protocol
 from benchmarks.quality.segmenter import _finder, learn_masks
-from segmix_core.config import RunConfig
 from segmix_core.events import Metrics
 from segmix_core.models.segmenter import Segmenter
+from segmix_core.settings import RunSettings
 
-CONFIG = RunConfig().replace(
+CONFIG = RunSettings().replace(
     {
         "segmenter.encoder": "tu-mobilenetv3_small_050",
         "segmenter.epochs": 1,

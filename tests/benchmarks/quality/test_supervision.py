@@ -11,12 +11,11 @@ from benchmarks.quality.protocols import make_protocol
 from benchmarks.quality.pseudo import pseudo_masks
 from benchmarks.quality.samples import FolderSamples, MaskedSamples, batch_edge
 from benchmarks.quality.segmenter import learn_masks
-from segmix_core.config import RunConfig
 from segmix_core.errors import JobError
 from segmix_core.geometry import Box
-from segmix_core.sections.pseudo_masks import PseudoMaskConfig
+from segmix_core.settings import PseudoMaskSettings, RunSettings
 
-RULES = PseudoMaskConfig(margin=0, min_object_px=0)
+RULES = PseudoMaskSettings(margin=0, min_object_px=0)
 
 
 def protocol_of(path, name):
@@ -123,22 +122,8 @@ def test_an_image_is_asked_once_for_all_its_windows(benchmark_path):
 
 def test_margin_and_smallest_object_are_those_of_the_settings(benchmark_path):
     protocol = protocol_of(benchmark_path, "p2")
-    unsure = pseudo_masks(protocol, ramp, None, PseudoMaskConfig(margin=0.4))
+    unsure = pseudo_masks(protocol, ramp, None, PseudoMaskSettings(margin=0.4))
     assert any((mask == 255).any() for mask in unsure)
-
-
-@pytest.mark.parametrize("refinement", ["superpixels", "random-walker"])
-def test_refinement_is_that_of_the_settings(benchmark_path, refinement):
-    folder = BenchmarkFolder(benchmark_path)
-    vars(folder)["windows"] = tuple(
-        replace(window, labels=(1, 1)) for window in folder.windows
-    )
-    protocol = make_protocol("p2", folder)
-    settings = RULES.model_copy(update={"refinement": refinement, "superpixel_px": 20})
-    plain, refined = (
-        pseudo_masks(protocol, ramp, None, rules) for rules in (RULES, settings)
-    )
-    assert any((a != b).any() for a, b in zip(plain, refined, strict=True))
 
 
 def test_masked_samples(benchmark_path):
@@ -163,4 +148,4 @@ def test_masks_without_a_decision_cannot_train(benchmark_path):
     protocol = protocol_of(benchmark_path, "p1")
     masks = [np.full((32, 32), 255, np.uint8)] * 12
     with pytest.raises(JobError, match="no pixel with a class"):
-        learn_masks(protocol, masks, RunConfig(), None)
+        learn_masks(protocol, masks, RunSettings(), None)

@@ -19,13 +19,13 @@ from benchmarks.quality.training import (
     share_threads,
 )
 from benchmarks.quality.variants import Variant
-from segmix_core.config import RunConfig
 from segmix_core.errors import JobError, ProjectError
 from segmix_core.events import Progress, StageStarted
+from segmix_core.settings import RunSettings
 
 ROOT = Path(__file__).parents[3]
 
-CONFIG = RunConfig().replace(
+CONFIG = RunSettings().replace(
     {
         "train.epochs": 1,
         "train.batch_size": 6,
@@ -211,7 +211,7 @@ def test_no_process_is_left_behind(benchmark_path, tmp_path, name):
 
 def test_threads_are_shared_unless_they_were_asked_for(monkeypatch):
     monkeypatch.setattr("benchmarks.quality.training.thread_count", lambda config: 7)
-    free = RunConfig()
+    free = RunSettings()
     assert share_threads(free, 1).machine.threads == 0
     assert share_threads(free, 2).machine.threads == 3
     assert share_threads(free, 20).machine.threads == 1

@@ -3,9 +3,8 @@ import json
 import pytest
 
 from segmix_core.cli.settings import build_config, settings_help
-from segmix_core.config import CurriculumConfig
 from segmix_core.errors import ConfigError
-from segmix_core.sections.train import TrainConfig
+from segmix_core.methods import METHODS
 
 
 def test_later_words_win(tmp_path):
@@ -21,26 +20,26 @@ def test_later_words_win(tmp_path):
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("curriculum.patch_sizes=[64, 32]", (64, 32)),
-        ("curriculum.patch_sizes=null", None),
-        ("curriculum.strategy=back", "back"),
-        ('curriculum.strategy="back"', "back"),
-        ("curriculum.min_ratio=0.2", 0.2),
+        ("train.patch_sizes=[64, 32]", (64, 32)),
+        ("train.patch_sizes=null", None),
+        ("train.strategy=cellmix", "cellmix"),
+        ('train.strategy="cellmix"', "cellmix"),
+        ("train.min_ratio=0.2", 0.2),
     ],
 )
 def test_values_are_json_or_else_text(text, value):
     config = build_config({}, [text], None)
-    assert getattr(config.curriculum, text.split("=")[0].split(".")[1]) == value
+    assert getattr(config.train, text.split("=")[0].split(".")[1]) == value
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("train.epochs", "section.field=value"),
-        ("train.epoch=3", "not a valid setting.*Choose one of method, backbone"),
-        ("trane.epochs=3", "not a valid setting.*Choose one of train, curriculum"),
+        ("train.epoch=3", "segmix-plus has no setting 'epoch'. Its settings are"),
+        ("trane.epochs=3", "not a setting.*the sections are train, cams"),
         ("train.epochs=0", "train.epochs"),
-        ("curriculum.strategy=wild", "curriculum.strategy"),
+        ("train.strategy=wild", "train.strategy"),
     ],
 )
 def test_a_wrong_setting_is_named(text, message):
@@ -84,13 +83,29 @@ def test_a_wrong_file_is_an_error(tmp_path, content):
 
 def test_help_tells_every_setting_with_range_and_description(segmix):
     shown = " ".join(segmix("train", "--help").stdout.split())
-    for section, model in (("train", TrainConfig), ("curriculum", CurriculumConfig)):
-        for name, field in model.model_fields.items():
-            assert f"{section}.{name} {field.description}" in shown
-    assert "(1..1000; default 24)" in shown
+    for method in METHODS.values():
+        for name in method.fields():
+            description = method.model_fields[name].description
+            assert shown.count(f"train.{name} {description}") == 1
+    assert "(1..1000; default 8, 24 in segmix-plus)" in shown
     assert "(> 0 and <= 1; default 0.002)" in shown
-    assert "hold | back | linear" in shown
+    assert "(hold | cellmix; default hold)" in shown
     assert "(8 | 16; default empty)" in shown
+    assert "cam | seam | puzzle-cam | fixed-shuffle | segmix | segmix-plus" in shown
+
+
+def test_help_says_which_method_has_which_setting(segmix):
+    shown = " ".join(segmix("train", "--help").stdout.split())
+    places = [
+        shown.index(text)
+        for text in (
+            *("everyday ones first", "train.epochs", "train.weights Initial"),
+            *("in all methods", "train.width", "Only in seam, fixed-shuffle, segmix:"),
+            *("train.er_weight", "Only in puzzle-cam:", "train.puzzle_weight"),
+            *("Only in segmix-plus:", "train.rounds", "The machine:"),
+        )
+    ]
+    assert places == sorted(places)
 
 
 def test_square_brackets_are_no_markup():

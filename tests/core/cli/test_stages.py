@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import tifffile
 
-from segmix_core.config import RunConfig
 from segmix_core.geometry import Box
 from segmix_core.project.store import ProjectStore
 from segmix_core.runs import (
@@ -22,6 +21,7 @@ from segmix_core.runs import (
 )
 from segmix_core.runs.inputs import INPUT_STAGES
 from segmix_core.runs.writer import write_status
+from segmix_core.settings import RunSettings
 
 
 def only_run(project):
@@ -33,14 +33,14 @@ def test_a_stage_runs_to_its_end(project, work, segmix):
     work("count")
     result = segmix(
         *("train", project, "--epochs", "3", "--background", "score"),
-        *("--set", "curriculum.exact=false"),
+        *("--set", "train.exact=false"),
     )
     assert result.exit_code == 0
     assert "train: 10 steps" in result.stdout
     assert "steps: 10" in result.stdout
     request = only_run(project).request()
     assert request.config["train"]["epochs"] == 3
-    assert request.config["curriculum"]["exact"] is False
+    assert request.config["train"]["exact"] is False
     assert request.config["pseudo_masks"]["background"] == "score"
     assert request.project == project
     assert request.revision > 0
@@ -213,7 +213,7 @@ def test_pseudo_masks_are_fitted_by_a_flag(project, finished, work, answer, word
 def chain(project, background, **train):
     """A training and its maps."""
     changes = {f"train.{name}": value for name, value in train.items()}
-    config = RunConfig().replace({"pseudo_masks.background": background, **changes})
+    config = RunSettings().replace({"pseudo_masks.background": background, **changes})
     runs = {}
     for number, stage in enumerate(("train", "cams")):
         content = config.model_dump(mode="json") if stage == "train" else {}

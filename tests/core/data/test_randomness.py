@@ -11,7 +11,7 @@ def test_seeds_differ_between_places_and_streams() -> None:
 
 
 def test_seeds_never_change_between_versions() -> None:
-    # A run that an older version began must go on the same way.
+    # A run that goes on has to draw what it would have drawn.
     assert derive_seed(0, Stream.ORDER, 0) == 6375474603054492659
     first = seeded_generator(1, Stream.STEP, 2)
     second = seeded_generator(1, Stream.STEP, 2)

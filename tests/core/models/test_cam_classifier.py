@@ -23,9 +23,9 @@ def test_shapes_of_any_size(classifier, size, grid):
     output = classifier(torch.rand(2, 3, *size))
     assert output.cam.shape == (2, 3, *grid)
     torch.testing.assert_close(output.logits, output.cam.mean(dim=(2, 3)))
-    seed = make_seed(output.cam, torch.ones(2, 3), has_background=True)
+    seed = make_seed(output.cam, torch.ones(2, 3))
     refined = classifier.refine(seed, torch.rand(2, 3, *size), output)
-    assert refined.shape == (2, 4, *grid)
+    assert refined.shape == (2, 3, *grid)
 
 
 def test_padding_continues_the_image_by_reflection(classifier):
@@ -47,7 +47,6 @@ def test_arguments_rebuild_the_module_and_need_no_weights():
         num_classes=2,
         backbone="resnet18",
         stride=16,
-        has_background=True,
         frozen_norm=True,
     )
     arguments = json.loads(json.dumps(classifier.arguments))
@@ -56,7 +55,6 @@ def test_arguments_rebuild_the_module_and_need_no_weights():
     again = CamClassifier(**arguments)
     again.load_state_dict(classifier.state_dict())
     assert again.frozen_norm
-    assert again.has_background
     images = torch.rand(1, 3, 32, 32)
     torch.testing.assert_close(again.eval()(images).cam, classifier.eval()(images).cam)
 

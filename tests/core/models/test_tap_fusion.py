@@ -45,8 +45,8 @@ def test_maps_are_finer_for_any_size(fused, size, grid):
     assert fused.stride == 4
     assert output.cam.shape == (2, 3, *grid)
     torch.testing.assert_close(output.logits, output.cam.mean(dim=(2, 3)))
-    seed = make_seed(output.cam, torch.ones(2, 3), has_background=True)
-    assert fused.refine(seed, images, output).shape == (2, 4, *grid)
+    seed = make_seed(output.cam, torch.ones(2, 3))
+    assert fused.refine(seed, images, output).shape == (2, 3, *grid)
     asked = cam_maps(fused, images, flips=size[0] == size[1], refine=0.5)
     assert asked.cam.shape == (2, 3, *grid)
 

@@ -11,7 +11,6 @@ import pytest
 import tifffile
 from PIL import Image
 
-from segmix_core.config import RunConfig
 from segmix_core.intake import add_paths
 from segmix_core.pipeline import run_stage
 from segmix_core.project.store import ProjectStore
@@ -19,6 +18,7 @@ from segmix_core.runs import RunFolder, RunRequest
 from segmix_core.runs.child import EXIT_COMPLETED, run_child
 from segmix_core.runs.inputs import find_inputs
 from segmix_core.runs.writer import RunWriter
+from segmix_core.settings import RunSettings
 
 TINY = {
     # As published: of SegMix+ the tests tell that are about it.
@@ -88,7 +88,7 @@ class Workshop:
     ) -> RunFolder:
         """Ask for a run; by default on the newest runs it can read."""
         runs = self.project / "runs"
-        config = RunConfig().replace({**TINY, **(changes or {})})
+        config = RunSettings().replace({**TINY, **(changes or {})})
         request = RunRequest(
             stage,
             self.project,

@@ -3,10 +3,10 @@ import sys
 
 import pytest
 
-from segmix_core.config import RunConfig
 from segmix_core.errors import JobError, ProjectError
 from segmix_core.geometry import Box
 from segmix_core.runs.writer import RunWriter
+from segmix_core.settings import RunSettings
 from segmix_core.stages.job import (
     Job,
     batch_edge,
@@ -20,7 +20,7 @@ from segmix_core.stages.job import (
 def job(slide):
     folder = slide.folder("cams", options={"image_ids": [1, 99]})
     with slide.store() as store:
-        yield Job(store, RunConfig(), folder.request(), RunWriter(folder))
+        yield Job(store, RunSettings(), folder.request(), RunWriter(folder))
 
 
 def test_a_job_knows_its_images_classes_and_folder(job):
@@ -36,7 +36,7 @@ def test_a_request_of_no_images_is_refused(slide):
         slide.store() as store,
         pytest.raises(JobError, match="no valid list of images"),
     ):
-        Job(store, RunConfig(), folder.request(), RunWriter(folder)).images()
+        Job(store, RunSettings(), folder.request(), RunWriter(folder)).images()
 
 
 def test_whoever_launches_a_run_names_its_input(job):

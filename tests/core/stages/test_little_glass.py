@@ -6,7 +6,7 @@ from segmix_core.data.tile_reader import TileReader
 from segmix_core.events import Warned
 from segmix_core.intake import add_paths
 from segmix_core.project.store import ProjectStore
-from segmix_core.sections.pseudo_masks import PseudoMaskConfig
+from segmix_core.settings import PseudoMaskSettings
 from segmix_core.stages.little_glass import warn_of_little_glass
 
 GLASS, CREAM = (243, 242, 244), (240, 232, 205)
@@ -30,7 +30,7 @@ def messages(tmp_path):
         for image in images[:lost]:
             image.path.unlink()
         events = []
-        settings = PseudoMaskConfig(background=background)
+        settings = PseudoMaskSettings(background=background)
         with TileReader(images, cache_bytes=0) as reader:
             warn_of_little_glass(settings, tiles, reader, events.append)
             warn_of_little_glass(settings, tiles.take(tiles.ids < 0), reader, None)

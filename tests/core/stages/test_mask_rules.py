@@ -1,12 +1,12 @@
 import json
 from dataclasses import asdict
 
-from segmix_core.config import RunConfig
+from segmix_core.settings import RunSettings
 from segmix_core.stages.mask_rules import rules_of
 
 
 def test_settings_are_the_rules():
-    config = RunConfig().replace({"pseudo_masks.margin": 0.25}).pseudo_masks
+    config = RunSettings().replace({"pseudo_masks.margin": 0.25}).pseudo_masks
     rules = rules_of(config, 0.5)
     assert rules.margin == 0.25
     areas = {"min_object_um2": None, "min_hole_um2": None}
@@ -21,15 +21,9 @@ def test_micrometres_win_where_the_pixel_size_is_known():
         "pseudo_masks.min_object_px": 9,
         "pseudo_masks.min_hole_px": 7,
     }
-    config = RunConfig().replace(changes).pseudo_masks
+    config = RunSettings().replace(changes).pseudo_masks
     known, unknown = rules_of(config, 0.5), rules_of(config, None)
     assert (known.min_object_px, unknown.min_object_px) == (100, 9)
     assert (known.min_hole_px, unknown.min_hole_px) == (7, 7)
-    config = RunConfig().replace({"pseudo_masks.min_hole_um2": 2.0}).pseudo_masks
+    config = RunSettings().replace({"pseudo_masks.min_hole_um2": 2.0}).pseudo_masks
     assert rules_of(config, 0.5).min_hole_px == 8
-
-
-def test_settings_of_a_run_without_areas_are_still_read():
-    former = {"min_object_px": 12, "margin": 0.1}
-    config = RunConfig.parse({"pseudo_masks": former}).pseudo_masks
-    assert rules_of(config, 0.5).min_object_px == 12

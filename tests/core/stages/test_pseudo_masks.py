@@ -1,4 +1,3 @@
-import re
 from dataclasses import replace
 
 import numpy as np
@@ -133,22 +132,9 @@ def test_a_weak_class_keeps_its_levels_and_its_order(slide, painted):
     run = slide.run("pseudo-masks", inputs={"cams": painted}, changes=changes)
     # Where both classes are in a tile, the weak one loses against the background.
     assert (open_mask(run.path, 1)[:160, 134:160] == 0).all()
-    changes |= {"pseudo_masks.normalisation": "class"}
+    changes |= {"pseudo_masks.normalization": "class"}
     run = slide.run("pseudo-masks", inputs={"cams": painted}, changes=changes)
     assert (open_mask(run.path, 1)[:160, 144:160] == 2).all()
-
-
-def test_maps_of_a_run_with_one_scale_a_tile_are_still_read(slide, painted):
-    unlabel(slide)
-    columns = load_tiles(painted)
-    changes = {"pseudo_masks.background": "none"}
-    masks = []
-    for scales in (np.full((len(columns["tile_ids"]), 2), 3.0), columns["scales"]):
-        save_tiles(painted, columns | {"scales": scales})
-        run = slide.run("pseudo-masks", inputs={"cams": painted}, changes=changes)
-        masks.append(open_mask(run.path, 1)[:])
-    assert columns["scales"].ndim == 1
-    np.testing.assert_array_equal(*masks)
 
 
 def test_an_absent_label_forbids_a_class(slide, painted):
@@ -157,26 +143,6 @@ def test_an_absent_label_forbids_a_class(slide, painted):
         store.set_labels(ids, [[1, 0]] * len(ids))
     run = slide.run("pseudo-masks", inputs={"cams": painted})
     assert set(np.unique(open_mask(run.path, 1)[:])) <= {0, 1, 255}
-
-
-@pytest.mark.parametrize("refinement", ["superpixels", "random-walker"])
-def test_pixels_are_read_only_to_refine(slide, painted, refinement):
-    unlabel(slide)
-    plain = {"pseudo_masks.background": "none"}
-    refined = plain | {"pseudo_masks.refinement": refinement}
-    run = slide.run("pseudo-masks", inputs={"cams": painted}, changes=refined)
-    mask = open_mask(run.path, 1)[:]
-    assert (mask[:160, :112] == 1).all()
-    assert (mask[:160, 144:240] == 2).all()
-    with slide.store() as store:
-        (image,) = store.images()
-    image.path.unlink()
-    slide.attempt("pseudo-masks", inputs={"cams": painted}, changes=plain)
-    name = image.path.name
-    with pytest.raises(
-        JobError, match=f"6 of .* tiles cannot be read.*{re.escape(name)}"
-    ):
-        slide.attempt("pseudo-masks", inputs={"cams": painted}, changes=refined)
 
 
 def test_a_tile_that_was_lost_after_its_map_is_named_and_left_out(folder):
@@ -239,10 +205,16 @@ def test_another_class_with_the_same_index_asks_for_new_maps(folder):
     save_tiles(base, {**columns, "class_names": np.array(["plain", "dotted"])})
     with pytest.raises(JobError, match=r"dotted is now striped.*segmix cams"):
         folder.attempt("pseudo-masks")
-    # Maps of older runs do not say their classes.
-    del columns["class_names"]
+
+
+@pytest.mark.parametrize("column", ["class_names", "shared_foreground", "scales"])
+def test_maps_that_do_not_say_what_they_are_of(folder, column):
+    base = folder.run("cams").path
+    columns = dict(load_tiles(base))
+    del columns[column]
     save_tiles(base, columns)
-    folder.run("pseudo-masks")
+    with pytest.raises(JobError, match=f"invalid {column}.*segmix cams"):
+        folder.attempt("pseudo-masks")
 
 
 def test_an_added_class_asks_for_new_maps(folder):

@@ -12,9 +12,9 @@ from segmix_core.events import (
     StageStarted,
 )
 from segmix_core.inference.pseudo_rules import PseudoMaskRules
+from segmix_core.methods import SegMixPlus
 from segmix_core.models.checkpoint import load_checkpoint
 from segmix_core.runs import RunState
-from segmix_core.sections.train import TrainConfig
 from segmix_core.stages.methods import parts_of
 from segmix_core.stages.self_training import share_epochs
 from segmix_core.stages.stored_maps import ImageMaps, StoredMaps
@@ -41,8 +41,7 @@ def test_epochs_are_shared():
 
 @pytest.mark.parametrize(("epochs", "rounds"), [(1, 0), (2, 1), (3, 2), (9, 2)])
 def test_every_network_has_an_epoch(epochs, rounds):
-    settings = TrainConfig(method="segmix-plus", epochs=epochs, rounds=2)
-    assert parts_of(settings).rounds(settings) == rounds
+    assert parts_of(SegMixPlus(epochs=epochs, rounds=2)).rounds == rounds
 
 
 def test_the_last_network_is_used_and_the_first_kept(folder):

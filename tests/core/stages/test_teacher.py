@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from segmix_core.config import RunConfig
 from segmix_core.data.tile_reader import TileReader, pad_tile
 from segmix_core.errors import JobError
 from segmix_core.events import Warned
@@ -16,6 +15,7 @@ from segmix_core.inference.pseudo_masks import make_pseudo_mask
 from segmix_core.inference.pseudo_rules import PseudoMaskRules
 from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.models.checkpoint import load_checkpoint
+from segmix_core.settings import RunSettings
 from segmix_core.stages import teacher
 from segmix_core.stages.job import Job, Stopped, labelled_tiles, samples_of
 from segmix_core.stages.teacher import PackedMasks, Teacher
@@ -40,7 +40,7 @@ def teach(workshop, listener, changes=None, lost=()):
     settings = {"pseudo_masks.background": "none", "pseudo_masks.margin": 0.0}
     folder = workshop.folder("train", changes=settings | (changes or {}))
     with workshop.store() as store:
-        job = Job(store, RunConfig.parse(folder.request().config), None, None)
+        job = Job(store, RunSettings.parse(folder.request().config), None, None)
         tiles, images = labelled_tiles(store), store.images()
         torch.manual_seed(0)
         model = CamClassifier(num_classes=2, width=8).eval()

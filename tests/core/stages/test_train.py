@@ -1,10 +1,10 @@
-from typing import get_args
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from segmix_core.config import RunConfig
+from segmix_core.curriculum.mixed_labels import LabelRule
 from segmix_core.errors import CheckpointError, ConfigError, ProjectError
 from segmix_core.events import (
     CheckpointWritten,
@@ -13,6 +13,15 @@ from segmix_core.events import (
     StageStarted,
     Warned,
 )
+from segmix_core.methods import (
+    METHODS,
+    Cam,
+    FixedShuffle,
+    PuzzleCam,
+    Seam,
+    SegMix,
+    SegMixPlus,
+)
 from segmix_core.models.checkpoint import load_checkpoint
 from segmix_core.models.precision import has_bf16
 from segmix_core.pipeline import run_stage
@@ -20,9 +29,10 @@ from segmix_core.runs import RunState, follow, launch
 from segmix_core.runs.child import run_child
 from segmix_core.runs.previews import load_preview
 from segmix_core.runs.results import load_tiles
-from segmix_core.sections.train import Method, TrainConfig
-from segmix_core.stages.methods import METHODS, label_rule, parts_of
-from segmix_core.stages.train import check_quarters, make_curriculum
+from segmix_core.stages.methods import Steps, parts_of
+from segmix_core.training.loss_weights import LossWeights
+
+STEPS = Steps(tile_px=64, stride=8, epochs=8, per_epoch=10)
 
 
 def tensors(folder):
@@ -175,44 +185,55 @@ def test_an_unreadable_tile_is_left_out_with_a_warning(folder):
     assert path.name in warning
 
 
-def test_every_method_of_the_settings_has_its_parts():
-    assert set(METHODS) == set(get_args(Method))
+def test_a_method_has_the_weights_of_its_own_terms():
+    weights = {name: parts_of(make()).weights for name, make in METHODS.items()}
+    assert {name for name, found in weights.items() if found.puzzle} == {"puzzle-cam"}
+    method = SegMix(shuffle_weight=3, er_weight=0.5, ecr_weight=2)
+    assert parts_of(method).weights == LossWeights(shuffle=3, er=0.5, ecr=2)
 
 
-def test_a_method_has_the_weights_of_its_own_terms_only():
-    settings = TrainConfig(unshuffle_weight=3, pixel_weight=0.25, puzzle_weight=2)
-    faithful = METHODS["segmix"].weights(settings)
-    assert (faithful.unshuffle, faithful.pixel, faithful.puzzle) == (0, 0, 0)
-    plus = METHODS["segmix-plus"].weights(settings)
-    assert (plus.unshuffle, plus.pixel, plus.puzzle) == (3, 0.25, 0)
-    assert (plus.shuffle, plus.er, plus.ecr) == (1, 0.2, 1)
-    assert METHODS["puzzle-cam"].weights(settings).puzzle == 2
-
-
-def test_quarters_of_a_tile_are_whole_cells():
-    check_quarters(64, 8)
+def test_puzzle_cam_alone_needs_whole_quarters():
+    steps = replace(STEPS, tile_px=48, stride=16)
+    for name, make in METHODS.items():
+        if name != "puzzle-cam":
+            parts_of(make()).check(steps)
     with pytest.raises(ConfigError, match=r"multiple of 32 pixels, not 48.*32 or 64"):
-        check_quarters(48, 16)
+        parts_of(PuzzleCam()).check(steps)
+    parts_of(PuzzleCam()).check(STEPS)
 
 
-@pytest.mark.parametrize("method", ["cam", "seam", "puzzle-cam"])
-def test_methods_without_shuffled_tiles_have_no_curriculum(method):
-    config = RunConfig().replace({"train.method": method})
-    assert make_curriculum(config, 64, 8, 10) is None
+@pytest.mark.parametrize(
+    ("method", "shuffles"),
+    [
+        (Cam(), False),
+        (Seam(), False),
+        (PuzzleCam(), False),
+        (FixedShuffle(), True),
+        (SegMix(), True),
+        (SegMixPlus(), True),
+        (FixedShuffle(shuffle_weight=0), False),
+        (SegMix(shuffle_weight=0), False),
+        (SegMixPlus(shuffle_weight=0), False),
+    ],
+)
+def test_methods_without_shuffled_tiles_have_no_curriculum(method, shuffles):
+    assert (parts_of(method).make_curriculum(STEPS) is not None) is shuffles
 
 
 def test_patch_sizes_come_from_settings_or_tile():
-    config = RunConfig()
-    assert make_curriculum(config, 64, 8, 10) is not None
+    controller = parts_of(SegMix()).make_curriculum(STEPS)
+    assert controller.plan.patch_sizes == (32, 16, 8)
+    controller = parts_of(SegMix(patch_sizes=(8, 32))).make_curriculum(STEPS)
+    assert controller.plan.patch_sizes == (32, 8)
     with pytest.raises(ConfigError, match="do not divide a tile of 64"):
-        make_curriculum(config.replace({"curriculum.patch_sizes": [24]}), 64, 8, 10)
+        parts_of(SegMix(patch_sizes=(24,))).make_curriculum(STEPS)
 
 
 def test_an_odd_tile_is_left_out_of_the_shuffle(folder):
     with folder.store() as store:
         ids = store.tiles().ids[3:]
         store.set_labels(ids, [[-1, -1]] * len(ids))
-    changes = {"train.batch_size": 3, "curriculum.min_ratio": 0.5}
+    changes = {"train.batch_size": 3, "train.min_ratio": 0.5}
     run = folder.run("train", changes=changes)
     events, _ = run.events()
     shown = next(
@@ -234,10 +255,7 @@ def test_an_odd_tile_is_left_out_of_the_shuffle(folder):
         ("puzzle-cam", {}, False),
         ("seam", {}, True),
         ("segmix", {"train.er_weight": 0.0, "train.ecr_weight": 0.0}, True),
-        ("segmix-plus", {"train.rounds": 0, "train.second_view": True}, True),
         ("segmix-plus", {"train.rounds": 0}, False),
-        # Masks do not train it.
-        ("segmix-plus", {"train.rounds": 1, "train.second_view": True}, False),
     ],
 )
 def test_a_network_has_the_pcm_that_was_trained(folder, method, changes, expected):
@@ -247,42 +265,25 @@ def test_a_network_has_the_pcm_that_was_trained(folder, method, changes, expecte
     assert any(name.startswith("pcm.") for name in found.weights) is expected
 
 
-def test_parts_of_segmix_can_be_left_out_of_segmix_plus():
-    plus = parts_of(TrainConfig(method="segmix-plus", shuffle_weight=0.0))
-    assert (plus.seam, plus.shuffle) == (False, False)
-    plus = parts_of(TrainConfig(method="segmix-plus", second_view=True))
-    assert (plus.seam, plus.shuffle) == (True, True)
-    # Published methods keep their parts.
-    assert parts_of(TrainConfig(method="segmix", shuffle_weight=0.0)).shuffle
-
-
 @pytest.mark.parametrize(
-    ("method", "labels", "share", "expected"),
+    ("method", "expected"),
     [
-        ("segmix", "auto", 0.2, "area"),
-        ("segmix-plus", "auto", 0.2, "present"),
-        ("segmix-plus", "auto", 1.0, "certain"),
-        ("segmix", "certain", 0.2, "certain"),
-        ("segmix", "present", 0.2, "present"),
-        ("segmix-plus", "area", 0.2, "area"),
+        (FixedShuffle(), LabelRule("area")),
+        (SegMix(), LabelRule("area")),
+        (SegMix(labels="certain"), LabelRule("certain")),
+        (SegMixPlus(pooled_share=0.2), LabelRule("present", 0.2)),
+        (SegMixPlus(pooled_share=1), LabelRule("certain", 1)),
     ],
 )
-def test_labels_of_shuffled_tiles(method, labels, share, expected):
-    changes = {"train.method": method, "curriculum.labels": labels}
-    rule = label_rule(RunConfig().replace(changes | {"train.pooled_share": share}))
-    assert rule.kind == expected
-    if expected == "present":
-        assert rule.least_share == share
+def test_labels_of_shuffled_tiles(method, expected):
+    assert parts_of(method).label_rule == expected
 
 
 def test_only_segmix_plus_pools_less_than_all():
-    shares = {
-        name: parts.pooled_share(TrainConfig(pooled_share=0.3))
-        for name, parts in METHODS.items()
-    }
-    assert shares == dict.fromkeys(METHODS, 1.0) | {"segmix-plus": 0.3}
-    means = {n: p.pooled_mean(TrainConfig(pooled_mean=0.7)) for n, p in METHODS.items()}
-    assert means == dict.fromkeys(METHODS, 0.0) | {"segmix-plus": 0.7}
+    parts = {name: parts_of(make()) for name, make in METHODS.items()}
+    plus = parts.pop("segmix-plus")
+    assert (plus.pooled_share, plus.pooled_mean) == (0.1, 0.5)
+    assert {(p.pooled_share, p.pooled_mean) for p in parts.values()} == {(1.0, 0.0)}
 
 
 @pytest.mark.skipif(

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from segmix_core.config import RunConfig
 from segmix_core.events import SettingFitted, Warned
 from segmix_core.geometry import Box
 from segmix_core.runs.results import create_cams, load_tiles, open_mask, save_tiles
+from segmix_core.settings import RunSettings
 from segmix_core.stages.val_fit import SCORES
 
 FIT = {"pseudo_masks.fit": True}
@@ -183,7 +183,7 @@ def test_a_stop_ends_within_a_tile_of_val(val):
 
 
 def test_the_setting_is_off():
-    assert RunConfig().pseudo_masks.fit is False
+    assert RunSettings().pseudo_masks.fit is False
 
 
 def test_a_lost_tile_of_val_is_left_out(val):
@@ -192,8 +192,7 @@ def test_a_lost_tile_of_val_is_left_out(val):
     draw(folder, 8, 20)
     with folder.store() as store:
         store.images()[8].path.unlink()
-    changes = SCORE | {"pseudo_masks.refinement": "superpixels"}
-    masks = folder.run("pseudo-masks", inputs={"cams": run}, changes=changes)
+    masks = folder.run("pseudo-masks", inputs={"cams": run}, changes=SCORE)
     found = masks.ended().results
     assert found["unreadable"] == 1
     assert found["background_score"]["pixels"] == 64 * 64

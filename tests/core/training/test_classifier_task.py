@@ -33,7 +33,7 @@ def train(task, steps, optimizer=None):
 def test_the_task_is_one_the_loop_can_train():
     task: Task = make_task(strategy="hold")
     assert task.min_batch == 2
-    assert make_task(use_seam=True).min_batch == 1
+    assert make_task(second_view=True).min_batch == 1
     alone = make_task(strategy="hold", scope=ShuffleScope(1, in_place=False))
     assert alone.min_batch == 1
     assert alone.training_step(make_batch(1), context(0)).loss > 0
@@ -42,10 +42,10 @@ def test_the_task_is_one_the_loop_can_train():
 @pytest.mark.parametrize("size", [64, 96, 128])
 def test_every_term_is_computed_in_bf16(size):
     # Views are as large, three quarters and half as large.
-    weights = LossWeights(er=1, puzzle=1, unshuffle=1, pixel=1)
-    task = make_task(use_seam=True, strategy="hold", weights=weights)
+    weights = LossWeights(er=1, puzzle=1)
+    task = make_task(second_view=True, strategy="hold", weights=weights)
     exact = task.training_step(make_batch(size=size), context(0)).loss
-    task = make_task(use_seam=True, strategy="hold", weights=weights)
+    task = make_task(second_view=True, strategy="hold", weights=weights)
     with torch.autocast("cpu", torch.bfloat16):
         loss = task.training_step(make_batch(size=size), context(0)).loss
     loss.backward()
@@ -53,7 +53,7 @@ def test_every_term_is_computed_in_bf16(size):
 
 
 @pytest.mark.parametrize(
-    ("use_seam", "strategy", "parts"),
+    ("second_view", "strategy", "parts"),
     [
         (False, None, {"classification"}),
         (True, None, {"classification", "classification_2", "er", "ecr"}),
@@ -61,9 +61,9 @@ def test_every_term_is_computed_in_bf16(size):
         (True, "hold", {"classification", "classification_2", "er", "ecr", "shuffled"}),
     ],
 )
-def test_terms_of_each_method(use_seam, strategy, parts):
+def test_terms_of_each_method(second_view, strategy, parts):
     weights = LossWeights(er=1)
-    task = make_task(use_seam=use_seam, strategy=strategy, weights=weights)
+    task = make_task(second_view=second_view, strategy=strategy, weights=weights)
     result = task.training_step(make_batch(), context(0))
     levels = {"patch_size", "shuffle_ratio"} if strategy else set()
     assert set(result.parts) == parts | levels
@@ -74,37 +74,6 @@ def test_terms_of_each_method(use_seam, strategy, parts):
     assert result.loss.item() == pytest.approx(expected, rel=1e-5)
     result.loss.backward()
     assert task.module.head.weight.grad is not None
-
-
-def plus(**weights):
-    # One level throughout: patches of a cell, most of which are not moved.
-    return make_task(strategy="fixed", weights=LossWeights(**weights), augment=False)
-
-
-def test_segmix_plus_adds_its_terms_after_warm_up():
-    # Warm-up is 10 of 40 steps: the weights are whole from step 25 on.
-    batch = make_batch(size=64)
-    names = {"unshuffle", "pixel"}
-    assert not names & set(plus().training_step(batch, context(0)).parts)
-    for step, alpha in ((0, 0), (10, 0), (16, 0.4), (25, 1), (39, 1)):
-        faithful = plus().training_step(batch, context(step)).loss
-        result = plus(unshuffle=2, pixel=0.5).training_step(batch, context(step))
-        assert names <= set(result.parts)
-        assert all(result.parts[name] > 0 for name in names)
-        expected = 2 * result.parts["unshuffle"] + 0.5 * result.parts["pixel"]
-        torch.testing.assert_close(result.loss - faithful, alpha * expected)
-
-
-@pytest.mark.parametrize("name", ["unshuffle", "pixel"])
-def test_each_term_of_segmix_plus_has_its_own_switch(name):
-    gradients = []
-    for weights in ({}, {name: 1.0}):
-        task = plus(**weights)
-        result = task.training_step(make_batch(), context(30))
-        result.loss.backward()
-        gradients.append(task.module.head.weight.grad)
-    assert not torch.allclose(*gradients)
-    assert {"unshuffle", "pixel"} & set(result.parts) == {name}
 
 
 def test_puzzle_cam_adds_quarters_and_grows():
@@ -120,8 +89,8 @@ def test_puzzle_cam_adds_quarters_and_grows():
 
 
 def test_extra_terms_learn_too_and_draw_nothing():
-    whole = LossWeights(unshuffle=1, pixel=0.5, puzzle=4)
-    task = make_task(use_seam=True, strategy="hold", weights=whole)
+    whole = LossWeights(puzzle=4)
+    task = make_task(second_view=True, strategy="hold", weights=whole)
     results = train(task, range(TOTAL))
     losses = [float(parts["classification"]) for _, parts, _ in results]
     assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
@@ -136,9 +105,9 @@ def test_extra_terms_learn_too_and_draw_nothing():
 
 def test_weights_multiply_their_terms():
     batch = make_batch()
-    whole = make_task(use_seam=True, strategy="hold")
+    whole = make_task(second_view=True, strategy="hold")
     some = make_task(
-        use_seam=True, strategy="hold", weights=LossWeights(shuffle=0, er=2, ecr=0.5)
+        second_view=True, strategy="hold", weights=LossWeights(shuffle=0, er=2, ecr=0.5)
     )
     parts = whole.training_step(batch, context(0)).parts
     loss = some.training_step(batch, context(0)).loss
@@ -148,9 +117,8 @@ def test_weights_multiply_their_terms():
     )
 
 
-@pytest.mark.parametrize("has_background", [False, True])
-def test_it_learns_and_the_maps_show_where(has_background):
-    task = make_task(use_seam=True, strategy="hold", has_background=has_background)
+def test_it_learns_and_the_maps_show_where():
+    task = make_task(second_view=True, strategy="hold")
     results = train(task, range(TOTAL))
     losses = [float(parts["classification"]) for _, parts, _ in results]
     assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
@@ -165,7 +133,7 @@ def test_it_learns_and_the_maps_show_where(has_background):
 
 
 def test_unknown_labels_take_part_in_nothing():
-    task = make_task(use_seam=True, strategy="hold")
+    task = make_task(second_view=True, strategy="hold")
     batch = make_batch()
     unknown = Batch(batch.images, torch.full((6, 2), -1.0), batch.tile_ids, batch.valid)
     result = task.training_step(unknown, context(0))
@@ -199,8 +167,8 @@ def test_a_step_in_parts_is_one_step_of_the_curriculum():
 
 def test_only_the_original_view_moves_the_running_statistics():
     plain = make_task()
-    everything = LossWeights(unshuffle=1, pixel=1, puzzle=1)
-    whole = make_task(use_seam=True, strategy="hold", weights=everything)
+    everything = LossWeights(puzzle=1)
+    whole = make_task(second_view=True, strategy="hold", weights=everything)
     for task in (plain, whole):
         task.module.train()
         task.training_step(make_batch(), context(0))
@@ -210,10 +178,10 @@ def test_only_the_original_view_moves_the_running_statistics():
 
 
 def test_resume_equals_an_unbroken_run_bit_for_bit():
-    whole = make_task(use_seam=True, strategy="hold")
+    whole = make_task(second_view=True, strategy="hold")
     optimizer = torch.optim.AdamW(whole.module.parameters(), 5e-3)
     train(whole, range(17), optimizer)
-    part = make_task(use_seam=True, strategy="hold")
+    part = make_task(second_view=True, strategy="hold")
     part.module.load_state_dict(whole.module.state_dict())
     part.load_state(json.loads(json.dumps(whole.state())))
     other = torch.optim.AdamW(part.module.parameters(), 5e-3)
@@ -337,20 +305,15 @@ def test_options_of_the_shuffle_and_of_augmentation_are_used():
 @pytest.mark.parametrize(
     ("group_size", "in_place"), [(0, True), (3, False), (1, False)]
 )
-def test_segmix_plus_learns_from_patches_of_any_origin(group_size, in_place):
-    task = make_task(
-        strategy="fixed",
-        weights=LossWeights(unshuffle=1, pixel=0.5),
-        scope=ShuffleScope(group_size, in_place),
-    )
+def test_patches_of_any_origin_are_learned_from(group_size, in_place):
+    task = make_task(strategy="fixed", scope=ShuffleScope(group_size, in_place))
     result = task.training_step(make_batch(7, size=64), context(30))
-    assert result.parts["unshuffle"] > 0
-    assert result.parts["pixel"] > 0
+    assert result.parts["shuffled"] > 0
     result.loss.backward()
 
 
 def test_tiles_that_are_not_square():
-    task = make_task(use_seam=True, strategy="hold")
+    task = make_task(second_view=True, strategy="hold")
     result = task.training_step(make_batch(4, size=32, width=48), context(0))
     assert torch.isfinite(result.loss)
 
@@ -359,10 +322,9 @@ def test_half_precision_gives_about_the_same_loss():
     losses = []
     for enabled in (False, True):
         task = make_task(
-            use_seam=True,
+            second_view=True,
             strategy="hold",
-            has_background=True,
-            weights=LossWeights(unshuffle=1, pixel=0.5, puzzle=4),
+            weights=LossWeights(puzzle=4),
         )
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
             result = task.training_step(make_batch(), context(30, wants_preview=True))

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segmix_core.config import SegmenterConfig
+from segmix_core.settings import SegmenterSettings
 from segmix_core.training import noisy_labels
 from segmix_core.training.noisy_labels import (
     LOSSES,
@@ -185,7 +185,7 @@ def test_limits_of_the_generalised_and_the_symmetric_loss():
 
 
 def test_the_settings_offer_every_loss():
-    kind = SegmenterConfig.model_fields["loss"].annotation
+    kind = SegmenterSettings.model_fields["loss"].annotation
     assert get_args(kind) == tuple(noisy_labels.LOSSES)
 
 

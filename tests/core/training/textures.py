@@ -30,13 +30,13 @@ def make_batch(count=6, size=32, seed=0, width=None):
     )
 
 
-def make_task(*, use_seam=False, strategy=None, has_background=False, **changes):
+def make_task(*, strategy=None, **changes):
     torch.manual_seed(0)
-    module = CamClassifier(num_classes=2, width=8, has_background=has_background)
+    module = CamClassifier(num_classes=2, width=8)
     controller = strategy and make_controller(
         strategy, (16, 8), tile_px=32, total_steps=TOTAL, steps_per_epoch=10
     )
-    return ClassifierTask(module, controller=controller, use_seam=use_seam, **changes)
+    return ClassifierTask(module, controller=controller, **changes)
 
 
 def context(step, *, wants_preview=False):

@@ -1,0 +1,342 @@
+"""The methods that train a CAM classifier: one settings class each.
+
+A class has the fields of its method and no others, so a setting that a method would
+ignore is an error. Loads no torch.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from segmix_core.encoders import DOWNLOAD, SCRATCH
+
+UNKNOWN_SETTING = "unknown_setting"
+"""Type of the validation error for a field that a class does not have."""
+
+_EPOCHS = "Passes over the tiles; in segmix-plus those of all networks together."
+
+
+class Settings(BaseModel):
+    """Settings that belong together: frozen, and an unknown name is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    title: ClassVar[str] = "settings"
+
+    @classmethod
+    def fields(cls) -> tuple[str, ...]:
+        """Return the names of the settings."""
+        return tuple(name for name in cls.model_fields if name != "method")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _knows_all_names(cls, content: Any) -> Any:
+        unknown = (
+            [name for name in content if name not in cls.model_fields]
+            if isinstance(content, dict)
+            else []
+        )
+        if unknown:
+            raise PydanticCustomError(
+                UNKNOWN_SETTING,
+                "{problem} {remedy}",
+                {
+                    "problem": f"{cls.title} has no setting '{unknown[0]}'.",
+                    "remedy": f"Its settings are {', '.join(cls.fields())}.",
+                },
+            )
+        return content
+
+
+class MethodSettings(Settings):
+    """What all methods have: the length of a training, its steps, and the network.
+
+    ``everyday`` names the settings that people change often; forms and help show them
+    first.
+    """
+
+    everyday: ClassVar[tuple[str, ...]] = (
+        "epochs",
+        "batch_size",
+        "backbone",
+        "weights",
+    )
+
+    epochs: int = Field(
+        8,
+        ge=1,
+        le=1000,
+        description=_EPOCHS,
+    )
+    batch_size: int = Field(16, ge=2, le=1024, description="Tiles in a step.")
+    backbone: str = Field(
+        "small",
+        description="'small', a timm model name, or a pathology encoder such as "
+        "hf-hub:MahmoodLab/UNI.",
+    )
+    weights: str = Field(
+        SCRATCH,
+        description="Initial weights of the backbone: 'scratch', 'download' (its "
+        "published weights, under their license), or the path of a .safetensors file.",
+    )
+    freeze: bool = Field(
+        False, description="Keep the weights of the backbone as they were loaded."
+    )
+    stride: Literal[8, 16] | None = Field(
+        None,
+        description="Pixels per cell of the maps; empty: 8 where the backbone can, 16 "
+        "where not, and the patch of a vision transformer.",
+    )
+    width: int = Field(
+        32, ge=8, le=256, description="Channels of the small backbone's first layer."
+    )
+    learning_rate: float = Field(2e-3, gt=0, le=1, description="Peak learning rate.")
+    weight_decay: float = Field(1e-2, ge=0, le=1, description="AdamW weight decay.")
+    average: bool = Field(
+        True, description="Predict with a moving average of the weights of all steps."
+    )
+    keep: Literal["last", "best"] = Field(
+        "last",
+        description="Weights that make the maps: those of the last epoch, or of the "
+        "epoch with the lowest loss on the tiles of the split val, if there are any.",
+    )
+    seed: int = Field(0, ge=0, description="Seed of everything random.")
+
+    @property
+    def learns_from_masks(self) -> bool:
+        """Whether a second network learns from the masks of the first."""
+        return False
+
+    @field_validator("weights")
+    @classmethod
+    def _is_source(cls, weights: str) -> str:
+        if weights in (SCRATCH, DOWNLOAD):
+            return weights
+        if not weights.endswith(".safetensors"):
+            raise ValueError(
+                f"Input should be '{SCRATCH}', '{DOWNLOAD}' or the path of a "
+                ".safetensors file"
+            )
+        # The run is a process of its own, with another working directory.
+        return str(Path(weights).expanduser().absolute())
+
+    @model_validator(mode="after")
+    def _frozen_is_loaded(self) -> Self:
+        if self.freeze and self.weights == SCRATCH:
+            raise ValueError("freeze needs weights other than 'scratch'")
+        return self
+
+
+class _TwoViews(MethodSettings):
+    """Methods with SEAM's second view of each tile."""
+
+    er_weight: float = Field(
+        0.2, ge=0, description="Weight of equivariant regularization (SEAM ER)."
+    )
+    ecr_weight: float = Field(
+        1.0, ge=0, description="Weight of cross regularization (SEAM ECR)."
+    )
+
+
+class _Shuffle(MethodSettings):
+    """Methods that also learn from shuffled tiles."""
+
+    shuffle_weight: float = Field(
+        1.0,
+        ge=0,
+        description="Weight of the loss on shuffled tiles; 0: no shuffled tiles.",
+    )
+    group_size: int = Field(
+        2,
+        ge=0,
+        le=64,
+        description="Tiles that exchange patches with each other; 0: the whole batch; "
+        "1: patches move inside their own tile, with in_place off.",
+    )
+    in_place: bool = Field(
+        True, description="Patches keep their position and change only their tile."
+    )
+    exact: bool = Field(True, description="Every selected patch moves.")
+
+    @model_validator(mode="after")
+    def _something_can_move(self) -> Self:
+        if self.group_size == 1 and self.in_place:
+            raise ValueError("in_place must be off where group_size is 1")
+        return self
+
+
+class _MixedLabels(MethodSettings):
+    """Methods whose shuffled tiles have labels by area, as published."""
+
+    labels: Literal["area", "certain"] = Field(
+        "area",
+        description="Labels of shuffled tiles. area: shares of the area; certain: only "
+        "where tiles of several classes leave no doubt about a share.",
+    )
+
+
+class _Curriculum(_Shuffle):
+    """Methods whose shuffle becomes harder while they learn."""
+
+    strategy: Literal["hold", "cellmix"] = Field(
+        "hold",
+        description="hold: harder when the loss falls below the threshold; cellmix: "
+        "follow a plan, one level ahead of it while the loss is low.",
+    )
+    patch_sizes: tuple[int, ...] | None = Field(
+        None, description="Patch sizes in pixels; empty: divisors of the tile size."
+    )
+    min_ratio: float = Field(
+        0.10, ge=0, le=1, description="Shuffle ratio at the start."
+    )
+    max_ratio: float = Field(0.75, ge=0, le=1, description="Shuffle ratio at the end.")
+    warmup: float = Field(
+        0.10, ge=0, le=0.9, description="Share of the steps before feedback starts."
+    )
+    threshold: float | None = Field(
+        None,
+        gt=0,
+        description="Relative loss below which it gets harder; 1 is as good as "
+        "guessing by class frequency. Empty: from warm-up.",
+    )
+    patience: int = Field(
+        4, ge=1, description="Feedbacks without progress before the planned level."
+    )
+
+    @model_validator(mode="after")
+    def _ratios_ascend(self) -> Self:
+        if self.min_ratio > self.max_ratio:
+            raise ValueError("min_ratio must not be larger than max_ratio")
+        return self
+
+
+class Cam(MethodSettings):
+    """A plain classifier (Zhou et al., CVPR 2016)."""
+
+    title: ClassVar[str] = "cam"
+    method: Literal["cam"] = "cam"
+
+
+class Seam(_TwoViews):
+    """SEAM (Wang et al., CVPR 2020): maps that agree between two views of a tile."""
+
+    title: ClassVar[str] = "seam"
+    method: Literal["seam"] = "seam"
+
+
+class PuzzleCam(MethodSettings):
+    """Puzzle-CAM (Jo and Yu, ICIP 2021): a tile and its quarters seen apart agree."""
+
+    title: ClassVar[str] = "puzzle-cam"
+    method: Literal["puzzle-cam"] = "puzzle-cam"
+    puzzle_weight: float = Field(
+        4.0,
+        gt=0,
+        description="Weight of maps of tiles agreeing with those of their quarters.",
+    )
+
+
+class FixedShuffle(_TwoViews, _Shuffle, _MixedLabels):
+    """SEAM that also learns from shuffled tiles, always equally hard."""
+
+    title: ClassVar[str] = "fixed-shuffle"
+    everyday: ClassVar[tuple[str, ...]] = (
+        *MethodSettings.everyday,
+        "patch_size",
+        "shuffle_ratio",
+    )
+    method: Literal["fixed-shuffle"] = "fixed-shuffle"
+    patch_size: int | None = Field(
+        None,
+        ge=4,
+        description="Patch size in pixels; empty: 32, or a quarter of smaller tiles.",
+    )
+    shuffle_ratio: float = Field(
+        0.30,
+        ge=0,
+        le=1,
+        description="Share of patch positions that take part.",
+    )
+
+
+class SegMix(_TwoViews, _Curriculum, _MixedLabels):
+    """SEAM that also learns from shuffled tiles, harder as the loss falls."""
+
+    title: ClassVar[str] = "segmix"
+    method: Literal["segmix"] = "segmix"
+
+
+class SegMixPlus(_Curriculum):
+    """Shuffled tiles, finer maps, and a second network that learns from their masks."""
+
+    title: ClassVar[str] = "segmix-plus"
+    everyday: ClassVar[tuple[str, ...]] = (*MethodSettings.everyday, "rounds")
+    method: Literal["segmix-plus"] = "segmix-plus"
+    epochs: int = Field(
+        24,
+        ge=1,
+        le=1000,
+        description=_EPOCHS,
+    )
+    rounds: int = Field(
+        1,
+        ge=0,
+        le=5,
+        description="How many times a fresh network learns from the masks of the one "
+        "before. All share the epochs, so there are fewer rounds than epochs.",
+    )
+    fusion: bool = Field(
+        True, description="Finer maps, from early and late features together."
+    )
+    stain_normalization: bool = Field(
+        True,
+        description="Give all slides or cases the same colors, so that the network "
+        "does not learn from stain differences. Other tiles do not change.",
+    )
+    shared_foreground: bool = Field(
+        True,
+        description="Where masks have background, classes of the second network share "
+        "one foreground map.",
+    )
+    pooled_share: float = Field(
+        0.1,
+        gt=0,
+        le=1,
+        description="Top-k pooling: share of the strongest cells of a map whose mean "
+        "is the tile's score; about as much of a tile as a label means at least. 1: "
+        "all cells.",
+    )
+    pooled_mean: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Weight of the mean of the whole map in that score; the strongest "
+        "cells have the rest.",
+    )
+
+    @property
+    def learns_from_masks(self) -> bool:
+        """Whether a second network learns from the masks of the first."""
+        return self.rounds > 0 and self.epochs > 1
+
+
+Method = Annotated[
+    Cam | Seam | PuzzleCam | FixedShuffle | SegMix | SegMixPlus,
+    Field(discriminator="method"),
+]
+"""Any method, told apart by its field ``method``."""
+
+METHODS: dict[str, type[MethodSettings]] = {
+    method.title: method
+    for method in (Cam, Seam, PuzzleCam, FixedShuffle, SegMix, SegMixPlus)
+}
+"""Class by the name of the method."""
+
+DEFAULT_METHOD = SegMixPlus.title

@@ -1,0 +1,307 @@
+"""The settings of a run, one class a stage: frozen, validated, shown by forms and help.
+
+Only the stages, the command line and the plugin's forms read these classes; below the
+stages everything takes plain keyword arguments. Loads no torch.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from segmix_core.errors import ConfigError
+from segmix_core.methods import (
+    DEFAULT_METHOD,
+    METHODS,
+    UNKNOWN_SETTING,
+    Method,
+    SegMixPlus,
+    Settings,
+)
+
+
+class CamSettings(Settings):
+    """How class activation maps are computed."""
+
+    title: ClassVar[str] = "cams"
+    scales: tuple[float, ...] = Field(
+        (1.0,), description="Image scales that are averaged."
+    )
+    flips: bool = Field(True, description="Average over flips and quarter turns.")
+    refine: float = Field(
+        0.25, ge=0, le=1, description="Share of the PCM-refined map in the CAM."
+    )
+    context_px: int = Field(
+        32,
+        ge=0,
+        le=1024,
+        description="Pixels around a tile of a larger image that are seen with it.",
+    )
+    batch_size: int = Field(32, ge=1, description="Tiles at a time.")
+
+    @model_validator(mode="after")
+    def _scales_are_positive(self) -> Self:
+        if not self.scales or not all(0 < scale <= 4 for scale in self.scales):
+            raise ValueError("scales must be one or more numbers above 0, at most 4")
+        return self
+
+
+class PseudoMaskSettings(Settings):
+    """How CAMs become pseudo masks."""
+
+    title: ClassVar[str] = "pseudo_masks"
+    background: Literal["none", "score", "glass"] = Field(
+        "glass",
+        description="none: every pixel gets a class; score: pixels of low CAM are "
+        "background; glass: white pixels are background. SegMix+ asks while it trains, "
+        "too: its second network learns from such masks.",
+    )
+    background_score: float = Field(
+        0.30, ge=0, le=1, description="CAM below which a pixel is background."
+    )
+    gate: float = Field(
+        0.50,
+        ge=0,
+        le=1,
+        description="Probability a class of unknown label needs to take part.",
+    )
+    fit: bool = Field(
+        False,
+        description="Choose the gate of each class, and the background score, on "
+        "images of the split val. Values that cannot be determined keep their setting.",
+    )
+    normalization: Literal["class", "joint"] = Field(
+        "joint", description="Scale CAMs per class or all classes together."
+    )
+    margin: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="Pixels whose two best classes are closer are ignored.",
+    )
+    min_object_px: int = Field(
+        64, ge=0, description="Smaller objects are ignored, in mask pixels."
+    )
+    min_object_um2: float | None = Field(
+        None,
+        ge=0,
+        description="The same in µm²; wins over the pixels in images whose pixel size "
+        "is known. Empty: the pixels count everywhere.",
+    )
+    min_hole_px: int = Field(
+        0,
+        ge=0,
+        description="Smaller holes in a class become that class, in mask pixels.",
+    )
+    min_hole_um2: float | None = Field(
+        None,
+        ge=0,
+        description="The same in µm²; wins over the pixels in images whose pixel size "
+        "is known. Empty: the pixels count everywhere.",
+    )
+
+
+class SegmenterSettings(Settings):
+    """How the segmenter is trained."""
+
+    title: ClassVar[str] = "segmenter"
+    decoder: Literal["unet", "fpn", "deeplabv3plus"] = Field(
+        "unet", description="Decoder of segmentation-models-pytorch."
+    )
+    encoder: str = Field(
+        "tu-resnet18",
+        description="An encoder of segmentation-models-pytorch; tu-NAME: of timm.",
+    )
+    depth: Literal[3, 4, 5] = Field(
+        3,
+        description="Downsampling stages of the encoder: 3 for textures and small "
+        "tiles, up to 5 for what only a wide view shows.",
+    )
+    pretrained: bool = Field(False, description="Let the library download weights.")
+    epochs: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="Passes over the tiles; 0 = automatic: 8 epochs, and at least 100 "
+        "steps.",
+    )
+    batch_size: int = Field(16, ge=2, le=1024, description="Tiles in a step.")
+    learning_rate: float = Field(1e-3, gt=0, le=1, description="Peak learning rate.")
+    loss: Literal["ce", "oeem", "gce", "sce", "bootstrapped"] = Field(
+        "ce",
+        description="Loss of pixels. ce: cross entropy, every label is believed. For "
+        "wrong pseudo labels: oeem prefers pixels that agree with their mask; gce "
+        "(generalized) and sce (symmetric cross entropy) follow outliers less; "
+        "bootstrapped mixes labels with the network's choice.",
+    )
+    label_smoothing: float = Field(
+        0.0,
+        ge=0,
+        le=0.5,
+        description="Share of a pseudo label spread over all classes; ce and oeem "
+        "only.",
+    )
+    dice_weight: float = Field(0.5, ge=0, description="Weight of the Dice loss.")
+    corrected_weight: float = Field(
+        4.0, ge=1, description="Weight of corrected pixels; pseudo pixels have 1."
+    )
+    average: bool = Field(
+        True, description="Predict with a moving average of the weights of all steps."
+    )
+    seed: int = Field(0, ge=0, description="Seed of everything random.")
+
+    @model_validator(mode="after")
+    def _loss_takes_smoothing(self) -> Self:
+        if self.label_smoothing > 0 and self.loss not in ("ce", "oeem"):
+            raise ValueError(
+                f"label_smoothing must be 0 with the loss {self.loss}; ce and oeem "
+                "take it"
+            )
+        return self
+
+
+class PredictSettings(Settings):
+    """How whole slides are predicted."""
+
+    title: ClassVar[str] = "predict"
+    window_px: int = Field(512, ge=64, description="Edge of a window, in pixels.")
+    overlap_px: int = Field(64, ge=0, description="Overlap of windows, in pixels.")
+    flips: bool = Field(False, description="Average over flips and quarter turns.")
+    batch_size: int = Field(4, ge=1, description="Windows at a time.")
+
+    @model_validator(mode="after")
+    def _overlap_is_smaller(self) -> Self:
+        if 2 * self.overlap_px >= self.window_px:
+            raise ValueError("overlap_px must be less than half of window_px")
+        return self
+
+
+class MachineSettings(Settings):
+    """Where a run computes."""
+
+    title: ClassVar[str] = "machine"
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps.")
+    precision: Literal["auto", "float32", "bf16"] = Field(
+        "auto",
+        description="Numbers that networks compute in. auto: bf16 where there are "
+        "instructions for it, but float32 for training on a processor.",
+    )
+    threads: int = Field(
+        0, ge=0, description="CPU threads; 0: one less than there are cores."
+    )
+
+
+class RunSettings(Settings):
+    """All settings of a run; every stage reads the sections it needs."""
+
+    title: ClassVar[str] = "A run"
+    train: Method = SegMixPlus()
+    cams: CamSettings = CamSettings()
+    pseudo_masks: PseudoMaskSettings = PseudoMaskSettings()
+    segmenter: SegmenterSettings = SegmenterSettings()
+    predict: PredictSettings = PredictSettings()
+    machine: MachineSettings = MachineSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_a_method(cls, content: Any) -> Any:
+        train = content.get("train") if isinstance(content, dict) else None
+        if isinstance(train, dict):
+            return {**content, "train": {"method": DEFAULT_METHOD, **train}}
+        return content
+
+    @property
+    def trained_background(self) -> str | None:
+        """The background of the masks that a training with these settings learns from.
+
+        Pseudo masks made after it have the same, unless another is chosen; None where
+        no network learns from masks, because nobody asked for a background then.
+        """
+        if not self.train.learns_from_masks:
+            return None
+        return self.pseudo_masks.background
+
+    @classmethod
+    def parse(cls, content: Mapping[str, Any]) -> "RunSettings":
+        """Build from JSON content.
+
+        Raises
+        ------
+        ConfigError
+            Naming the first setting that is unknown or out of range, or the first
+            settings that contradict each other.
+        """
+        try:
+            return cls.model_validate(dict(content))
+        except ValidationError as error:
+            raise as_config_error(error) from error
+
+    def replace(self, changes: Mapping[str, Any]) -> "RunSettings":
+        """Return a copy with dotted settings changed, e.g. ``{"train.epochs": 4}``.
+
+        Another ``train.method`` keeps the settings that were chosen before, as far as
+        it has them; its own defaults count for all others.
+
+        Raises
+        ------
+        ConfigError
+            If a setting is unknown or out of range, or was chosen for the former
+            method and the new one has no such setting.
+        """
+        content = self.model_dump(exclude_unset=True)
+        method = changes.get("train.method", self.train.method)
+        if method != self.train.method and method in METHODS:
+            content["train"] = self._chosen_for(method)
+        for name, value in changes.items():
+            section, _, field = name.partition(".")
+            if section not in type(self).model_fields or not field:
+                raise ConfigError(
+                    f"'{name}' is not a setting.",
+                    "Write it as section.field; the sections are "
+                    f"{', '.join(self.fields())}.",
+                )
+            content.setdefault(section, {})[field] = value
+        if "train" in content:
+            content["train"] = {"method": method, **content["train"]}
+        return RunSettings.parse(content)
+
+    def _chosen_for(self, method: str) -> dict[str, Any]:
+        """Return what was chosen for training, but for defaults of this method alone.
+
+        The settings of a run that is done name all fields of its method.
+        """
+        former, known = type(self.train).model_fields, METHODS[method].model_fields
+        return {
+            name: value
+            for name, value in self.train.model_dump(exclude_unset=True).items()
+            if name != "method"
+            and (name in known or value != former[name].get_default())
+        }
+
+
+def as_config_error(error: ValidationError) -> ConfigError:
+    """Return what is wrong with settings, as two sentences for people."""
+    first = error.errors(include_url=False)[0]
+    context = first.get("ctx", {})
+    if first["type"] == UNKNOWN_SETTING:
+        return ConfigError(context["problem"], context["remedy"])
+    if first["type"] == "union_tag_invalid":
+        return ConfigError(
+            f"'{context['tag']}' is not a valid method.",
+            f"Choose one of {', '.join(METHODS)}.",
+        )
+    # Below "train" stands the method, which is no part of the setting's name.
+    place = [str(part) for part in first["loc"]]
+    if place[:1] == ["train"]:
+        del place[1:2]
+    name = ".".join(place) or "settings"
+    message = first["msg"].removeprefix("Value error, ")
+    # The input of a check of a whole section is every setting.
+    if first["type"] == "value_error" and isinstance(first["input"], dict):
+        return ConfigError(
+            f"Settings of {name} conflict: {message}.", "Change one of them."
+        )
+    return ConfigError(
+        f"{name} has the invalid value {first.get('input')!r} ({message}).",
+        "Change it; 'segmix train --help' lists the settings and ranges.",
+    )
