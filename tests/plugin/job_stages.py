@@ -28,6 +28,7 @@ def shuffled(step, count=4, edge=16):
         "images": images,
         "tile_ids": np.arange(1, count + 1),
         "sources": sources,
+        "positions": np.broadcast_to(np.arange(4).reshape(2, 2), sources.shape),
         "patch_size": edge // 2,
         "shuffle_ratio": 0.25,
     }

@@ -93,7 +93,7 @@ def test_tuple_of_fractions(qtbot):
         ("train.learning_rate", "fast", "'Learning rate' is 'fast'"),
         ("train.learning_rate", "", "'Learning rate' is nothing"),
         ("train.learning_rate", "inf", "'Learning rate' is 'inf'"),
-        ("train.patience", "0", "'Patience' is .* or equal to 1"),
+        ("train.threshold", "0", "'Threshold' is .* must be greater than 0"),
         ("train.group_size", 1, "'In place' must be off where 'Group size' is 1"),
         ("train.min_ratio", 0.9, "'Min ratio' must not be larger than 'Max"),
     ],

@@ -92,7 +92,7 @@ def test_last_settings_are_in_the_form(jobs, qtbot):
 def test_settings_of_another_version_are_told(show, jobs, messages):
     page = show(TrainPage)
     page.runs.settings_wanted.emit({"train": {"speed": 3}})
-    assert "train.speed" in messages[-1][0]
+    assert "segmix-plus has no setting 'speed'" in messages[-1][0]
 
 
 def test_a_new_page_shows_the_history_of_the_run(jobs, qtbot):

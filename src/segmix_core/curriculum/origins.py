@@ -71,14 +71,6 @@ def draw_origins(
     return Origins(sources.view(count, *shape), positions.view(count, *shape))
 
 
-def invert(origins: Origins) -> Origins:
-    """Return the permutation that puts every patch back."""
-    patches = origins.sources[0].numel()
-    numbers = origins.sources * patches + origins.positions
-    back = numbers.flatten().argsort().view_as(numbers)
-    return Origins(back // patches, back % patches)
-
-
 def _exchange(takes_part: Tensor, size: int, exact: bool, uniform: Uniform) -> Tensor:
     """Return (G, g, N): the tile of the batch of each patch, position by position."""
     groups, patches = takes_part.shape

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from segmix_core.curriculum.level import PAIRS, ShuffleLevel, ShuffleScope
 from segmix_core.curriculum.mixed_labels import AREA, LabelRule, mix_labels
-from segmix_core.curriculum.origins import Origins, draw_origins, invert
+from segmix_core.curriculum.origins import Origins, draw_origins
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,37 +95,6 @@ def shuffle_batch(
     origins = Origins(*(part.to(images.device) for part in origins))
     mixed, present = mix_labels(labels, origins.sources, label_rule)
     return Shuffled(_gather_patches(images, origins), mixed, present, origins)
-
-
-def unshuffle(images: Tensor, origins: Origins) -> Tensor:
-    """Put every patch back to where it came from.
-
-    Parameters
-    ----------
-    images
-        (B, C, H, W): shuffled images, or maps of them on any grid that the rows and
-        columns of the patches divide.
-    origins
-        As in :class:`Shuffled`.
-
-    Returns
-    -------
-    Tensor
-        (B, C, H, W).
-
-    Raises
-    ------
-    ValueError
-        If the patches do not fit the images.
-    """
-    rows, cols = origins.sources.shape[1:]
-    height, width = images.shape[-2:]
-    if height % rows or width % cols:
-        raise ValueError(
-            f"Expected a size that {rows} x {cols} patches divide, "
-            f"got {height} x {width}"
-        )
-    return _gather_patches(images, invert(origins))
 
 
 def _grid(images: Tensor, labels: Tensor, patch_size: int) -> tuple[int, int]:

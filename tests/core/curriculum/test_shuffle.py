@@ -5,8 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segmix_core.curriculum.level import ShuffleLevel, ShuffleScope
-from segmix_core.curriculum.origins import Origins
-from segmix_core.curriculum.shuffle import shuffle_batch, unshuffle
+from segmix_core.curriculum.shuffle import shuffle_batch
 from tests.reference import shuffle as reference
 
 
@@ -51,7 +50,6 @@ def test_shuffle_equals_patch_by_patch_and_can_be_undone(
     torch.testing.assert_close(shuffled.images, torch.from_numpy(expected))
     soft = reference.mix_labels(labels.numpy(), sources)
     torch.testing.assert_close(shuffled.labels, torch.from_numpy(soft))
-    assert torch.equal(unshuffle(shuffled.images, shuffled.origins), images)
     # Every patch of a group is used once, and only by its own group.
     size = min(group_size or count, count)
     tiles, patches = np.arange(count)[:, None], rows * cols
@@ -229,14 +227,6 @@ def test_the_same_generator_gives_the_same_shuffle():
     assert not torch.equal(first.origins.sources, other.origins.sources)
 
 
-def test_maps_of_shuffled_tiles_can_be_unshuffled_on_their_own_grid():
-    images, labels, generator = make_batch(4, 2, 3, 8)
-    shuffled = shuffle_batch(images, labels, ShuffleLevel(8, 0.5), generator=generator)
-    coarse = torch.nn.functional.avg_pool2d(shuffled.images, 4)
-    expected = torch.nn.functional.avg_pool2d(images, 4)
-    torch.testing.assert_close(unshuffle(coarse, shuffled.origins), expected)
-
-
 @pytest.mark.parametrize("group_size", [2, 3])
 @pytest.mark.parametrize(
     "lay_out",
@@ -271,18 +261,6 @@ def test_channels_that_come_last_stay_last():
     assert shuffled.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_the_gradient_of_an_unshuffled_map_is_that_of_the_shuffled_one():
-    _, labels, generator = make_batch(4, 2, 3, 4)
-    maps = torch.rand(4, 2, 8, 12, generator=generator, requires_grad=True)
-    weights = torch.rand(4, 2, 8, 12, generator=generator)
-    shuffled = shuffle_batch(maps.detach(), labels, ShuffleLevel(4, 0.5))
-    (unshuffle(maps, shuffled.origins) * weights).sum().backward()
-    expected = reference.gather_patches(
-        weights.numpy(), *(part.numpy() for part in shuffled.origins)
-    )
-    torch.testing.assert_close(maps.grad, torch.from_numpy(expected))
-
-
 @pytest.mark.parametrize("patch", [3, 5, 16])
 def test_a_patch_size_that_does_not_divide_the_tile(patch):
     with pytest.raises(ValueError, match="divides 8 x 12"):
@@ -294,9 +272,6 @@ def test_a_patch_size_that_does_not_divide_the_tile(patch):
 def test_shapes_that_do_not_fit():
     with pytest.raises(ValueError, match="labels"):
         shuffle_batch(torch.zeros(2, 3, 8, 8), torch.zeros(3, 1), ShuffleLevel(4, 0.5))
-    origins = Origins(*torch.zeros(2, 2, 3, 3, dtype=torch.int64))
-    with pytest.raises(ValueError, match="divide"):
-        unshuffle(torch.zeros(2, 3, 8, 8), origins)
 
 
 @pytest.mark.parametrize(("group_size", "in_place"), [(1, True), (-1, False)])

@@ -63,7 +63,7 @@ def _reference_mask(cam, labels, probabilities, rules):
             if rules.background == "score":
                 entries.append((rules.background_score, 0))
             for c in classes:
-                top = common if rules.normalisation == "joint" else cam[c].max()
+                top = common if rules.normalization == "joint" else cam[c].max()
                 entries.append((cam[c, y, x] / top if top > 0 else 0.0, c + 1))
             best = max(entries, key=lambda entry: entry[0])
             others = [score for score, value in entries if value != best[1]]
@@ -79,14 +79,14 @@ def _reference_mask(cam, labels, probabilities, rules):
     normalization=st.sampled_from(["joint", "class"]),
     margin=st.sampled_from([0.0, 0.13, 0.4]),
 )
-def test_masks_equal_the_slow_twin(seed, background, normalisation, margin):
+def test_masks_equal_the_slow_twin(seed, background, normalization, margin):
     rng = np.random.default_rng(seed)
     # Sixteenths, so that no lead lies within rounding of a margin.
     cam = rng.integers(0, 17, (3, 5, 4)).astype(np.float32) / 16
     labels, probabilities = rng.integers(-1, 2, 3), rng.random(3)
     rules = PseudoMaskRules(
         background=background,
-        normalization=normalisation,
+        normalization=normalization,
         margin=margin + 1e-4,
         background_score=0.301,
         min_object_px=0,
@@ -152,7 +152,7 @@ def test_a_single_predicted_class_is_doubtful_by_its_probability():
     assert doubt == pytest.approx(0.2)
 
 
-def test_normalisation_weighs_a_weak_class():
+def test_normalization_weighs_a_weak_class():
     cam = np.array([[[1.0, 0.3]], [[0.2, 0.2]]], np.float32)
     joint, _ = _mask(cam, [1, 1], normalization="joint")
     alone, _ = _mask(cam, [1, 1], normalization="class")

@@ -112,6 +112,7 @@ def test_previews_come_back_and_only_the_newest_stay(folder):
             images=np.zeros((1, 8, 8, 3), np.uint8),
             tile_ids=np.array([3]),
             sources=np.zeros((1, 2, 2), np.int64),
+            positions=np.arange(4).reshape(1, 2, 2),
             patch_size=32,
             shuffle_ratio=0.5,
         )
@@ -146,6 +147,7 @@ def test_a_preview_is_never_pickled(folder):
         {"sources": -np.ones((1, 2, 2), np.int64)},
         {"positions": np.full((1, 2, 2), 4)},
         {"positions": np.zeros((1, 3, 2), np.int64)},
+        {"positions": np.zeros((1, 2, 2))},
         {"patch_size": 0},
         {"patch_size": "32"},
         {"cams": np.zeros((2, 2, 3, 4), np.uint8)},
@@ -157,9 +159,12 @@ def test_what_is_no_preview_is_refused(tmp_path, change):
         "images": np.zeros((1, 8, 8, 3), np.uint8),
         "tile_ids": np.array([3]),
         "sources": np.zeros((1, 2, 2), np.int64),
+        "positions": np.arange(4).reshape(1, 2, 2),
         "patch_size": 4,
         "shuffle_ratio": 0.5,
     }
+    np.savez(tmp_path / "a.npz", **arrays)
+    assert load_preview(tmp_path / "a.npz")
     np.savez(tmp_path / "a.npz", **(arrays | change))
     with pytest.raises(JobError, match="is not a valid preview"):
         load_preview(tmp_path / "a.npz")
