@@ -138,7 +138,7 @@ class ConfigForm(QWidget):
 
     def values(self) -> dict[str, Any]:
         """Return the content of the form: dotted name -> value, not yet validated."""
-        found = {name: self._value(name) for name in self._widgets if self._has(name)}
+        found = {name: self._value(name) for name in self.shown_fields()}
         if _TRAIN in self._sections:
             found[f"{_TRAIN}.method"] = self._method
         return found

@@ -74,7 +74,10 @@ def test_sections_about_masks_are_shown_where_they_count(qtbot):
     form = ConfigForm(("train", "cams"), ("cams.refine",), of_masks=("cams",))
     qtbot.addWidget(form)
     assert not form.widget("cams.refine").native.isHidden()
+    form.set_values({"cams.scales": "none"})
+    assert form.error
     form.method = "seam"
+    assert form.error == ""
     assert form.widget("cams.refine").native.isHidden()
     assert not {name for name in form.shown_fields() if name.startswith("cams.")}
 

@@ -1,7 +1,10 @@
 """The page Train."""
 
+from qtpy.QtWidgets import QPushButton
+
 from napari_segmix.layers.keys import find_layer
 from napari_segmix.widgets.train_page import TrainPage
+from segmix_core.methods import Cam, SegMixPlus
 from segmix_core.runs import RunFolder
 from segmix_core.settings import RunSettings
 from tests.plugin.runs_of_pages import LEFT, finished, label_all, wait
@@ -26,7 +29,7 @@ def test_without_project_the_page_says_where_to_begin(show, jobs):
 def test_start_launches_with_the_settings_of_the_form(show, jobs, qtbot):
     label_all(jobs)
     page = show(TrainPage)
-    page.box.choose("seam")
+    page.box.choose("segmix-plus")
     # The masks that its second network learns from are a part of the training.
     page.box.form.set_values({"train.epochs": 3, "pseudo_masks.background": "score"})
     ended = []
@@ -36,13 +39,27 @@ def test_start_launches_with_the_settings_of_the_form(show, jobs, qtbot):
     wait(qtbot, lambda: ended)
     request = RunFolder(ended[0].path).request()
     assert request.stage == "train"
-    assert request.config["train"]["method"] == "seam"
+    assert request.config["train"]["method"] == "segmix-plus"
     assert request.config["train"]["epochs"] == 3
     assert request.config["pseudo_masks"]["background"] == "score"
     assert request.revision == jobs.store.revision
     assert page.box.start_button.isEnabled()
     assert page.curves.series("loss").points()[0].tolist() == [1, 2, 3, 4, 5, 6]
     assert find_layer(jobs.viewer, "shuffled") is not None
+
+
+def test_the_form_shows_the_settings_of_the_chosen_method(show, jobs, qtbot):
+    page = show(TrainPage)
+    form = page.box.form
+    assert form.config().train == SegMixPlus()
+    (button,) = [
+        b for b in page.box.method.findChildren(QPushButton) if b.text() == "CAM"
+    ]
+    qtbot.mouseClick(button, LEFT)
+    assert form.config().train == Cam()
+    assert form.widget("train.rounds").native.isHidden()
+    assert form.widget("pseudo_masks.background").native.isHidden()
+    assert not form.widget("train.epochs").native.isHidden()
 
 
 def test_the_licence_of_a_backbone_stands_below_it(show, jobs):

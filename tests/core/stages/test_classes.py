@@ -63,7 +63,7 @@ def test_an_added_class_may_be_missing_where_that_is_allowed(store):
         check(store, "gland", "stroma")
 
 
-def test_runs_say_their_classes_and_older_ones_need_not(folder):
+def test_runs_say_their_classes(folder):
     runs = [folder.run(stage) for stage in ("cams", "pseudo-masks")]
     for run in runs:
         assert load_tiles(run.path)["class_names"].tolist() == ["plain", "striped"]
@@ -80,5 +80,8 @@ def test_runs_say_their_classes_and_older_ones_need_not(folder):
             folder.attempt(stage, inputs={"pseudo-masks": masks})
     del columns["class_names"]
     save_tiles(masks, columns)
-    with folder.store() as store:
+    with (
+        folder.store() as store,
+        pytest.raises(JobError, match=r"do not say which classes.*Make them again"),
+    ):
         check_mask_classes(store, masks)

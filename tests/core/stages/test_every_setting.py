@@ -44,7 +44,7 @@ TRAINING = {
     "train.patch_sizes": ({}, [16]),
     "train.patch_size": (FIXED, 32),
     "train.min_ratio": ({}, 0.7),
-    "train.max_ratio": (NEVER | {"train.patience": 1}, 0.2),
+    "train.max_ratio": (NEVER | {"train.patience": 1, "train.epochs": 12}, 0.2),
     "train.shuffle_ratio": (FIXED, 0.9),
     "train.group_size": ({}, 3),
     "train.in_place": ({}, False),

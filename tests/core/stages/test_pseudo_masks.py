@@ -31,9 +31,11 @@ def painted(slide):
     columns = {
         "tile_ids": tiles.ids,
         "probabilities": np.ones((len(tiles), 2), np.float32),
-        "scales": np.ones(len(tiles), np.float32),
+        "scales": np.ones((len(tiles), 2), np.float32),
         "valid": np.full((len(tiles), 2), 8),
         "stride": np.asarray(8),
+        "shared_foreground": np.asarray(False),
+        "class_names": np.array(["plain", "striped"]),
     }
     save_tiles(run.path, columns)
     return run.path

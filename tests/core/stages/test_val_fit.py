@@ -35,6 +35,8 @@ def val(folder):
         "scales": np.ones((12, 2), np.float32),
         "valid": np.full((12, 2), 8),
         "stride": np.asarray(8),
+        "shared_foreground": np.asarray(False),
+        "class_names": np.array(["plain", "striped"]),
     }
     save_tiles(run.path, columns)
     return folder, run.path
