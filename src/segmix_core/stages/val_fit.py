@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from segmix_core.data.tile_reader import TileReader
-from segmix_core.errors import SlideError
 from segmix_core.events import SettingFitted, Warned
 from segmix_core.inference.gate_fit import LEAST_TILES, GateFit, fit_gate
 from segmix_core.inference.pseudo_rules import PseudoMaskRules
@@ -171,7 +170,7 @@ def _confusions(
     with TileReader(val.images, cache_bytes=0) as reader:
         for image in val.images:
             rules = fit.applied_to(rules_of(job.config.pseudo_masks, image.working_mpp))
-            for truth, evidence in _drawn(val, image, is_corrected, rules, reader):
+            for truth, evidence in _drawn(val, image, is_corrected, reader):
                 for score, matrix in matrices.items():
                     mask, _ = evidence.mask(replace(rules, background_score=score))
                     matrix.update(truth, mask)
@@ -186,7 +185,6 @@ def _drawn(
     val: _Val,
     image: ImageRecord,
     is_corrected: npt.NDArray[np.bool_],
-    rules: PseudoMaskRules,
     reader: TileReader,
 ) -> Iterator[tuple[npt.NDArray[np.uint8], Evidence]]:
     """Yield what people drew in tiles of an image, and what their masks are made of.
@@ -201,10 +199,5 @@ def _drawn(
     for row in rows:
         drawn = val.job.store.corrections(image.id, maps.boxes[row])
         truth = np.where(drawn == UNTOUCHED, np.uint8(IGNORE_INDEX), drawn)
-        try:
-            evidence = maps.evidence(int(row), with_pixels=rules.needs_rgb)
-        except SlideError as error:
-            text = f"Tile {maps.name(int(row))} was skipped in the fit on val: {error}"
-            val.job.writer.emit(Warned(message=text))
-            continue
-        yield truth, evidence
+        # Where a score tells background, no mask asks for pixels.
+        yield truth, maps.evidence(int(row), with_pixels=False)

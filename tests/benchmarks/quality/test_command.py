@@ -92,10 +92,10 @@ def test_ablations_are_rows(dark_discs, tmp_path, command):
     assert "er_weight=0.2" in result.stdout
 
 
-def test_settings_of_some_methods_belong_to_rows(dark_discs, segmix):
+def test_settings_of_some_methods_belong_to_rows(dark_discs, command):
     for name in ("train.rounds", "train.method", "train.magic"):
-        result = segmix(
-            *("benchmark", dark_discs, "--protocol", "p1", "--set", f"{name}=1")
+        result = command(
+            *("quality", dark_discs, "--protocol", "p1", "--set", f"{name}=1")
         )
         assert result.exit_code == 2
         said = " ".join(result.stderr.split())

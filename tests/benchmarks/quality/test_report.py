@@ -82,9 +82,7 @@ def test_a_file_is_gone_on_with(conditions, answers, folder, tmp_path):
     # A list of numbers is one line.
     counts = content["results"][0]["counts"]["tp"]
     assert f'"tp": [{", ".join(map(str, counts))}]' in text
-    there = conditions.config.replace(
-        {"machine.threads": 3, "train.seed": 7, "train.method": "cam"}
-    )
+    there = conditions.config.replace({"machine.threads": 3, "train.seed": 7})
     again = read_report(file, replace(conditions, config=there))
     assert again.rows == report.rows
     assert again.to_json()["seconds"] >= 100
@@ -118,12 +116,3 @@ def test_what_is_no_report_is_named(conditions, tmp_path, text):
     file.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match="not a results file of this version"):
         read_report(file, conditions)
-
-
-def test_settings_that_came_later_have_their_defaults(conditions, tmp_path):
-    file = tmp_path / "a.json"
-    Report(conditions).write(file)
-    content = json.loads(file.read_text(encoding="utf-8"))
-    del content["config"]["train"]["puzzle_weight"]
-    file.write_text(json.dumps(content), encoding="utf-8")
-    assert read_report(file, conditions).rows == []
