@@ -274,7 +274,13 @@ class SegMix(_TwoViews, _Curriculum, _MixedLabels):
 
 
 class SegMixPlus(_Curriculum):
-    """Shuffled tiles, finer maps, and a second network that learns from their masks."""
+    """Shuffled tiles, finer maps, and a second network that learns from their masks.
+
+    Examples
+    --------
+    >>> SegMixPlus(epochs=12).rounds
+    1
+    """
 
     title: ClassVar[str] = "segmix-plus"
     everyday: ClassVar[tuple[str, ...]] = (*MethodSettings.everyday, "rounds")

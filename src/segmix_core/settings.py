@@ -250,7 +250,7 @@ class RunSettings(Settings):
         """
         content = self.model_dump(exclude_unset=True)
         method = changes.get("train.method", self.train.method)
-        if method != self.train.method and method in METHODS:
+        if method != self.train.method and method in [*METHODS]:
             content["train"] = self._chosen_for(method)
         for name, value in changes.items():
             section, _, field = name.partition(".")

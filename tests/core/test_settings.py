@@ -86,6 +86,15 @@ def test_the_settings_of_a_run_that_is_done_can_get_another_method():
         chosen.replace({"train.method": "cam"})
 
 
+@pytest.mark.parametrize("method", ["magic", 3, None, ["cam"], {}])
+def test_methods_that_there_are_not(method):
+    with pytest.raises(ConfigError) as caught:
+        RunSettings().replace({"train.method": method})
+    assert str(caught.value) == (
+        f"'{method}' is not a valid method. Choose one of {', '.join(METHODS)}."
+    )
+
+
 @pytest.mark.parametrize("name", ["trane.epochs", "train", "epochs", "train."])
 def test_names_that_are_no_settings(name):
     with pytest.raises(ConfigError) as caught:
