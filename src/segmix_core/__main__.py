@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from segmix_core.cores import let_idle_threads_sleep
 from segmix_core.errors import JobError, SegmixError
 from segmix_core.runs.child import EXIT_ERROR, lower_priority, run_child
 from segmix_core.runs.folder import RunFolder
@@ -22,6 +23,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         folder = _folder(arguments)
         lower_priority()
+        # Where it was started by hand or by torchrun, nobody else has set it.
+        let_idle_threads_sleep(os.environ)
         return run_child(folder, _run_stage, silent=not is_first_process(os.environ))
     except SegmixError as error:
         sys.stderr.write(f"{error}\n")

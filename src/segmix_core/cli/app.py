@@ -1,5 +1,9 @@
 """The program ``segmix``: its commands in the order of the work."""
 
+import os
+from importlib.metadata import version
+from typing import Annotated
+
 import typer
 
 from segmix_core.cli import (
@@ -12,14 +16,36 @@ from segmix_core.cli import (
     stages,
 )
 from segmix_core.cli.settings import settings_help, training_help
+from segmix_core.cores import let_idle_threads_sleep
 
 app = typer.Typer(
     name="segmix",
-    help="Pixel masks from image-level labels for pathology images.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"segmix {version('napari-segmix')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            help="Print the version and exit.",
+        ),
+    ] = False,
+) -> None:
+    """Pixel masks from image-level labels for pathology images."""
+
 
 _PROJECT = "Project"
 app.command("new", rich_help_panel=_PROJECT)(projects.new)
@@ -72,4 +98,6 @@ app.command("doctor", rich_help_panel="Help")(health.doctor)
 
 def main() -> None:
     """Run the command line."""
+    # A benchmark trains in this process, and in those that it starts.
+    let_idle_threads_sleep(os.environ)
     app()

@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 
+from segmix_core.cores import default_threads, let_idle_threads_sleep
 from segmix_core.errors import JobError
 from segmix_core.events import StageEnded
 from segmix_core.files import open_for_append, printable
@@ -129,8 +130,12 @@ def job_command(
 def job_environment(
     environment: Mapping[str, str], request: RunRequest
 ) -> dict[str, str]:
-    """Return the environment of a run's process: no Qt, UTF-8, threads capped."""
+    """Return the environment of a run's process: no Qt, UTF-8, threads capped.
+
+    Threads that have nothing to do sleep; see :func:`let_idle_threads_sleep`.
+    """
     kept = {k: v for k, v in environment.items() if not k.startswith("QT_")}
+    let_idle_threads_sleep(kept)
     threads = str(thread_count(request.config))
     return {
         **kept,
@@ -141,17 +146,11 @@ def job_environment(
 
 
 def thread_count(config: Mapping[str, Any]) -> int:
-    """Return the CPU threads a run may use: ``machine.threads``, or cores - 1.
-
-    One core stays free for the viewer; cores are physical ones this process may use.
-    """
+    """Return the CPU threads a run uses: ``machine.threads``, or the default."""
     asked = config.get("machine", {}).get("threads", 0)
     if isinstance(asked, int) and 0 < asked <= _MAX_THREADS:
         return asked
-    usable = os.cpu_count() or 1
-    if sys.platform == "linux":
-        usable = len(os.sched_getaffinity(0))
-    return max(1, min(usable, psutil.cpu_count(logical=False) or usable) - 1)
+    return default_threads()
 
 
 def kill(folder: RunFolder, grace_seconds: float = 3.0) -> None:

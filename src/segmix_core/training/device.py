@@ -1,12 +1,12 @@
 """Where a run computes: device, precision, threads, processes."""
 
-import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
+from segmix_core.cores import default_threads
 from segmix_core.errors import ConfigError
 from segmix_core.models.precision import Precision
 
@@ -73,7 +73,7 @@ def set_threads(threads: int = 0) -> int:
     Parameters
     ----------
     threads
-        0 leaves one core to the rest of the machine.
+        0 takes the default of :func:`segmix_core.cores.default_threads`.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def set_threads(threads: int = 0) -> int:
     """
     if threads < 0:
         raise ValueError(f"Expected threads >= 0, got {threads}")
-    count = threads or max(1, (os.cpu_count() or 2) - 1)
+    count = threads or default_threads()
     torch.set_num_threads(count)
     return count
 

@@ -146,6 +146,8 @@ def test_the_environment_has_no_qt_and_few_threads(request_of):
     assert "QT_API" not in made
     assert made["HOME"] == "somewhere"
     assert made["OMP_NUM_THREADS"] == made["MKL_NUM_THREADS"] == "3"
+    assert made["OMP_WAIT_POLICY"] == "passive"
+    assert "OMP_WAIT_POLICY" not in given
     assert made["PYTHONUTF8"] == "1"
 
 

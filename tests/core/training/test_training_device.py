@@ -1,9 +1,8 @@
-import os
-
 import pytest
 import torch
 from torch import nn
 
+from segmix_core.cores import default_threads
 from segmix_core.errors import ConfigError
 from segmix_core.training.device import (
     launched_processes,
@@ -59,7 +58,7 @@ def test_threads() -> None:
     before = torch.get_num_threads()
     try:
         assert set_threads(1) == torch.get_num_threads() == 1
-        assert set_threads() == max(1, (os.cpu_count() or 2) - 1)
+        assert set_threads() == default_threads()
     finally:
         set_threads(before)
     with pytest.raises(ValueError, match="threads >= 0"):
