@@ -11,24 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from segmix_core.cli.options import (
-    CamOptions,
-    ExportOptions,
-    Options,
-    PredictOptions,
-    PseudoMaskOptions,
-    SegmenterOptions,
-    StageOptions,
-    TrainOptions,
-    takes,
-)
+from segmix_core.cli.demo_stages import DemoStage, run_demo_stage
+from segmix_core.cli.options import Options, takes
 from segmix_core.cli.quality import show_scores
 from segmix_core.cli.settings import flag
-from segmix_core.cli.stages import Order, run_stage
+from segmix_core.cli.typed import find_program, typed
 from segmix_core.cli.voice import Voice
 from segmix_core.errors import ProjectError
-from segmix_core.runs.child import EXIT_COMPLETED
-from segmix_core.runs.folder import find_latest
+from segmix_core.runs.child import EXIT_CANCELLED, EXIT_COMPLETED
+from segmix_core.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from segmix_core.evaluation import Evaluation
@@ -38,22 +29,14 @@ PROJECT_NAME = "sample.segmix"
 _MPP = 1.0
 _TILE_PX = 64
 # Enough for the classes to be told apart, and short enough to wait for.
-_SETTINGS = {
-    "train": ["train.epochs=12", "train.batch_size=8"],
-    "cams": ["cams.scales=[1.0]"],
-    "pseudo-masks": [],
-    "train-segmenter": ["segmenter.epochs=12", "segmenter.batch_size=16"],
-    "predict": [],
-    "export": [],
-}
-_OPTIONS: dict[str, type[StageOptions]] = {
-    "train": TrainOptions,
-    "cams": CamOptions,
-    "pseudo-masks": PseudoMaskOptions,
-    "train-segmenter": SegmenterOptions,
-    "predict": PredictOptions,
-    "export": ExportOptions,
-}
+_STAGES = (
+    DemoStage("train", ("train.epochs=12", "train.batch_size=8")),
+    DemoStage("cams", ("cams.scales=[1.0]",)),
+    DemoStage("pseudo-masks"),
+    DemoStage("train-segmenter", ("segmenter.epochs=12", "segmenter.batch_size=16")),
+    DemoStage("predict"),
+    DemoStage("export"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,29 +58,31 @@ def demo(options: DemoOptions, voice: Voice) -> int:
     """Run the whole loop on a synthetic slide whose mask is known.
 
     Labels, training with the shuffle curriculum, CAMs, pseudo masks, segmenter,
-    prediction, TIFF and scores. If run again, it continues with the same project.
+    prediction, TIFF and scores. If run again, it skips what is done and goes on where
+    it was stopped.
     """
     begun = time.monotonic()
-    slide, mask = options.folder / "sample.tif", options.folder / "sample_mask.tif"
-    project = options.folder / PROJECT_NAME
-    quiet = _Quiet(voice)
+    folder = Path(os.path.normpath(options.folder.absolute()))
+    slide, mask = folder / "sample.tif", folder / "sample_mask.tif"
+    project = folder / PROJECT_NAME
     _make_slide(slide, mask, options, voice)
     _make_project(project, slide, mask, voice)
-    # No window has to stay smooth meanwhile, so all cores may work.
-    threads = options.threads or os.cpu_count()
-    for stage, settings in _SETTINGS.items():
-        order = Order(
-            stage,
-            _OPTIONS[stage](project=project, set=settings, threads=threads),
-            "ome" if stage in ("predict", "export") else None,
-        )
-        code = run_stage(order, quiet)
-        if code != EXIT_COMPLETED:
+    quiet = _Quiet(voice)
+    runs: dict[str, RunFolder] = {}
+    run: RunFolder | None = None
+    for stage in _STAGES:
+        code, run = run_demo_stage(stage, project, run, options.threads, quiet)
+        if code != EXIT_COMPLETED or run is None:
+            if code == EXIT_CANCELLED:
+                voice.say(f"Go on with the demo: {typed('segmix', 'demo', folder)}")
+            voice.result(quiet.last)
             return code
-    scores = _scores(project, mask)
+        runs[stage.name] = run
+    scores = _scores(project, mask, runs)
     show_scores(voice, scores)
     seconds = time.monotonic() - begun
-    voice.say(f"The whole loop took {seconds:.0f} s. Look at it: napari {project}")
+    voice.say(f"The demo took {seconds:.0f} s.")
+    voice.say(_what_next(project))
     voice.result(
         {
             "project": str(project),
@@ -113,9 +98,17 @@ class _Quiet(Voice):
 
     def __init__(self, voice: Voice) -> None:
         super().__init__(voice.as_json)
+        self.last: dict[str, Any] = {}
 
     def result(self, content: dict[str, Any]) -> None:
-        """Print nothing."""
+        """Keep what the last stage said."""
+        self.last = content
+
+
+def _what_next(project: Path) -> str:
+    if find_program("napari") is None:
+        return f"Its masks are in {project / 'exports'}."
+    return f"Look at it: {typed('napari', project)}"
 
 
 def _make_slide(slide: Path, mask: Path, options: DemoOptions, voice: Voice) -> None:
@@ -125,12 +118,12 @@ def _make_slide(slide: Path, mask: Path, options: DemoOptions, voice: Voice) -> 
         voice.say(f"Continuing with {slide}.")
         return
     try:
-        options.folder.mkdir(parents=True, exist_ok=True)
+        slide.parent.mkdir(parents=True, exist_ok=True)
         with _waiting(voice, "sample"):
             write_sample_slide(slide, mask, size=options.size, seed=options.seed)
     except OSError as error:
         raise ProjectError(
-            f"{options.folder} cannot be written to ({error.strerror}).",
+            f"{slide.parent} cannot be written to ({error.strerror}).",
             "Choose a writable folder on a disk with free space.",
         ) from error
 
@@ -170,17 +163,17 @@ def _label(store: "ProjectStore", mask: Path) -> int:
     return len(tiles)
 
 
-def _scores(project: Path, mask: Path) -> "dict[str, Evaluation]":
+def _scores(
+    project: Path, mask: Path, runs: dict[str, RunFolder]
+) -> "dict[str, Evaluation]":
     from segmix_core.evaluation import evaluate_run
     from segmix_core.project.store import ProjectStore
 
     titles = {"pseudo-masks": "pseudo masks", "predict": "segmenter"}
     with ProjectStore.open(project) as store:
-        runs = {stage: find_latest(store.runs_path, stage) for stage in titles}
         return {
-            titles[stage]: evaluate_run(store, run.path, mask)
-            for stage, run in runs.items()
-            if run is not None
+            title: evaluate_run(store, runs[stage].path, mask)
+            for stage, title in titles.items()
         }
 
 

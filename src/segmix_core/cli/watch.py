@@ -11,6 +11,7 @@ from typing import Any
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from segmix_core import events
+from segmix_core.cli.typed import typed
 from segmix_core.cli.voice import Voice
 from segmix_core.runs.child import (
     EXIT_CANCELLED,
@@ -47,7 +48,7 @@ def watch(folder: RunFolder, voice: Voice) -> int:
 def report(folder: RunFolder, voice: Voice) -> int:
     """Tell how a run ended; return the exit code that stands for it."""
     state, ended, request = folder.state(), folder.ended(), folder.request()
-    again = f"segmix {request.stage} {request.project} --resume {folder.name}"
+    again = typed("segmix", request.stage, request.project, "--resume", folder.name)
     facts: dict[str, Any] = {
         "run": str(folder.path),
         "stage": request.stage,

@@ -59,9 +59,9 @@ def start_commands(
     each = ["--nproc-per-node", str(PROCESSES)]
     place = ["--nnodes", "2", "--node-rank", "0", "--rdzv-endpoint", f"HOST:{_PORT}"]
     return StartCommands(
-        alone=_joined(job_command(stage, folder, python)),
-        machine=_joined([*torchrun, "--standalone", *each, *work]),
-        nodes=_joined([*torchrun, *place, *each, *work]),
+        alone=join_words(job_command(stage, folder, python)),
+        machine=join_words([*torchrun, "--standalone", *each, *work]),
+        nodes=join_words([*torchrun, *place, *each, *work]),
         slurm=_SLURM.format(
             stage=stage,
             processes=PROCESSES,
@@ -72,7 +72,8 @@ def start_commands(
     )
 
 
-def _joined(words: Sequence[str]) -> str:
+def join_words(words: Sequence[str]) -> str:
+    """Return a command as text for the shell of this system."""
     if sys.platform == "win32":
         return subprocess.list2cmdline(words)
     return shlex.join(words)
