@@ -11,8 +11,8 @@ setup:
 	@sh scripts/setup.sh
 
 demo: setup
-	$(BIN)/segmix demo $(DEMO)
-	$(BIN)/python scripts/demo_window.py $(DEMO)
+	$(BIN)/segmix demo "$(DEMO)"
+	$(BIN)/python scripts/demo_window.py "$(DEMO)"
 
 lint: setup
 	$(BIN)/ruff format --check .
