@@ -72,7 +72,11 @@ class RunInfo:
         if news is None or not self.is_running:
             return self
         return replace(
-            self, step=news.step, total=news.total, seconds_left=news.seconds_left
+            self,
+            step=news.step,
+            total=news.total,
+            seconds_left=news.seconds_left,
+            message=news.message,
         )
 
 

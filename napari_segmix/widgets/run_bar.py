@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QWidget
+from superqt import QElidingLabel
 
 from napari_segmix.widgets.buttons import push_button, set_danger
 from napari_segmix.widgets.page import MARGIN, QUIET, Page
@@ -23,7 +24,8 @@ class RunBar(Page):
         self.column.setContentsMargins(MARGIN, 6, MARGIN, 4)
         self.column.setSpacing(3)
         self._title = QLabel()
-        self._detail = QLabel()
+        # What is going on may be longer than the dock is wide.
+        self._detail = QElidingLabel()
         self._detail.setStyleSheet(f"QLabel {{ color: {QUIET}; }}")
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
@@ -60,6 +62,7 @@ class RunBar(Page):
         is_stopping = self.session.runs.is_stopping
         text = "stopping after this step…" if is_stopping else progress_text(info)
         self._detail.setText(text)
+        self._detail.setToolTip(text)
         # A range of nothing shows that something goes on, before the first step.
         self.bar.setRange(0, info.total)
         self.bar.setValue(info.step)

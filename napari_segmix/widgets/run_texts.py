@@ -64,8 +64,14 @@ def size_text(size: int) -> str:
 
 
 def progress_text(info: "RunInfo") -> str:
-    """Return step and time left: "step 12 of 80, 3 min left"."""
+    """Return step and time left, or what is done between two steps.
+
+    "step 12 of 80, 3 min left", "masks for the next network: tile 5 of 90".
+    """
     parts = [f"step {info.step} of {info.total}"] if info.total else ["starting"]
-    if info.seconds_left is not None and info.is_running:
+    if info.is_running and info.seconds_left is not None:
         parts.append(f"{duration_text(info.seconds_left)} left")
+    elif info.is_running and info.message:
+        # Nobody knows how long it takes, so it says how far it is.
+        return info.message
     return ", ".join(parts)

@@ -28,6 +28,15 @@ def test_bar_shows_progress_and_stops(jobs, qtbot, messages):
     )
 
 
+def test_a_long_text_does_not_widen_the_dock(jobs, qtbot):
+    bar = RunBar(jobs)
+    qtbot.addWidget(bar)
+    bar._detail.setText("short")
+    before = bar.minimumSizeHint().width()
+    bar._detail.setText("masks for the next network: tile 1 of 99 " * 20)
+    assert bar.minimumSizeHint().width() == before
+
+
 def test_a_deaf_run_can_be_killed(show, jobs, qtbot, messages):
     bar = show(RunBar)
     jobs.runs._patience = 0.05

@@ -60,8 +60,8 @@ def report(folder: RunFolder, voice: Voice) -> int:
             if isinstance(value, dict):
                 # Its events have told it, in sentences.
                 continue
-            several = isinstance(value, list)
-            voice.say(f"{name}: {', '.join(map(str, value)) if several else value}")
+            shown = _where(value) if isinstance(value, list) else value
+            voice.say(f"{name}: {shown}")
         voice.say(f"Completed: {folder.path}", "green")
         return _left_out(facts, voice)
     if state is RunState.CANCELLED:
@@ -77,6 +77,14 @@ def report(folder: RunFolder, voice: Voice) -> int:
         **facts,
     )
     return EXIT_UNEXPECTED
+
+
+def _where(files: list[Any]) -> str:
+    """Return one file, or how many there are in which folder."""
+    if len(files) == 1:
+        return str(files[0])
+    folders = {str(Path(str(file)).parent) for file in files}
+    return " ".join([str(len(files)), *(f"in {folder}" for folder in sorted(folders))])
 
 
 def _left_out(facts: dict[str, Any], voice: Voice) -> int:
@@ -147,13 +155,17 @@ class _Screen:
         self._update(event.resumed_at, event.total_steps)
 
     def _moved(self, event: events.Progress) -> None:
-        left = time_left(event.seconds_left)
+        left, facts = time_left(event.seconds_left), self._facts
+        # What was measured before is no news of what is done now: between the networks
+        # of SegMix+ nothing is measured, and the message says what is going on.
+        self._facts = ""
         self._update(event.step, event.total, left=left)
+        self._progress.update(self._task, facts=facts or event.message)
         # Without a terminal there is no bar: a line now and then replaces it.
         if self._voice.console.is_terminal or event.time - self._told < _LINE_SECONDS:
             return
         self._told = event.time
-        parts = (f"step {event.step}/{event.total}", event.message, left, self._facts)
+        parts = (f"step {event.step}/{event.total}", event.message, left, facts)
         self._voice.say(", ".join(part for part in parts if part))
 
     def _measured(self, event: events.Metrics) -> None:

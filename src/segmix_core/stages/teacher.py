@@ -101,11 +101,8 @@ class Teacher:
                 for mask in made:
                     masks.add(int(self.tiles.image_ids[done]), self._box(done), mask)
                     done += 1
-                listener.emit(
-                    Progress(
-                        step=0, total=1, message=f"masks of tile {done} of {count}"
-                    )
-                )
+                text = f"masks for the next network: tile {done} of {count}"
+                listener.emit(Progress(step=0, total=1, message=text))
                 # All processes have to agree: the others would wait for one that ends.
                 if fabric.broadcast(listener.should_stop()):
                     raise Stopped

@@ -1,4 +1,5 @@
 import io
+import json
 
 import pytest
 from rich.console import Console
@@ -91,9 +92,9 @@ def test_a_log_file_gets_a_line_now_and_then():
     voice.console = Console(file=io.StringIO(), width=200, force_terminal=False)
     with _progress(voice) as progress:
         screen = _Screen(voice, progress, "train")
-        screen.show(events.Metrics(step=1, epoch=0, values={"loss": 2.0}))
         for step in range(1, 31):
             moment = 1e9 + step
+            screen.show(events.Metrics(step=step, epoch=0, values={"loss": 2.0}))
             screen.show(events.Progress(step=step, total=30, message="a", time=moment))
     lines = [
         line for line in voice.console.file.getvalue().splitlines() if "step" in line
@@ -101,11 +102,53 @@ def test_a_log_file_gets_a_line_now_and_then():
     assert lines == [f"step {step}/30, a, loss 2" for step in (1, 11, 21)]
 
 
+def between_networks(is_terminal):
+    """Return what is shown while masks for the next network are made."""
+    voice = Voice()
+    voice.console = Console(
+        file=io.StringIO(), width=80, force_terminal=is_terminal, highlight=False
+    )
+    with _progress(voice) as progress:
+        screen = _Screen(voice, progress, "train")
+        screen.show(events.StageStarted(stage="train", total_steps=936))
+        values = {"loss": 0.25, "patch_size": 8, "shuffle_ratio": 0.75}
+        screen.show(events.Metrics(step=624, epoch=7, values=values))
+        screen.show(events.Progress(step=624, total=936, message="epoch 8", time=1e9))
+        progress.refresh()
+        before = len(voice.console.file.getvalue())
+        text = "masks for the next network: tile 1341 of 99621"
+        screen.show(events.Progress(step=624, total=936, message=text, time=1e9 + 60))
+        progress.refresh()
+        return voice.console.file.getvalue()[before:]
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_what_is_going_on_between_two_networks_is_shown(is_terminal):
+    shown = between_networks(is_terminal)
+    assert "masks for the next network: tile 1341" in shown
+    assert "0.25" not in shown
+
+
 def test_tables_keep_square_brackets():
     voice = Voice()
     voice.console = Console(file=io.StringIO(), width=80)
     voice.table("Sources", ["name", "tiles"], [["slide [1]", 12]])
     assert "slide [1]" in voice.console.file.getvalue()
+
+
+@pytest.mark.parametrize("count", [1, 2, 298])
+def test_many_files_are_a_number_and_a_folder(tmp_path, capsys, count):
+    request = RunRequest("export", tmp_path / "a.segmix")
+    folder = RunFolder.create(tmp_path / "a.segmix" / "runs", request)
+    files = [f"/data/exports/mask {n}.tif" for n in range(count)]
+    with RunWriter(folder) as writer:
+        writer.end("completed", "", {"files": files})
+    assert report(folder, Voice()) == 0
+    said = capsys.readouterr().out.splitlines()
+    several = f"files: {count} in /data/exports"
+    assert said[0] == ("files: /data/exports/mask 0.tif" if count == 1 else several)
+    assert report(folder, Voice(as_json=True)) == 0
+    assert json.loads(capsys.readouterr().out)["results"]["files"] == files
 
 
 @pytest.mark.parametrize("count", [1, 7])

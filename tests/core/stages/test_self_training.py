@@ -69,7 +69,7 @@ def test_both_trainings_are_one_to_who_follows_them(folder):
     steps = [e.step for e in progress]
     assert steps == sorted(steps)
     assert steps[-1] == 6
-    assert any("masks of tile 12 of 12" in e.message for e in progress)
+    assert any("next network: tile 12 of 12" in e.message for e in progress)
     metrics = [e for e in events if isinstance(e, Metrics)]
     assert {e.epoch for e in metrics} == {0, 1, 2}
     assert "map" in metrics[-2].values
