@@ -1,13 +1,9 @@
 """Folders that cannot be written and disks that are full: a sentence, nothing lost."""
 
-import codecs
-import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,26 +12,11 @@ from segmix_core.errors import ProjectError
 from segmix_core.geometry import Box
 from segmix_core.project.store import ProjectStore
 from segmix_core.runs import RunState
+from tests.powerless import powerless
 
 pytestmark = pytest.mark.skipif(
     sys.platform == "win32", reason="needs POSIX permissions and limits"
 )
-NOBODY = 65534
-
-
-@contextmanager
-def powerless():
-    """Lose the rights of root, who may write anywhere."""
-    if os.geteuid() != 0:
-        yield
-        return
-    # Modules of Python may lie where only root can read: here those of commands.
-    codecs.lookup("utf-8-sig")
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 @contextmanager
@@ -52,23 +33,15 @@ def files_of_at_most(size):
 
 
 @pytest.fixture
-def reachable():
-    """A folder that other users may enter, unlike those of pytest."""
-    root = Path(tempfile.mkdtemp())
-    root.chmod(0o755)
-    yield root
-    for path in [root, *root.rglob("*")]:
-        path.chmod(0o755)
-    shutil.rmtree(root)
-
-
-@pytest.fixture
-def sealed(reachable, labelled, draw_tiles):
+def sealed(tmp_path, labelled, draw_tiles):
     """A labelled project in which nothing can be written."""
-    project = labelled(reachable / "p.segmix", draw_tiles(reachable / "tiles"))
-    for path in [project, *project.rglob("*")]:
+    project = labelled(tmp_path / "p.segmix", draw_tiles(tmp_path / "tiles"))
+    parts = [project, *project.rglob("*")]
+    for path in parts:
         path.chmod(0o555 if path.is_dir() else 0o444)
-    return project
+    yield project
+    for path in parts:
+        path.chmod(0o755)
 
 
 def test_a_read_only_project_can_be_looked_at(sealed, answer):
@@ -83,14 +56,14 @@ def test_a_read_only_project_can_be_looked_at(sealed, answer):
     [("train",), ("add", "new_tiles"), ("import-labels", "labels.csv")],
 )
 def test_a_read_only_project_refuses_changes(
-    sealed, reachable, draw_tiles, answer, command
+    sealed, tmp_path, draw_tiles, answer, command
 ):
-    draw_tiles(reachable / "new_tiles", 2)
-    table = reachable / "labels.csv"
+    draw_tiles(tmp_path / "new_tiles", 2)
+    table = tmp_path / "labels.csv"
     table.write_text("filename,is_light,is_dark\ntile0.png,0,1\n", encoding="utf-8")
     name, *rest = command
     with powerless():
-        code, said = answer(name, sealed, *(reachable / entry for entry in rest))
+        code, said = answer(name, sealed, *(tmp_path / entry for entry in rest))
     assert code == 2, said
     assert "writ" in said["message"]
     assert said["remedy"]
@@ -99,10 +72,11 @@ def test_a_read_only_project_refuses_changes(
         assert store.tiles().labels[0].tolist() == [1, 0]
 
 
-def test_a_project_is_not_made_where_nobody_may_write(reachable, answer):
-    reachable.chmod(0o555)
+def test_a_project_is_not_made_where_nobody_may_write(tmp_path, answer):
+    tmp_path.chmod(0o555)
     with powerless():
-        code, said = answer("new", reachable / "p.segmix", "--classes", "a,b")
+        code, said = answer("new", tmp_path / "p.segmix", "--classes", "a,b")
+    tmp_path.chmod(0o755)
     assert (code, said["error"]) == (2, "ProjectError")
     assert "writable" in said["remedy"]
 

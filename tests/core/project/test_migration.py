@@ -20,6 +20,7 @@ from segmix_core.project.restore import restore
 from segmix_core.project.snapshots import list_snapshots
 from segmix_core.project.store import ProjectStore
 from segmix_core.project.verify import find_faults
+from tests.powerless import CHECKOUT
 
 LABELS = [
     *([1, 1, 1], [-1, 0, 1], [0, 1, 0], [1, 0, 0], [1, 1, -1]),
@@ -151,29 +152,29 @@ def test_two_programs_open_an_old_project_at_once(old: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="other permissions")
 def test_an_old_project_that_may_not_be_written(old: Path) -> None:
-    public = Path("/tmp") / f"segmix-old-{old.parent.name}"
-    shutil.copytree(old, public)
+    sealed = old.with_name("read-only")
+    shutil.copytree(old, sealed)
     code = (
-        "import os, sys\nfrom pathlib import Path\n"
+        "import sys\nfrom pathlib import Path\n"
         "from segmix_core.errors import ProjectError\n"
         "from segmix_core.project.store import ProjectStore\n"
-        "if os.getuid() == 0:\n    os.setgid(65534)\n    os.setuid(65534)\n"
+        "from tests.powerless import give_up_power\ngive_up_power()\n"
         "try:\n    ProjectStore.open(Path(sys.argv[1]))\n"
         "except ProjectError as error:\n    print(error)\n"
     )
     try:
-        for path in (*public.rglob("*"), public):
+        for path in (*sealed.rglob("*"), sealed):
             path.chmod(0o555 if path.is_dir() else 0o444)
         found = subprocess.run(
-            [sys.executable, "-c", code, str(public)],
+            [sys.executable, "-c", code, str(sealed)],
+            cwd=CHECKOUT,
             capture_output=True,
             text=True,
             check=False,
         )
     finally:
-        for path in (public, *public.rglob("*")):
+        for path in (sealed, *sealed.rglob("*")):
             path.chmod(0o755)
-        shutil.rmtree(public)
     assert "older format 1 and is read-only" in found.stdout, found.stderr
 
 

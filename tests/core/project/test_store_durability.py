@@ -6,7 +6,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from segmix_core.geometry import Box
 from segmix_core.project import opening
 from segmix_core.project.store import ProjectStore
 from segmix_core.project.verify import find_faults
+from tests.powerless import CHECKOUT
 
 TRIALS = 20
 
@@ -62,19 +62,17 @@ except ProjectError as error:
     sys.exit(7)
 """
 
-_AS_NOBODY = """
-import os, sys
+_POWERLESS = """
+import sys
 from pathlib import Path
 import numpy as np
 from segmix_core.errors import ProjectError
 from segmix_core.project.store import ProjectStore
+from tests.powerless import give_up_power
 
-# Loads all modules: later, Python's own folder may not be readable any more.
 with ProjectStore.open(Path(sys.argv[1])) as store:
     store.corrected_tiles()
-if os.getuid() == 0:
-    os.setgid(65534)
-    os.setuid(65534)
+give_up_power()
 with ProjectStore.open(Path(sys.argv[1])) as store:
     sys.stdout.write(f"{store.is_read_only} {store.tiles().labels[0].tolist()} ")
     sys.stdout.write(f"{store.corrected_tiles().tolist()}")
@@ -153,22 +151,21 @@ def test_read_only_folder_can_be_read(slide_store: ProjectStore) -> None:
     slide_store.set_labels(np.array([1]), np.array([[1, 0]], np.int8))
     slide_store.correct_mask(1, Box(0, 0, 4, 4), np.ones((4, 4), np.uint8))
     slide_store.close()
-    # The folders of pytest are the user's own; a public place is readable by all.
-    public = Path(tempfile.gettempdir()) / f"segmix-read-only-{time.time_ns()}"
-    shutil.copytree(slide_store.path, public)
+    sealed = slide_store.path.with_name("read-only")
+    shutil.copytree(slide_store.path, sealed)
     try:
-        for path in (*public.rglob("*"), public):
+        for path in (*sealed.rglob("*"), sealed):
             path.chmod(0o555 if path.is_dir() else 0o444)
         child = subprocess.run(
-            [sys.executable, "-c", _AS_NOBODY, str(public)],
+            [sys.executable, "-c", _POWERLESS, str(sealed)],
+            cwd=CHECKOUT,
             capture_output=True,
             text=True,
             check=False,
         )
     finally:
-        for path in (public, *public.rglob("*")):
+        for path in (sealed, *sealed.rglob("*")):
             path.chmod(0o755)
-        shutil.rmtree(public)
     assert child.stdout == "True [1, 0] [1]", child.stderr
     assert "cannot be written to" in child.stderr
     assert "cannot be created" in child.stderr

@@ -22,6 +22,7 @@ from segmix_core.project.packing import DamagedError, pack, unpack
 from segmix_core.project.store import ProjectStore
 from segmix_core.project.verify import find_faults
 from tests.core.project.conftest import add_slide
+from tests.powerless import CHECKOUT
 
 _CRASH = """
 import os, sys, numpy as np
@@ -342,35 +343,30 @@ def test_a_project_that_goes_while_it_is_open(
 def test_a_log_in_a_folder_that_may_not_be_written(closed: Path) -> None:
     crash(closed, 21)
     code = (
-        "import os, sys\nfrom pathlib import Path\n"
-        "from segmix_core.files import temporary_name\n"
+        "import sys\nfrom pathlib import Path\n"
         "from segmix_core.project.store import ProjectStore\n"
         "ProjectStore.open(Path(sys.argv[2])).close()\n"
-        "temporary_name()\n"
-        "if os.getuid() == 0:\n    os.setgid(65534)\n    os.setuid(65534)\n"
+        "from tests.powerless import give_up_power\ngive_up_power()\n"
         "with ProjectStore.open(Path(sys.argv[1])) as store:\n"
         "    print(store.is_read_only, store.tiles().labels.tolist())\n"
     )
-    # The folders of pytest are the user's own; a public place is readable by all.
-    public = Path("/tmp") / f"segmix-public-{os.getpid()}"
-    other = Path("/tmp") / f"segmix-sound-{os.getpid()}"
-    shutil.copytree(closed, public)
+    sealed, other = closed.with_name("read-only"), closed.with_name("sound")
+    shutil.copytree(closed, sealed)
     ProjectStore.create(other, ["a"]).close()
     try:
-        (public / "project.sqlite-shm").unlink()
-        for path in (*public.rglob("*"), public):
+        (sealed / "project.sqlite-shm").unlink()
+        for path in (*sealed.rglob("*"), sealed):
             path.chmod(0o555 if path.is_dir() else 0o444)
         found = subprocess.run(
-            [sys.executable, "-c", code, str(public), str(other)],
+            [sys.executable, "-c", code, str(sealed), str(other)],
+            cwd=CHECKOUT,
             capture_output=True,
             text=True,
             check=False,
         )
     finally:
-        for path in (public, *public.rglob("*")):
+        for path in (sealed, *sealed.rglob("*")):
             path.chmod(0o755)
-        shutil.rmtree(public)
-        shutil.rmtree(other)
     assert found.stdout.split(" ", 1)[0] == "True", found.stderr
     assert found.stdout.split(" ", 1)[1].strip() == str([[0, 0]] * 12)
 

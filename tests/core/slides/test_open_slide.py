@@ -1,9 +1,7 @@
 import struct
 import subprocess
 import sys
-import tempfile
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +15,7 @@ from segmix_core.slides.open_slide import open_slide
 from segmix_core.slides.openslide_reader import OpenSlideSlide
 from segmix_core.slides.pixels import ALPHA_NOTE, GRAY_NOTE
 from segmix_core.slides.tiff_reader import TiffSlide
+from tests.powerless import CHECKOUT
 
 
 def png_of(width, height, depth=8):
@@ -187,44 +186,32 @@ def test_no_file_and_a_folder(tmp_path):
         open_slide(tmp_path)
 
 
-_AS_NOBODY = """
-import os, sys
+_POWERLESS = """
+import sys
 from segmix_core.errors import SlideError
 from segmix_core.slides.open_slide import open_slide
+from tests.powerless import give_up_power
 
-# Loads all modules: later, Python's own folder may not be readable any more.
-open_slide(sys.argv[1]).close()
-if os.getuid() == 0:
-    os.setgid(65534)
-    os.setuid(65534)
+give_up_power()
 try:
-    open_slide(sys.argv[2])
+    open_slide(sys.argv[1])
 except SlideError as error:
     print(error)
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="other permissions")
-def test_a_file_one_may_not_read_says_so():
-    # The folders of pytest are the user's own; a public place is open to all.
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        for file in ("open.png", "closed.png"):
-            (folder / file).write_bytes(png_of(4, 4))
-        (folder / "closed.png").chmod(0)
-        found = subprocess.run(
-            [
-                sys.executable,
-                "-c",
-                _AS_NOBODY,
-                folder / "open.png",
-                folder / "closed.png",
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+def test_a_file_one_may_not_read_says_so(tmp_path):
+    closed = tmp_path / "closed.png"
+    closed.write_bytes(png_of(4, 4))
+    closed.chmod(0)
+    found = subprocess.run(
+        [sys.executable, "-c", _POWERLESS, closed],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert "Permission denied" in found.stdout, found.stderr
 
 
