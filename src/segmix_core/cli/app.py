@@ -13,7 +13,9 @@ from segmix_core.cli import (
     projects,
     quality,
     recovery,
+    sample,
     stages,
+    tiles,
 )
 from segmix_core.cli.settings import settings_help, training_help
 from segmix_core.cores import let_idle_threads_sleep
@@ -53,6 +55,7 @@ app.command("add", rich_help_panel=_PROJECT)(projects.add)
 app.command("set-mpp", rich_help_panel=_PROJECT)(projects.set_mpp)
 app.command("tissue", rich_help_panel=_PROJECT)(projects.tissue)
 app.command("import-labels", rich_help_panel=_PROJECT)(projects.import_labels)
+app.command("tiles", rich_help_panel=_PROJECT)(tiles.tiles)
 app.command("relocate", rich_help_panel=_PROJECT)(projects.relocate)
 app.command("status", rich_help_panel=_PROJECT)(projects.status)
 
@@ -93,6 +96,7 @@ app.command("stop", rich_help_panel=_RUNS)(control.stop)
 app.command("evaluate", rich_help_panel="Quality")(quality.evaluate)
 
 app.command("demo", rich_help_panel="Help")(demo.demo)
+app.command("sample", rich_help_panel="Help")(sample.sample)
 app.command("doctor", rich_help_panel="Help")(health.doctor)
 
 

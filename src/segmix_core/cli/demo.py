@@ -2,22 +2,19 @@
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from segmix_core.cli.demo_stages import DemoStage, run_demo_stage
 from segmix_core.cli.options import Options, takes
 from segmix_core.cli.quality import show_scores
+from segmix_core.cli.sample import SIZE_PX, SampleFiles, waiting, write_sample
 from segmix_core.cli.settings import flag
 from segmix_core.cli.typed import find_program, typed
 from segmix_core.cli.voice import Voice
-from segmix_core.errors import ProjectError
 from segmix_core.runs.child import EXIT_CANCELLED, EXIT_COMPLETED
 from segmix_core.runs.folder import RunFolder
 
@@ -48,7 +45,7 @@ class DemoOptions(Options):
     ] = Path("segmix-demo")
     size: Annotated[
         int, typer.Option(min=512, help="Edge of the slide, in pixels.")
-    ] = 4096
+    ] = SIZE_PX
     seed: Annotated[int, typer.Option(min=0, help="Seed of the slide.")] = 0
     threads: Annotated[int | None, flag("machine.threads")] = None
 
@@ -63,10 +60,13 @@ def demo(options: DemoOptions, voice: Voice) -> int:
     """
     begun = time.monotonic()
     folder = Path(os.path.normpath(options.folder.absolute()))
-    slide, mask = folder / "sample.tif", folder / "sample_mask.tif"
+    files = SampleFiles(folder)
     project = folder / PROJECT_NAME
-    _make_slide(slide, mask, options, voice)
-    _make_project(project, slide, mask, voice)
+    if files.are_there:
+        voice.say(f"Continuing with {files.slide}.")
+    else:
+        write_sample(files, options.size, options.seed, voice)
+    _make_project(project, files, voice)
     quiet = _Quiet(voice)
     runs: dict[str, RunFolder] = {}
     run: RunFolder | None = None
@@ -78,7 +78,7 @@ def demo(options: DemoOptions, voice: Voice) -> int:
             voice.result(quiet.last)
             return code
         runs[stage.name] = run
-    scores = _scores(project, mask, runs)
+    scores = _scores(project, files.mask, runs)
     show_scores(voice, scores)
     seconds = time.monotonic() - begun
     voice.say(f"The demo took {seconds:.0f} s.")
@@ -111,35 +111,18 @@ def _what_next(project: Path) -> str:
     return f"Look at it: {typed('napari', project)}"
 
 
-def _make_slide(slide: Path, mask: Path, options: DemoOptions, voice: Voice) -> None:
-    from segmix_core.sample.slide_file import write_sample_slide
-
-    if slide.exists() and mask.exists():
-        voice.say(f"Continuing with {slide}.")
-        return
-    try:
-        slide.parent.mkdir(parents=True, exist_ok=True)
-        with _waiting(voice, "sample"):
-            write_sample_slide(slide, mask, size=options.size, seed=options.seed)
-    except OSError as error:
-        raise ProjectError(
-            f"{slide.parent} cannot be written to ({error.strerror}).",
-            "Choose a writable folder on a disk with free space.",
-        ) from error
-
-
-def _make_project(project: Path, slide: Path, mask: Path, voice: Voice) -> None:
+def _make_project(project: Path, files: SampleFiles, voice: Voice) -> None:
     from segmix_core.intake import add_paths
 
     with _open_project(project) as store:
         # A demo that was interrupted in here goes on in here.
         if not store.sources():
-            add_paths(store, [slide], tile_px=_TILE_PX, mpp=_MPP)
+            add_paths(store, [files.slide], tile_px=_TILE_PX, mpp=_MPP)
         if (store.tiles().labels >= 0).any():
             return
-        with _waiting(voice, "label"):
-            count = _label(store, mask)
-    voice.say(f"Labeled {count} tiles of {slide.name} from the ground truth.")
+        with waiting(voice, "label"):
+            count = _label(store, files.mask)
+    voice.say(f"Labeled {count} tiles of {files.slide.name} from the ground truth.")
 
 
 def _open_project(project: Path) -> "ProjectStore":
@@ -175,13 +158,3 @@ def _scores(
             title: evaluate_run(store, runs[stage].path, mask)
             for stage, title in titles.items()
         }
-
-
-@contextmanager
-def _waiting(voice: Voice, title: str) -> Iterator[None]:
-    """Show a bar for work whose steps nobody counts."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=voice.console) as progress:
-        task = progress.add_task(title, total=None)
-        yield
-        progress.update(task, total=1, completed=1)
