@@ -143,7 +143,7 @@ if ! .venv/bin/python -c 'import pip' 2>/dev/null; then
     printf '%s\n' "rm -r '$(pwd)/.venv'" >&2
     exit 1
 fi
-say "step 4 of 4: installing Python packages into .venv (7 GB on disk at the first time, some minutes)"
+say "step 4 of 4: installing Python packages into .venv (the first time 3 GB to download, 7 GB on disk, some minutes)"
 begun=$(date +%s)
 install_python_packages
 .venv/bin/python -m pip check
