@@ -14,7 +14,7 @@ from segmix_core.cli.voice import Voice
 from segmix_core.errors import ProjectError
 from segmix_core.runs.child import EXIT_COMPLETED
 
-SIZE_PX = 4096
+SIZE_PX = 3072
 
 
 @dataclass(frozen=True, slots=True)
