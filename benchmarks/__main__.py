@@ -3,10 +3,13 @@
 Nothing heavy is imported here: processes that train side by side read this file first.
 """
 
+import os
+
 import typer
 
 from benchmarks.quality.command import quality
 from benchmarks.speed.command import speed
+from segmix_core.cores import let_idle_threads_sleep
 
 app = typer.Typer(
     name="benchmarks",
@@ -22,6 +25,8 @@ app.command("quality")(quality)
 
 def main() -> None:
     """Run the command line."""
+    # As in runs: torch is loaded here, and in the processes that are started.
+    let_idle_threads_sleep(os.environ)
     app(prog_name="python -m benchmarks")
 
 

@@ -1,6 +1,5 @@
 """The program ``segmix``: its commands in the order of the work."""
 
-import os
 from importlib.metadata import version
 from typing import Annotated
 
@@ -18,7 +17,6 @@ from segmix_core.cli import (
     tiles,
 )
 from segmix_core.cli.settings import settings_help, training_help
-from segmix_core.cores import let_idle_threads_sleep
 
 app = typer.Typer(
     name="segmix",
@@ -102,6 +100,4 @@ app.command("doctor", rich_help_panel="Help")(health.doctor)
 
 def main() -> None:
     """Run the command line."""
-    # A benchmark trains in this process, and in those that it starts.
-    let_idle_threads_sleep(os.environ)
     app()
