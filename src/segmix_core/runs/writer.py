@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
@@ -22,7 +23,7 @@ from segmix_core.files import printable, write_json
 from segmix_core.process_mark import mark_process
 from segmix_core.runs.event_log import EventAppender
 from segmix_core.runs.folder import RunFolder
-from segmix_core.runs.lock import RunLock
+from segmix_core.runs.lock import locked
 from segmix_core.runs.pace import Pace
 from segmix_core.runs.previews import save_preview
 from segmix_core.runs.status import RunState, RunStatus, status_to_json
@@ -63,7 +64,7 @@ class RunWriter:
         self._lock = threading.RLock()
         self._done = threading.Event()
         self._status = RunStatus()
-        self._place = RunLock(folder.path)
+        self._place = ExitStack()
         self._reserve = folder.path / ".reserve"
 
     def __enter__(self) -> Self:
@@ -78,13 +79,13 @@ class RunWriter:
                 "Stop it first, or start a new run.",
             )
         try:
-            self._place.acquire()
+            self._place.enter_context(locked(self.folder.path))
         except OSError as error:
             raise disk_error(self.folder, error) from error
         try:
             self._begin()
         except BaseException:
-            self._place.release()
+            self._place.close()
             raise
         self._thread = threading.Thread(
             target=self._beat, name="segmix-heartbeat", daemon=True
@@ -123,7 +124,7 @@ class RunWriter:
         self._thread.join()
         self._events.close()
         self._reserve.unlink(missing_ok=True)
-        self._place.release()
+        self._place.close()
 
     def emit(self, event: Event) -> None:
         """Append an event; readers see it at once."""

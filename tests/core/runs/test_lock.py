@@ -13,7 +13,8 @@ from segmix_core.errors import JobError
 from segmix_core.runs import RunState, RunWriter, kill
 from segmix_core.runs import lock as lock_module
 from segmix_core.runs.child import EXIT_COMPLETED
-from segmix_core.runs.lock import RunLock, locked
+from segmix_core.runs.launch import check_not_running
+from segmix_core.runs.lock import locked
 
 STAGES = Path(__file__).parent / "stages.py"
 
@@ -100,19 +101,26 @@ def test_a_writer_that_cannot_begin_gives_the_lock_back(folder):
         pass
 
 
-def test_without_locks_of_the_file_system_the_status_has_to_do(folder, monkeypatch):
-    def refuse(file):
-        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_without_locks_of_the_file_system_the_status_has_to_do(
+    folder, monkeypatch, number
+):
+    fcntl = pytest.importorskip("fcntl")
 
-    monkeypatch.setattr(lock_module, "_lock", refuse)
+    def refuse(file, operation):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
     with locked(folder.path), RunWriter(folder):
         assert folder.state() is RunState.RUNNING
+        with pytest.raises(JobError, match="already running"):
+            check_not_running(folder)
 
 
 def test_a_folder_that_cannot_be_locked_is_one_that_cannot_be_written(folder, start):
     (folder.path / ".lock").mkdir()
-    with pytest.raises(OSError, match="lock"):
-        RunLock(folder.path).acquire()
+    with pytest.raises(OSError, match="lock"), locked(folder.path):
+        pass
     for begin in (lambda: start("count"), RunWriter(folder).__enter__):
         with pytest.raises(JobError, match="cannot be written"):
             begin()
