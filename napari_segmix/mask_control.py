@@ -27,6 +27,7 @@ from segmix_core.errors import SegmixError
 from segmix_core.geometry import Box
 from segmix_core.project.records import UNTOUCHED, Change, Review, SourceKind
 from segmix_core.runs import RunState
+from segmix_core.stage_registry import MASK_TITLES
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -34,11 +35,8 @@ if TYPE_CHECKING:
     from napari_segmix.run_info import RunInfo
     from napari_segmix.session import Session
 
-MASK_STAGES = ("predict", "pseudo-masks")
-"""Stages that leave masks."""
 _MOST_PARTS = 32
 """Changed parts that are drawn one by one; of more, everything is read again."""
-NAMES = {"predict": "Prediction", "pseudo-masks": "Pseudo masks"}
 
 
 class MaskControl:
@@ -80,7 +78,7 @@ class MaskControl:
         return tuple(
             run
             for run in self._session.runs.runs()
-            if run.stage in MASK_STAGES and run.state is RunState.COMPLETED
+            if run.stage in MASK_TITLES and run.state is RunState.COMPLETED
         )
 
     @property
@@ -231,7 +229,7 @@ class MaskControl:
         def show(mosaic: Mosaic) -> None:
             if self._shown is shown and self._base is base:
                 place, classes = shown.placement, session.classes
-                self._overlay.draw(mosaic, place, classes, NAMES[base.stage])
+                self._overlay.draw(mosaic, place, classes, MASK_TITLES[base.stage])
                 self._blank_window()
                 # What was painted while this was read.
                 self.show_changes(store.changes_after("mask", revision))
@@ -338,5 +336,5 @@ class MaskControl:
 
     def _on_run_ended(self, info: "RunInfo") -> None:
         self.base_changed.emit()
-        if self._is_entered and info.stage in MASK_STAGES:
+        if self._is_entered and info.stage in MASK_TITLES:
             self.choose_base(info.path)

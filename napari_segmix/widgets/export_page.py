@@ -23,6 +23,7 @@ from napari_segmix.widgets.page import Page, heading, hint, rule
 from napari_segmix.widgets.run_texts import moment_text, size_text
 from segmix_core.errors import SegmixError
 from segmix_core.settings import RunSettings
+from segmix_core.stage_registry import MASK_TITLES
 
 if TYPE_CHECKING:
     from qtpy.QtGui import QHideEvent, QShowEvent
@@ -34,7 +35,6 @@ _FORMAT_TIPS = {
     "ome": "*.ome.tif for QuPath, Bio-Formats, napari: class names, pixel size",
     "generic": "*.tif for OpenSlide and ASAP: levels as pages, class names as JSON",
 }
-_KINDS = {"predict": "Prediction", "pseudo-masks": "Pseudo masks"}
 _CORRECTIONS = "Corrections only"
 _PATH = Qt.ItemDataRole.UserRole
 
@@ -115,7 +115,7 @@ class ExportPage(Page):
         self.base.clear()
         for info in self.session.masks.bases():
             moment = moment_text(info.created)
-            self.base.addItem(f"{_KINDS[info.stage]} of {moment}", str(info.path))
+            self.base.addItem(f"{MASK_TITLES[info.stage]} of {moment}", str(info.path))
         store = self.session.store
         if not self.base.count() and store is not None and store.corrected_images():
             self.base.addItem(_CORRECTIONS, "")

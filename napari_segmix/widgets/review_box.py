@@ -22,13 +22,13 @@ from napari_segmix.widgets.lists import fit_height, prepare_list
 from napari_segmix.widgets.page import Page, hint
 from napari_segmix.widgets.run_texts import moment_text
 from segmix_core.project.records import Review, SourceKind
+from segmix_core.stage_registry import MASK_TITLES
 
 if TYPE_CHECKING:
     from napari_segmix.session import Session
 
 _LISTED = 100
 _ROW = Qt.ItemDataRole.UserRole
-_KINDS = {"predict": "Prediction", "pseudo-masks": "Pseudo masks"}
 _REVIEWS = {
     Review.NONE: ("", "#8a93a0"),
     Review.ACCEPTED: ("accepted", "#2fbf8f"),
@@ -100,7 +100,7 @@ class ReviewBox(Page):
         masks = self.session.masks
         self.base.clear()
         for info in masks.bases():
-            text = f"{_KINDS[info.stage]} of {moment_text(info.created)}"
+            text = f"{MASK_TITLES[info.stage]} of {moment_text(info.created)}"
             self.base.addItem(text, str(info.path))
         chosen = masks.base
         self.base.setCurrentIndex(

@@ -3,17 +3,11 @@
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from segmix_core.stage_registry import STAGES
+
 if TYPE_CHECKING:
     from napari_segmix.run_info import RunInfo
 
-_TITLES = {
-    "train": "Train classifier",
-    "cams": "Compute CAMs",
-    "pseudo-masks": "Make pseudo masks",
-    "train-segmenter": "Train segmenter",
-    "predict": "Predict slides",
-    "export": "Export masks",
-}
 _STATES = {
     "created": ("not started", "#8a93a0"),
     "running": ("running", "#5aa9e6"),
@@ -27,7 +21,7 @@ _STATES = {
 
 def stage_title(stage: str) -> str:
     """Return what a stage does, in words."""
-    return _TITLES.get(stage, stage)
+    return STAGES[stage].title if stage in STAGES else stage
 
 
 def state_text(info: "RunInfo") -> str:

@@ -11,7 +11,7 @@
 
 Each stage reads the project and the run before it, and writes only into its own run
 folder and the project's exports. Which runs a stage can read stands in
-:data:`segmix_core.runs.inputs.INPUT_STAGES`.
+:data:`segmix_core.stage_registry.STAGES`.
 """
 
 from importlib import import_module
@@ -25,17 +25,8 @@ from segmix_core.runs.outdated import has_changed
 from segmix_core.runs.request import RunRequest
 from segmix_core.runs.writer import RunWriter
 from segmix_core.settings import RunSettings
+from segmix_core.stage_registry import STAGES
 from segmix_core.stages.job import Job, Stopped
-
-STAGES: dict[str, str] = {
-    "train": "train_classifier:train_classifier",
-    "cams": "cams:compute_cams",
-    "pseudo-masks": "pseudo_masks:make_pseudo_masks",
-    "train-segmenter": "train_segmenter:train_segmenter",
-    "predict": "predict:predict_slides",
-    "export": "export:export_masks",
-}
-"""Module and function of each stage. Loaded when asked for: they need seconds."""
 
 
 def run_stage(request: RunRequest, writer: RunWriter) -> dict[str, Any]:
@@ -53,7 +44,7 @@ def run_stage(request: RunRequest, writer: RunWriter) -> dict[str, Any]:
             f"{request.stage!r} is not a valid stage.",
             f"Choose one of {', '.join(STAGES)}.",
         )
-    module, _, name = STAGES[request.stage].partition(":")
+    module, _, name = STAGES[request.stage].function.partition(":")
     stage = getattr(import_module(f"segmix_core.stages.{module}"), name)
     config = RunSettings.parse(request.config)
     with ProjectStore.open(request.project) as store:

@@ -33,12 +33,13 @@ from segmix_core.cli import stages
 from segmix_core.cli.app import app
 from segmix_core.data.tile_reader import TileReader
 from segmix_core.errors import SegmixError
-from segmix_core.pipeline import STAGES, run_stage
+from segmix_core.pipeline import run_stage
 from segmix_core.project.repair import repair
 from segmix_core.project.store import ProjectStore
 from segmix_core.project.verify import find_faults
 from segmix_core.runs import RunFolder
 from segmix_core.runs.child import run_child
+from segmix_core.stage_registry import STAGES
 from tests.reliability import mutate, workshop
 from tests.reliability.edits import EditMaker, Twin, observe, perform
 
@@ -51,7 +52,7 @@ _TILE_SHAPE = 160, 160
 _CONTEXT = multiprocessing.get_context("forkserver")
 # Loaded once, and torch with them: every process is forked from one that has them.
 _CONTEXT.set_forkserver_preload(
-    [f"segmix_core.stages.{module.split(':')[0]}" for module in STAGES.values()]
+    [f"segmix_core.stages.{stage.function.split(':')[0]}" for stage in STAGES.values()]
     + ["tests.reliability.workshop"]
 )
 _PLACE = re.compile(r'File "[^"]*/((?:segmix_core|tests)/[^"]+)", line (\d+)')

@@ -23,9 +23,9 @@ from segmix_core.runs import RunFolder, RunRequest
 from segmix_core.runs.child import EXIT_COMPLETED, run_child
 from segmix_core.runs.inputs import find_inputs
 from segmix_core.settings import RunSettings
+from segmix_core.stage_registry import STAGES
 
 CLASSES = ("light", "dark")
-STAGES = ("train", "cams", "pseudo-masks", "train-segmenter", "predict", "export")
 SETTINGS: dict[str, Any] = {
     "train.method": "segmix",
     "train.epochs": 1,

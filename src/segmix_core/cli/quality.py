@@ -11,7 +11,8 @@ from segmix_core.cli.options import ProjectOptions, takes
 from segmix_core.cli.voice import Voice
 from segmix_core.runs.child import EXIT_COMPLETED
 from segmix_core.runs.folder import RunFolder, find_latest
-from segmix_core.runs.inputs import INPUT_STAGES, find_inputs, find_run
+from segmix_core.runs.inputs import find_inputs, find_run
+from segmix_core.stage_registry import STAGES
 
 if TYPE_CHECKING:
     from segmix_core.evaluation import Evaluation
@@ -62,7 +63,7 @@ def evaluate(options: EvaluateOptions, voice: Voice) -> int:
 
 def _newest(runs_path: Path) -> RunFolder | None:
     """Return the newest completed run of any stage that makes masks."""
-    found = [find_latest(runs_path, stage) for stage in INPUT_STAGES["export"]]
+    found = [find_latest(runs_path, stage) for stage in STAGES["export"].inputs]
     runs = [run for run in found if run is not None]
     return max(runs, key=lambda run: run.request().created, default=None)
 

@@ -5,16 +5,7 @@ from pathlib import Path
 from segmix_core.errors import JobError
 from segmix_core.files import printable
 from segmix_core.runs.folder import RunFolder, find_latest, list_runs
-
-INPUT_STAGES: dict[str, tuple[str, ...]] = {
-    "train": (),
-    "cams": ("train",),
-    "pseudo-masks": ("cams",),
-    "train-segmenter": ("pseudo-masks",),
-    "predict": ("train-segmenter",),
-    "export": ("predict", "pseudo-masks"),
-}
-"""Every stage with the stages it can read; of several the first one found is taken."""
+from segmix_core.stage_registry import STAGES
 
 
 def find_inputs(
@@ -31,7 +22,7 @@ def find_inputs(
     runs_path
         Where the project's runs are.
     stage
-        One of :data:`INPUT_STAGES`.
+        One of :data:`segmix_core.stage_registry.STAGES`.
     run
         The run to read, however it ended; None takes the newest completed one.
     has_corrections
@@ -45,9 +36,9 @@ def find_inputs(
     ValueError
         If the stage is unknown.
     """
-    if stage not in INPUT_STAGES:
-        raise ValueError(f"Expected one of {list(INPUT_STAGES)}, got {stage!r}")
-    readable = INPUT_STAGES[stage]
+    if stage not in STAGES:
+        raise ValueError(f"Expected one of {list(STAGES)}, got {stage!r}")
+    readable = STAGES[stage].inputs
     if run is not None:
         found = run.request().stage
         if found not in readable:

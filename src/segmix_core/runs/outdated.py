@@ -6,23 +6,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from segmix_core.runs.folder import RunFolder, read_requests
-from segmix_core.runs.inputs import INPUT_STAGES
 from segmix_core.runs.request import RunRequest
+from segmix_core.stage_registry import STAGES
 
-_IMAGE_KINDS = frozenset({"file"})
-_LABEL_KINDS = frozenset({"labels", "source", "split", "tissue"}) | _IMAGE_KINDS
-_READ_KINDS = {
-    "train": _LABEL_KINDS,
-    "cams": _LABEL_KINDS,
-    "pseudo-masks": _LABEL_KINDS,
-    # Strokes are made to correct masks, not to make them anew: that what SegMix+ learns
-    # from, or background fitted on val, would change with them marks no run.
-    "train-segmenter": _LABEL_KINDS | {"mask"},
-    # Windows without tissue are skipped.
-    "predict": _IMAGE_KINDS | {"tissue"},
-}
-# SegMix+ trains its second network on masks that it makes.
-_MASK_MAKERS = frozenset({"train", "pseudo-masks"})
 _NEWEST = sys.maxsize
 
 
@@ -48,8 +34,9 @@ def has_changed(
         Of the project now. A run of a later one is outdated, too: an older copy of
         the project was put back.
     """
-    kinds = _READ_KINDS.get(request.stage, frozenset())
-    if request.stage in _MASK_MAKERS and _has_areas(request):
+    stage = STAGES.get(request.stage)
+    kinds = stage.outdated_by if stage else frozenset()
+    if stage and stage.makes_masks and _has_areas(request):
         kinds |= {"mpp"}
     if strokes:
         kinds |= {"mask"}
@@ -90,7 +77,7 @@ def find_outdated(
         last_changes = {**last_changes, "file": _NEWEST}
     places: set[Path] = set()
     # In the order of the stages: each reads runs of those before it only.
-    for stage in INPUT_STAGES:
+    for stage in STAGES:
         for run, request in requests.items():
             if request.stage == stage and (
                 has_changed(request, last_changes, revision=revision)

@@ -19,9 +19,9 @@ from segmix_core.runs import (
     kill,
     list_runs,
 )
-from segmix_core.runs.inputs import INPUT_STAGES
 from segmix_core.runs.writer import write_status
 from segmix_core.settings import RunSettings
+from segmix_core.stage_registry import STAGES
 
 
 def only_run(project):
@@ -181,10 +181,10 @@ def test_settings_of_a_resumed_run_stay(project, finished, answer):
 
 
 @pytest.mark.parametrize(
-    "stage", [name for name, needs in INPUT_STAGES.items() if needs]
+    "stage", [stage.name for stage in STAGES.values() if stage.inputs]
 )
 def test_a_stage_says_which_one_comes_first(project, finished, work, answer, stage):
-    needed = INPUT_STAGES[stage][0]
+    needed = STAGES[stage].inputs[0]
     code, said = answer(stage, project)
     assert code == 2
     assert said["remedy"].startswith(f"Run 'segmix {needed}' first")
