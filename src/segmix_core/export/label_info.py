@@ -6,9 +6,6 @@ from math import inf
 from typing import Any
 from xml.etree import ElementTree
 
-import numpy as np
-import numpy.typing as npt
-
 from segmix_core.files import parse_json
 from segmix_core.geometry import Box, mean_mpp
 from segmix_core.project.records import (
@@ -116,15 +113,6 @@ def check_xml(description: str) -> None:
 
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape", "surrogatepass").decode("ascii")
-
-
-def colormap_of(table: tuple[TissueClass, ...]) -> npt.NDArray[np.uint16]:
-    """Return (3, 256) of red, green and blue in 0..65535; unused indices are black."""
-    colormap = np.zeros((3, 256), np.uint16)
-    for entry in table:
-        rgb = np.frombuffer(bytes.fromhex(entry.color.removeprefix("#")), np.uint8)
-        colormap[:, entry.index] = rgb.astype(np.uint16) * 257
-    return colormap
 
 
 def sidecar_content(info: LabelImageInfo) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 Two layouts, because no single one is read fully by everybody: ``"ome"`` (pyramid in
 SubIFDs: QuPath, Bio-Formats, napari) and ``"generic"`` (pyramid as top-level pages:
-OpenSlide, ASAP). Pixels are plain class indices; a palette is a choice, since some
-readers hand out the colours of a palette instead of the indices.
+OpenSlide, ASAP). Pixels are plain class indices without a palette: some readers hand
+out its colors instead of the indices.
 """
 
 import json
@@ -23,7 +23,6 @@ from segmix_core.export.label_info import (
     NAMESPACE,
     LabelImageInfo,
     check_xml,
-    colormap_of,
     parse_classes,
     sidecar_content,
     xml_text,
@@ -52,8 +51,6 @@ def write_label_tiff(
     shape: tuple[int, int],
     info: LabelImageInfo,
     layout: Layout = "ome",
-    palette: bool = False,
-    fill: int = IGNORE_INDEX,
 ) -> Path:
     """Write a tiled, deflate-compressed, pyramidal label TIFF and its class file.
 
@@ -68,17 +65,14 @@ def write_label_tiff(
         ``*.ome.tif`` for the layout "ome", any other ``*.tif`` for "generic".
     boxes
         Rectangles of the label map with (h, w) labels, top to bottom: their ``y``
-        never decreases. See :func:`~segmix_core.export.label_strips.strips_from_boxes`.
+        never decreases. Pixels that none covers are 255. See
+        :func:`~segmix_core.export.label_strips.strips_from_boxes`.
     shape
         (height, width) of the label map, each >= 1.
     info
         Classes, pixel size and origin.
     layout
         Where the pyramid is kept: see the head of this module.
-    palette
-        Add the class colours as a TIFF ColorMap.
-    fill
-        Class index of pixels that no box covers.
 
     Returns
     -------
@@ -98,11 +92,9 @@ def write_label_tiff(
     sidecar = sidecar_path(path)
 
     def write(file: IO[bytes]) -> None:
-        strips = strips_from_boxes(_marked(boxes), shape, fill)
+        strips = strips_from_boxes(_marked(boxes), shape, IGNORE_INDEX)
         tags = _first_page_tags(info, layout)
-        _write_levels(
-            file, strips, shape, tags, _common_tags(info, palette), path.parent
-        )
+        _write_levels(file, strips, shape, tags, _common_tags(info), path.parent)
         if layout == "ome":
             _check_description(file)
         # Until here a full disk costs nothing; afterwards only the rename is left.
@@ -243,20 +235,16 @@ def _check_description(file: IO[bytes]) -> None:
     file.seek(0, os.SEEK_END)
 
 
-def _common_tags(
-    info: LabelImageInfo, palette: bool
-) -> Callable[[int], dict[str, Any]]:
+def _common_tags(info: LabelImageInfo) -> Callable[[int], dict[str, Any]]:
     tags: dict[str, Any] = {
         "dtype": np.uint8,
         "tile": (STRIP_ROWS, STRIP_ROWS),
         "compression": "zlib",
-        "photometric": "palette" if palette else "minisblack",
+        "photometric": "minisblack",
         # tifffile collects 256 MB of tiles for its threads unless told otherwise.
         "buffersize": 2**24,
         "software": "SegMix",
     }
-    if palette:
-        tags["colormap"] = colormap_of(info.table)
 
     def of_level(level: int) -> dict[str, Any]:
         if info.mpp_y is None or info.mpp_x is None:

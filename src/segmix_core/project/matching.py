@@ -51,8 +51,6 @@ class Match(Generic[_Item]):
     ----------
     item
         The only thing that it can mean; None if there is none, or more than one.
-    is_exact
-        Whether it was found without the fallback.
     candidates
         Where ``item`` is None: the first things that the name fits equally well, or
         that have this name but in another folder or with other signs.
@@ -61,7 +59,6 @@ class Match(Generic[_Item]):
     """
 
     item: _Item | None
-    is_exact: bool = False
     candidates: tuple[_Item, ...] = ()
     is_ambiguous: bool = False
 
@@ -99,7 +96,7 @@ class PathMatcher(Generic[_Item]):
         places = fits or self._alike.fitting(parts[-1:])
         found = tuple(self._items[place] for place in places[:_MAX_CANDIDATES])
         if len(fits) == 1:
-            return Match(found[0], is_exact=bool(exact))
+            return Match(found[0])
         return Match(None, candidates=found, is_ambiguous=bool(fits))
 
 
@@ -124,7 +121,7 @@ class ClassMatcher:
         exact = self._exact.get(_folded(text), ())
         fits = exact or self._alike.get(class_key(text), ())
         if len(fits) == 1:
-            return Match(fits[0], is_exact=bool(exact))
+            return Match(fits[0])
         candidates = fits or self._letters.get(_letters(text), ())
         return Match(None, candidates=tuple(candidates), is_ambiguous=bool(fits))
 

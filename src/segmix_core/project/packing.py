@@ -34,17 +34,16 @@ class DamagedError(UnreadableError):
         What is wrong with it, in a few words.
     """
 
-    def __init__(
-        self,
-        reason: str,
-        remedy: str = "Run 'segmix verify' on the project, then 'segmix repair' or "
-        "'segmix restore'.",
-    ) -> None:
-        super().__init__(f"Part of the project is damaged ({reason}).", remedy)
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"Part of the project is damaged ({reason}).",
+            "Run 'segmix verify' on the project, then 'segmix repair' or "
+            "'segmix restore'.",
+        )
         self.reason = reason
 
     def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.reason, self.remedy)
+        return type(self), (self.reason,)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import itertools
 import os
 import shutil
 import time
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -274,14 +274,10 @@ def read_requests(
             yield run, run.request()
 
 
-def find_latest(
-    runs_path: Path,
-    stage: str,
-    states: Container[RunState] = (RunState.COMPLETED,),
-) -> RunFolder | None:
-    """Return the newest run of ``stage`` in one of ``states``, or None."""
+def find_latest(runs_path: Path, stage: str) -> RunFolder | None:
+    """Return the newest completed run of ``stage``, or None."""
     for folder, request in read_requests(reversed(list_runs(runs_path))):
-        if request.stage == stage and folder.state() in states:
+        if request.stage == stage and folder.state() is RunState.COMPLETED:
             return folder
     return None
 

@@ -2,8 +2,8 @@
 
 Intersection over union is not additive: the mean of the scores of images is another
 number than the score of all their pixels. Ours say which they are: everything in
-:class:`ConfusionMatrix` and :func:`dataset_iou` is over all pixels,
-:func:`image_mean_iou` is a mean over images.
+:class:`ConfusionMatrix` is over all pixels, :func:`image_mean_iou` is a mean over
+images.
 """
 
 from collections.abc import Iterable
@@ -135,21 +135,6 @@ class ConfusionMatrix:
     def _check(self, values: npt.NDArray[np.int64], name: str) -> None:
         if values.size and values.max() > self.num_classes:
             raise ValueError(f"Unexpected value {values.max()} in {name}")
-
-
-def dataset_iou(
-    pairs: Iterable[tuple[MaskArray, MaskArray]],
-    num_classes: int,
-    ignore: int = IGNORE_INDEX,
-) -> FloatArray:
-    """Return the IoU of each class over all pixels of all (truth, prediction) pairs.
-
-    (C + 1,) in 0..1, NaN where a class occurs in no truth and no prediction.
-    """
-    matrix = ConfusionMatrix(num_classes)
-    for truth, prediction in pairs:
-        matrix.update(truth, prediction, ignore)
-    return matrix.iou
 
 
 def image_mean_iou(

@@ -109,21 +109,6 @@ def test_without_mpp_no_size_is_claimed(tmp_path, label_map, info, layout):
         assert "openslide.mpp-x" not in slide.properties
 
 
-@pytest.mark.parametrize("layout", ["ome", "generic"])
-def test_palette_keeps_indices_and_adds_colours(tmp_path, label_map, info, layout):
-    path = tmp_path / ("mask.ome.tif" if layout == "ome" else "mask.tif")
-    _write(path, label_map, info, layout=layout, palette=True)
-    with tifffile.TiffFile(path) as tiff:
-        colors = tiff.pages.first.colormap // 257
-        np.testing.assert_array_equal(tiff.series[0].asarray(), label_map)
-    assert colors[:, [0, 1, 2, 255]].T.tolist() == [
-        [0, 0, 0],
-        [255, 0, 0],
-        [0, 255, 128],
-        [128, 128, 128],
-    ]
-
-
 def test_sidecar_says_classes_source_and_place(tmp_path, label_map, info):
     sidecar = _write(tmp_path / "a.b.ome.tif", label_map, info)
     assert (
@@ -147,13 +132,11 @@ def test_sidecar_says_classes_source_and_place(tmp_path, label_map, info):
     }
 
 
-@pytest.mark.parametrize(("options", "value"), [({}, 255), ({"fill": 0}, 0)])
-def test_uncovered_pixels_have_the_fill(tmp_path, info, options, value):
+def test_uncovered_pixels_are_ignored(tmp_path, info):
     path = tmp_path / "mask.tif"
     boxes = [(Box(600, 10, 20, 20), np.full((20, 20), 1, np.uint8))]
-    options = {"layout": "generic", **options}
-    write_label_tiff(path, boxes, shape=(1300, 40), info=info, **options)
-    expected = np.full((1300, 40), value, np.uint8)
+    write_label_tiff(path, boxes, shape=(1300, 40), info=info, layout="generic")
+    expected = np.full((1300, 40), 255, np.uint8)
     expected[600:620, 10:30] = 1
     np.testing.assert_array_equal(tifffile.imread(path), expected)
 

@@ -132,10 +132,9 @@ TEXTS = st.builds(
 @example("a.ome.tif", ["/b/A.tif", "/a.1"])
 def test_the_rule(text, paths):
     match = PathMatcher((Path(p), i) for i, p in enumerate(paths)).find(text)
-    expected, step = reference.find(text, [str(Path(p)) for p in paths])
+    expected, _step = reference.find(text, [str(Path(p)) for p in paths])
     if len(expected) == 1:
         assert match.item == expected[0]
-        assert match.is_exact == (step != "fallback")
     else:
         assert match.item is None
         assert match.is_ambiguous == bool(expected)

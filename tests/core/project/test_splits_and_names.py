@@ -10,47 +10,8 @@ from segmix_core.project.colors import default_color, is_color
 from segmix_core.project.names import checked_color, checked_name
 from segmix_core.project.paths import actual_path, moved_path, stored_path
 from segmix_core.project.records import MAX_CLASSES, TissueClass
-from segmix_core.project.splits import assign_splits, crossing_groups, split_name
+from segmix_core.project.splits import crossing_groups, split_name
 from segmix_core.project.store import ProjectStore
-
-GROUPS = [f"case {i // 2}" for i in range(400)]
-
-
-def test_groups_stay_together_in_the_wanted_shares() -> None:
-    splits = assign_splits(GROUPS, val=0.2, test=0.1)
-    assert splits[::2] == splits[1::2]
-    assert crossing_groups(GROUPS, splits) == ()
-    assert 0.12 < splits.count("val") / 400 < 0.28
-    assert 0.04 < splits.count("test") / 400 < 0.16
-    assert splits != assign_splits(GROUPS, val=0.2, test=0.1, seed=1)
-
-
-def test_additions_move_nothing() -> None:
-    before = assign_splits(GROUPS[:200])
-    assert assign_splits(GROUPS)[:200] == before
-
-
-def test_known_groups_keep_their_split() -> None:
-    assert assign_splits(["a", "b"], known={"a": "test"})[0] == "test"
-
-
-@pytest.mark.parametrize("number", [3, 4, 6])
-def test_few_groups_fill_all_splits(number: int) -> None:
-    for seed in range(20):
-        splits = assign_splits([str(i) for i in range(number)], seed=seed)
-        assert "train" in splits or number == 3
-        if splits.count("train") > 1:
-            assert {"val", "test"} <= set(splits)
-
-
-def test_shares_of_zero() -> None:
-    assert set(assign_splits(GROUPS, val=0, test=0)) == {"train"}
-
-
-@pytest.mark.parametrize(("val", "test"), [(-0.1, 0.2), (0.5, 0.5)])
-def test_impossible_shares(val: float, test: float) -> None:
-    with pytest.raises(ValueError, match="shares"):
-        assign_splits(["a"], val=val, test=test)
 
 
 def test_crossing_groups() -> None:
