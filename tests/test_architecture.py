@@ -88,6 +88,27 @@ def test_paths_named_in_documents_exist(document: Path) -> None:
     assert not missing
 
 
+def _folders_to_name() -> set[str]:
+    """Return the folders with files of ours, relative to the root; tests by kind."""
+    tops = ("src/segmix_core", "napari_segmix", "benchmarks", "tests", "scripts")
+    code = {path.parent for top in tops for path in (ROOT / top).rglob("*.py")}
+    docs = {path for path in (ROOT / "docs").iterdir() if path.is_dir()}
+    folders = {path.relative_to(ROOT) for path in code | docs} | {Path("docs")}
+    # Below tests/core and its like the folders are those of what is tested.
+    return {
+        Path(*folder.parts[:2]).as_posix() if folder.parts[0] == "tests" else name
+        for folder in folders
+        if (name := folder.as_posix()) not in ("src/segmix_core", "tests")
+    }
+
+
+def test_the_architecture_names_every_folder() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    named = {path.rstrip("/") for path in _paths(text) if path.endswith("/")}
+    named |= {f"src/segmix_core/{path}" for path in named}
+    assert not _folders_to_name() - named
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_commands_named_in_documents_exist(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
