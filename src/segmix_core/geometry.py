@@ -1,7 +1,11 @@
 """Rectangles in level-0 pixels, and how large a pixel is."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import floor, sqrt
+
+import numpy as np
+import numpy.typing as npt
 
 MIN_MPP, MAX_MPP = 0.05, 20.0
 """Smallest and largest edge of a pixel in µm, stated by a file or by a person."""
@@ -50,6 +54,10 @@ class Box:
         bottom, right = min(self.bottom, other.bottom), min(self.right, other.right)
         return Box(y, x, max(0, bottom - y), max(0, right - x))
 
+    def slices_in(self, outer: "Box") -> tuple[slice, slice]:
+        """Index of the box, which lies in ``outer``, in an array of what it covers."""
+        return self.moved(-outer.y, -outer.x).slices
+
     def moved(self, dy: int, dx: int) -> "Box":
         """Return the box shifted by whole pixels."""
         return Box(self.y + dy, self.x + dx, self.height, self.width)
@@ -69,6 +77,41 @@ class Box:
         y, x = _round(self.y * factor), _round(self.x * factor)
         bottom, right = _round(self.bottom * factor), _round(self.right * factor)
         return Box(y, x, bottom - y, right - x)
+
+
+def read_inside(
+    box: Box,
+    shape: tuple[int, int],
+    read: Callable[[Box], npt.NDArray[np.uint8]],
+    outside: int | tuple[int, ...],
+) -> npt.NDArray[np.uint8]:
+    """Return the pixels of a box that may reach beyond its image.
+
+    Parameters
+    ----------
+    box
+        In the image's own pixels.
+    shape
+        (height, width) of the image.
+    read
+        Returns the pixels of a box inside of the image.
+    outside
+        A pixel where there is no image: one value, or one a channel.
+
+    Returns
+    -------
+    ndarray
+        (h, w) uint8, or (h, w, channels).
+    """
+    inside = box.intersect(Box(0, 0, *shape))
+    if inside == box and box.area:
+        return read(box)
+    pixel = np.asarray(outside, np.uint8)
+    canvas = np.empty((box.height, box.width, *pixel.shape), np.uint8)
+    canvas[:] = pixel
+    if inside.area:
+        canvas[inside.slices_in(box)] = read(inside)
+    return canvas
 
 
 def mean_mpp(yx: tuple[float | None, float | None] | None) -> float | None:

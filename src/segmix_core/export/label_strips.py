@@ -78,9 +78,7 @@ class _StripCanvas:
             strip = self._strips[index]
             top = index * STRIP_ROWS
             part = inside.intersect(Box(top, 0, len(strip), self._width))
-            strip[part.moved(-top, 0).slices] = labels[
-                part.moved(-box.y, -box.x).slices
-            ]
+            strip[part.moved(-top, 0).slices] = labels[part.slices_in(box)]
 
     def take_above(self, y: int) -> Iterator[LabelArray]:
         """Give away, in order, the strips that end at or above row ``y``."""

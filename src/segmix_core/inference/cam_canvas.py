@@ -59,10 +59,10 @@ class CamCanvas:
         part = Box(place.y, place.x, *cam.shape[1:]).intersect(inside)
         if part.area == 0:
             return
-        values = cam[(slice(None), *part.moved(-place.y, -place.x).slices)]
+        values = cam[(slice(None), *part.slices_in(place))]
         if labels is not None:
             values = values * (labels != LabelState.ABSENT)[:, None, None]
-        target = part.moved(-self._cells.y, -self._cells.x).slices
+        target = part.slices_in(self._cells)
         self._sums[(slice(None), *target)] += values
         self._counts[target] += 1
 
@@ -77,7 +77,7 @@ class CamCanvas:
         place = self._cells_of(box)
         if place.intersect(self._cells) != place:
             raise ValueError(f"{box} is not inside the region of the canvas")
-        index = place.moved(-self._cells.y, -self._cells.x).slices
+        index = place.slices_in(self._cells)
         counts = np.maximum(self._counts[index], 1)
         return np.asarray(self._sums[(slice(None), *index)] / counts, np.float32)
 

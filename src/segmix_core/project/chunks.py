@@ -36,8 +36,8 @@ def read_box(connection: sqlite3.Connection, image_id: int, box: Box) -> MaskArr
     for row, col, pixels in _stored(connection, image_id, box):
         square = _square(row, col)
         part = box.intersect(square)
-        target = part.moved(-box.y, -box.x).slices
-        out[target] = pixels[part.moved(-square.y, -square.x).slices]
+        target = part.slices_in(box)
+        out[target] = pixels[part.slices_in(square)]
     return out
 
 
@@ -68,8 +68,8 @@ def paste(canvas: Canvas, image_id: int, box: Box, values: MaskArray) -> None:
         pixels = canvas.get((image_id, row, col))
         if pixels is None:
             pixels = canvas[image_id, row, col] = np.full(_SHAPE, UNTOUCHED, np.uint8)
-        inside = values[part.moved(-box.y, -box.x).slices]
-        pixels[part.moved(-square.y, -square.x).slices] = inside
+        inside = values[part.slices_in(box)]
+        pixels[part.slices_in(square)] = inside
 
 
 def write_square(
@@ -152,7 +152,7 @@ def _corrected(
             square = _square(row, col)
             for number in waiting:
                 part = boxes[number].intersect(square)
-                if is_corrected[part.moved(-square.y, -square.x).slices].any():
+                if is_corrected[part.slices_in(square)].any():
                     found.add(number)
     return sorted(found)
 

@@ -21,7 +21,7 @@ from zarr.codecs import ZstdCodec
 
 from segmix_core.errors import JobError
 from segmix_core.files import write_atomically, write_json
-from segmix_core.geometry import Box
+from segmix_core.geometry import Box, read_inside
 from segmix_core.stored_arrays import StoredArray, Table, open_array, read_table
 
 MASK_CHUNK = 512
@@ -93,14 +93,11 @@ def read_mask(run: Path, image_id: int, box: Box) -> npt.NDArray[np.uint8]:
 
     255 outside the image and where the run has no mask.
     """
-    result = np.full((box.height, box.width), _OUTSIDE, np.uint8)
     mask = open_mask(run, image_id)
     if mask is None:
-        return result
-    inside = box.intersect(Box(0, 0, *mask.shape))
-    if inside.area:
-        result[inside.moved(-box.y, -box.x).slices] = mask[inside.slices]
-    return result
+        return np.full((box.height, box.width), _OUTSIDE, np.uint8)
+    height, width = mask.shape
+    return read_inside(box, (height, width), lambda part: mask[part.slices], _OUTSIDE)
 
 
 def create_cams(

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segmix_core.errors import SlideError
-from segmix_core.geometry import Box
+from segmix_core.geometry import Box, read_inside
 from segmix_core.slides.slide import RgbArray
 
 WHITE = 255
@@ -123,19 +123,6 @@ def on_white(
 ) -> RgbArray:
     """Return the pixels of ``box``, white where it lies outside of the image.
 
-    Parameters
-    ----------
-    box
-        In the image's own pixels; may reach beyond it.
-    shape
-        (height, width) of the image.
-    read
-        Returns the pixels of a box inside of the image.
+    Parameters as of :func:`segmix_core.geometry.read_inside`.
     """
-    inside = box.intersect(Box(0, 0, *shape))
-    if inside == box and box.area:
-        return read(box)
-    canvas = np.full((box.height, box.width, 3), WHITE, np.uint8)
-    if inside.area:
-        canvas[inside.moved(-box.y, -box.x).slices] = read(inside)
-    return canvas
+    return read_inside(box, shape, read, (WHITE, WHITE, WHITE))

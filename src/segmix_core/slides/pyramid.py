@@ -141,9 +141,7 @@ class LevelArray:
                 whole = whole.intersect(Box(0, 0, *self.shape[:2]))
                 part = whole.intersect(box)
                 chunk = self._chunk(row, col, whole)
-                out[part.moved(-box.y, -box.x).slices] = chunk[
-                    part.moved(-whole.y, -whole.x).slices
-                ]
+                out[part.slices_in(box)] = chunk[part.slices_in(whole)]
         return out
 
     def _chunk(self, row: int, col: int, whole: Box) -> RgbArray:

@@ -147,8 +147,8 @@ class TiffSlide:
                     part = self._part(level, index, row * across + col)
                     whole = Box(row * rows, col * cols, *part.shape[:2])
                     common = whole.intersect(box)
-                    pixels[(*common.moved(-box.y, -box.x).slices, plane.places)] = part[
-                        common.moved(-whole.y, -whole.x).slices
+                    pixels[(*common.slices_in(box), plane.places)] = part[
+                        common.slices_in(whole)
                     ]
         return pixels
 

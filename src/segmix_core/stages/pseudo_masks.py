@@ -89,5 +89,5 @@ def _image_masks(
         if target is None:
             target = create_mask(job.run, image.id, image.working_shape)
         part = box.intersect(inside)
-        target[part.slices] = mask[part.moved(-box.y, -box.x).slices]
+        target[part.slices] = mask[part.slices_in(box)]
         yield doubt
