@@ -14,7 +14,8 @@ from benchmarks.quality.folder import (
     read_pixels,
 )
 from benchmarks.quality.protocol import Protocol
-from benchmarks.quality.samples import MaskedSamples
+from benchmarks.quality.samples import FolderSamples
+from segmix_core.data.samples import MaskedSamples
 
 
 class TrainMasks:
@@ -47,8 +48,7 @@ def true_masks(protocol: Protocol) -> list[npt.NDArray[np.uint8]]:
     ]
 
 
-def supervised_samples(protocol: Protocol) -> MaskedSamples:
+def supervised_samples(protocol: Protocol, samples: FolderSamples) -> MaskedSamples:
     """Return the tiles that all methods learn from, with their true masks."""
-    return MaskedSamples(
-        protocol.training_samples(), true_masks(protocol), protocol.decided_columns()
-    )
+    labels = np.ones_like(samples.labels) if protocol.decides_all else None
+    return MaskedSamples(samples, true_masks(protocol).__getitem__, labels=labels)

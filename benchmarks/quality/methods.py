@@ -9,8 +9,8 @@ from benchmarks.quality.grad_cam import gradient_maps, load_package
 from benchmarks.quality.maps import MapsOfName, MapsOfPixels, class_maps
 from benchmarks.quality.protocol import Protocol
 from benchmarks.quality.pseudo import pseudo_masks
-from benchmarks.quality.samples import FolderSamples, MaskedSamples
-from segmix_core.data.samples import MaskArray
+from benchmarks.quality.samples import FolderSamples
+from segmix_core.data.samples import MaskArray, SampleSource
 from segmix_core.errors import ConfigError
 from segmix_core.methods import METHODS as TRAINED_METHODS
 from segmix_core.models.cam_classifier import CamClassifier
@@ -33,7 +33,7 @@ class BenchmarkMethod:
     changes
         Settings that make the method, by dotted name.
     samples
-        What is learned from.
+        What is learned from, made of the tiles of a protocol.
     make_task
         As in :func:`segmix_core.stages.train.fit_classifier`.
     maps
@@ -47,8 +47,8 @@ class BenchmarkMethod:
     """
 
     changes: Mapping[str, Any] = field(default_factory=dict)
-    samples: Callable[[Protocol], FolderSamples | MaskedSamples] = lambda protocol: (
-        protocol.training_samples()
+    samples: Callable[[Protocol, FolderSamples], SampleSource] = (
+        lambda protocol, samples: samples
     )
     make_task: Callable[[CamClassifier], Task] | None = None
     maps: Callable[[CamClassifier, RunSettings], MapsOfPixels] = class_maps

@@ -80,11 +80,12 @@ class Protocol(ABC):
     def columns_of(self, item: Item, foreground: BoolArray) -> MaskArray:
         """Return what a foreground (H, W) tells: label column + 1, 0 none, 255."""
 
+    @property
     @abstractmethod
-    def decided_columns(self) -> tuple[int, ...] | None:
-        """Return 1 for each column of whose pixels a mask tells in every item.
+    def decides_all(self) -> bool:
+        """Whether a mask tells of all columns in every item.
 
-        None: it tells of the columns that are present in the item.
+        Else it tells of the columns that are present in the item.
         """
 
 

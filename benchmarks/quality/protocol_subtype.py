@@ -102,6 +102,7 @@ class SubtypeProtocol(Protocol):
         """Return the item's class as foreground, no class elsewhere."""
         return np.where(foreground, np.uint8(true_class(item) + 1), np.uint8(0))
 
-    def decided_columns(self) -> tuple[int, ...] | None:
-        """Return None: of other classes than the true one no map is asked for."""
-        return None
+    @property
+    def decides_all(self) -> bool:
+        """It does not: of other classes than the true one no map is asked for."""
+        return False

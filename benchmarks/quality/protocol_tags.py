@@ -107,9 +107,10 @@ class PatchTagProtocol(Protocol):
         outside = self._only_tag(item, is_foreground=False)
         return np.where(foreground, np.uint8(inside), np.uint8(outside))
 
-    def decided_columns(self) -> tuple[int, ...] | None:
-        """Return all: a pixel of one tag is none of the others."""
-        return (1,) * len(self.label_names)
+    @property
+    def decides_all(self) -> bool:
+        """It does: a pixel of one tag is none of the others."""
+        return True
 
     def _only_tag(self, item: Item, *, is_foreground: bool) -> int:
         side = [

@@ -8,13 +8,14 @@ from benchmarks.quality.maps import of_images
 from benchmarks.quality.methods import BenchmarkMethod
 from benchmarks.quality.protocol import MapsOf, Protocol, classes_of
 from benchmarks.quality.protocol_maps import protocol_maps
-from benchmarks.quality.pseudo import Teacher
+from benchmarks.quality.pseudo import protocol_teacher
 from benchmarks.quality.results import MethodResult
-from benchmarks.quality.samples import FolderSamples, MaskedSamples, batch_edge
+from benchmarks.quality.samples import batch_edge
 from benchmarks.quality.scores import Scorer, Scores
 from benchmarks.quality.segmenter import FindForeground, learn_masks
 from benchmarks.quality.trivial import TRIVIAL_PREDICTORS
 from benchmarks.quality.variants import Variant
+from segmix_core.data.samples import SampleSource
 from segmix_core.files import temporary_folder
 from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.settings import RunSettings
@@ -65,17 +66,17 @@ def run_method(
     config = variant.apply(config).replace(
         {"pseudo_masks.background": protocol.background}
     )
-    samples, folder = recipe.samples(protocol), protocol.folder
+    tiles, folder = protocol.training_samples(), protocol.folder
     if parts_of(config.train).normalized_stain:
-        samples = samples.with_normalised_stain()
+        tiles = tiles.with_normalised_stain()
     with temporary_folder() as checkpoints:
         result, model = _train(
             recipe,
-            samples,
-            Preparation(batch_edge(samples), protocol.label_names, checkpoints),
+            recipe.samples(protocol, tiles),
+            Preparation(batch_edge(tiles), protocol.label_names, checkpoints),
             config,
             listener,
-            Teacher(protocol, config),
+            protocol_teacher(protocol, config),
         )
     if result.reason != "completed":
         return
@@ -104,7 +105,7 @@ def run_method(
 
 def _train(
     recipe: BenchmarkMethod,
-    samples: FolderSamples | MaskedSamples,
+    samples: SampleSource,
     preparation: Preparation,
     config: RunSettings,
     listener: Listener,

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.quality.protocol import Protocol
-from benchmarks.quality.samples import MaskedSamples, batch_edge
-from segmix_core.data.samples import MaskArray
+from benchmarks.quality.samples import batch_edge
+from segmix_core.data.samples import MaskArray, MaskedSamples
 from segmix_core.errors import JobError
 from segmix_core.files import temporary_folder
 from segmix_core.inference.slide_prediction import predict_probabilities
@@ -51,8 +51,9 @@ def learn_masks(
         If no mask has a decided pixel.
     """
     regions = [protocol.as_foreground(mask) for mask in masks]
-    samples = MaskedSamples(protocol.training_samples(), regions)
-    pixels = samples.count_pixels(_FOREGROUND)
+    plain = protocol.training_samples()
+    samples = MaskedSamples(plain, regions.__getitem__)
+    pixels = samples.count_pixels(_FOREGROUND, max_tiles=len(regions))
     if not pixels.any():
         raise JobError(
             "The masks of the train images have no pixel with a class.",
@@ -62,7 +63,7 @@ def learn_masks(
         result, segmenter = fit_segmenter(
             samples,
             pixels,
-            Preparation(batch_edge(samples), ("foreground",), checkpoints),
+            Preparation(batch_edge(plain), ("foreground",), checkpoints),
             config,
             listener,
         )

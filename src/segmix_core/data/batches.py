@@ -87,19 +87,19 @@ class TileBatches:
     def __init__(
         self, source: SampleSource, plan: BatchPlan, emit: Callable[[Event], None]
     ) -> None:
-        if len(source.tiles) == 0:
+        if len(source.ids) == 0:
             raise ValueError("Expected tiles, got none")
         self._source = source
         self._plan = plan
         self._emit = emit
-        self._lost = LostTiles(len(source.tiles))
+        self._lost = LostTiles(len(source.ids))
         self._warnings: dict[int, Warned] = {}
         self._told: set[int] = set()
 
     @property
     def steps_per_epoch(self) -> int:
         """Batches in an epoch."""
-        return -(-len(self._source.tiles) // self._plan.batch_size)
+        return -(-len(self._source.ids) // self._plan.batch_size)
 
     def batches(self, epoch: int, first: int = 0) -> Generator[Batch, None, None]:
         """Yield the batches ``first``, ``first + 1``, ... of an epoch.
@@ -149,7 +149,7 @@ class TileBatches:
 
     def order(self, epoch: int) -> Rows:
         """Return (N,) int64: rows of the table as the epoch takes them."""
-        count = len(self._source.tiles)
+        count = len(self._source.ids)
         if self._plan.in_order:
             return np.arange(count)
         generator = seeded_generator(self._plan.seed, Stream.ORDER, epoch)
@@ -186,18 +186,18 @@ class TileBatches:
         images = np.empty((count, edge, edge, 3), np.float32)
         for sample, table, out in zip(samples, tables, images, strict=True):
             look_up(pad_tile(sample.image, edge), table, out)
-        tiles = self._source.tiles
+        source = self._source
         return Batch(
             images=torch.from_numpy(images).permute(0, 3, 1, 2),
-            labels=torch.from_numpy(tiles.labels[rows].astype(np.float32)),
-            tile_ids=torch.from_numpy(tiles.ids[rows].astype(np.int64)),
+            labels=torch.from_numpy(source.labels[rows].astype(np.float32)),
+            tile_ids=torch.from_numpy(source.ids[rows].astype(np.int64)),
             valid=torch.tensor([s.image.shape[:2] for s in samples]),
             # Reflected like the pixels: where padding had no weight, networks learned
             # anything at all along these two borders.
             masks=_stack([s.mask for s in samples], edge),
             weights=_stack([s.weight for s in samples], edge),
             corrected=_stack([s.corrected for s in samples], edge),
-            names=[self._source.name(int(row)) for row in rows],
+            names=[source.name(int(row)) for row in rows],
         )
 
 

@@ -1,5 +1,6 @@
 """Single tiles before they become batches."""
 
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from segmix_core.stored_arrays import StoredArray, open_array
 MaskArray = npt.NDArray[np.uint8]
 MaskReader = Callable[[int, Box], MaskArray]
 """(image id, box in working pixels) -> (h, w) uint8."""
+MaskOfRow = Callable[[int], MaskArray]
+"""Row of a tile -> (h, w) uint8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +45,15 @@ class Sample:
 
 
 class SampleSource(Protocol):
-    """Tiles by their row in a table."""
+    """Tiles to learn from, by their row."""
 
     @property
-    def tiles(self) -> TileTable:
-        """The table."""
+    def ids(self) -> npt.NDArray[np.int64]:
+        """(N,): what tells a tile from the others."""
+
+    @property
+    def labels(self) -> npt.NDArray[np.int8]:
+        """(N, C) of -1 unknown, 0 absent, 1 present."""
 
     def read(self, row: int) -> Sample:
         """Return a tile; a SlideError says that it is unreadable."""
@@ -56,38 +63,33 @@ class SampleSource(Protocol):
 
 
 class TileSamples:
-    """Tiles with their labels only."""
+    """Tiles of a project with their labels only.
 
-    def __init__(self, tiles: TileTable, reader: TileReader) -> None:
-        self.tiles = tiles
-        self._reader = reader
+    Parameters
+    ----------
+    tiles, reader
+        Which tiles, and their pixels.
+    margin
+        Working pixels around each tile that are read with it.
+    """
 
-    def read(self, row: int) -> Sample:
-        """Return the tile in ``row`` of the table.
-
-        Raises
-        ------
-        SlideError
-            If its file cannot be read.
-        """
-        image_id = int(self.tiles.image_ids[row])
-        return Sample(self._reader.read_pixels(image_id, self.tiles.box(row)))
-
-    def name(self, row: int) -> str:
-        """Return the file of a tile, and where in it the tile is."""
-        return tile_name(self.tiles, self._reader, row)
-
-
-class SurroundedSamples:
-    """Tiles with their labels, and ``margin`` working pixels around each."""
-
-    def __init__(self, tiles: TileTable, reader: TileReader, margin: int) -> None:
+    def __init__(self, tiles: TileTable, reader: TileReader, margin: int = 0) -> None:
         self.tiles = tiles
         self._reader = reader
         self._margin = margin
 
+    @property
+    def ids(self) -> npt.NDArray[np.int64]:
+        """(N,): ids of the tiles in the project."""
+        return self.tiles.ids
+
+    @property
+    def labels(self) -> npt.NDArray[np.int8]:
+        """(N, C) of -1 unknown, 0 absent, 1 present."""
+        return self.tiles.labels
+
     def read(self, row: int) -> Sample:
-        """Return the tile in ``row`` of the table with what is around it.
+        """Return the tile in ``row`` of the table with its margin.
 
         Raises
         ------
@@ -95,77 +97,105 @@ class SurroundedSamples:
             If its file cannot be read.
         """
         image_id, box = int(self.tiles.image_ids[row]), self.tiles.box(row)
-        return Sample(self._reader.read_around(image_id, box, self._margin))
+        if self._margin:
+            return Sample(self._reader.read_around(image_id, box, self._margin))
+        return Sample(self._reader.read_pixels(image_id, box))
 
     def name(self, row: int) -> str:
         """Return the file of a tile, and where in it the tile is."""
         return tile_name(self.tiles, self._reader, row)
 
+    def masks(self, masks: MaskReader) -> MaskOfRow:
+        """Return a function that reads the part of image masks that is a tile's."""
 
-class MaskSamples:
+        def read(row: int) -> MaskArray:
+            image_id = int(self.tiles.image_ids[row])
+            box = self._reader.working_box(image_id, self.tiles.box(row))
+            return masks(image_id, box)
+
+        return read
+
+
+class MaskedSamples:
     """Tiles with a mask: pseudo masks, and what people have corrected in them.
 
     Parameters
     ----------
-    tiles, reader
-        Which tiles, and their pixels.
+    samples
+        The tiles.
     masks
-        Pseudo masks: class index, 255 ignore.
+        Mask of a row, (h, w) uint8 class index, 255 ignore; None: nothing is known of
+        the tile.
     corrections
-        Corrected pixels: class index, 255 ignore, 254 untouched. None: no corrections.
+        Corrected pixels of a row: class index, 255 ignore, 254 untouched. None: no
+        corrections.
     corrected_weight
         Weight of a corrected pixel; a pseudo pixel has 1, an ignored pixel 0.
+    labels
+        (N, C) instead of those of ``samples``.
 
-    Both readers are called in the thread that prepares batches.
+    Both functions are called in the thread that prepares batches.
     """
 
     def __init__(
         self,
-        tiles: TileTable,
-        reader: TileReader,
-        masks: MaskReader,
-        corrections: MaskReader | None = None,
+        samples: SampleSource,
+        masks: Callable[[int], MaskArray | None],
+        corrections: MaskOfRow | None = None,
         *,
         corrected_weight: float = 4.0,
+        labels: npt.NDArray[np.int8] | None = None,
     ) -> None:
         if corrected_weight <= 0:
             raise ValueError(f"Expected a weight > 0, got {corrected_weight}")
-        self.tiles = tiles
-        self._reader = reader
+        self.ids = samples.ids
+        self.labels = samples.labels if labels is None else labels
+        if len(self.labels) != len(self.ids):
+            raise ValueError(
+                f"Expected labels of {len(self.ids)} tiles, got {len(self.labels)}"
+            )
+        self._samples = samples
         self._masks = masks
         self._corrections = corrections
         self._corrected_weight = corrected_weight
 
     def read(self, row: int) -> Sample:
-        """Return the tile in ``row`` of the table with its mask and weights.
+        """Return the tile in ``row`` with its mask and weights.
 
         Raises
         ------
         SlideError
             If its file cannot be read.
         """
-        image_id = int(self.tiles.image_ids[row])
-        image = self._reader.read_pixels(image_id, self.tiles.box(row))
+        image = self._samples.read(row).image
         mask, touched = self.read_mask(row)
-        weight = np.where(touched, np.float32(self._corrected_weight), np.float32(1))
-        weight[mask == IGNORE_INDEX] = 0
+        if mask is None:
+            mask = np.full(image.shape[:2], IGNORE_INDEX, np.uint8)
+        weight = (mask != IGNORE_INDEX).astype(np.float32)
+        if touched is not None:
+            weight[touched] *= self._corrected_weight
         return Sample(image, mask, weight, touched)
 
     def name(self, row: int) -> str:
-        """Return the file of a tile, and where in it the tile is."""
-        return tile_name(self.tiles, self._reader, row)
+        """Return what people call a tile."""
+        return self._samples.name(row)
 
-    def read_mask(self, row: int) -> tuple[MaskArray, npt.NDArray[np.bool_]]:
-        """Return (h, w) uint8 mask, and (h, w) bool: corrected; without the image."""
-        image_id = int(self.tiles.image_ids[row])
-        box = self._reader.working_box(image_id, self.tiles.box(row))
-        mask = self._masks(image_id, box).copy()
-        touched = np.zeros(mask.shape, np.bool_)
-        if self._corrections is not None:
-            corrections = self._corrections(image_id, box)
-            touched = corrections != UNTOUCHED
-            mask[touched] = corrections[touched]
-        return mask, touched
+    def read_mask(
+        self, row: int
+    ) -> tuple[MaskArray | None, npt.NDArray[np.bool_] | None]:
+        """Return (h, w) uint8 mask, and (h, w) bool: corrected; without the image.
+
+        The first is None where nothing is known of a tile, the second where nothing is
+        corrected in any tile.
+        """
+        mask = self._masks(row)
+        if self._corrections is None:
+            return mask, None
+        corrections = self._corrections(row)
+        touched = corrections != UNTOUCHED
+        if mask is None:
+            mask = np.full(corrections.shape, IGNORE_INDEX, np.uint8)
+        return np.where(touched, corrections, mask), touched
 
     def count_pixels(
         self,
@@ -180,12 +210,38 @@ class MaskSamples:
         the rows ``also`` (n,).
         """
         counts = np.zeros(256, np.int64)
-        step = max(1, -(-len(self.tiles) // max_tiles))
-        rows = np.arange(0, len(self.tiles), step)
+        step = max(1, -(-len(self.ids) // max_tiles))
+        rows = np.arange(0, len(self.ids), step)
         for row in rows if also is None else np.union1d(rows, also):
             mask, _ = self.read_mask(int(row))
-            counts += np.bincount(mask.ravel(), minlength=256)
+            if mask is not None:
+                counts += np.bincount(mask.ravel(), minlength=256)
         return counts[: num_classes + 1]
+
+
+class PackedMasks:
+    """Masks in memory, compressed: those of 100,000 tiles take less than a slide."""
+
+    def __init__(self) -> None:
+        self._packed: list[tuple[bytes, tuple[int, ...]] | None] = []
+
+    def __len__(self) -> int:
+        return len(self._packed)
+
+    def add(self, mask: MaskArray | None) -> None:
+        """Keep the mask (h, w) of the next row; None: nothing is known of it."""
+        packed = None
+        if mask is not None:
+            packed = zlib.compress(mask.tobytes(), level=1), mask.shape
+        self._packed.append(packed)
+
+    def __call__(self, row: int) -> MaskArray | None:
+        """Return the mask (h, w) of a row."""
+        packed = self._packed[row]
+        if packed is None:
+            return None
+        content, shape = packed
+        return np.frombuffer(zlib.decompress(content), np.uint8).reshape(shape)
 
 
 def tile_name(tiles: TileTable, reader: TileReader, row: int) -> str:

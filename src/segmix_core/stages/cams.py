@@ -11,11 +11,11 @@ from segmix_core.data.batch import Batch
 from segmix_core.data.tile_reader import TileReader
 from segmix_core.events import StageStarted
 from segmix_core.inference.cam_maps import CamResult
+from segmix_core.inference.sample_cams import predict_tile_cams
 from segmix_core.models.cam_classifier import CamClassifier, load_classifier
 from segmix_core.models.fusion import fold_norms
 from segmix_core.models.precision import resolve_precision
 from segmix_core.runs.results import create_cams, save_tiles
-from segmix_core.stages.asked_tiles import ask_tiles, count_batches
 from segmix_core.stages.job import Job, batch_edge, tiles_of, working_boxes
 from segmix_core.stages.stains import read_stains, tile_edges
 from segmix_core.stages.weights import load_input, prepare_device
@@ -32,7 +32,7 @@ def compute_cams(job: Job) -> dict[str, Any]:
     images = job.images()
     tiles = tiles_of(job.store, images)
     edge = batch_edge(working_boxes(tiles, images))
-    steps = count_batches(tiles, settings)
+    steps = -(-len(tiles) // settings.batch_size)
     # All images of a group tell its stain, whichever are asked for.
     with TileReader(
         job.store.images(),
@@ -45,10 +45,16 @@ def compute_cams(job: Job) -> dict[str, Any]:
         job.writer.emit(
             StageStarted(stage="cams", total_steps=steps, device=str(device))
         )
-        asked = ask_tiles(
-            model, tiles, reader, edge, settings, job.writer.emit, precision
+        predicted = predict_tile_cams(
+            model,
+            tiles,
+            reader,
+            settings,
+            job.writer.emit,
+            edge=edge,
+            precision=precision,
         )
-        with closing(asked) as running:
+        with closing(predicted) as running:
             for step, (batch, result) in enumerate(running, start=1):
                 maps.add(batch, result)
                 job.writer.progress(step, steps)

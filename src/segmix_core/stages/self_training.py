@@ -42,8 +42,8 @@ from segmix_core.training.supervised_task import SupervisedTask
 from segmix_core.training.task import Listener
 from segmix_core.training.validation import Validate
 
-Teach = Callable[[CamClassifier, Listener], SampleSource]
-"""Network, listener -> the tiles with masks that it makes of them.
+Teach = Callable[[CamClassifier, Listener], SampleSource | None]
+"""Network, listener -> the tiles with masks that it makes of them; None: asked to stop.
 
 The labels of those tiles are 1 where the mask tells of a class, present or not. What a
 person has corrected tells of all classes.
@@ -84,7 +84,7 @@ def fit_rounds(
         return fit_classifier(
             samples, preparation, config, listener, preview=preview, validate=validate
         )
-    steps = -(-len(samples.tiles) // config.train.batch_size)
+    steps = -(-len(samples.ids) // config.train.batch_size)
     total = config.train.epochs * steps
     last = preparation.checkpoints / LAST
     if has_checkpoint(last) and load_checkpoint(last).step == total:
@@ -100,8 +100,13 @@ def fit_rounds(
                 samples, preparation, own, part, preview=preview, validate=validate
             )
         else:
+            teacher = _chosen(preparation, number - 1) or model
+            taught = teach(teacher.to(next(model.parameters()).device), part)
+            if taught is None:
+                step = first_epoch * steps
+                return FitResult("cancelled", step, total), model
             result, model = fit_classifier(
-                teach(_chosen(preparation, number - 1) or model, part),
+                taught,
                 _below(preparation, number, shares_foreground(config)),
                 own,
                 part,

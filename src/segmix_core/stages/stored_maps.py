@@ -1,6 +1,5 @@
 """The maps of a "cams" run, as evidence for the masks of a project's tiles."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +10,10 @@ from segmix_core.data.tile_reader import TileReader
 from segmix_core.errors import JobError
 from segmix_core.geometry import Box
 from segmix_core.inference.cam_canvas import CamCanvas, any_overlap
-from segmix_core.inference.pseudo_masks import make_pseudo_mask
-from segmix_core.inference.pseudo_rules import PseudoMaskRules
+from segmix_core.inference.evidence import Evidence
 from segmix_core.models.shared_maps import give_to_possible
 from segmix_core.project.records import ImageRecord, LabelState, TileTable
 from segmix_core.runs.results import load_tiles, open_cams
-from segmix_core.slides.slide import RgbArray
 from segmix_core.stages.classes import check_classes
 from segmix_core.stages.job import Job, working_boxes
 
@@ -120,46 +117,6 @@ class StoredMaps:
             self._chunk = (number, self._cams[number * size : (number + 1) * size])
         chunk: npt.NDArray[np.uint8] = self._chunk[1][row - number * size]
         return chunk
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """All that a tile's mask is made of.
-
-    Attributes
-    ----------
-    cam
-        (C, h, w) >= 0, ``stride`` working pixels a cell.
-    shape
-        (H, W) of the mask.
-    labels, probabilities
-        (C,): -1, 0, 1 and 0..1.
-    rgb
-        (H, W, 3) uint8; None where the rules need no pixels.
-    shared_foreground
-        The maps add up to the foreground.
-    """
-
-    cam: npt.NDArray[np.float32]
-    stride: int
-    shape: tuple[int, int]
-    labels: npt.NDArray[np.int8]
-    probabilities: npt.NDArray[np.float32]
-    rgb: RgbArray | None
-    shared_foreground: bool
-
-    def mask(self, rules: PseudoMaskRules) -> tuple[npt.NDArray[np.uint8], float]:
-        """Return the mask (H, W) and its doubt in 0..1."""
-        return make_pseudo_mask(
-            self.cam,
-            self.shape,
-            self.labels,
-            self.probabilities,
-            self.rgb,
-            rules=rules,
-            stride=self.stride,
-            shared_foreground=self.shared_foreground,
-        )
 
 
 class ImageMaps:

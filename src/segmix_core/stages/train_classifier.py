@@ -10,9 +10,9 @@ from segmix_core.project.readiness import check_trainable, find_doubts
 from segmix_core.stages.job import Job, labelled_tiles, samples_of
 from segmix_core.stages.little_glass import warn_of_little_glass
 from segmix_core.stages.methods import parts_of
+from segmix_core.stages.project_teacher import project_teacher
 from segmix_core.stages.self_training import fit_rounds
 from segmix_core.stages.stains import keep_stains, read_stains, tile_edges
-from segmix_core.stages.teacher import Teacher
 from segmix_core.stages.train import Preparation
 from segmix_core.stages.watched_tiles import preview_tiles, val_loss
 
@@ -54,7 +54,7 @@ def train_classifier(job: Job) -> dict[str, Any]:
             ),
             job.config,
             job.writer,
-            Teacher(job, tiles, reader, raw, edge),
+            project_teacher(job, samples, reader, raw, edge),
             preview=preview_tiles(job, tiles, reader, edge),
             validate=val_loss(job, reader),
         )

@@ -7,7 +7,12 @@ import numpy.typing as npt
 import torch
 
 from segmix_core.data.batches import BatchPlan, TileBatches
-from segmix_core.data.samples import MaskArrays, MaskSamples, SampleSource
+from segmix_core.data.samples import (
+    MaskArrays,
+    MaskedSamples,
+    SampleSource,
+    TileSamples,
+)
 from segmix_core.data.tile_reader import TileReader
 from segmix_core.errors import JobError
 from segmix_core.events import Warned
@@ -50,11 +55,11 @@ def train_segmenter(job: Job) -> dict[str, Any]:
     )
     _warn_of_unused(job, tiles)
     with TileReader(images) as reader:
-        samples = MaskSamples(
-            tiles,
-            reader,
-            MaskArrays(base / "masks.zarr"),
-            job.store.corrections,
+        plain = TileSamples(tiles, reader)
+        samples = MaskedSamples(
+            plain,
+            plain.masks(MaskArrays(base / "masks.zarr")),
+            plain.masks(job.store.corrections),
             corrected_weight=job.config.segmenter.corrected_weight,
         )
         # What a person drew is counted wherever it is: a background that a few strokes

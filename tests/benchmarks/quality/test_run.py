@@ -9,7 +9,7 @@ from benchmarks.quality.folder import BenchmarkFolder
 from benchmarks.quality.maps import class_maps
 from benchmarks.quality.protocol_maps import protocol_maps
 from benchmarks.quality.protocols import make_protocol
-from benchmarks.quality.pseudo import Teacher
+from benchmarks.quality.pseudo import protocol_teacher
 from benchmarks.quality.run import run_method, score_trivial
 from benchmarks.quality.trivial import TRIVIAL_PREDICTORS
 from benchmarks.quality.variants import Variant
@@ -239,6 +239,6 @@ def test_masks_of_p1_tell_of_all_classes_where_they_share(benchmark_path, shared
     config = RunSettings().replace({"train.shared_foreground": shared})
     torch.manual_seed(0)
     model = CamClassifier(num_classes=2, width=8)
-    taught = Teacher(protocol, config)(model, Listener()).tiles.labels
-    own = protocol.training_samples().tiles.labels
+    taught = protocol_teacher(protocol, config)(model, Listener()).labels
+    own = protocol.training_samples().labels
     assert np.array_equal(taught, np.ones_like(own) if shared else own)

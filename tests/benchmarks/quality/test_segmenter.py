@@ -87,7 +87,7 @@ def test_the_loss_of_the_settings_trains_the_segmenter(benchmark_path):
     protocol = make_protocol("p1", BenchmarkFolder(benchmark_path))
     samples = protocol.training_samples()
     masks = []
-    for row in range(len(samples.tiles)):
+    for row in range(len(samples.ids)):
         mask = np.ones(samples.read(row).image.shape[:2], np.uint8)
         mask[: len(mask) // 2] = 0
         masks.append(mask)

@@ -9,8 +9,9 @@ from benchmarks.quality.ceiling import TrainMasks, supervised_samples, true_mask
 from benchmarks.quality.folder import BenchmarkFolder, LabelledWindow
 from benchmarks.quality.protocols import make_protocol
 from benchmarks.quality.pseudo import pseudo_masks
-from benchmarks.quality.samples import FolderSamples, MaskedSamples, batch_edge
+from benchmarks.quality.samples import FolderSamples, batch_edge
 from benchmarks.quality.segmenter import learn_masks
+from segmix_core.data.samples import MaskedSamples
 from segmix_core.errors import JobError
 from segmix_core.geometry import Box
 from segmix_core.settings import PseudoMaskSettings, RunSettings
@@ -27,9 +28,9 @@ def test_true_masks_of_p1_are_the_class_of_the_image(known_path):
     reader = TrainMasks(protocol.folder)
     for item, mask in zip(protocol.training_items(), true_masks(protocol), strict=True):
         np.testing.assert_array_equal(mask, reader.read(item))
-    samples = supervised_samples(protocol)
+    samples = supervised_samples(protocol, protocol.training_samples())
     # Of an image of one class, the mask says nothing of the maps of the others.
-    assert set(samples.tiles.labels.sum(axis=1)) == {1}
+    assert set(samples.labels.sum(axis=1)) == {1}
 
 
 def test_true_masks_of_p2_are_the_tags_of_the_windows(known_path):
@@ -39,7 +40,8 @@ def test_true_masks_of_p2_are_the_tags_of_the_windows(known_path):
         truth = reader.read(item)
         assert mask.shape == truth.shape == (16, 16)
         np.testing.assert_array_equal(mask, np.where(truth > 0, 1, 2))
-    assert (supervised_samples(protocol).tiles.labels == 1).all()
+    samples = supervised_samples(protocol, protocol.training_samples())
+    assert (samples.labels == 1).all()
 
 
 @pytest.mark.parametrize(
@@ -131,17 +133,16 @@ def test_masked_samples(benchmark_path):
     images = FolderSamples(folder, folder.split("train"))
     masks = [np.full((32, 32), row % 3, np.uint8) for row in range(12)]
     masks[1][:4] = 255
-    samples = MaskedSamples(images, masks)
+    samples = MaskedSamples(images, masks.__getitem__)
     sample = samples.read(1)
     np.testing.assert_array_equal(sample.image, images.read(1).image)
     assert sample.mask is masks[1]
+    assert sample.corrected is None
     assert sample.weight[:4].max() == 0
     assert sample.weight[4:].min() == 1
-    assert samples.tiles is images.tiles
+    assert samples.labels is images.labels
     assert samples.count_pixels(1).tolist() == [4 * 1024, 4 * 1024 - 128]
-    assert batch_edge(samples) == 32
-    with pytest.raises(ValueError, match="Expected 12 masks, one a tile, got 3"):
-        MaskedSamples(images, masks[:3])
+    assert batch_edge(images) == 32
 
 
 def test_masks_without_a_decision_cannot_train(benchmark_path):

@@ -29,7 +29,7 @@ class Drawn:
         broken: tuple[int, ...] = (),
         with_masks: bool = False,
     ) -> None:
-        self.tiles = tiles
+        self.ids, self.labels = tiles.ids, tiles.labels
         self.shape, self.broken, self.with_masks = shape, broken, with_masks
 
     def name(self, row: int) -> str:

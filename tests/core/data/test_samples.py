@@ -5,7 +5,12 @@ import numpy as np
 import pytest
 import zarr
 
-from segmix_core.data.samples import MaskArrays, MaskSamples, TileSamples
+from segmix_core.data.samples import (
+    MaskArrays,
+    MaskedSamples,
+    PackedMasks,
+    TileSamples,
+)
 from segmix_core.data.tile_reader import TileReader
 from segmix_core.geometry import Box
 from segmix_core.project.records import ImageRecord, TileTable
@@ -44,7 +49,7 @@ def test_arrays_are_read_where_they_are(tmp_path: Path) -> None:
 @pytest.fixture
 def samples(
     add_image: AddImage, make_table: MakeTable, tmp_path: Path
-) -> tuple[MaskSamples, np.ndarray]:
+) -> tuple[MaskedSamples, np.ndarray]:
     mask = np.random.default_rng(0).choice([0, 1, 2, 255], (32, 48)).astype(np.uint8)
     write_mask(tmp_path / "pseudo", 1, mask)
     corrected = np.full((32, 48), 254, np.uint8)
@@ -52,18 +57,18 @@ def samples(
     corrected[4:6, :4] = 255
     write_mask(tmp_path / "corrected", 1, corrected)
     table = make_table([(1, 0, 0, 32, 32), (1, 32, 32, 32, 32)])
-    source = MaskSamples(
-        table,
-        TileReader([add_image(1, downsample=2.0)]),
-        MaskArrays(tmp_path / "pseudo"),
-        MaskArrays(tmp_path / "corrected", missing=254),
+    tiles = TileSamples(table, TileReader([add_image(1, downsample=2.0)]))
+    source = MaskedSamples(
+        tiles,
+        tiles.masks(MaskArrays(tmp_path / "pseudo")),
+        tiles.masks(MaskArrays(tmp_path / "corrected", missing=254)),
         corrected_weight=4,
     )
     return source, mask
 
 
 def test_corrections_win_and_weigh_more(
-    samples: tuple[MaskSamples, np.ndarray],
+    samples: tuple[MaskedSamples, np.ndarray],
 ) -> None:
     source, pseudo = samples
     sample = source.read(0)
@@ -83,7 +88,7 @@ def test_corrections_win_and_weigh_more(
 
 
 def test_level0_boxes_meet_the_working_grid(
-    samples: tuple[MaskSamples, np.ndarray],
+    samples: tuple[MaskedSamples, np.ndarray],
 ) -> None:
     source, pseudo = samples
     mask, _ = source.read_mask(1)
@@ -91,17 +96,17 @@ def test_level0_boxes_meet_the_working_grid(
 
 
 def test_without_corrections(
-    samples: tuple[MaskSamples, np.ndarray],
+    samples: tuple[MaskedSamples, np.ndarray],
 ) -> None:
     source, pseudo = samples
-    plain = MaskSamples(source.tiles, source._reader, source._masks)
+    plain = MaskedSamples(source._samples, source._masks)
     sample = plain.read(0)
     assert np.array_equal(sample.mask, pseudo[:16, :16])
     assert np.array_equal(sample.weight, sample.mask != 255)
-    assert not sample.corrected.any()
+    assert sample.corrected is None
 
 
-def test_pixels_are_counted(samples: tuple[MaskSamples, np.ndarray]) -> None:
+def test_pixels_are_counted(samples: tuple[MaskedSamples, np.ndarray]) -> None:
     source, _ = samples
     masks = [source.read_mask(row)[0] for row in (0, 1)]
     wanted = [sum(int((m == index).sum()) for m in masks) for index in range(3)]
@@ -109,7 +114,48 @@ def test_pixels_are_counted(samples: tuple[MaskSamples, np.ndarray]) -> None:
     assert source.count_pixels(2, max_tiles=1).sum() == (masks[0] != 255).sum()
 
 
-def test_corrections_need_weight(samples: tuple[MaskSamples, np.ndarray]) -> None:
+def test_corrections_need_weight(samples: tuple[MaskedSamples, np.ndarray]) -> None:
     source, _ = samples
     with pytest.raises(ValueError, match="weight > 0"):
-        MaskSamples(source.tiles, source._reader, source._masks, corrected_weight=0)
+        MaskedSamples(source._samples, source._masks, corrected_weight=0)
+    with pytest.raises(ValueError, match="labels of 2 tiles, got 3"):
+        MaskedSamples(source._samples, source._masks, labels=np.zeros((3, 2), np.int8))
+
+
+def test_of_a_tile_without_a_mask_only_corrections_are_known(
+    samples: tuple[MaskedSamples, np.ndarray],
+) -> None:
+    source, _ = samples
+    plain = MaskedSamples(source._samples, lambda row: None)
+    assert (plain.read(0).mask == 255).all()
+    assert not plain.read(0).weight.any()
+    assert plain.count_pixels(2).sum() == 0
+    corrected = MaskedSamples(
+        source._samples, lambda row: None, source._corrections, corrected_weight=4
+    )
+    assert (corrected.read(0).mask[:4, :4] == 2).all()
+    assert corrected.read(0).weight.sum() == 4 * 16
+    assert corrected.count_pixels(2).tolist() == [0, 0, 16]
+
+
+def test_a_margin_is_read_with_a_tile(
+    add_image: AddImage, make_table: MakeTable
+) -> None:
+    table = make_table([(1, 16, 16, 16, 16)])
+    with TileReader([add_image(1)]) as reader:
+        plain, wide = TileSamples(table, reader), TileSamples(table, reader, 8)
+        image = wide.read(0).image
+        assert image.shape == (32, 32, 3)
+        assert np.array_equal(image[8:24, 8:24], plain.read(0).image)
+
+
+def test_packed_masks_are_the_masks() -> None:
+    rng = np.random.default_rng(0)
+    known = [rng.integers(0, 256, (5, 7 + n)).astype(np.uint8) for n in range(4)]
+    masks = PackedMasks()
+    for mask in (*known, None):
+        masks.add(mask)
+    assert len(masks) == 5
+    for row, mask in enumerate(known):
+        np.testing.assert_array_equal(masks(row), mask)
+    assert masks(4) is None

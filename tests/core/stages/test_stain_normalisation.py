@@ -8,6 +8,7 @@ from PIL import Image
 
 from segmix_core.data.tile_reader import TileReader
 from segmix_core.errors import JobError
+from segmix_core.inference import evidence, teacher
 from segmix_core.intake import add_paths
 from segmix_core.methods import METHODS
 from segmix_core.models.checkpoint import load_checkpoint
@@ -16,7 +17,7 @@ from segmix_core.runs import RunState
 from segmix_core.runs.results import load_tiles, open_cams
 from segmix_core.slides import group_stains
 from segmix_core.slides.stain import Stain
-from segmix_core.stages import stains, teacher
+from segmix_core.stages import project_teacher, stains
 from segmix_core.stages.methods import parts_of
 from segmix_core.stages.stains import read_stains
 
@@ -126,13 +127,13 @@ def test_maps_of_some_images_are_those_of_all(folder):
 
 def test_glass_and_edges_are_looked_for_in_the_image_itself(slide, monkeypatch):
     seen = []
-    make = teacher.make_pseudo_mask
+    make = evidence.make_pseudo_mask
 
     def watch(cam, shape, labels, sure, rgb, **options):
         seen.append(rgb)
         return make(cam, shape, labels, sure, rgb, **options)
 
-    monkeypatch.setattr(teacher, "make_pseudo_mask", watch)
+    monkeypatch.setattr(evidence, "make_pseudo_mask", watch)
     slide.run("train", changes=PLUS | {"train.rounds": 1})
     with slide.store() as store:
         tiles, images = store.tiles(), store.images()
@@ -147,18 +148,18 @@ def test_glass_and_edges_are_looked_for_in_the_image_itself(slide, monkeypatch):
 def test_both_networks_see_normalised_tiles_and_nobody_else(folder, monkeypatch):
     _group(folder)
     readers = {"asked": set(), "learnt": set()}
-    ask, samples = teacher.ask_tiles, teacher.MaskSamples
+    predict, samples = project_teacher.predict_tile_cams, teacher.MaskedSamples
 
-    def watch_asked(model, tiles, reader, *others):
+    def watch_asked(model, tiles, reader, *others, **options):
         readers["asked"].add(reader.stains is not None)
-        return ask(model, tiles, reader, *others)
+        return predict(model, tiles, reader, *others, **options)
 
-    def watch_learnt(tiles, reader, *others, **options):
-        readers["learnt"].add(reader.stains is not None)
-        return samples(tiles, reader, *others, **options)
+    def watch_learnt(tiles, *others, **options):
+        readers["learnt"].add(tiles._reader.stains is not None)
+        return samples(tiles, *others, **options)
 
-    monkeypatch.setattr(teacher, "ask_tiles", watch_asked)
-    monkeypatch.setattr(teacher, "MaskSamples", watch_learnt)
+    monkeypatch.setattr(project_teacher, "predict_tile_cams", watch_asked)
+    monkeypatch.setattr(teacher, "MaskedSamples", watch_learnt)
     folder.run("train", changes=PLUS | {"train.rounds": 1})
     assert readers == {"asked": {True}, "learnt": {True}}
 

@@ -15,10 +15,10 @@ from segmix_core.inference.pseudo_masks import make_pseudo_mask
 from segmix_core.inference.pseudo_rules import PseudoMaskRules
 from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.models.checkpoint import load_checkpoint
+from segmix_core.runs import RunState
 from segmix_core.settings import RunSettings
-from segmix_core.stages import teacher
-from segmix_core.stages.job import Job, Stopped, labelled_tiles, samples_of
-from segmix_core.stages.teacher import PackedMasks, Teacher
+from segmix_core.stages import project_teacher
+from segmix_core.stages.job import Job, labelled_tiles, samples_of
 
 
 class Quiet:
@@ -49,10 +49,13 @@ def teach(workshop, listener, changes=None, lost=()):
             for row in lost:
                 samples.read(row)
                 images[row].path.unlink()
-            source = Teacher(job, tiles, reader, raw, edge)(model, listener)
-            yield from (
-                (row, tiles, source.tiles, source.read(row)) for row in range(12)
-            )
+            make = project_teacher.project_teacher(job, samples, reader, raw, edge)
+            source = make(model, listener)
+            if source is not None:
+                yield from (
+                    (row, tiles, source.labels[row], source.read(row))
+                    for row in range(12)
+                )
 
 
 def test_masks_hold_only_what_a_tile_is_labelled_with(folder):
@@ -67,7 +70,7 @@ def test_masks_hold_only_what_a_tile_is_labelled_with(folder):
         if (labels == 1).sum() == 1 and (labels >= 0).all():
             assert classes == {1 + labels.argmax()}
         # Of a class that is unknown in the tile the mask tells nothing.
-        assert (taught.labels[row] == (labels != -1)).all()
+        assert (taught == (labels != -1)).all()
 
 
 def test_corrections_overrule_the_teacher(folder):
@@ -108,13 +111,13 @@ def test_many_tiles_that_are_lost_end_the_training(folder):
 def test_a_run_goes_on_without_a_file_that_is_lost_meanwhile(folder, monkeypatch):
     with folder.store() as store:
         path = store.images()[3].path
-    ask = teacher.ask_tiles
+    predict = project_teacher.predict_tile_cams
 
-    def ask_later(*arguments):
+    def predict_later(*arguments, **options):
         path.unlink()
-        return ask(*arguments)
+        return predict(*arguments, **options)
 
-    monkeypatch.setattr(teacher, "ask_tiles", ask_later)
+    monkeypatch.setattr(project_teacher, "predict_tile_cams", predict_later)
     changes = {"train.method": "segmix-plus", "train.epochs": 3}
     run = folder.run("train", changes=changes)
     assert len([e for e in run.events()[0] if isinstance(e, Warned)]) == 1
@@ -123,14 +126,28 @@ def test_a_run_goes_on_without_a_file_that_is_lost_meanwhile(folder, monkeypatch
 
 
 def test_the_teacher_stops_when_asked(folder):
-    with pytest.raises(Stopped):
-        next(teach(folder, Quiet(stops=True)))
+    assert list(teach(folder, Quiet(stops=True))) == []
+
+
+def test_a_run_that_stops_while_masks_are_made_goes_on(folder):
+    changes = {"train.method": "segmix-plus", "train.epochs": 3}
+    whole = folder.run("train", changes=changes)
+    # Asked inside both epochs, between them, and then by the teacher.
+    writer = folder.stop("train", after=4, changes=changes)
+    assert writer.folder.ended().results["steps"] == 4
+    assert writer.folder.state() is RunState.CANCELLED
+    folder.resume(writer.folder)
+    former, found = (
+        load_checkpoint(run.checkpoints_path / "last").weights
+        for run in (whole, writer.folder)
+    )
+    assert all(torch.equal(tensor, found[name]) for name, tensor in former.items())
 
 
 def test_all_processes_stop_with_the_first(folder, monkeypatch):
     # The first of several has not been asked yet, and will train with this one.
     first = SimpleNamespace(broadcast=lambda asked: False)
-    monkeypatch.setattr(teacher, "launch_fabric", lambda machine, device: first)
+    monkeypatch.setattr(project_teacher, "launch_fabric", lambda machine, device: first)
     assert len(list(teach(folder, Quiet(stops=True)))) == 12
 
 
@@ -162,17 +179,3 @@ def test_what_continues_a_small_tile_has_no_part_in_its_mask(folder):
         assert (sample.mask == mask).mean() > 0.99
         differing += (sample.mask == continued).mean() < 0.97
     assert differing > 0
-
-
-def test_packed_masks_are_the_masks():
-    masks = PackedMasks()
-    rng = np.random.default_rng(0)
-    known = {
-        (image_id, Box(y, 0, 5, 7)): rng.integers(0, 256, (5, 7)).astype(np.uint8)
-        for image_id in (1, 2)
-        for y in (0, 5)
-    }
-    for (image_id, box), mask in known.items():
-        masks.add(image_id, box, mask)
-    for (image_id, box), mask in known.items():
-        np.testing.assert_array_equal(masks(image_id, box), mask)

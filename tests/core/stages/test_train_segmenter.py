@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from segmix_core.data.samples import MaskSamples
+from segmix_core.data.samples import MaskedSamples
 from segmix_core.errors import JobError
 from segmix_core.events import StageStarted, Warned
 from segmix_core.geometry import Box
@@ -97,11 +97,17 @@ def test_corrections_win_and_weigh(folder, monkeypatch):
     seen = {}
 
     def fit(samples, *others):
-        for row, image_id in enumerate(samples.tiles.image_ids):
+        for row, tile_id in enumerate(samples.ids):
             sample = samples.read(row)
-            seen[int(image_id)] = set(sample.mask.flat), set(sample.weight.flat)
+            seen[image_ids[int(tile_id)]] = (
+                set(sample.mask.flat),
+                set(sample.weight.flat),
+            )
         raise JobError("Nothing should train here.", "Look at the samples.")
 
+    with folder.store() as store:
+        tiles = store.tiles()
+    image_ids = dict(zip(tiles.ids.tolist(), tiles.image_ids.tolist(), strict=True))
     monkeypatch.setattr(train_segmenter, "fit_segmenter", fit)
     with pytest.raises(JobError, match="Nothing should train"):
         folder.attempt("train-segmenter", changes={"segmenter.corrected_weight": 3.0})
@@ -117,9 +123,9 @@ def test_a_background_that_few_tiles_have(folder, monkeypatch, is_drawn):
         correct(folder, 12, 0)
     else:
         create_mask(base, 12, open_mask(base, 12).shape)[:] = 0
-    counted = MaskSamples.count_pixels
+    counted = MaskedSamples.count_pixels
     monkeypatch.setattr(
-        MaskSamples,
+        MaskedSamples,
         "count_pixels",
         lambda self, classes, also: counted(self, classes, 1, also=also),
     )
