@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from benchmarks.speed.comparison import Table, in_turns, milliseconds, ratio
-from segmix_core.curriculum.level import ShuffleLevel, ShuffleScope
 from segmix_core.curriculum.shuffle import shuffle_batch
 
 CLASSES = 4
@@ -73,10 +72,11 @@ def ways(
         edge_size=images.shape[-1],
         group_shuffle_size=group_size,
     )
-    level, scope = ShuffleLevel(patch, 0.5), ShuffleScope(group_size)
 
     def ours() -> tuple[Tensor, Tensor]:
-        shuffled = shuffle_batch(images, labels, level, scope)
+        shuffled = shuffle_batch(
+            images, labels, patch_size=patch, ratio=0.5, group_size=group_size
+        )
         return shuffled.images, shuffled.labels
 
     def theirs() -> tuple[Tensor, Tensor]:

@@ -6,7 +6,7 @@ the person at the screen and says what is wrong and what to do.
 
 
 class SegmixError(Exception):
-    """A problem the user can solve.
+    """A problem the user can solve: what is wrong, and what to do.
 
     Parameters
     ----------
@@ -19,6 +19,14 @@ class SegmixError(Exception):
     ----------
     reason
         The cause in a few words, for sentences that name several files.
+
+    Examples
+    --------
+    >>> try:
+    ...     sx.Project.open(folder / "skin.segmix")
+    ... except sx.SegmixError as error:
+    ...     print(error.remedy)
+    Choose a project folder, or create a new project.
     """
 
     def __init__(self, problem: str, remedy: str) -> None:
@@ -33,20 +41,83 @@ class SegmixError(Exception):
 
 
 class ProjectError(SegmixError):
-    """The project, its labels or a file to import into it."""
+    """The project, its labels or a file to import into it.
+
+    Examples
+    --------
+    >>> try:
+    ...     sx.Project.create(folder / "skin.segmix", ["gland", "gland"])
+    ... except sx.ProjectError as error:
+    ...     print(error.problem)
+    The class names 'gland' and 'gland' are too similar.
+    """
 
 
 class SlideError(SegmixError):
-    """An image that cannot be used as a slide or tile."""
+    """An image that cannot be used as a slide or tile.
+
+    Examples
+    --------
+    >>> _ = (folder / "slide.tif").write_text("no image")
+    >>> with sx.Project.create(folder / "skin.segmix", ["gland"]) as project:
+    ...     try:
+    ...         project.add_images([folder / "slide.tif"])
+    ...     except sx.SlideError as error:
+    ...         print(error.problem)
+    slide.tif is not a slide or image that SegMix can read.
+    """
+
+
+class DataError(SegmixError):
+    """Images, labels or masks, given as arrays, that cannot be used.
+
+    Examples
+    --------
+    >>> images = np.zeros((2, 3, 8, 8), np.uint8)
+    >>> try:
+    ...     sx.shuffle_batch(images, [[1, 0], [0, 1]], patch_size=3, ratio=0.5)
+    ... except sx.DataError as error:
+    ...     print(error.problem)
+    Patches of 3 pixels do not divide images of 8 x 8.
+    """
 
 
 class ConfigError(SegmixError):
-    """Settings that contradict each other or the data."""
+    """Settings that contradict each other or the data.
+
+    Examples
+    --------
+    >>> images = np.zeros((2, 3, 8, 8), np.uint8)
+    >>> try:
+    ...     sx.shuffle_batch(images, [[1, 0], [0, 1]], patch_size=4, ratio=2)
+    ... except sx.ConfigError as error:
+    ...     print(error.problem)
+    Images cannot be shuffled this way: Expected a ratio in 0..1, got 2.
+    """
 
 
 class CheckpointError(SegmixError):
-    """Weights that cannot be loaded."""
+    """Weights that cannot be loaded.
+
+    Examples
+    --------
+    >>> try:
+    ...     sx.load_model(folder)
+    ... except sx.CheckpointError as error:
+    ...     print(error.remedy)
+    x
+    """
 
 
 class JobError(SegmixError):
-    """A run that could not start, go on or be found."""
+    """A run that could not start, go on or be found.
+
+    Examples
+    --------
+    >>> with sx.Project.create(folder / "skin.segmix", ["gland"]) as project:
+    ...     try:
+    ...         project.pseudo_mask(image_id=1)
+    ...     except sx.JobError as error:
+    ...         print(error.problem)
+    skin.segmix has no pseudo masks.
+    """

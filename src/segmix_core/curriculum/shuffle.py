@@ -12,26 +12,37 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from segmix_core.curriculum.level import PAIRS, ShuffleLevel, ShuffleScope
-from segmix_core.curriculum.mixed_labels import AREA, LabelRule, mix_labels
+from segmix_core.curriculum.level import ShuffleLevel, ShuffleScope
+from segmix_core.curriculum.mixed_labels import LabelKind, LabelRule, mix_labels
 from segmix_core.curriculum.origins import Origins, draw_origins
+from segmix_core.errors import ConfigError, DataError
 
 
 @dataclass(frozen=True, slots=True)
 class Shuffled:
-    """A batch after the shuffle.
+    """A batch of images after :func:`shuffle_batch`.
 
     Attributes
     ----------
     images
-        (B, C, H, W), of the type that went in.
+        (B, channels, H, W) tensor, of the number type that went in.
     labels
-        (B, K), float, in [0, 1], or -1 where open; see
-        :func:`segmix_core.curriculum.mixed_labels.mix_labels`.
+        (B, C) float tensor in 0..1, or -1 where open.
     present
-        (B, K), bool: some patch comes from a tile with the class.
+        (B, C) bool tensor: some patch comes from an image with the class.
     origins
-        Of each patch, (B, rows, cols).
+        Of each patch: ``origins.sources`` (B, rows, cols) is the index of the image it
+        comes from, ``origins.positions`` (B, rows, cols) the place there, row times
+        columns plus column.
+
+    Examples
+    --------
+    >>> images = np.random.default_rng(0).random((2, 3, 8, 8), np.float32)
+    >>> mixed = sx.shuffle_batch(images, [[1, 0], [0, 1]], patch_size=8, ratio=1)
+    >>> mixed.origins.sources.flatten()  # the images have changed places
+    tensor([1, 0])
+    >>> bool((mixed.images[0].numpy() == images[1]).all())
+    True
     """
 
     images: Tensor
@@ -40,73 +51,112 @@ class Shuffled:
     origins: Origins
 
 
-def shuffle_batch(
+def shuffle_batch(  # noqa: PLR0913 - every one is a choice of the caller, by name
     images: Tensor,
     labels: Tensor,
-    level: ShuffleLevel,
-    scope: ShuffleScope = PAIRS,
     *,
-    label_rule: LabelRule = AREA,
+    patch_size: int,
+    ratio: float,
+    group_size: int = 2,
+    in_place: bool = True,
+    exact: bool = True,
+    label_rule: LabelKind = "area",
+    least_share: float = 0.1,
     generator: torch.Generator | None = None,
 ) -> Shuffled:
-    """Exchange patches between the tiles of each group, position by position.
+    """Mix images by exchanging patches, and their labels by what they then show.
 
-    Consecutive tiles form a group, which draws the positions that take part; tiles left
-    over at the end of the batch stay as they are.
+    Consecutive images form a group, which draws the positions that take part; images
+    left over at the end of the batch stay as they are.
 
     Parameters
     ----------
     images
-        (B, C, H, W), any type and device.
+        (B, channels, H, W), tensor on any device or array, any number type.
     labels
-        (B, K), 1 present, 0 absent, -1 unknown.
-    level
-        Patch size, which must divide H and W, and share of positions that take part,
-        rounded to a whole number of them, and at least one if it is above zero: four
-        patches a tile could not take part in a tenth otherwise.
-    scope
-        Groups, and where patches may move.
+        (B, C): 1 present, 0 absent, -1 unknown.
+    patch_size
+        Edge of a patch in pixels; divides H and W. Smaller is harder.
+    ratio
+        Share of patch positions that take part, 0..1, rounded to a whole number of
+        them, and at least one if it is above zero. Larger is harder.
+    group_size
+        Images that exchange patches with each other; 0: the whole batch; 1: patches
+        move inside their own image, with ``in_place`` off.
+    in_place
+        Patches keep their position and change only their image.
+    exact
+        Every selected patch moves to another image. Otherwise they are permuted, and
+        some stay where they are.
     label_rule
-        What the labels of shuffled tiles say.
+        "area": labels are shares of the area. "certain": only the shares that labels
+        of whole images leave no doubt about. "present": 1 where images of that class
+        alone give at least ``least_share`` of the area, 0 where no image has it. What
+        is open is -1.
+    least_share
+        0..1, of "present": what of an image a class covers that is labeled.
     generator
-        Source of randomness, on any device.
+        Source of random numbers, on any device; None: torch's own.
+
+    Returns
+    -------
+    Shuffled
+        The mixed images, their soft labels, and where each patch came from.
 
     Raises
     ------
-    ValueError
-        If the patch size does not divide the tile, or a shape does not fit.
+    DataError
+        If shapes do not fit, or the patch size does not divide the images.
+    ConfigError
+        If another option is out of range.
+
+    Notes
+    -----
+    CellMix (Zhang et al., arXiv 2301.11513, section 3.1; labels by area: appendix S3.B)
+    as SegMix uses it: groups of two, in place.
 
     Examples
     --------
-    >>> images = torch.arange(2.0).view(2, 1, 1, 1).expand(2, 1, 4, 4)
-    >>> labels = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
-    >>> mixed = shuffle_batch(images, labels, ShuffleLevel(2, 0.5))
+    >>> images = np.zeros((2, 3, 8, 8), np.uint8)
+    >>> images[1] = 255
+    >>> mixed = sx.shuffle_batch(images, [[1, 0], [0, 1]], patch_size=4, ratio=0.5)
     >>> mixed.labels
     tensor([[0.5000, 0.5000],
             [0.5000, 0.5000]])
+    >>> mixed.origins.sources.shape  # of each patch: the image that it comes from
+    torch.Size([2, 2, 2])
     """
-    origins = draw_origins(
-        len(images),
-        _grid(images, labels, level.patch_size),
-        level.shuffle_ratio,
-        scope,
-        generator,
-    )
+    images, labels = torch.as_tensor(images), torch.as_tensor(labels)
+    shape = _grid(images, labels, patch_size)
+    try:
+        scope = ShuffleScope(group_size, in_place, exact)
+        rule = LabelRule(label_rule, least_share)
+        level = ShuffleLevel(patch_size, ratio)
+    except ValueError as error:
+        raise ConfigError(
+            f"Images cannot be shuffled this way: {error}.",
+            "Choose a value in the range that the documentation gives.",
+        ) from error
+    origins = draw_origins(len(images), shape, level.shuffle_ratio, scope, generator)
     origins = Origins(*(part.to(images.device) for part in origins))
-    mixed, present = mix_labels(labels, origins.sources, label_rule)
+    mixed, present = mix_labels(labels, origins.sources, rule)
     return Shuffled(_gather_patches(images, origins), mixed, present, origins)
 
 
 def _grid(images: Tensor, labels: Tensor, patch_size: int) -> tuple[int, int]:
     if images.ndim != 4 or labels.ndim != 2 or len(images) != len(labels):
-        raise ValueError(
-            "Expected images (B, C, H, W) and labels (B, K), "
-            f"got {tuple(images.shape)} and {tuple(labels.shape)}"
+        raise DataError(
+            f"Images of shape {tuple(images.shape)} and labels of shape "
+            f"{tuple(labels.shape)} do not belong together.",
+            "Pass images (B, channels, H, W) and labels (B, C).",
         )
     height, width = images.shape[-2:]
-    if height % patch_size or width % patch_size:
-        raise ValueError(
-            f"Expected a patch size that divides {height} x {width}, got {patch_size}"
+    if patch_size < 1 or height % patch_size or width % patch_size:
+        raise DataError(
+            f"Patches of {patch_size} pixels do not divide images of {height} x "
+            f"{width}.",
+            "Choose a patch size that divides height and width; images are "
+            "(B, channels, H, W).",
         )
     return height // patch_size, width // patch_size
 

@@ -46,7 +46,7 @@ class ProjectReader:
         database.before_change = self._snapshots.take_if_due
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, path: Path | str) -> Self:
         """Open the project in the folder ``path``.
 
         Raises

@@ -58,7 +58,7 @@ class ProjectStore(ProjectReader):
     @classmethod
     def create(
         cls,
-        path: Path,
+        path: Path | str,
         class_names: Sequence[str],
         colors: Sequence[str] | None = None,
     ) -> Self:

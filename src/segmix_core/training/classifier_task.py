@@ -209,9 +209,13 @@ class ClassifierTask:
         return shuffle_batch(
             images,
             labels,
-            level,
-            self.scope,
-            label_rule=self.label_rule,
+            patch_size=level.patch_size,
+            ratio=level.shuffle_ratio,
+            group_size=self.scope.group_size,
+            in_place=self.scope.in_place,
+            exact=self.scope.exact,
+            label_rule=self.label_rule.kind,
+            least_share=self.label_rule.least_share,
             generator=generator,
         )
 

@@ -10,7 +10,15 @@ from tests.reference import shuffle as reference
 def shuffle(labels, ratio, seed, rule):
     images, level = torch.zeros(len(labels), 3, 12, 12), ShuffleLevel(4, ratio)
     generator = torch.Generator().manual_seed(seed)
-    return shuffle_batch(images, labels, level, label_rule=rule, generator=generator)
+    return shuffle_batch(
+        images,
+        labels,
+        patch_size=level.patch_size,
+        ratio=level.shuffle_ratio,
+        label_rule=rule.kind,
+        least_share=rule.least_share,
+        generator=generator,
+    )
 
 
 @pytest.mark.parametrize("ratio", [0.25, 0.75, 1.0])

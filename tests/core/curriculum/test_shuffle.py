@@ -4,8 +4,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segmix_core.curriculum.level import ShuffleLevel, ShuffleScope
+from segmix_core.curriculum.level import ShuffleScope
 from segmix_core.curriculum.shuffle import shuffle_batch
+from segmix_core.errors import ConfigError, DataError
 from tests.reference import shuffle as reference
 
 
@@ -40,8 +41,11 @@ def test_shuffle_equals_patch_by_patch_and_can_be_undone(
     shuffled = shuffle_batch(
         images,
         labels,
-        ShuffleLevel(patch, ratio),
-        ShuffleScope(group_size=group_size, in_place=in_place, exact=exact),
+        patch_size=patch,
+        ratio=ratio,
+        group_size=group_size,
+        in_place=in_place,
+        exact=exact,
         generator=generator,
     )
     sources, positions = (part.numpy() for part in shuffled.origins)
@@ -75,8 +79,10 @@ def test_patches_that_take_part_leave_their_place(group_size, ratio, moved):
     sources, positions = shuffle_batch(
         images,
         labels,
-        ShuffleLevel(2, ratio),
-        ShuffleScope(group_size=group_size, in_place=False),
+        patch_size=2,
+        ratio=ratio,
+        group_size=group_size,
+        in_place=False,
         generator=generator,
     ).origins
     away = (positions != torch.arange(16).view(4, 4)).flatten(1)
@@ -96,8 +102,11 @@ def test_a_uniform_permutation_of_positions_leaves_one_patch_a_tile():
     positions = shuffle_batch(
         images,
         labels,
-        ShuffleLevel(1, 1),
-        ShuffleScope(group_size=1, in_place=False, exact=False),
+        patch_size=1,
+        ratio=1,
+        group_size=1,
+        in_place=False,
+        exact=False,
         generator=generator,
     ).origins.positions
     stayed = (positions == torch.arange(64).view(8, 8)).flatten(1).sum(1)
@@ -111,8 +120,10 @@ def test_a_tile_needs_two_positions_to_be_shuffled_in_itself():
         shuffle_batch(
             images[:, :, :edge, :edge],
             labels,
-            ShuffleLevel(1, 0.01),
-            ShuffleScope(group_size=1, in_place=False),
+            patch_size=1,
+            ratio=0.01,
+            group_size=1,
+            in_place=False,
             generator=generator,
         ).origins.positions.flatten(1)
         for edge in (4, 1)
@@ -127,8 +138,10 @@ def test_in_place_or_not_the_labels_are_those_of_the_same_tiles():
         shuffle_batch(
             images,
             labels,
-            ShuffleLevel(1, 0.5),
-            ShuffleScope(group_size=3, in_place=in_place),
+            patch_size=1,
+            ratio=0.5,
+            group_size=3,
+            in_place=in_place,
             generator=torch.Generator().manual_seed(1),
         )
         for in_place in (True, False)
@@ -148,8 +161,9 @@ def test_exact_moves_the_rounded_share_of_positions_in_every_tile(
     shuffled = shuffle_batch(
         images,
         labels,
-        ShuffleLevel(2, ratio),
-        ShuffleScope(group_size=group_size),
+        patch_size=2,
+        ratio=ratio,
+        group_size=group_size,
         generator=generator,
     )
     foreign = shuffled.origins.sources != torch.arange(6)[:, None, None]
@@ -162,7 +176,9 @@ def test_exact_moves_the_rounded_share_of_positions_in_every_tile(
 
 def test_groups_draw_their_own_positions():
     images, labels, generator = make_batch(8, 8, 8, 1)
-    shuffled = shuffle_batch(images, labels, ShuffleLevel(1, 0.5), generator=generator)
+    shuffled = shuffle_batch(
+        images, labels, patch_size=1, ratio=0.5, generator=generator
+    )
     foreign = shuffled.origins.sources != torch.arange(8)[:, None, None]
     assert (foreign[0] != foreign[2]).any()
 
@@ -173,8 +189,10 @@ def test_uniform_mode_leaves_one_patch_in_group_size(group_size):
     shuffled = shuffle_batch(
         images,
         labels,
-        ShuffleLevel(1, 0.5),
-        ShuffleScope(group_size=group_size, exact=False),
+        patch_size=1,
+        ratio=0.5,
+        group_size=group_size,
+        exact=False,
         generator=generator,
     )
     foreign = (
@@ -186,7 +204,7 @@ def test_uniform_mode_leaves_one_patch_in_group_size(group_size):
 
 def test_tiles_left_over_stay_as_they_are():
     images, labels, generator = make_batch(5, 2, 2, 2)
-    shuffled = shuffle_batch(images, labels, ShuffleLevel(2, 1), generator=generator)
+    shuffled = shuffle_batch(images, labels, patch_size=2, ratio=1, generator=generator)
     assert torch.equal(shuffled.images[4], images[4])
     assert torch.equal(shuffled.labels[4], labels[4])
     assert not torch.equal(shuffled.images[0], images[0])
@@ -195,7 +213,7 @@ def test_tiles_left_over_stay_as_they_are():
 def test_labels_follow_the_area_and_presence_follows_any_patch():
     images = torch.zeros(2, 1, 4, 4)
     labels = torch.tensor([[1.0, 0.0, -1.0], [0.0, 0.0, 1.0]])
-    shuffled = shuffle_batch(images, labels, ShuffleLevel(2, 0.25))
+    shuffled = shuffle_batch(images, labels, patch_size=2, ratio=0.25)
     assert shuffled.labels.tolist() == [[0.75, 0, -1], [0.25, 0, -1]]
     assert shuffled.present.tolist() == [[True, False, True], [True, False, True]]
 
@@ -204,7 +222,7 @@ def test_labels_of_a_group_keep_their_sum():
     images, _, generator = make_batch(12, 4, 4, 1)
     labels = (torch.rand(12, 5, generator=generator) < 0.5).float()
     mixed = shuffle_batch(
-        images, labels, ShuffleLevel(1, 0.7), ShuffleScope(3), generator=generator
+        images, labels, patch_size=1, ratio=0.7, group_size=3, generator=generator
     ).labels
     assert (mixed >= 0).all()
     assert (mixed <= 1).all()
@@ -218,7 +236,8 @@ def test_the_same_generator_gives_the_same_shuffle():
         shuffle_batch(
             images,
             labels,
-            ShuffleLevel(2, 0.5),
+            patch_size=2,
+            ratio=0.5,
             generator=torch.Generator().manual_seed(seed),
         )
         for seed in (1, 1, 2)
@@ -244,8 +263,9 @@ def test_images_in_any_layout_of_memory(lay_out, group_size):
     shuffled = shuffle_batch(
         images,
         labels,
-        ShuffleLevel(4, 0.5),
-        ShuffleScope(group_size=group_size),
+        patch_size=4,
+        ratio=0.5,
+        group_size=group_size,
         generator=generator,
     )
     expected = reference.gather_patches(
@@ -257,27 +277,56 @@ def test_images_in_any_layout_of_memory(lay_out, group_size):
 def test_channels_that_come_last_stay_last():
     images, labels, _ = make_batch(4, 2, 2, 4)
     last = images.contiguous(memory_format=torch.channels_last)
-    shuffled = shuffle_batch(last, labels, ShuffleLevel(4, 0.5)).images
+    shuffled = shuffle_batch(last, labels, patch_size=4, ratio=0.5).images
     assert shuffled.is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("patch", [3, 5, 16])
 def test_a_patch_size_that_does_not_divide_the_tile(patch):
-    with pytest.raises(ValueError, match="divides 8 x 12"):
+    with pytest.raises(DataError, match="do not divide images of 8 x 12"):
         shuffle_batch(
-            torch.zeros(2, 3, 8, 12), torch.zeros(2, 1), ShuffleLevel(patch, 0.5)
+            torch.zeros(2, 3, 8, 12), torch.zeros(2, 1), patch_size=patch, ratio=0.5
         )
 
 
 def test_shapes_that_do_not_fit():
-    with pytest.raises(ValueError, match="labels"):
-        shuffle_batch(torch.zeros(2, 3, 8, 8), torch.zeros(3, 1), ShuffleLevel(4, 0.5))
+    with pytest.raises(DataError, match=r"\(3, 1\) do not belong together"):
+        shuffle_batch(
+            torch.zeros(2, 3, 8, 8), torch.zeros(3, 1), patch_size=4, ratio=0.5
+        )
 
 
 @pytest.mark.parametrize(("group_size", "in_place"), [(1, True), (-1, False)])
 def test_groups_in_which_nothing_could_move(group_size, in_place):
     with pytest.raises(ValueError, match=f"at least 2 tiles, .* got {group_size}"):
         ShuffleScope(group_size, in_place)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"ratio": 1.5}, {"group_size": -1}, {"group_size": 1}, {"least_share": 2}],
+)
+def test_options_that_are_out_of_range(wrong):
+    options = {"patch_size": 4, "ratio": 0.5} | wrong
+    with pytest.raises(ConfigError, match="cannot be shuffled this way: Expected"):
+        shuffle_batch(torch.zeros(2, 3, 8, 8), torch.zeros(2, 1), **options)
+
+
+def test_arrays_are_shuffled_like_tensors():
+    images, labels, generator = make_batch(4, 8, 8, 2)
+    state = generator.get_state()
+    mixed = [
+        shuffle_batch(
+            pixels,
+            states,
+            patch_size=4,
+            ratio=0.5,
+            generator=torch.Generator().set_state(state),
+        )
+        for pixels, states in ((images, labels), (images.numpy(), labels.tolist()))
+    ]
+    assert torch.equal(mixed[0].images, mixed[1].images)
+    torch.testing.assert_close(mixed[0].labels, mixed[1].labels)
 
 
 @pytest.mark.gpu
@@ -289,8 +338,10 @@ def test_shuffle_on_the_gpu_equals_the_cpu():
             shuffle_batch(
                 images.to(device),
                 labels.to(device),
-                ShuffleLevel(4, 0.5),
-                ShuffleScope(group_size=group_size, in_place=in_place),
+                patch_size=4,
+                ratio=0.5,
+                group_size=group_size,
+                in_place=in_place,
                 generator=torch.Generator().manual_seed(0),
             )
             for device in ("cpu", "cuda")

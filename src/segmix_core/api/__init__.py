@@ -1,0 +1,1 @@
+"""What ``import segmix_core`` offers, beside the settings and the project."""
