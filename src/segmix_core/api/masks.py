@@ -113,7 +113,7 @@ def pseudo_masks(  # noqa: PLR0913 - every one is a choice of the caller, by nam
             background=background,
             background_score=background_score,
             gate=gate,
-            normalisation=normalization,
+            normalization=normalization,
             margin=margin,
             min_object_px=min_object_px,
             min_hole_px=min_hole_px,
