@@ -35,7 +35,7 @@ class BenchmarkMethod:
     samples
         What is learned from, made of the tiles of a protocol.
     make_task
-        As in :func:`segmix_core.stages.train.fit_classifier`.
+        As in :func:`segmix_core.training.classifier.fit_classifier`.
     maps
         How the trained network is asked.
     masks

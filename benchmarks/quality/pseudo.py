@@ -15,7 +15,7 @@ from segmix_core.inference.pseudo_rules import PseudoMaskRules
 from segmix_core.inference.teacher import Teacher
 from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.settings import PseudoMaskSettings, RunSettings
-from segmix_core.stages.methods import parts_of, shares_foreground
+from segmix_core.training.method_parts import parts_of, shares_foreground
 
 # Windows of an image stand together in the table.
 _KEPT_IMAGES = 64
@@ -92,6 +92,9 @@ def protocol_teacher(protocol: Protocol, config: RunSettings) -> Teacher:
     if parts_of(config.train).normalized_stain:
         samples = samples.with_normalised_stain()
     # Where an image has one class and background, its mask tells of all classes.
-    decides_all = shares_foreground(config) or protocol.decides_all
+    decides_all = (
+        shares_foreground(config.train, config.pseudo_masks.background)
+        or protocol.decides_all
+    )
     labels = np.ones_like(samples.labels) if decides_all else samples.labels
     return Teacher(samples, look, labels)

@@ -15,15 +15,16 @@ from benchmarks.quality.scores import Scorer, Scores
 from benchmarks.quality.segmenter import FindForeground, learn_masks
 from benchmarks.quality.trivial import TRIVIAL_PREDICTORS
 from benchmarks.quality.variants import Variant
+from segmix_core.data.batches import BatchPlan, TileBatches
 from segmix_core.data.samples import SampleSource
 from segmix_core.files import temporary_folder
 from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.settings import RunSettings
-from segmix_core.stages.methods import parts_of
-from segmix_core.stages.self_training import Teach, fit_rounds
-from segmix_core.stages.train import Preparation, fit_classifier
-from segmix_core.stages.weights import prepare_device
+from segmix_core.training.classifier import ClassifierSpec, fit_classifier
 from segmix_core.training.fit_settings import FitResult
+from segmix_core.training.method_parts import parts_of, shares_foreground
+from segmix_core.training.self_training import LaterRounds, Teach, fit_rounds
+from segmix_core.training.start import launch_fabric
 from segmix_core.training.task import Listener
 
 
@@ -70,17 +71,13 @@ def run_method(
     if parts_of(config.train).normalized_stain:
         tiles = tiles.with_normalised_stain()
     with temporary_folder() as checkpoints:
-        result, model = _train(
-            recipe,
-            recipe.samples(protocol, tiles),
-            Preparation(batch_edge(tiles), protocol.label_names, checkpoints),
-            config,
-            listener,
-            protocol_teacher(protocol, config),
-        )
+        spec = ClassifierSpec(batch_edge(tiles), protocol.label_names, checkpoints)
+        samples = recipe.samples(protocol, tiles)
+        teach = protocol_teacher(protocol, config)
+        result, model = _train(recipe, samples, spec, config, listener, teach)
     if result.reason != "completed":
         return
-    model = model.eval().to(prepare_device(config.machine))
+    model = model.eval()
     maps = protocol_maps(protocol, model, recipe.maps(model, config))
     maps_of = of_images(maps)
     threshold = protocol.fit_threshold(maps_of)
@@ -106,15 +103,33 @@ def run_method(
 def _train(
     recipe: BenchmarkMethod,
     samples: SampleSource,
-    preparation: Preparation,
+    spec: ClassifierSpec,
     config: RunSettings,
     listener: Listener,
     teach: Teach,
 ) -> tuple[FitResult, CamClassifier]:
+    method, fabric = config.train, launch_fabric(config.machine)
+    plan = BatchPlan(
+        tile_px=spec.tile_px, batch_size=method.batch_size, seed=method.seed
+    )
+    loader = TileBatches(samples, plan, listener.emit)
     if recipe.make_task is None:
-        return fit_rounds(samples, preparation, config, listener, teach)
+        shared = shares_foreground(method, config.pseudo_masks.background)
+        return fit_rounds(
+            loader,
+            spec,
+            method,
+            LaterRounds(teach, plan, shared),
+            fabric=fabric,
+            listener=listener,
+        )
     return fit_classifier(
-        samples, preparation, config, listener, make_task=recipe.make_task
+        loader,
+        spec,
+        method,
+        fabric=fabric,
+        listener=listener,
+        make_task=recipe.make_task,
     )
 
 

@@ -15,9 +15,8 @@ from segmix_core.models.precision import resolve_precision
 from segmix_core.models.segmenter import Segmenter
 from segmix_core.settings import RunSettings
 from segmix_core.slides.slide import RgbArray
-from segmix_core.stages.train import Preparation
-from segmix_core.stages.train_segmenter import fit_segmenter
-from segmix_core.stages.weights import prepare_device
+from segmix_core.training.segmenter import SegmenterSpec, fit_segmenter
+from segmix_core.training.start import launch_fabric, prepare_device
 from segmix_core.training.task import Listener
 
 FindForeground = Callable[[RgbArray], npt.NDArray[np.bool_]]
@@ -63,9 +62,10 @@ def learn_masks(
         result, segmenter = fit_segmenter(
             samples,
             pixels,
-            Preparation(batch_edge(plain), ("foreground",), checkpoints),
-            config,
-            listener,
+            SegmenterSpec(batch_edge(plain), ("foreground",), checkpoints),
+            config.segmenter,
+            fabric=launch_fabric(config.machine),
+            listener=listener,
         )
     if result.reason != "completed":
         return None

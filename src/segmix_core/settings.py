@@ -1,7 +1,7 @@
 """The settings of a run, one class a stage: frozen, validated, shown by forms and help.
 
-Only the stages, the command line and the plugin's forms read these classes; below the
-stages everything takes plain keyword arguments. Loads no torch.
+Below training and inference everything takes plain keyword arguments instead. Loads no
+torch.
 """
 
 from collections.abc import Mapping

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -24,10 +23,8 @@ from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.models.memory import PartsThatFit
 from segmix_core.models.precision import Precision
 from segmix_core.project.records import TileTable
+from segmix_core.settings import CamSettings
 from segmix_core.slides.slide import RgbArray
-
-if TYPE_CHECKING:
-    from segmix_core.settings import CamSettings
 
 Emit = Callable[[Event], None]
 
@@ -35,7 +32,7 @@ Emit = Callable[[Event], None]
 def predict_cams(
     model: CamClassifier,
     samples: SampleSource,
-    settings: "CamSettings",
+    settings: CamSettings,
     emit: Emit,
     *,
     edge: int,
@@ -89,7 +86,7 @@ def predict_tile_cams(
     model: CamClassifier,
     tiles: TileTable,
     reader: TileReader,
-    settings: "CamSettings",
+    settings: CamSettings,
     emit: Emit,
     *,
     edge: int,

@@ -7,7 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from segmix_core.api.kept_stains import read_stains, tile_edges
 from segmix_core.data.batch import Batch
+from segmix_core.data.project_tiles import batch_edge, tiles_of, working_boxes
 from segmix_core.data.tile_reader import TileReader
 from segmix_core.events import StageStarted
 from segmix_core.inference.cam_maps import CamResult
@@ -16,9 +18,9 @@ from segmix_core.models.cam_classifier import CamClassifier, load_classifier
 from segmix_core.models.fusion import fold_norms
 from segmix_core.models.precision import resolve_precision
 from segmix_core.runs.results import create_cams, save_tiles
-from segmix_core.stages.job import Job, batch_edge, tiles_of, working_boxes
-from segmix_core.stages.stains import read_stains, tile_edges
-from segmix_core.stages.weights import load_input, prepare_device
+from segmix_core.stages.job import Job
+from segmix_core.stages.weights import load_input
+from segmix_core.training.start import prepare_device
 
 _NO_TILE = -1
 

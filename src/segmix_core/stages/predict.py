@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from segmix_core.data.project_tiles import tiles_of, working_boxes
 from segmix_core.data.tile_reader import TileReader
 from segmix_core.errors import ProjectError, SegmixError
 from segmix_core.events import StageStarted
@@ -27,9 +28,10 @@ from segmix_core.stages.export import (
     label_info,
     tell_bounds,
 )
-from segmix_core.stages.job import Job, Stopped, tiles_of, working_boxes
+from segmix_core.stages.job import Job, Stopped
 from segmix_core.stages.left_out import LeftOut
-from segmix_core.stages.weights import load_input, prepare_device
+from segmix_core.stages.weights import load_input
+from segmix_core.training.start import prepare_device
 
 Boxes = npt.NDArray[np.int64]
 """(n, 4): y, x, height, width in working pixels."""

@@ -7,16 +7,17 @@ from typing import Any
 import numpy as np
 
 from segmix_core.data.lost_tiles import LostTiles
+from segmix_core.data.project_tiles import tiles_of
 from segmix_core.data.tile_reader import TileReader
 from segmix_core.errors import SlideError
 from segmix_core.events import StageStarted
 from segmix_core.geometry import Box
+from segmix_core.inference.little_glass import warn_of_little_glass
+from segmix_core.inference.mask_rules import rules_of
 from segmix_core.inference.pseudo_rules import PseudoMaskRules
 from segmix_core.project.records import ImageRecord
 from segmix_core.runs.results import create_mask, save_tiles
-from segmix_core.stages.job import Job, tiles_of
-from segmix_core.stages.little_glass import warn_of_little_glass
-from segmix_core.stages.mask_rules import rules_of
+from segmix_core.stages.job import Job
 from segmix_core.stages.stored_maps import ImageMaps, StoredMaps
 from segmix_core.stages.val_fit import Fit, fit_on_val
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from segmix_core.data.project_tiles import working_boxes
 from segmix_core.data.samples import tile_name
 from segmix_core.data.tile_reader import TileReader
 from segmix_core.errors import JobError
@@ -15,7 +16,7 @@ from segmix_core.models.shared_maps import give_to_possible
 from segmix_core.project.records import ImageRecord, LabelState, TileTable
 from segmix_core.runs.results import load_tiles, open_cams
 from segmix_core.stages.classes import check_classes
-from segmix_core.stages.job import Job, working_boxes
+from segmix_core.stages.job import Job
 
 
 class StoredMaps:

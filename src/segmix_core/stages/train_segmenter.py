@@ -3,38 +3,18 @@
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import torch
 
-from segmix_core.data.batches import BatchPlan, TileBatches
-from segmix_core.data.samples import (
-    MaskArrays,
-    MaskedSamples,
-    SampleSource,
-    TileSamples,
-)
+from segmix_core.data.project_tiles import TRAIN_SPLIT, batch_edge, working_boxes
+from segmix_core.data.samples import MaskArrays, MaskedSamples, TileSamples
 from segmix_core.data.tile_reader import TileReader
 from segmix_core.errors import JobError
 from segmix_core.events import Warned
-from segmix_core.geometry import next_multiple
-from segmix_core.models.segmenter import Segmenter
-from segmix_core.project.records import BACKGROUND, TileTable
+from segmix_core.project.records import TileTable
 from segmix_core.runs.results import load_tiles
-from segmix_core.settings import RunSettings, SegmenterSettings
 from segmix_core.stages.classes import check_mask_classes
-from segmix_core.stages.job import TRAIN_SPLIT, Job, batch_edge, working_boxes
-from segmix_core.stages.train import Preparation
-from segmix_core.stages.weights import begin_training, launch_fabric, prepare_device
-from segmix_core.training.fit_settings import FitResult, FitSettings
-from segmix_core.training.noisy_labels import PixelLoss
-from segmix_core.training.pixel_losses import inverse_root_weights
-from segmix_core.training.resume import CheckpointPlan
-from segmix_core.training.segmenter_task import SegmenterTask
-from segmix_core.training.task import Listener
-from segmix_core.training.trainer import fit
-
-_EPOCHS, _STEPS = 8, 100
-"""Of tissue from scratch: see "How the segmenter was chosen" in docs/lab/notes.md."""
+from segmix_core.stages.job import Job
+from segmix_core.training.segmenter import SegmenterSpec, fit_segmenter
+from segmix_core.training.start import launch_fabric
 
 
 def train_segmenter(job: Job) -> dict[str, Any]:
@@ -71,12 +51,19 @@ def train_segmenter(job: Job) -> dict[str, Any]:
                 "The pseudo masks of the training images have no pixel with a class.",
                 "Make pseudo masks with a smaller margin, or label more tiles.",
             )
-        preparation = Preparation(
+        spec = SegmenterSpec(
             batch_edge(working_boxes(tiles, images)),
             tuple(job.class_names),
             job.writer.folder.checkpoints_path,
         )
-        result, _ = fit_segmenter(samples, pixels, preparation, job.config, job.writer)
+        result, _ = fit_segmenter(
+            samples,
+            pixels,
+            spec,
+            job.config.segmenter,
+            fabric=launch_fabric(job.config.machine),
+            listener=job.writer,
+        )
     return {"steps": result.step, "tiles": len(tiles)}
 
 
@@ -91,98 +78,3 @@ def _warn_of_unused(job: Job, tiles: TileTable) -> None:
                 "masks again to use the newer ones."
             )
         )
-
-
-def fit_segmenter(
-    samples: SampleSource,
-    pixels: npt.NDArray[np.int64],
-    preparation: Preparation,
-    config: RunSettings,
-    listener: Listener,
-) -> tuple[FitResult, Segmenter]:
-    """Train a segmenter as the settings say, and return it with its last weights.
-
-    Parameters
-    ----------
-    samples
-        Tiles with masks.
-    pixels
-        (C + 1,): how many the masks have of background and each class. Background
-        without any gets no channel; rare classes weigh more.
-    preparation
-        Tile size, the C classes and where checkpoints go.
-    config, listener
-        Of the run.
-
-    Raises
-    ------
-    ConfigError
-        If settings contradict the machine or name no network.
-    """
-    settings = config.segmenter
-    device = prepare_device(config.machine)
-    task = _make_task(settings, len(preparation.class_names), pixels)
-    fabric = launch_fabric(config.machine, device)
-    plan = BatchPlan(
-        tile_px=next_multiple(preparation.tile_px, task.module.size_multiple),
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        augment=True,
-        rank=fabric.global_rank,
-        processes=fabric.world_size,
-    )
-    loader = TileBatches(samples, plan, listener.emit)
-    epochs = settings.epochs or enough_epochs(loader.steps_per_epoch)
-    resume_from = begin_training(
-        listener,
-        "train-segmenter",
-        checkpoints=preparation.checkpoints,
-        total_steps=epochs * loader.steps_per_epoch,
-        device=device,
-    )
-    result = fit(
-        task,
-        loader,
-        FitSettings(
-            epochs=epochs,
-            learning_rate=settings.learning_rate,
-            seed=settings.seed,
-            average=settings.average,
-        ),
-        fabric=fabric,
-        listener=listener,
-        checkpoints=CheckpointPlan(
-            preparation.checkpoints,
-            "segmenter",
-            task.module.arguments,
-            preparation.class_names,
-        ),
-        resume_from=resume_from,
-    )
-    return result, task.module
-
-
-def enough_epochs(steps_per_epoch: int) -> int:
-    """Return as many epochs as a segmenter needs from scratch: 8, or 100 steps."""
-    return max(_EPOCHS, -(-_STEPS // steps_per_epoch))
-
-
-def _make_task(
-    settings: SegmenterSettings, num_classes: int, pixels: npt.NDArray[np.int64]
-) -> SegmenterTask:
-    torch.manual_seed(settings.seed)
-    segmenter = Segmenter(
-        num_classes=num_classes,
-        has_background=bool(pixels[BACKGROUND]),
-        decoder=settings.decoder,
-        encoder=settings.encoder,
-        depth=settings.depth,
-        pretrained=settings.pretrained,
-    )
-    weights = inverse_root_weights(pixels[list(segmenter.class_indices)])
-    return SegmenterTask(
-        segmenter,
-        pixel_loss=PixelLoss(settings.loss, settings.label_smoothing),
-        dice_weight=settings.dice_weight,
-        class_weights=weights.tolist(),
-    )

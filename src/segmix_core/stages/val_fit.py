@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from segmix_core.data.project_tiles import VAL_SPLIT
 from segmix_core.data.tile_reader import TileReader
 from segmix_core.events import SettingFitted, Warned
 from segmix_core.inference.evidence import Evidence
 from segmix_core.inference.gate_fit import LEAST_TILES, GateFit, fit_gate
+from segmix_core.inference.mask_rules import rules_of
 from segmix_core.inference.pseudo_rules import PseudoMaskRules
 from segmix_core.project.records import (
     IGNORE_INDEX,
@@ -22,8 +24,7 @@ from segmix_core.project.records import (
     ImageRecord,
     TileTable,
 )
-from segmix_core.stages.job import VAL_SPLIT, Job, Stopped
-from segmix_core.stages.mask_rules import rules_of
+from segmix_core.stages.job import Job, Stopped
 from segmix_core.stages.stored_maps import ImageMaps, StoredMaps
 from segmix_core.training.metrics import ConfusionMatrix
 

@@ -3,17 +3,17 @@ import sys
 
 import pytest
 
-from segmix_core.errors import JobError, ProjectError
-from segmix_core.geometry import Box
-from segmix_core.runs.writer import RunWriter
-from segmix_core.settings import RunSettings
-from segmix_core.stages.job import (
-    Job,
+from segmix_core.data.project_tiles import (
     batch_edge,
     labelled_tiles,
     tiles_of,
     working_boxes,
 )
+from segmix_core.errors import JobError, ProjectError
+from segmix_core.geometry import Box
+from segmix_core.runs.writer import RunWriter
+from segmix_core.settings import RunSettings
+from segmix_core.stages.job import Job
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ from PIL import Image
 
 from segmix_core.data.tile_reader import TileReader
 from segmix_core.events import Warned
+from segmix_core.inference.little_glass import warn_of_little_glass
 from segmix_core.intake import add_paths
 from segmix_core.project.store import ProjectStore
 from segmix_core.settings import PseudoMaskSettings
-from segmix_core.stages.little_glass import warn_of_little_glass
 
 GLASS, CREAM = (243, 242, 244), (240, 232, 205)
 

@@ -1,8 +1,8 @@
 import json
 from dataclasses import asdict
 
+from segmix_core.inference.mask_rules import rules_of
 from segmix_core.settings import RunSettings
-from segmix_core.stages.mask_rules import rules_of
 
 
 def test_settings_are_the_rules():

@@ -15,9 +15,9 @@ from segmix_core.inference.pseudo_rules import PseudoMaskRules
 from segmix_core.methods import SegMixPlus
 from segmix_core.models.checkpoint import load_checkpoint
 from segmix_core.runs import RunState
-from segmix_core.stages.methods import parts_of
-from segmix_core.stages.self_training import share_epochs
 from segmix_core.stages.stored_maps import ImageMaps, StoredMaps
+from segmix_core.training.method_parts import parts_of
+from segmix_core.training.self_training import share_epochs
 
 PLUS = {
     "train.method": "segmix-plus",

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segmix_core.api import kept_stains, project_training
+from segmix_core.api.kept_stains import read_stains
 from segmix_core.data.tile_reader import TileReader
 from segmix_core.errors import JobError
 from segmix_core.inference import evidence, teacher
@@ -17,9 +19,7 @@ from segmix_core.runs import RunState
 from segmix_core.runs.results import load_tiles, open_cams
 from segmix_core.slides import group_stains
 from segmix_core.slides.stain import Stain
-from segmix_core.stages import project_teacher, stains
-from segmix_core.stages.methods import parts_of
-from segmix_core.stages.stains import read_stains
+from segmix_core.training.method_parts import parts_of
 
 PLUS = {"train.method": "segmix-plus", "train.rounds": 0}
 AS_THEY_ARE = PLUS | {"train.stain_normalization": False}
@@ -97,17 +97,17 @@ def test_a_run_of_before_goes_on_by_its_rule(folder):
     with folder.store() as store:
         edges = {source.id: source.plan.tile_px for source in store.sources()}
         assert edges
-        assert stains.tile_edges(trained.path, store) == edges
-        assert stains.tile_edges(trained.path / "not yet", store) == edges
+        assert kept_stains.tile_edges(trained.path, store) == edges
+        assert kept_stains.tile_edges(trained.path / "not yet", store) == edges
         path = trained.path / "stains.json"
         content = json.loads(path.read_text(encoding="utf-8"))
         del content["slides_by_themselves"]
         path.write_text(json.dumps(content), encoding="utf-8")
-        assert stains.tile_edges(trained.path, store) == {}
+        assert kept_stains.tile_edges(trained.path, store) == {}
 
 
 def test_measuring_stains_stops_when_asked(folder, monkeypatch):
-    monkeypatch.setattr(stains, "_SECONDS", 0.0)
+    monkeypatch.setattr(kept_stains, "_SECONDS", 0.0)
     writer = folder.stop("train", after=1, changes=PLUS)
     assert writer.stopped
     assert not (writer.folder.path / "stains.json").exists()
@@ -148,7 +148,7 @@ def test_glass_and_edges_are_looked_for_in_the_image_itself(slide, monkeypatch):
 def test_both_networks_see_normalised_tiles_and_nobody_else(folder, monkeypatch):
     _group(folder)
     readers = {"asked": set(), "learnt": set()}
-    predict, samples = project_teacher.predict_tile_cams, teacher.MaskedSamples
+    predict, samples = project_training.predict_tile_cams, teacher.MaskedSamples
 
     def watch_asked(model, tiles, reader, *others, **options):
         readers["asked"].add(reader.stains is not None)
@@ -158,7 +158,7 @@ def test_both_networks_see_normalised_tiles_and_nobody_else(folder, monkeypatch)
         readers["learnt"].add(tiles._reader.stains is not None)
         return samples(tiles, *others, **options)
 
-    monkeypatch.setattr(project_teacher, "predict_tile_cams", watch_asked)
+    monkeypatch.setattr(project_training, "predict_tile_cams", watch_asked)
     monkeypatch.setattr(teacher, "MaskedSamples", watch_learnt)
     folder.run("train", changes=PLUS | {"train.rounds": 1})
     assert readers == {"asked": {True}, "learnt": {True}}

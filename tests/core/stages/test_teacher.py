@@ -6,6 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from segmix_core.api import project_training
+from segmix_core.data.batches import BatchPlan
+from segmix_core.data.project_tiles import batch_edge, labelled_tiles, working_boxes
+from segmix_core.data.samples import TileSamples
 from segmix_core.data.tile_reader import TileReader, pad_tile
 from segmix_core.errors import JobError
 from segmix_core.events import Warned
@@ -17,8 +21,6 @@ from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.models.checkpoint import load_checkpoint
 from segmix_core.runs import RunState
 from segmix_core.settings import RunSettings
-from segmix_core.stages import project_teacher
-from segmix_core.stages.job import Job, labelled_tiles, samples_of
 
 
 class Quiet:
@@ -35,21 +37,32 @@ class Quiet:
         raise AssertionError
 
 
-def teach(workshop, listener, changes=None, lost=()):
+def teach(workshop, listener, changes=None, lost=(), agree=bool):
     """Yield what is taught of tiles; those in the rows ``lost`` are in memory only."""
-    settings = {"pseudo_masks.background": "none", "pseudo_masks.margin": 0.0}
-    folder = workshop.folder("train", changes=settings | (changes or {}))
+    changes = {"pseudo_masks.background": "none", **(changes or {})}
+    settings = RunSettings().replace(
+        {
+            "cams.flips": False,
+            "pseudo_masks.margin": 0.0,
+            "pseudo_masks.min_object_px": 0,
+            "machine.precision": "float32",
+            **changes,
+        }
+    )
+    fabric = SimpleNamespace(broadcast=agree, device=torch.device("cpu"))
     with workshop.store() as store:
-        job = Job(store, RunSettings.parse(folder.request().config), None, None)
         tiles, images = labelled_tiles(store), store.images()
         torch.manual_seed(0)
         model = CamClassifier(num_classes=2, width=8).eval()
         with TileReader(images) as reader, TileReader(images, cache_bytes=0) as raw:
-            samples, edge = samples_of(tiles, images, reader)
+            samples = TileSamples(tiles, reader)
+            plan = BatchPlan(batch_edge(working_boxes(tiles, images)), 8)
             for row in lost:
                 samples.read(row)
                 images[row].path.unlink()
-            make = project_teacher.project_teacher(job, samples, reader, raw, edge)
+            make = project_training.project_teacher(
+                store, settings, samples, reader, raw, plan, fabric
+            )
             source = make(model, listener)
             if source is not None:
                 yield from (
@@ -111,13 +124,13 @@ def test_many_tiles_that_are_lost_end_the_training(folder):
 def test_a_run_goes_on_without_a_file_that_is_lost_meanwhile(folder, monkeypatch):
     with folder.store() as store:
         path = store.images()[3].path
-    predict = project_teacher.predict_tile_cams
+    predict = project_training.predict_tile_cams
 
     def predict_later(*arguments, **options):
         path.unlink()
         return predict(*arguments, **options)
 
-    monkeypatch.setattr(project_teacher, "predict_tile_cams", predict_later)
+    monkeypatch.setattr(project_training, "predict_tile_cams", predict_later)
     changes = {"train.method": "segmix-plus", "train.epochs": 3}
     run = folder.run("train", changes=changes)
     assert len([e for e in run.events()[0] if isinstance(e, Warned)]) == 1
@@ -144,11 +157,10 @@ def test_a_run_that_stops_while_masks_are_made_goes_on(folder):
     assert all(torch.equal(tensor, found[name]) for name, tensor in former.items())
 
 
-def test_all_processes_stop_with_the_first(folder, monkeypatch):
+def test_all_processes_stop_with_the_first(folder):
     # The first of several has not been asked yet, and will train with this one.
-    first = SimpleNamespace(broadcast=lambda asked: False)
-    monkeypatch.setattr(project_teacher, "launch_fabric", lambda machine, device: first)
-    assert len(list(teach(folder, Quiet(stops=True)))) == 12
+    taught = teach(folder, Quiet(stops=True), agree=lambda asked: False)
+    assert len(list(taught)) == 12
 
 
 def test_what_continues_a_small_tile_has_no_part_in_its_mask(folder):

@@ -12,6 +12,7 @@ from segmix_core.runs import RunState, find_inputs
 from segmix_core.runs.child import EXIT_ERROR, run_child
 from segmix_core.runs.results import create_mask, mask_ids, open_mask
 from segmix_core.stages import train_segmenter
+from segmix_core.training import segmenter
 from segmix_core.training.segmenter_task import SegmenterTask
 
 
@@ -78,7 +79,7 @@ def test_few_tiles_are_passed_more_often_unless_epochs_are_given(folder, monkeyp
         seen.append((loader.steps_per_epoch, settings.epochs))
         raise JobError("Nothing should train here.", "Look at the settings.")
 
-    monkeypatch.setattr(train_segmenter, "fit", fit)
+    monkeypatch.setattr(segmenter, "fit", fit)
     for epochs in (0, 3):
         with pytest.raises(JobError, match="Nothing should train"):
             folder.attempt("train-segmenter", changes={"segmenter.epochs": epochs})
@@ -86,7 +87,7 @@ def test_few_tiles_are_passed_more_often_unless_epochs_are_given(folder, monkeyp
 
 
 def test_enough_epochs():
-    enough = [train_segmenter.enough_epochs(steps) for steps in (399, 13, 12, 1)]
+    enough = [segmenter.enough_epochs(steps) for steps in (399, 13, 12, 1)]
     assert enough == [8, 8, 9, 100]
 
 
@@ -96,7 +97,7 @@ def test_corrections_win_and_weigh(folder, monkeypatch):
     correct(folder, 2, 2)
     seen = {}
 
-    def fit(samples, *others):
+    def fit(samples, *others, **options):
         for row, tile_id in enumerate(samples.ids):
             sample = samples.read(row)
             seen[image_ids[int(tile_id)]] = (

@@ -1,23 +1,21 @@
 """The stains that a training measured, kept for all who ask its network."""
 
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
+from lightning_fabric import Fabric
 from pydantic import BaseModel, Field
 
 from segmix_core.errors import JobError
 from segmix_core.events import Progress
 from segmix_core.files import read_json, write_json
 from segmix_core.project.reader import ProjectReader
-from segmix_core.runs.processes import is_first_process
 from segmix_core.slides.group_stains import GroupStains, MeasuredStains
 from segmix_core.slides.stain import Stain
-from segmix_core.stages.job import Job, Stopped
-from segmix_core.stages.weights import launch_fabric, prepare_device
+from segmix_core.training.task import Listener
 
 _NAME = "stains.json"
 _BY_SLIDE = "slides_by_themselves"
@@ -51,23 +49,26 @@ def read_stains(run: Path) -> MeasuredStains[int] | None:
 
 
 def keep_stains(
-    job: Job, stains: GroupStains[int] | None, image_ids: Sequence[int]
-) -> None:
-    """Measure the stains of images, and keep them in the run, unless it has them.
+    run: Path,
+    stains: GroupStains[int] | None,
+    image_ids: Sequence[int],
+    *,
+    fabric: Fabric,
+    listener: Listener,
+) -> bool:
+    """Measure the stains of images, and keep them in ``run``, unless it has them.
 
-    Images and groups that come to the project later must not change the colours that
-    a network has learned.
+    Images and groups that come to the project later must not change the colors that a
+    network has learned.
 
-    Raises
-    ------
-    Stopped
-        If the user asks to stop.
+    Returns
+    -------
+    bool
+        False: asked to stop meanwhile; nothing is kept.
     """
-    path = job.writer.folder.path / _NAME
+    path = run / _NAME
     if stains is None or path.exists():
-        return
-    machine = job.config.machine
-    fabric = launch_fabric(machine, prepare_device(machine))
+        return True
     told = time.monotonic()
     for number, image_id in enumerate(image_ids, start=1):
         stains.of(image_id)
@@ -75,12 +76,13 @@ def keep_stains(
         if is_time:
             told = time.monotonic()
             text = f"stain of image {number} of {len(image_ids)}"
-            job.writer.emit(Progress(step=0, total=1, message=text))
+            listener.emit(Progress(step=0, total=1, message=text))
         # All processes have to agree: the others would wait for one that ends.
-        if fabric.broadcast(is_time and job.writer.should_stop()):
-            raise Stopped
-    if is_first_process(os.environ):
+        if fabric.broadcast(is_time and listener.should_stop()):
+            return False
+    if fabric.is_global_zero:
         write_json(path, _content(stains.measured()))
+    return True
 
 
 def _content(measured: MeasuredStains[int]) -> dict[str, Any]:

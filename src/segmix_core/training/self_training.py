@@ -6,7 +6,6 @@ them agree on before it learns their errors (noisy students, Xie et al., arXiv
 1911.04252). All networks together take the epochs that the settings give to one.
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,8 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from lightning_fabric import Fabric
 
 from segmix_core.data.batch import Batch
+from segmix_core.data.batches import BatchPlan, TileBatches
 from segmix_core.data.samples import SampleSource
 from segmix_core.events import (
     CheckpointWritten,
@@ -25,21 +26,20 @@ from segmix_core.events import (
     Progress,
     StageStarted,
 )
+from segmix_core.methods import Method
 from segmix_core.models.cam_classifier import CamClassifier, load_classifier
 from segmix_core.models.checkpoint import (
     copy_checkpoint,
     has_checkpoint,
     load_checkpoint,
 )
-from segmix_core.runs.processes import is_first_process
-from segmix_core.settings import RunSettings
-from segmix_core.stages.methods import parts_of, shares_foreground
-from segmix_core.stages.train import Preparation, fit_classifier
-from segmix_core.stages.weights import LAST
+from segmix_core.training.classifier import ClassifierSpec, fit_classifier
 from segmix_core.training.fit_settings import FitResult
+from segmix_core.training.method_parts import parts_of
 from segmix_core.training.resume import BEST
+from segmix_core.training.start import LAST
 from segmix_core.training.supervised_task import SupervisedTask
-from segmix_core.training.task import Listener
+from segmix_core.training.task import Listener, Loader
 from segmix_core.training.validation import Validate
 
 Teach = Callable[[CamClassifier, Listener], SampleSource | None]
@@ -50,74 +50,104 @@ person has corrected tells of all classes.
 """
 
 
+@dataclass(frozen=True, slots=True)
+class LaterRounds:
+    """How the networks learn that come after the first.
+
+    Attributes
+    ----------
+    teach
+        Makes the masks for the next network.
+    plan
+        How tiles with masks become batches, as many in an epoch as the first had.
+    shared_foreground
+        Their classes share one foreground.
+    """
+
+    teach: Teach
+    plan: BatchPlan
+    shared_foreground: bool
+
+
 def fit_rounds(
-    samples: SampleSource,
-    preparation: Preparation,
-    config: RunSettings,
-    listener: Listener,
-    teach: Teach,
+    loader: Loader,
+    spec: ClassifierSpec,
+    method: Method,
+    later: LaterRounds,
     *,
+    fabric: Fabric,
+    listener: Listener,
     preview: Batch | None = None,
     validate: Validate | None = None,
 ) -> tuple[FitResult, CamClassifier]:
-    """Train as the method says, with as many rounds of self-training as it has.
+    """Train by a method, with as many rounds of self-training as it has.
 
-    The first network has its checkpoints in the folder of ``preparation``, the others
-    below it. When all are done the last network's is there: whoever stops the run
+    The first network has its checkpoints in the folder of ``spec``, the others below
+    it. When all are done the last network's is there: whoever stops the training
     before uses the first network, and not one that has hardly begun.
 
     Parameters
     ----------
-    samples, preparation, config, listener, preview, validate
-        As for :func:`segmix_core.stages.train.fit_classifier`; the last is for the
-        network that learns from labels.
-    teach
-        Makes the masks for the next network.
+    loader, spec, method, fabric, listener, preview, validate
+        As for :func:`segmix_core.training.classifier.fit_classifier`; the first and
+        the last are for the network that learns from labels.
+    later
+        How the networks after the first learn.
 
     Raises
     ------
     ConfigError
-        If settings contradict the tiles or the machine.
+        If the method contradicts the tiles.
     """
-    rounds = parts_of(config.train).rounds
+    rounds = parts_of(method).rounds
     if rounds == 0:
         return fit_classifier(
-            samples, preparation, config, listener, preview=preview, validate=validate
+            loader,
+            spec,
+            method,
+            fabric=fabric,
+            listener=listener,
+            preview=preview,
+            validate=validate,
         )
-    steps = -(-len(samples.ids) // config.train.batch_size)
-    total = config.train.epochs * steps
-    last = preparation.checkpoints / LAST
+    steps = loader.steps_per_epoch
+    total = method.epochs * steps
+    last = spec.checkpoints / LAST
     if has_checkpoint(last) and load_checkpoint(last).step == total:
-        model = load_classifier(load_checkpoint(last))
-        return FitResult("completed", total, total), model
+        return FitResult("completed", total, total), _load(last, fabric)
     first_epoch = 0
-    for number, epochs in enumerate(share_epochs(config.train.epochs, rounds)):
-        place = f"{preparation.checkpoints.name}/" if number else ""
+    for number, epochs in enumerate(share_epochs(method.epochs, rounds)):
+        place = f"{spec.checkpoints.name}/" if number else ""
         part = _Part(listener, first_epoch, steps, total, place)
-        own = config.replace({"train.epochs": epochs, "train.rounds": 0})
+        own = method.model_copy(update={"epochs": epochs, "rounds": 0})
         if number == 0:
             result, model = fit_classifier(
-                samples, preparation, own, part, preview=preview, validate=validate
+                loader,
+                spec,
+                own,
+                fabric=fabric,
+                listener=part,
+                preview=preview,
+                validate=validate,
             )
         else:
-            teacher = _chosen(preparation, number - 1) or model
-            taught = teach(teacher.to(next(model.parameters()).device), part)
+            taught = later.teach(_chosen(spec, number - 1, fabric) or model, part)
             if taught is None:
-                step = first_epoch * steps
-                return FitResult("cancelled", step, total), model
+                return FitResult("cancelled", first_epoch * steps, total), model
             result, model = fit_classifier(
-                taught,
-                _below(preparation, number, shares_foreground(config)),
+                TileBatches(taught, later.plan, part.emit),
+                _below(spec, number, later.shared_foreground),
                 own,
-                part,
+                fabric=fabric,
+                listener=part,
                 make_task=partial(SupervisedTask, preview_tiles=preview),
             )
         done = first_epoch * steps + result.step
         if result.reason != "completed":
             return replace(result, step=done, total_steps=total), model
         first_epoch += epochs
-    if is_first_process(os.environ):
-        _keep(_folder(preparation, rounds) / LAST, preparation, total)
+    if fabric.is_global_zero:
+        _keep(_folder(spec, rounds) / LAST, spec, total)
     return replace(result, step=total, total_steps=total), model
 
 
@@ -135,33 +165,37 @@ def share_epochs(epochs: int, rounds: int) -> tuple[int, ...]:
     return (epochs - rounds * each, *(each for _ in range(rounds)))
 
 
-def _chosen(preparation: Preparation, number: int) -> CamClassifier | None:
+def _chosen(spec: ClassifierSpec, number: int, fabric: Fabric) -> CamClassifier | None:
     """Return network ``number`` as of its best epoch, if the run keeps that."""
-    best = preparation.checkpoints / BEST
+    best = spec.checkpoints / BEST
     if number > 0 or not has_checkpoint(best):
         return None
-    return load_classifier(load_checkpoint(best))
+    return _load(best, fabric)
 
 
-def _keep(source: Path, preparation: Preparation, step: int) -> None:
+def _load(folder: Path, fabric: Fabric) -> CamClassifier:
+    return load_classifier(load_checkpoint(folder)).to(fabric.device)
+
+
+def _keep(source: Path, spec: ClassifierSpec, step: int) -> None:
     """Let the stages after this one use the last network."""
     for name in (BEST, LAST):
-        target = preparation.checkpoints / name
+        target = spec.checkpoints / name
         if has_checkpoint(target):
             copy_checkpoint(source, target, step)
 
 
-def _below(preparation: Preparation, number: int, shared: bool) -> Preparation:
+def _below(spec: ClassifierSpec, number: int, shared: bool) -> ClassifierSpec:
     return replace(
-        preparation,
-        checkpoints=_folder(preparation, number),
+        spec,
+        checkpoints=_folder(spec, number),
         learns_masks=True,
         shared_foreground=shared,
     )
 
 
-def _folder(preparation: Preparation, number: int) -> Path:
-    return preparation.checkpoints / f"round-{number}"
+def _folder(spec: ClassifierSpec, number: int) -> Path:
+    return spec.checkpoints / f"round-{number}"
 
 
 @dataclass(frozen=True, slots=True)

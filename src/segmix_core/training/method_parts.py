@@ -20,7 +20,6 @@ from segmix_core.methods import (
     SegMix,
     SegMixPlus,
 )
-from segmix_core.settings import RunSettings
 from segmix_core.training.loss_weights import DEFAULT_WEIGHTS, LossWeights
 
 
@@ -124,10 +123,12 @@ def parts_of(method: Method) -> MethodParts:
             return _parts_of_plus(method)
 
 
-def shares_foreground(settings: RunSettings) -> bool:
-    """Say whether classes of networks that learn from masks share a foreground."""
-    has_background = settings.pseudo_masks.background != "none"
-    return parts_of(settings.train).shared_foreground and has_background
+def shares_foreground(method: Method, background: str) -> bool:
+    """Say whether classes of networks that learn from masks share a foreground.
+
+    ``background`` is the rule by which these masks are made.
+    """
+    return parts_of(method).shared_foreground and background != "none"
 
 
 def _parts_of_plus(method: SegMixPlus) -> MethodParts:

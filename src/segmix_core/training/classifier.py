@@ -1,30 +1,23 @@
-"""A CAM classifier fitted to tiles, as the settings say."""
+"""A CAM classifier fitted to tiles by a method."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from lightning_fabric import Fabric
 
 from segmix_core.data.batch import Batch
-from segmix_core.data.batches import BatchPlan, TileBatches
-from segmix_core.data.samples import SampleSource
 from segmix_core.encoders import SCRATCH
 from segmix_core.methods import Method
 from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.models.checkpoint import has_checkpoint, read_origin
-from segmix_core.settings import RunSettings
-from segmix_core.stages.methods import Steps, parts_of
-from segmix_core.stages.weights import (
-    LAST,
-    begin_training,
-    launch_fabric,
-    prepare_device,
-)
 from segmix_core.training.classifier_task import ClassifierTask
 from segmix_core.training.fit_settings import FitResult, FitSettings
+from segmix_core.training.method_parts import Steps, parts_of
 from segmix_core.training.resume import BEST, CheckpointPlan
-from segmix_core.training.task import Listener, Task
+from segmix_core.training.start import LAST, begin_training
+from segmix_core.training.task import Listener, Loader, Task
 from segmix_core.training.trainer import fit
 from segmix_core.training.validation import Validate
 
@@ -33,7 +26,7 @@ _SHARE_OF_MASKS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Preparation:
+class ClassifierSpec:
     """What a classifier is trained for.
 
     Attributes
@@ -58,29 +51,35 @@ class Preparation:
 
 
 def fit_classifier(
-    samples: SampleSource,
-    preparation: Preparation,
-    config: RunSettings,
-    listener: Listener,
+    loader: Loader,
+    spec: ClassifierSpec,
+    method: Method,
     *,
+    fabric: Fabric,
+    listener: Listener,
     preview: Batch | None = None,
     make_task: Callable[[CamClassifier], Task] | None = None,
     validate: Validate | None = None,
 ) -> tuple[FitResult, CamClassifier]:
-    """Train a classifier as the settings say, and return it with its last weights.
+    """Train a classifier by a method, and return it with its last weights.
 
     Parameters
     ----------
-    samples
-        Tiles to learn from.
-    preparation
-        Tile size, class names and where checkpoints go.
-    config, listener
-        Of the run.
+    loader
+        Tiles to learn from, in batches.
+    spec
+        Tile size, class names and where checkpoints go; the training goes on from the
+        checkpoint that is there.
+    method
+        What is learned, by which network, and how long.
+    fabric
+        From :func:`segmix_core.training.device.make_fabric`.
+    listener
+        Is told of progress, and asked after every step whether to stop.
     preview
         Tiles whose maps are shown while it trains.
     make_task
-        Makes what is learned out of the new network; None: the method of the settings.
+        Makes what is learned out of the new network; None: by the method.
         Network, steps and order of tiles are the same either way.
     validate
         Measures the classifier after each epoch.
@@ -88,47 +87,36 @@ def fit_classifier(
     Raises
     ------
     ConfigError
-        If settings contradict the tiles or the machine.
+        If the method contradicts the tiles.
     """
-    settings = config.train
-    device = prepare_device(config.machine)
-    last = preparation.checkpoints / LAST
+    last = spec.checkpoints / LAST
     resumed = has_checkpoint(last)
-    model = _make_model(settings, preparation, resumed)
+    model = _make_model(method, spec, resumed)
     origin = read_origin(last) if resumed else model.origin
-    fabric = launch_fabric(config.machine, device)
-    plan = BatchPlan(
-        tile_px=preparation.tile_px,
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        rank=fabric.global_rank,
-        processes=fabric.world_size,
-    )
-    loader = TileBatches(samples, plan, listener.emit)
     steps = loader.steps_per_epoch
     task: Task = (
         make_task(model)
         if make_task
-        else _make_task(settings, model, preparation.tile_px, steps, preview)
+        else _make_task(method, model, spec.tile_px, steps, preview)
     )
     resume_from = begin_training(
         listener,
         "train",
-        checkpoints=preparation.checkpoints,
-        total_steps=settings.epochs * steps,
-        device=device,
+        checkpoints=spec.checkpoints,
+        total_steps=method.epochs * steps,
+        device=fabric.device,
     )
     result = fit(
         task,
         loader,
-        _fit_settings(settings),
+        _fit_settings(method),
         fabric=fabric,
         listener=listener,
         checkpoints=CheckpointPlan(
-            preparation.checkpoints,
+            spec.checkpoints,
             "classifier",
             model.arguments,
-            preparation.class_names,
+            spec.class_names,
             origin,
         ),
         validate=validate,
@@ -137,40 +125,36 @@ def fit_classifier(
     return result, model
 
 
-def _make_model(
-    settings: Method, preparation: Preparation, resumed: bool
-) -> CamClassifier:
-    torch.manual_seed(settings.seed)
-    parts = parts_of(settings)
+def _make_model(method: Method, spec: ClassifierSpec, resumed: bool) -> CamClassifier:
+    torch.manual_seed(method.seed)
+    parts = parts_of(method)
     return CamClassifier(
-        num_classes=len(preparation.class_names),
-        backbone=settings.backbone,
-        width=settings.width,
-        stride=settings.stride,
+        num_classes=len(spec.class_names),
+        backbone=method.backbone,
+        width=method.width,
+        stride=method.stride,
         # Masks do not train it.
-        pcm=parts.second_view and not preparation.learns_masks,
+        pcm=parts.second_view and not spec.learns_masks,
         fusion=parts.fusion,
-        pooled_share=_SHARE_OF_MASKS
-        if preparation.learns_masks
-        else parts.pooled_share,
-        pooled_mean=0.0 if preparation.learns_masks else parts.pooled_mean,
-        shared_foreground=preparation.shared_foreground,
+        pooled_share=_SHARE_OF_MASKS if spec.learns_masks else parts.pooled_share,
+        pooled_mean=0.0 if spec.learns_masks else parts.pooled_mean,
+        shared_foreground=spec.shared_foreground,
         normalised_stain=parts.normalized_stain,
         # A run that goes on has weights of its own; the file may be gone by then.
-        weights=SCRATCH if resumed else settings.weights,
-        freeze=settings.freeze,
-        frozen_norm=settings.weights != SCRATCH,
+        weights=SCRATCH if resumed else method.weights,
+        freeze=method.freeze,
+        frozen_norm=method.weights != SCRATCH,
     )
 
 
-def _fit_settings(settings: Method) -> FitSettings:
+def _fit_settings(method: Method) -> FitSettings:
     return FitSettings(
-        epochs=settings.epochs,
-        learning_rate=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        seed=settings.seed,
-        average=settings.average,
-        keep_best=settings.keep == BEST,
+        epochs=method.epochs,
+        learning_rate=method.learning_rate,
+        weight_decay=method.weight_decay,
+        seed=method.seed,
+        average=method.average,
+        keep_best=method.keep == BEST,
     )
 
 

@@ -1,0 +1,47 @@
+"""Where the weights are that a run or a training predicts with."""
+
+from pathlib import Path
+
+from segmix_core.errors import CheckpointError
+from segmix_core.models.checkpoint import has_checkpoint
+from segmix_core.runs.folder import RunFolder
+from segmix_core.training.resume import BEST
+from segmix_core.training.start import LAST
+
+
+def find_weights(run: RunFolder) -> Path:
+    """Return the checkpoint of a run: its best epoch if it was to keep it, or the last.
+
+    There may be nothing in that folder yet.
+    """
+    request = run.request()
+    wants_best = request.config.get(request.stage, {}).get("keep") == BEST
+    best = run.checkpoints_path / BEST
+    return best if wants_best and has_checkpoint(best) else run.checkpoints_path / LAST
+
+
+def find_checkpoint(path: Path) -> Path:
+    """Return the checkpoint that is meant by a path.
+
+    Parameters
+    ----------
+    path
+        A checkpoint, a folder with the checkpoints of a training, or a run folder.
+
+    Raises
+    ------
+    CheckpointError
+        If there is none.
+    """
+    found = path
+    if (path / "config.json").is_file():
+        found = find_weights(RunFolder(path.absolute()))
+    elif not has_checkpoint(path):
+        best = path / BEST
+        found = best if has_checkpoint(best) else path / LAST
+    if not has_checkpoint(found):
+        raise CheckpointError(
+            f"{path} has no trained model.",
+            "Choose a folder that a training wrote, or that was saved by a model.",
+        )
+    return found
