@@ -105,7 +105,7 @@ class CheckpointError(SegmixError):
     ...     sx.load_model(folder)
     ... except sx.CheckpointError as error:
     ...     print(error.remedy)
-    x
+    Choose a run folder, or a folder that a model was saved in.
     """
 
 

@@ -8,6 +8,9 @@ from segmix_core.runs.folder import RunFolder
 from segmix_core.training.resume import BEST
 from segmix_core.training.start import LAST
 
+FOLDER = "checkpoints"
+"""Of checkpoints, in the folder of a training."""
+
 
 def find_weights(run: RunFolder) -> Path:
     """Return the checkpoint of a run: its best epoch if it was to keep it, or the last.
@@ -26,22 +29,24 @@ def find_checkpoint(path: Path) -> Path:
     Parameters
     ----------
     path
-        A checkpoint, a folder with the checkpoints of a training, or a run folder.
+        A checkpoint, the folder of a training, or a run folder.
 
     Raises
     ------
     CheckpointError
         If there is none.
     """
-    found = path
     if (path / "config.json").is_file():
-        found = find_weights(RunFolder(path.absolute()))
-    elif not has_checkpoint(path):
-        best = path / BEST
-        found = best if has_checkpoint(best) else path / LAST
-    if not has_checkpoint(found):
-        raise CheckpointError(
-            f"{path} has no trained model.",
-            "Choose a folder that a training wrote, or that was saved by a model.",
-        )
-    return found
+        places = [find_weights(RunFolder(path.absolute()))]
+    else:
+        inside = [
+            folder / name for folder in (path, path / FOLDER) for name in (BEST, LAST)
+        ]
+        places = [path, *inside]
+    for place in places:
+        if has_checkpoint(place):
+            return place
+    raise CheckpointError(
+        f"{path} has no trained model.",
+        "Choose a run folder, or a folder that a model was saved in.",
+    )

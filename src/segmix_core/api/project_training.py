@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from lightning_fabric import Fabric
 
+from segmix_core.api.checkpoints import FOLDER
 from segmix_core.api.kept_stains import keep_stains, read_stains, tile_edges
 from segmix_core.data.batch import Batch
 from segmix_core.data.batches import BatchPlan, TileBatches
@@ -115,7 +116,7 @@ def fit_project(
         )
         return fit_rounds(
             TileBatches(samples, plan, listener.emit),
-            ClassifierSpec(plan.tile_px, names, folder / "checkpoints"),
+            ClassifierSpec(plan.tile_px, names, folder / FOLDER),
             method,
             later,
             fabric=fabric,

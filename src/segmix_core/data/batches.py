@@ -48,6 +48,8 @@ class BatchPlan:
         Apply a random symmetry and staining to each tile.
     rank, processes
         This process, of how many that train together.
+    steps
+        Batches in an epoch; None: as many as ``batch_size`` needs.
     """
 
     tile_px: int
@@ -57,6 +59,7 @@ class BatchPlan:
     augment: bool = False
     rank: int = 0
     processes: int = 1
+    steps: int | None = None
 
     def __post_init__(self) -> None:
         if self.tile_px < 1 or self.batch_size < 1:
@@ -99,7 +102,7 @@ class TileBatches:
     @property
     def steps_per_epoch(self) -> int:
         """Batches in an epoch."""
-        return -(-len(self._source.ids) // self._plan.batch_size)
+        return self._plan.steps or -(-len(self._source.ids) // self._plan.batch_size)
 
     def batches(self, epoch: int, first: int = 0) -> Generator[Batch, None, None]:
         """Yield the batches ``first``, ``first + 1``, ... of an epoch.

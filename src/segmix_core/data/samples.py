@@ -1,7 +1,7 @@
 """Single tiles before they become batches."""
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -114,6 +114,35 @@ class TileSamples:
             return masks(image_id, box)
 
         return read
+
+
+class ArraySamples:
+    """Images in memory with their labels.
+
+    Parameters
+    ----------
+    images
+        N arrays (h, w, 3) uint8.
+    labels
+        (N, C) of -1 unknown, 0 absent, 1 present.
+    """
+
+    def __init__(
+        self, images: Sequence[RgbArray], labels: npt.NDArray[np.int8]
+    ) -> None:
+        if len(images) != len(labels):
+            raise ValueError(f"Expected {len(images)} labels, got {len(labels)}")
+        self.ids = np.arange(len(images), dtype=np.int64)
+        self.labels = labels
+        self._images = images
+
+    def read(self, row: int) -> Sample:
+        """Return the image in ``row``."""
+        return Sample(self._images[row])
+
+    def name(self, row: int) -> str:
+        """Return its number, from 1."""
+        return f"image {row + 1}"
 
 
 class MaskedSamples:
