@@ -7,6 +7,8 @@ import inspect
 import re
 from pathlib import Path
 
+from pydantic import BaseModel
+
 import segmix_core
 
 PAGE = Path(__file__).parents[1] / "docs" / "api.md"
@@ -38,12 +40,24 @@ def _describe(name: str, thing: object) -> str:
     if inspect.isfunction(thing):
         parts.insert(1, _signature(name, thing))
     elif inspect.isclass(thing):
+        if issubclass(thing, BaseModel):
+            parts.append(_settings(thing))
         parts += [
             _describe_member(name, member, value)
             for member, value in vars(thing).items()
             if not member.startswith("_") and _is_described(value)
         ]
     return "\n".join(parts)
+
+
+def _settings(model: type[BaseModel]) -> str:
+    """Return the fields of settings with defaults and descriptions as a table."""
+    lines = ["| Setting | Default | Meaning |", "| --- | --- | --- |"]
+    for name, field in model.model_fields.items():
+        if field.description:
+            words = field.description.replace("|", "\\|")
+            lines.append(f"| `{name}` | `{field.get_default()!r}` | {words} |")
+    return "\n".join(lines) + "\n"
 
 
 def _is_described(value: object) -> bool:

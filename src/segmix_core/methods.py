@@ -218,21 +218,49 @@ class _Curriculum(_Shuffle):
 
 
 class Cam(MethodSettings):
-    """A plain classifier (Zhou et al., CVPR 2016)."""
+    """A plain classifier, whose maps are its class activation maps.
+
+    Source: Zhou et al., "Learning deep features for discriminative localization", CVPR
+    2016, equation 2. A setting that is unknown or out of range is a ConfigError.
+
+    Examples
+    --------
+    >>> sx.Cam(epochs=4).epochs
+    4
+    """
 
     title: ClassVar[str] = "cam"
     method: Literal["cam"] = "cam"
 
 
 class Seam(_TwoViews):
-    """SEAM (Wang et al., CVPR 2020): maps that agree between two views of a tile."""
+    """SEAM: maps that agree between two views of a tile.
+
+    Source: Wang et al., "Self-supervised equivariant attention mechanism", CVPR 2020:
+    equivariant regularization (equation 2), equivariant cross regularization (equation
+    5) and the pixel correlation module (section 3.3).
+
+    Examples
+    --------
+    >>> sx.Seam(er_weight=0.5).er_weight
+    0.5
+    """
 
     title: ClassVar[str] = "seam"
     method: Literal["seam"] = "seam"
 
 
 class PuzzleCam(MethodSettings):
-    """Puzzle-CAM (Jo and Yu, ICIP 2021): a tile and its quarters seen apart agree."""
+    """Puzzle-CAM: maps of a tile agree with those of its quarters seen apart.
+
+    Source: Jo and Yu, "Puzzle-CAM: improved localization via matching partial and full
+    features", ICIP 2021, equation 5.
+
+    Examples
+    --------
+    >>> sx.PuzzleCam(batch_size=8).puzzle_weight
+    4.0
+    """
 
     title: ClassVar[str] = "puzzle-cam"
     method: Literal["puzzle-cam"] = "puzzle-cam"
@@ -244,7 +272,16 @@ class PuzzleCam(MethodSettings):
 
 
 class FixedShuffle(_TwoViews, _Shuffle, _MixedLabels):
-    """SEAM that also learns from shuffled tiles, always equally hard."""
+    """SEAM that also learns from shuffled tiles, always equally hard.
+
+    Source: SEAM (Wang et al., CVPR 2020) with the shuffle of CellMix (Zhang et al.,
+    arXiv 2301.11513, section 3.1), without its curriculum.
+
+    Examples
+    --------
+    >>> sx.FixedShuffle(patch_size=16, shuffle_ratio=0.5).patch_size
+    16
+    """
 
     title: ClassVar[str] = "fixed-shuffle"
     everyday: ClassVar[tuple[str, ...]] = (
@@ -267,7 +304,16 @@ class FixedShuffle(_TwoViews, _Shuffle, _MixedLabels):
 
 
 class SegMix(_TwoViews, _Curriculum, _MixedLabels):
-    """SEAM that also learns from shuffled tiles, harder as the loss falls."""
+    """SEAM that also learns from shuffled tiles, harder as the loss falls.
+
+    Source: SEAM (Wang et al., CVPR 2020) with the shuffle and the feedback of CellMix
+    (Zhang et al., arXiv 2301.11513, sections 3.1 and 3.2).
+
+    Examples
+    --------
+    >>> sx.SegMix(epochs=12, max_ratio=0.5).strategy
+    'hold'
+    """
 
     title: ClassVar[str] = "segmix"
     method: Literal["segmix"] = "segmix"
@@ -276,10 +322,14 @@ class SegMix(_TwoViews, _Curriculum, _MixedLabels):
 class SegMixPlus(_Curriculum):
     """Shuffled tiles, finer maps, and a second network that learns from their masks.
 
+    Source: the shuffle of CellMix (Zhang et al., arXiv 2301.11513), top-k pooling mixed
+    with the mean (Lee et al., arXiv 1509.08985), and self-training as in noisy student
+    (Xie et al., arXiv 1911.04252); the rest is our own, see docs/method.md.
+
     Examples
     --------
-    >>> SegMixPlus(epochs=12).rounds
-    1
+    >>> sx.SegMixPlus(epochs=24).learns_from_masks
+    True
     """
 
     title: ClassVar[str] = "segmix-plus"

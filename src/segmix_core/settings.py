@@ -21,7 +21,13 @@ from segmix_core.methods import (
 
 
 class CamSettings(Settings):
-    """How class activation maps are computed."""
+    """How class activation maps are computed.
+
+    Examples
+    --------
+    >>> sx.CamSettings(flips=False).scales
+    (1.0,)
+    """
 
     title: ClassVar[str] = "cams"
     scales: tuple[float, ...] = Field(
@@ -47,7 +53,13 @@ class CamSettings(Settings):
 
 
 class PseudoMaskSettings(Settings):
-    """How CAMs become pseudo masks."""
+    """How CAMs become pseudo masks.
+
+    Examples
+    --------
+    >>> sx.PseudoMaskSettings(background="score").background_score
+    0.3
+    """
 
     title: ClassVar[str] = "pseudo_masks"
     background: Literal["none", "score", "glass"] = Field(
@@ -102,7 +114,17 @@ class PseudoMaskSettings(Settings):
 
 
 class SegmenterSettings(Settings):
-    """How the segmenter is trained."""
+    """How the segmenter is trained.
+
+    Networks are those of segmentation-models-pytorch. Losses for wrong labels: oeem (Li
+    et al., MICCAI 2022), gce (Zhang and Sabuncu, NeurIPS 2018), sce (Wang et al., ICCV
+    2019), bootstrapped (Reed et al., ICLR 2015 workshop).
+
+    Examples
+    --------
+    >>> sx.SegmenterSettings(loss="gce").decoder
+    'unet'
+    """
 
     title: ClassVar[str] = "segmenter"
     decoder: Literal["unet", "fpn", "deeplabv3plus"] = Field(
@@ -161,7 +183,13 @@ class SegmenterSettings(Settings):
 
 
 class PredictSettings(Settings):
-    """How whole slides are predicted."""
+    """How whole slides are predicted.
+
+    Examples
+    --------
+    >>> sx.PredictSettings(window_px=1024).overlap_px
+    64
+    """
 
     title: ClassVar[str] = "predict"
     window_px: int = Field(512, ge=64, description="Edge of a window, in pixels.")
@@ -177,7 +205,13 @@ class PredictSettings(Settings):
 
 
 class MachineSettings(Settings):
-    """Where a run computes."""
+    """Where a run computes.
+
+    Examples
+    --------
+    >>> sx.MachineSettings(device="cpu").precision
+    'auto'
+    """
 
     title: ClassVar[str] = "machine"
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps.")

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from segmix_core.api.following import Follower, ProgressCallback
 from segmix_core.api.loader_training import fit_loader
 from segmix_core.api.project_training import fit_project
 from segmix_core.errors import ConfigError, DataError, JobError
+from segmix_core.files import temporary_folder
 from segmix_core.intake import add_paths
 from segmix_core.methods import Method, SegMixPlus
 from segmix_core.models.cam_classifier import load_classifier
@@ -233,8 +233,8 @@ def open_folder(checkpoints: Path | str | None) -> Iterator[Path]:
     if checkpoints is not None:
         yield Path(checkpoints)
         return
-    with TemporaryDirectory(prefix="segmix-") as folder:
-        yield Path(folder)
+    with temporary_folder() as folder:
+        yield folder
 
 
 @contextmanager
@@ -253,8 +253,8 @@ def _opened(
     else:
         names = checked_names(classes)
         with (
-            TemporaryDirectory(prefix="segmix-") as place,
-            _read_folder(Path(source), Path(place), names) as store,
+            temporary_folder() as place,
+            _read_folder(Path(source), place, names) as store,
         ):
             yield store
 
