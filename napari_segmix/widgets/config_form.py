@@ -1,19 +1,20 @@
-"""A form made from the sections of :class:`segmix_core.settings.RunSettings`.
+"""A form made from the sections of :class:`segmix_core.settings.RunSettings`."""
 
-Ranges, choices, defaults and help come from the fields; nothing is repeated here.
-"""
-
-import math
 from collections.abc import Mapping, Sequence
-from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import create_widget
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 
+from napari_segmix.widgets.form_fields import (
+    as_text,
+    field_label,
+    field_widget,
+    is_typed,
+    parse_text,
+)
 from napari_segmix.widgets.page import collapsible
 from segmix_core.errors import ConfigError
 from segmix_core.methods import DEFAULT_METHOD, METHODS, Settings
@@ -22,46 +23,8 @@ from segmix_core.settings import RunSettings
 if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
 
-_SHOWN_WORDS = {
-    "er": "ER",
-    "ecr": "ECR",
-    "mpp": "MPP",
-}
 _TRAIN = "train"
-_UNITS = {"px": "px", "um2": "µm²"}
 _LABEL_WIDTH = 120
-_LARGEST_INT = 2**31 - 1
-_SMALLEST_SPIN_DEFAULT = 0.05
-"""Below it a number is typed: learning rates have no useful step; 0 switches off."""
-
-
-def field_label(name: str) -> str:
-    """Return a field name as words: ``window_px`` becomes "Window (px)"."""
-    words = name.split("_")
-    unit = _UNITS.get(words[-1])
-    words = words[:-1] if unit else words
-    text = " ".join(_SHOWN_WORDS.get(word, word) for word in words)
-    return text[:1].upper() + text[1:] + (f" ({unit})" if unit else "")
-
-
-def field_widget(name: str, info: FieldInfo) -> "ValueWidget[Any]":
-    """Return the magicgui widget of one field.
-
-    Numbers in a useful range get a spin box, choices a combo box, switches a check
-    box; optional values and tuples are typed, where empty means the default.
-    """
-    kind = info.annotation
-    tooltip = f"{info.description or ''} {_range_text(info)}".strip()
-    shared = {"name": name, "label": field_label(name)}
-    options: dict[str, Any] = {"tooltip": tooltip}
-    if get_origin(kind) is Literal or kind is bool:
-        return create_widget(info.default, kind, options=options, **shared)
-    if kind in (int, float) and _is_spinnable(info):
-        options |= _spin_options(info)
-        return create_widget(info.default, kind, options=options, **shared)
-    widget = create_widget(_as_text(info.default), str, options=options, **shared)
-    widget.native.setPlaceholderText("automatic" if _is_optional(kind) else "")
-    return widget
 
 
 class ConfigForm(QWidget):
@@ -91,10 +54,14 @@ class ConfigForm(QWidget):
         super().__init__(parent)
         self._sections, self._of_masks = tuple(sections), tuple(of_masks)
         self._method = DEFAULT_METHOD
-        self._widgets = {
-            name: field_widget(name.partition(".")[2], info)
+        self._fields = {
+            name: info
             for section in sections
             for name, info in _section_fields(section).items()
+        }
+        self._widgets = {
+            name: field_widget(name.partition(".")[2], info)
+            for name, info in self._fields.items()
         }
         unknown = set(everyday) - set(self._widgets)
         if unknown:
@@ -148,8 +115,8 @@ class ConfigForm(QWidget):
         for name, value in values.items():
             widget = self._widgets.get(name)
             if widget is not None:
-                typed = _is_typed(widget)
-                widget.value = _as_text(value) if typed else value
+                typed = is_typed(widget)
+                widget.value = as_text(value) if typed else value
 
     def set_config(self, config: RunSettings) -> None:
         """Show the settings of an earlier run."""
@@ -258,7 +225,11 @@ class ConfigForm(QWidget):
 
     def _value(self, name: str) -> Any:
         widget = self._widgets[name]
-        return widget.value if not _is_typed(widget) else _parse(name, widget.value)
+        return (
+            widget.value
+            if not is_typed(widget)
+            else parse_text(self._fields[name], widget.value)
+        )
 
     def _refresh(self) -> None:
         try:
@@ -302,72 +273,6 @@ def _first_sentence(section: str) -> str:
     if section == _TRAIN:
         return "How the classifier is trained."
     return (_section_model(section).__doc__ or "").strip().partition("\n")[0]
-
-
-def _is_optional(kind: object) -> bool:
-    return get_origin(kind) in (Union, UnionType) and NoneType in get_args(kind)
-
-
-def _bounds(info: FieldInfo) -> dict[str, float]:
-    names = ("ge", "gt", "le", "lt")
-    found = ((n, getattr(m, n, None)) for m in info.metadata for n in names)
-    return {name: float(value) for name, value in found if value is not None}
-
-
-def _range_text(info: FieldInfo) -> str:
-    signs = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
-    parts = [f"{signs[name]} {value:g}" for name, value in _bounds(info).items()]
-    return f"({', '.join(parts)})" if parts else ""
-
-
-def _is_spinnable(info: FieldInfo) -> bool:
-    default = info.default
-    return info.annotation is int or default == 0 or default >= _SMALLEST_SPIN_DEFAULT
-
-
-def _spin_options(info: FieldInfo) -> dict[str, float]:
-    bounds = _bounds(info)
-    if info.annotation is int:
-        low = bounds.get("ge", bounds.get("gt", 0) + 1)
-        return {"min": int(low), "max": int(bounds.get("le", _LARGEST_INT)), "step": 1}
-    # A share moves in hundredths; weights without an upper end in tenths.
-    step = 0.01 if "le" in bounds else 0.1
-    return {"min": bounds.get("ge", 0.0), "max": bounds.get("le", 1000.0), "step": step}
-
-
-def _is_typed(widget: "ValueWidget[Any]") -> bool:
-    return bool(widget.widget_type == "LineEdit")
-
-
-def _as_text(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, tuple | list):
-        return ", ".join(f"{entry:g}" for entry in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _parse(name: str, text: str) -> Any:
-    """Return what pydantic can validate: None, a number, a tuple, or the text."""
-    section = name.partition(".")[0]
-    kind = _section_fields(section)[name].annotation
-    text = text.strip()
-    if not text and _is_optional(kind):
-        return None
-    kinds = [k for k in get_args(kind) if k is not NoneType] or [kind]
-    if any(get_origin(k) is tuple for k in (kind, *kinds)):
-        return tuple(_number(part) for part in text.replace(",", " ").split())
-    return text if kind is str else _number(text)
-
-
-def _number(text: str) -> float | str:
-    try:
-        value = float(text)
-    except ValueError:
-        return text
-    if not math.isfinite(value):
-        return text
-    return int(value) if value.is_integer() else value
 
 
 def _as_config_error(error: ValidationError) -> ConfigError:

@@ -1,6 +1,7 @@
 import pytest
 
-from napari_segmix.widgets.config_form import ConfigForm, field_label
+from napari_segmix.widgets.config_form import ConfigForm
+from napari_segmix.widgets.form_fields import field_label
 from segmix_core.errors import ConfigError
 from segmix_core.methods import METHODS, Cam, FixedShuffle, SegMixPlus
 from segmix_core.settings import RunSettings
