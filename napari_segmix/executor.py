@@ -101,7 +101,7 @@ def _guarded(
     """Wrap into a generator that returns (error, value) instead of raising.
 
     napari shows whatever a worker raises in a dialog of its own; our errors go to the
-    status line of the dock, with their remedy.
+    status line of the dock, with their hint.
     """
 
     def run() -> Generator[Any, None, tuple[BaseException | None, Any]]:

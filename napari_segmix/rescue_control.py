@@ -25,10 +25,10 @@ _TOLD_EVERY_MS = 200
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A project that could not be opened: its folder, and why, a sentence."""
+    """A project that could not be opened: its folder, and why."""
 
     path: Path
-    problem: str
+    message: str
 
 
 class RescueControl:
@@ -64,7 +64,7 @@ class RescueControl:
         """Offer help for a project that could not be opened, if any can help."""
         self.forget()
         if _may_help(path, error):
-            self.failure = Failure(path, error.problem)
+            self.failure = Failure(path, error.message)
             self.changed.emit()
 
     def check(self) -> None:

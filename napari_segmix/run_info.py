@@ -95,7 +95,7 @@ def describe_run(folder: RunFolder) -> RunInfo:
         step=status.step,
         total=status.total,
         seconds_left=status.seconds_left,
-        message=ended.message if ended is not None else status.message,
+        message=ended.text if ended is not None else status.message,
         config=request.config,
         results=ended.results if ended is not None else {},
     )
@@ -151,7 +151,7 @@ def run_report(path: Path, lines: int = 40) -> str:
     parts = [
         f"SegMix {version('napari-segmix')}, napari {version('napari')}",
         f"Run: {folder.name} ({state})",
-        f"Message: {ended.message if ended else 'none, the process crashed'}",
+        f"Message: {ended.text if ended else 'none, the process crashed'}",
         "Settings:",
         json.dumps(request.config, indent=1),
         f"Last lines of {folder.log_path.name}:",

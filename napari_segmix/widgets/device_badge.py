@@ -62,4 +62,4 @@ class DeviceBadge(QLabel):
             text, color = "GPU", _GREEN
         self.setText(text)
         self.setStyleSheet(_STYLE.format(color))
-        self.setToolTip(f"torch {check.message}\n{check.remedy}".strip())
+        self.setToolTip(f"torch {check.message}\n{check.hint}".strip())

@@ -37,8 +37,8 @@ class MakingBox(StageBox):
     def _ready(self) -> str:
         training = self.session.runs.latest("train")
         if training is None:
-            remedy = "Train the classifier on the Train page first."
-            raise JobError("There is no completed run of 'train'.", remedy)
+            hint = "Train the classifier on the Train page first."
+            raise JobError("There is no completed run of 'train'.", hint)
         return f"From the run of {moment_text(training.created)}."
 
     def _on_runs(self) -> None:

@@ -91,10 +91,10 @@ class MasksPage(Page):
     def _has_segmenter(self) -> str:
         return self._need("train-segmenter", "Train the segmenter first.")
 
-    def _need(self, stage: str, remedy: str) -> str:
+    def _need(self, stage: str, hint: str) -> str:
         info = self.session.runs.latest(stage)
         if info is None:
-            raise JobError(f"There is no completed run of '{stage}'.", remedy)
+            raise JobError(f"There is no completed run of '{stage}'.", hint)
         return f"From the run of {moment_text(info.created)}."
 
     def showEvent(self, event: "QShowEvent") -> None:  # noqa: N802 - Qt's name

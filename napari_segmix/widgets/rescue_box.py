@@ -70,7 +70,7 @@ class RescueBox(Page):
         self.setVisible(failure is not None)
         if failure is not None:
             self._title.setText(f"{failure.path.name} cannot be opened")
-            self._problem.setText(failure.problem)
+            self._problem.setText(failure.message)
         self.result.setPlainText(rescue.result)
         self.result.setVisible(bool(rescue.result))
         self.copy_button.setVisible(rescue.copy is not None)

@@ -97,7 +97,7 @@ class StageBox(Page):
         try:
             text = self._check()
         except SegmixError as error:
-            text, color = error.remedy, _WAITING
+            text, color = error.hint, _WAITING
             self.start_button.setToolTip(str(error))
         else:
             self.start_button.setToolTip("")

@@ -1,4 +1,4 @@
-"""Is everything here that SegMix needs? One check a line, each with its remedy.
+"""Is everything here that SegMix needs? One check a line, each with a hint.
 
 Torch and Qt are asked in processes of their own: a broken installation of either may
 take its process with it.
@@ -68,7 +68,7 @@ class Check:
     name: str
     verdict: Verdict
     message: str
-    remedy: str = ""
+    hint: str = ""
 
 
 def examine(folder: Path, python: str | None = None) -> tuple[Check, ...]:
@@ -126,10 +126,10 @@ _INSTALL_ALL = 'pip install "napari-segmix[all]"'
 
 def check_torch(python: str) -> Check:
     """Check that ``python`` can run jobs, and which devices torch sees."""
-    answer, problem = _ask(python, _TORCH)
+    answer, message = _ask(python, _TORCH)
     if answer is None:
-        remedy = 'pip install "napari-segmix[torch]", or choose another Python.'
-        return Check("torch", Verdict.FAIL, problem, remedy)
+        hint = 'pip install "napari-segmix[torch]", or choose another Python.'
+        return Check("torch", Verdict.FAIL, message, hint)
     devices = ", ".join(answer["devices"])
     message = f"{answer['torch']} on {devices}, Python {answer['python']}"
     return Check("torch", Verdict.OK, message)
@@ -137,21 +137,21 @@ def check_torch(python: str) -> Check:
 
 def check_qt() -> Check:
     """Check the Qt binding and OpenGL on the current display."""
-    answer, problem = _ask(sys.executable, _QT)
+    answer, message = _ask(sys.executable, _QT)
     if answer is None:
-        remedy = "The command line works without; the dock needs the extra 'qt'."
-        if "platform plugin" in problem:
+        hint = "The command line works without; the dock needs the extra 'qt'."
+        if "platform plugin" in message:
             # Qt lists its plugins last, and the reason somewhere above.
-            problem = "Qt found no display"
-            remedy = "The command line works without; the dock needs a screen."
-        return Check("qt", Verdict.WARN, problem, remedy)
+            message = "Qt found no display"
+            hint = "The command line works without; the dock needs a screen."
+        return Check("qt", Verdict.WARN, message, hint)
     name = f"{answer['binding']} (Qt {answer['qt']})"
     if not answer["opengl"]:
-        remedy = "Use a display with OpenGL, such as Xvfb; 'offscreen' has none."
-        return Check("qt", Verdict.WARN, f"{name} without OpenGL", remedy)
+        hint = "Use a display with OpenGL, such as Xvfb; 'offscreen' has none."
+        return Check("qt", Verdict.WARN, f"{name} without OpenGL", hint)
     if trouble := _BAD_QT.get(answer["qt"]):
-        remedy = "Install another Qt version."
-        return Check("qt", Verdict.WARN, f"{name}: {trouble}", remedy)
+        hint = "Install another Qt version."
+        return Check("qt", Verdict.WARN, f"{name}: {trouble}", hint)
     return Check("qt", Verdict.OK, f"{name}, OpenGL {answer['opengl']}")
 
 

@@ -6,38 +6,38 @@ the person at the screen and says what is wrong and what to do.
 
 
 class SegmixError(Exception):
-    """A problem the user can solve: what is wrong, and what to do.
+    """An error the user can fix: what is wrong, and what to do.
 
     Parameters
     ----------
-    problem
+    message
         What is wrong, in terms of the user's own file, tile or class: one sentence.
-    remedy
-        What to do now: one sentence.
+    hint
+        What to do about it: one sentence.
 
     Attributes
     ----------
     reason
-        The cause in a few words, for sentences that name several files.
+        The cause in a few words, for messages that list several files.
 
     Examples
     --------
     >>> try:
     ...     sx.Project.open(folder / "skin.segmix")
     ... except sx.SegmixError as error:
-    ...     print(error.remedy)
+    ...     print(error.hint)
     Choose a project folder, or create a new project.
     """
 
-    def __init__(self, problem: str, remedy: str) -> None:
-        self.problem = problem
-        self.remedy = remedy
-        self.reason = problem.rstrip(".")
-        super().__init__(f"{problem} {remedy}")
+    def __init__(self, message: str, hint: str) -> None:
+        self.message = message
+        self.hint = hint
+        self.reason = message.rstrip(".")
+        super().__init__(f"{message} {hint}")
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Exceptions are rebuilt from their message by default, which is one argument.
-        return type(self), (self.problem, self.remedy), {"reason": self.reason}
+        # By default, unpickling passes the text as the only argument.
+        return type(self), (self.message, self.hint), {"reason": self.reason}
 
 
 class ProjectError(SegmixError):
@@ -48,7 +48,7 @@ class ProjectError(SegmixError):
     >>> try:
     ...     sx.Project.create(folder / "skin.segmix", ["gland", "gland"])
     ... except sx.ProjectError as error:
-    ...     print(error.problem)
+    ...     print(error.message)
     The class names 'gland' and 'gland' are too similar.
     """
 
@@ -63,7 +63,7 @@ class SlideError(SegmixError):
     ...     try:
     ...         project.add_images([folder / "slide.tif"])
     ...     except sx.SlideError as error:
-    ...         print(error.problem)
+    ...         print(error.message)
     slide.tif is not a slide or image that SegMix can read.
     """
 
@@ -77,7 +77,7 @@ class DataError(SegmixError):
     >>> try:
     ...     sx.shuffle_batch(images, [[1, 0], [0, 1]], patch_size=3, ratio=0.5)
     ... except sx.DataError as error:
-    ...     print(error.problem)
+    ...     print(error.message)
     Patches of 3 pixels do not divide images of 8 x 8.
     """
 
@@ -91,7 +91,7 @@ class ConfigError(SegmixError):
     >>> try:
     ...     sx.shuffle_batch(images, [[1, 0], [0, 1]], patch_size=4, ratio=2)
     ... except sx.ConfigError as error:
-    ...     print(error.problem)
+    ...     print(error.message)
     Images cannot be shuffled this way: Expected a ratio in 0..1, got 2.
     """
 
@@ -104,13 +104,13 @@ class CheckpointError(SegmixError):
     >>> try:
     ...     sx.load_model(folder)
     ... except sx.CheckpointError as error:
-    ...     print(error.remedy)
+    ...     print(error.hint)
     Choose a run folder, or a folder that a model was saved in.
     """
 
 
 class JobError(SegmixError):
-    """A run that could not start, go on or be found.
+    """A run that cannot be found, started or continued.
 
     Examples
     --------
@@ -118,6 +118,6 @@ class JobError(SegmixError):
     ...     try:
     ...         project.pseudo_mask(image_id=1)
     ...     except sx.JobError as error:
-    ...         print(error.problem)
+    ...         print(error.message)
     skin.segmix has no pseudo masks.
     """

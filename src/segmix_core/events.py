@@ -144,6 +144,16 @@ class StageEnded(Event):
     message: str = ""
     results: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def hint(self) -> str:
+        """What the user can do about a failure; empty if there is nothing."""
+        return str(self.results.get("hint", ""))
+
+    @property
+    def text(self) -> str:
+        """The message and the hint."""
+        return f"{self.message} {self.hint}".strip()
+
 
 _KINDS: dict[str, TypeAdapter[Any]] = {
     cls.kind: TypeAdapter(cls)

@@ -46,10 +46,10 @@ class Settings(BaseModel):
         if unknown:
             raise PydanticCustomError(
                 UNKNOWN_SETTING,
-                "{problem} {remedy}",
+                "{message} {hint}",
                 {
-                    "problem": f"{cls.title} has no setting '{unknown[0]}'.",
-                    "remedy": f"Its settings are {', '.join(cls.fields())}.",
+                    "message": f"{cls.title} has no setting '{unknown[0]}'.",
+                    "hint": f"Its settings are {', '.join(cls.fields())}.",
                 },
             )
         return content

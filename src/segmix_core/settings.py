@@ -318,7 +318,7 @@ def as_config_error(error: ValidationError) -> ConfigError:
     first = error.errors(include_url=False)[0]
     context = first.get("ctx", {})
     if first["type"] == UNKNOWN_SETTING:
-        return ConfigError(context["problem"], context["remedy"])
+        return ConfigError(context["message"], context["hint"])
     if first["type"] == "union_tag_invalid":
         return ConfigError(
             f"'{context['tag']}' is not a valid method.",

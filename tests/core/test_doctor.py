@@ -23,7 +23,7 @@ def test_this_machine_has_all_that_jobs_need(tmp_path):
 def test_an_old_python_fails():
     check = doctor.check_python((3, 10, 4))
     assert (check.verdict, check.message) == (Verdict.FAIL, "3.10.4")
-    assert "3.11" in check.remedy
+    assert "3.11" in check.hint
 
 
 def test_missing_packages_are_named(monkeypatch):
@@ -70,21 +70,21 @@ def test_qt_and_opengl_are_told(monkeypatch, answer, message):
     monkeypatch.setattr(doctor, "_QT", f"print({json.dumps(answer)!r})")
     check = doctor.check_qt()
     assert message in check.message
-    assert (check.verdict is Verdict.OK) == (not check.remedy)
+    assert (check.verdict is Verdict.OK) == (not check.hint)
 
 
 @pytest.mark.parametrize(
-    ("error", "message", "remedy"),
+    ("error", "message", "hint"),
     [
         ("Could not load the Qt platform plugin", "Qt found no display", "a screen"),
         ("No module named qtpy", "No module named qtpy", "extra 'qt'"),
     ],
 )
-def test_a_missing_qt_is_a_warning(monkeypatch, error, message, remedy):
+def test_a_missing_qt_is_a_warning(monkeypatch, error, message, hint):
     monkeypatch.setattr(doctor, "_QT", f"raise SystemExit({error!r})")
     check = doctor.check_qt()
     assert (check.verdict, check.message) == (Verdict.WARN, message)
-    assert remedy in check.remedy
+    assert hint in check.hint
 
 
 @pytest.mark.parametrize(
@@ -120,4 +120,4 @@ def test_the_command_prints_a_line_a_check_and_an_exit_code(tmp_path, monkeypatc
     assert asked == [(tmp_path, "python3")]
     answer = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout)
     assert answer["healthy"] is False
-    assert answer["checks"][0]["remedy"] == "Install it."
+    assert answer["checks"][0]["hint"] == "Install it."

@@ -59,8 +59,8 @@ def test_a_setting_of_another_method_is_named_with_those_there_are():
 def test_what_is_wrong_is_named(content, problem):
     with pytest.raises(ConfigError) as caught:
         RunSettings.parse(content)
-    assert caught.value.problem.startswith(problem)
-    assert caught.value.remedy.endswith(".")
+    assert caught.value.message.startswith(problem)
+    assert caught.value.hint.endswith(".")
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("nan"), "1e999"])
@@ -99,8 +99,8 @@ def test_methods_that_there_are_not(method):
 def test_names_that_are_no_settings(name):
     with pytest.raises(ConfigError) as caught:
         RunSettings().replace({name: 1})
-    assert caught.value.problem == f"'{name}' is not a setting."
-    assert caught.value.remedy.startswith("Write it as section.field; ")
+    assert caught.value.message == f"'{name}' is not a setting."
+    assert caught.value.hint.startswith("Write it as section.field; ")
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def test_a_read_only_project_refuses_changes(
         code, said = answer(name, sealed, *(tmp_path / entry for entry in rest))
     assert code == 2, said
     assert "writ" in said["message"]
-    assert said["remedy"]
+    assert said["hint"]
     with powerless(), ProjectStore.open(sealed) as store:
         assert len(store.sources()) == 1
         assert store.tiles().labels[0].tolist() == [1, 0]
@@ -78,7 +78,7 @@ def test_a_project_is_not_made_where_nobody_may_write(tmp_path, answer):
         code, said = answer("new", tmp_path / "p.segmix", "--classes", "a,b")
     tmp_path.chmod(0o755)
     assert (code, said["error"]) == (2, "ProjectError")
-    assert "writable" in said["remedy"]
+    assert "writable" in said["hint"]
 
 
 def test_labels_on_a_full_disk(project, content):
@@ -144,7 +144,7 @@ def test_every_stage_on_a_full_disk(small_disk, labelled, draw_tiles, stage, con
             code, said = stage(name, project)
         assert code == 2, said
         assert "Unexpected" not in said["message"]
-        assert "space" in said["results"]["remedy"]
+        assert "space" in said["results"]["hint"]
         assert not exports.exists() or not list(exports.glob(".*"))
         weights = project.rglob("*.safetensors")
         assert all(file.with_name("checkpoint.json").exists() for file in weights)

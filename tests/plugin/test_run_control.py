@@ -175,7 +175,7 @@ def test_kill_ends_the_process(qtbot, control, ear):
     assert not ear.ended[0].is_running
 
 
-def test_a_failure_brings_its_remedy_and_a_report(qtbot, control, ear):
+def test_a_failure_brings_its_hint_and_a_report(qtbot, control, ear):
     control.start(job("fail"))
     wait_for(qtbot, lambda: ear.ended)
     assert ear.ended[0].state is RunState.FAILED

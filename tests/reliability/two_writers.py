@@ -89,7 +89,7 @@ class Writer:
         except GoneError:
             return
         except SegmixError as error:
-            self.diary.refused[f"{edit['kind']}: {error.problem}"] += 1
+            self.diary.refused[f"{edit['kind']}: {error.message}"] += 1
             return
         except Exception as error:  # noqa: BLE001
             text = f"{edit['kind']}: {type(error).__name__}: {error}"

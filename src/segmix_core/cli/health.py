@@ -31,8 +31,8 @@ def doctor(options: DoctorOptions, voice: Voice) -> int:
     """Check whether everything is installed and works."""
     checks = examine(options.folder, options.python)
     for check in checks:
-        remedy = f"  -> {check.remedy}" if check.remedy else ""
-        line = f"{check.verdict:<4}  {check.name:<12}  {check.message}{remedy}"
+        hint = f"  -> {check.hint}" if check.hint else ""
+        line = f"{check.verdict:<4}  {check.name:<12}  {check.message}{hint}"
         voice.say(line, _STYLES[check.verdict])
     healthy = all(check.verdict is not Verdict.FAIL for check in checks)
     voice.say("All is well." if healthy else "SegMix will not work fully.")
@@ -44,7 +44,7 @@ def doctor(options: DoctorOptions, voice: Voice) -> int:
                     "name": check.name,
                     "verdict": str(check.verdict),
                     "message": check.message,
-                    "remedy": check.remedy,
+                    "hint": check.hint,
                 }
                 for check in checks
             ],

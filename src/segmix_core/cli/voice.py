@@ -41,21 +41,14 @@ class Voice:
         )
 
     def fail(self, error: SegmixError) -> None:
-        """Tell what went wrong, in the form that was asked for."""
-        kind = type(error).__name__
-        self.failed(
-            str(error),
-            error=kind,
-            problem=error.problem,
-            remedy=error.remedy,
-        )
+        """Print an error as text or JSON."""
+        self.failed(error.message, error.hint, error=type(error).__name__)
 
-    def failed(self, message: str, **facts: Any) -> None:
-        """Print an error message; ``facts`` are added to the JSON object."""
-        self.problems.print(
-            f"Error: {_text(message)}", style="red", markup=False, soft_wrap=True
-        )
-        self.result({"message": message, **facts})
+    def failed(self, message: str, hint: str = "", **facts: Any) -> None:
+        """Print an error; ``facts`` are added to the JSON object."""
+        text = _text(f"{message} {hint}".strip())
+        self.problems.print(f"Error: {text}", style="red", markup=False, soft_wrap=True)
+        self.result({"message": message, "hint": hint, **facts})
 
     def result(self, content: dict[str, Any]) -> None:
         """Print the JSON object, if it was asked for."""

@@ -69,11 +69,12 @@ def report(folder: RunFolder, voice: Voice) -> int:
         voice.result({**facts, "message": ended.message if ended else ""})
         return EXIT_CANCELLED
     if state is RunState.FAILED and ended:
-        voice.failed(ended.message, **facts)
-        return EXIT_ERROR if "remedy" in ended.results else EXIT_UNEXPECTED
+        voice.failed(ended.message, ended.hint, **facts)
+        return EXIT_ERROR if ended.hint else EXIT_UNEXPECTED
     voice.say(folder.log_tail(_LOG_LINES), "dim")
     voice.failed(
-        f"The process crashed; its last log lines are above. Resume with: {again}",
+        "The process crashed; its last log lines are above.",
+        f"Resume with: {again}",
         **facts,
     )
     return EXIT_UNEXPECTED

@@ -220,8 +220,8 @@ class TileReader:
         except SlideError as error:
             if str(record.path) in str(error):
                 raise
-            problem = f"{error.problem.rstrip('.')} ({record.path})."
-            raise SlideError(problem, error.remedy) from error
+            message = f"{error.message.rstrip('.')} ({record.path})."
+            raise SlideError(message, error.hint) from error
         except OSError as error:
             raise SlideError(
                 f"{record.path} cannot be read ({error}).",

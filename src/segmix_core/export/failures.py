@@ -11,7 +11,7 @@ _NO_SPACE = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 def write_error(path: Path, error: OSError) -> JobError:
     """Return what the user is told of an ``OSError`` while writing ``path``."""
-    remedy = (
+    hint = (
         "Free some space or choose another folder, and export again; "
         "an earlier file of this name is untouched."
         if error.errno in _NO_SPACE
@@ -19,7 +19,7 @@ def write_error(path: Path, error: OSError) -> JobError:
         "the file open, and export again."
     )
     reason = error.strerror or str(error)
-    return JobError(f"{printable(str(path))} cannot be written ({reason}).", remedy)
+    return JobError(f"{printable(str(path))} cannot be written ({reason}).", hint)
 
 
 def is_disk_full(error: BaseException | None) -> bool:

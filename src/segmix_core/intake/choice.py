@@ -139,9 +139,9 @@ class Choice:
         return found
 
     def _leave_out_unreadable(self, path: Path, error: OSError) -> None:
-        problem = f"{path.name} cannot be read: {error.strerror or error}."
-        remedy = "Check its permissions and that its disk is connected."
-        self.left_out.append(LeftOut(path, SlideError(problem, remedy)))
+        message = f"{path.name} cannot be read: {error.strerror or error}."
+        hint = "Check its permissions and that its disk is connected."
+        self.left_out.append(LeftOut(path, SlideError(message, hint)))
 
 
 def is_slide(header: ImageHeader, tile_px: int | None) -> bool:

@@ -34,14 +34,14 @@ class KnownImages:
         if former is None:
             self._add(path, fingerprint)
             return True
-        problem = f"{path.name} is already in the project."
+        message = f"{path.name} is already in the project."
         if former != path:
-            problem = (
+            message = (
                 f"{path.name} is the same image as {former.name}, which is already in "
                 "the project."
             )
-        remedy = "Leave it out, or add it to a new project to cut it differently."
-        left_out.append(LeftOut(path, ProjectError(problem, remedy)))
+        hint = "Leave it out, or add it to a new project to cut it differently."
+        left_out.append(LeftOut(path, ProjectError(message, hint)))
         return False
 
     def find_copy(self, path: Path, fingerprint: Fingerprint | None) -> Path | None:

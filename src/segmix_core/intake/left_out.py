@@ -53,7 +53,7 @@ def nothing_added(left_out: Sequence[LeftOut]) -> SegmixError:
         return first
     return type(first)(
         f"None of the {len(left_out)} files can be added. {_first_reason(left_out)}.",
-        first.remedy,
+        first.hint,
     )
 
 

@@ -113,7 +113,7 @@ def _read_headers(
 
 def _unusable(path: Path, error: SlideError) -> ProjectError:
     return ProjectError(
-        f"{path.name} cannot be used at its new path: {error.reason}.", error.remedy
+        f"{path.name} cannot be used at its new path: {error.reason}.", error.hint
     )
 
 

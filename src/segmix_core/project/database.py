@@ -242,10 +242,10 @@ class Database:
         if self.before_change is not None:
             self.before_change()
 
-    def _check_in_place(self, remedy: str) -> None:
+    def _check_in_place(self, hint: str) -> None:
         if _identity(self.path) != self._identity:
             raise ProjectError(
-                f"{self.path} was deleted, moved or replaced while it was open.", remedy
+                f"{self.path} was deleted, moved or replaced while it was open.", hint
             )
 
     @contextmanager

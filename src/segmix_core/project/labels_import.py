@@ -222,7 +222,7 @@ def _order_notes(path: Path, classes: ClassMatcher) -> list[str]:
     try:
         table = read_table(path)
     except ProjectError as error:
-        return [f"{error.problem} Its class order was not checked."]
+        return [f"{error.message} Its class order was not checked."]
     if not {"mask_value", "class_name"} <= set(table.columns):
         return []
     differing = [

@@ -80,7 +80,7 @@ def _attempt(
         results = run_stage(request, writer)
     except SegmixError as error:
         traceback.print_exc()
-        return EXIT_ERROR, "failed", str(error), _about(error)
+        return EXIT_ERROR, "failed", error.message, _about(error)
     except KeyboardInterrupt:
         return EXIT_CANCELLED, "cancelled", "Interrupted from the keyboard.", {}
     except OSError as error:
@@ -88,7 +88,7 @@ def _attempt(
         if error.errno not in _UNWRITABLE:
             return EXIT_UNEXPECTED, "failed", _unexpected(error), _kind(error)
         explained = disk_error(writer.folder, error)
-        return EXIT_ERROR, "failed", str(explained), _about(explained)
+        return EXIT_ERROR, "failed", explained.message, _about(explained)
     except Exception as error:  # noqa: BLE001 - the last place that can tell the user
         traceback.print_exc()
         return EXIT_UNEXPECTED, "failed", _unexpected(error), _kind(error)
@@ -102,7 +102,7 @@ def _kind(error: Exception) -> dict[str, Any]:
 
 
 def _about(error: SegmixError) -> dict[str, Any]:
-    parts = {name: getattr(error, name) for name in ("problem", "remedy")}
+    parts = {name: getattr(error, name) for name in ("message", "hint")}
     return _kind(error) | parts
 
 

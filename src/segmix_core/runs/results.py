@@ -191,7 +191,7 @@ def _is_sound(columns: Table, name: str) -> bool:
     return len(values) == ids.size and bool(np.isfinite(values).all())
 
 
-def _missing(what: str, run: Path, remedy: str) -> JobError:
+def _missing(what: str, run: Path, hint: str) -> JobError:
     return JobError(
-        f"The run {run.name} has no {what}.", f"{remedy}, or choose another run."
+        f"The run {run.name} has no {what}.", f"{hint}, or choose another run."
     )

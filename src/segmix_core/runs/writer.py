@@ -244,7 +244,7 @@ def _updated(status: RunStatus, event: Event) -> RunStatus:
                 status,
                 state=RunState(event.reason),
                 seconds_left=None,
-                message=event.message,
+                message=event.text,
             )
     return status
 

@@ -138,12 +138,12 @@ def no_images_error(folder: Path, strangers: Sequence[Path] = ()) -> SlideError:
             f"other image files such as {names}.",
             "Save them as PNG or TIFF.",
         )
-    remedy = "Choose the folder that contains the image files."
+    hint = "Choose the folder that contains the image files."
     inner = folders_with_images(folder)
     if inner:
-        remedy = f"Choose its subfolder {inner[0].name}, which contains images."
+        hint = f"Choose its subfolder {inner[0].name}, which contains images."
     return SlideError(
         f"The folder {folder.name} has no images (PNG, JPEG, JPEG 2000, GIF, BMP, "
         "WebP, TIFF or a slide).",
-        remedy,
+        hint,
     )

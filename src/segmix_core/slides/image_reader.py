@@ -118,8 +118,8 @@ class ImageSlide:
             return self._pixels
 
     def _decoded(self, decode: Callable[[Image.Image], RgbArray]) -> RgbArray:
-        problem = f"{self.path.name} is truncated or damaged"
-        with reading(self.path, problem), self.path.open("rb") as file:
+        message = f"{self.path.name} is truncated or damaged"
+        with reading(self.path, message), self.path.open("rb") as file:
             image = _identify(self.path, file)
             _check(self.path, image, file)
             _scale_transparency(image, _bits(image, file))

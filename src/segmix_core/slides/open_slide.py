@@ -47,8 +47,8 @@ def open_slide(path: Path | str) -> Slide:
 def _check_file(path: Path) -> None:
     with reading(path, f"{path.name} cannot be opened"):
         if not path.exists():
-            remedy = "Check the name and that its disk or network share is connected."
-            raise SlideError(f"{path} does not exist.", remedy)
+            hint = "Check the name and that its disk or network share is connected."
+            raise SlideError(f"{path} does not exist.", hint)
         if path.is_dir():
             raise SlideError(f"{path} is a folder.", "Choose a file in this folder.")
         if not path.is_file():

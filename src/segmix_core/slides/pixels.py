@@ -32,14 +32,14 @@ COPY_AGAIN = "Copy it again from its source."
 
 
 @contextmanager
-def reading(path: Path, problem: str) -> Iterator[None]:
+def reading(path: Path, message: str) -> Iterator[None]:
     """Turn whatever a library raises on a broken file into a :class:`SlideError`.
 
     Parameters
     ----------
     path
         The file.
-    problem
+    message
         What is wrong then, without a full stop; the library's words follow.
 
     Raises
@@ -59,7 +59,7 @@ def reading(path: Path, problem: str) -> Iterator[None]:
     except Exception as error:
         # Decoders of foreign files raise almost anything on damaged ones.
         words = " ".join(str(error).split()) or type(error).__name__
-        raise SlideError(f"{problem} ({words:.200}).", COPY_AGAIN) from error
+        raise SlideError(f"{message} ({words:.200}).", COPY_AGAIN) from error
 
 
 def too_large(path: Path, shape: tuple[int, int], limit: int) -> SlideError:

@@ -278,16 +278,16 @@ def _stack_error(path: Path, main: tifffile.TiffPageSeries, count: int) -> Slide
             "If they are red, green and blue, make one image of them in Fiji: "
             "Image > Type > RGB Color.",
         )
-    remedy = "Save the plane to label as a file of its own, as 8-bit RGB."
+    hint = "Save the plane to label as a file of its own, as 8-bit RGB."
     is_gray = main.keyframe.samplesperpixel == 1
     if count == 3 and is_gray and not main.axes.startswith(("Z", "T")):
-        remedy = (
+        hint = (
             "If they are the channels red, green and blue, make one image of them in "
             "Fiji: Image > Color > Stack to RGB. If not, save the plane to label as a "
             "file of its own."
         )
     return SlideError(
-        f"{path.name} contains a stack of {count} planes instead of one image.", remedy
+        f"{path.name} contains a stack of {count} planes instead of one image.", hint
     )
 
 

@@ -14,7 +14,7 @@ def check_classes(
     found: Sequence[str],
     *,
     of: str,
-    remedy: str,
+    hint: str,
     error: type[SegmixError],
     fewer: bool = False,
 ) -> None:
@@ -26,7 +26,7 @@ def check_classes(
         The project. A renamed class is the same class.
     found
         Names at the time of the earlier run, of the classes 1..C.
-    of, remedy, error
+    of, hint, error
         What was made, what to do instead, and what to raise.
     fewer
         Accept that classes were added since.
@@ -47,7 +47,7 @@ def check_classes(
     if differing:
         raise error(
             f"The classes of the {of} have changed: {', '.join(differing)}.",
-            f"{remedy[:1].upper()}{remedy[1:]}",
+            f"{hint[:1].upper()}{hint[1:]}",
         )
 
 
@@ -75,7 +75,7 @@ def check_mask_classes(store: ProjectStore, run: Path) -> None:
         store,
         columns["class_names"].tolist(),
         of="masks",
-        remedy="make them again.",
+        hint="make them again.",
         error=JobError,
         fewer=True,
     )

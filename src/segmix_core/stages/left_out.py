@@ -59,6 +59,6 @@ class LeftOut:
             others = f", and {count - 1} more images failed" if count > 1 else ""
             raise JobError(
                 f"No image was {self._verb}: {self._last.reason}{others}.",
-                self._last.remedy,
+                self._last.hint,
             )
         return {"failed": dict(self._reasons)} if self._reasons else {}

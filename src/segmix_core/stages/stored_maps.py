@@ -83,7 +83,7 @@ class StoredMaps:
             job.store,
             self._columns["class_names"].tolist(),
             of="maps",
-            remedy="run 'segmix train' and 'segmix cams' again.",
+            hint="run 'segmix train' and 'segmix cams' again.",
             error=JobError,
         )
 

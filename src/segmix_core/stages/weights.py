@@ -24,7 +24,7 @@ def load_input(job: Job, stage: str, kind: str) -> Checkpoint:
         job.store,
         checkpoint.class_names,
         of="weights",
-        remedy="train again.",
+        hint="train again.",
         error=CheckpointError,
     )
     return checkpoint

@@ -147,7 +147,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, answer):
     (tmp_path / "file").write_bytes(b"")
     code, said = answer("demo", tmp_path / "file" / "demo")
     assert (code, said["error"]) == (2, "ProjectError")
-    assert "Choose a writable folder" in said["remedy"]
+    assert "Choose a writable folder" in said["hint"]
 
 
 def test_the_smallest_size(tmp_path, segmix):

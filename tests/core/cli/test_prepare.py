@@ -45,13 +45,13 @@ def test_a_running_run_is_not_prepared(project, answer):
     write_status(folder, RunStatus(state=RunState.RUNNING, process=mark_process()))
     code, said = answer("train", project, "--resume", folder.name, "--prepare")
     assert code == 2
-    assert "is already running" in said["problem"]
+    assert "is already running" in said["message"]
 
 
 def test_prepare_and_detach_contradict_each_other(project, answer):
     code, said = answer("train", project, "--prepare", "--detach")
     assert code == 2
-    assert "cannot be combined" in said["problem"]
+    assert "cannot be combined" in said["message"]
     assert not (project / "runs").exists()
 
 

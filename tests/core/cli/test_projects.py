@@ -110,7 +110,7 @@ def test_overturned_labels_are_counted_or_kept(tmp_path, project, answer, segmix
     assert "1 known label changed to the opposite" in said["notes"][0]
     assert "line 2 (tile [0].png)" in said["notes"][0]
     code, said = answer("import-labels", project, table, "--keep", "--replace")
-    assert (code, said["remedy"]) == (2, "Choose one of them.")
+    assert (code, said["hint"]) == (2, "Choose one of them.")
 
 
 def test_every_kind_of_file_can_be_named():
@@ -151,14 +151,14 @@ def test_other_images_are_no_new_place(project, images, answer):
     assert (code, said["error"]) == (2, "ProjectError")
     assert (
         "32 x 64 pixels (height x width), but the image in the project"
-        in said["problem"]
+        in said["message"]
     )
 
 
 def test_an_unknown_source_is_named(project, images, answer):
     code, said = answer("relocate", project, "nothing", images)
     assert code == 2
-    assert "The sources are: 1 " in said["remedy"]
+    assert "The sources are: 1 " in said["hint"]
 
 
 def test_status_lists_damaged_runs_and_hides_nothing(project, answer, segmix):
@@ -201,7 +201,7 @@ def test_what_cannot_be_added_is_named_and_the_rest_is_added(
     assert "2 files were skipped: none.svs, bad.png." in result.stderr
     code, said = answer("add", project, good)
     assert (code, said["error"]) == (2, "SlideError")
-    assert "None of the 2 files can be added" in said["problem"]
+    assert "None of the 2 files can be added" in said["message"]
 
 
 def test_a_pixel_size_is_set_later_and_taken_back(project, images, segmix, answer):

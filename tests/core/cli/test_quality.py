@@ -61,7 +61,7 @@ def test_a_run_can_be_chosen(project, masks, finished, truth, answer):
     fill(newer, [])
     code, said = answer("evaluate", project, "--masks", truth)
     assert code == 2
-    assert "masks" in said["problem"]
+    assert "masks" in said["message"]
     code, said = answer("evaluate", project, "--masks", truth, "--run", masks.name)
     assert (code, said["images"]) == (0, 4)
     assert newer.name != masks.name
@@ -95,12 +95,12 @@ def test_masks_of_other_classes_are_refused(project, finished, truth, answer):
 def test_what_is_no_mask_is_named(project, masks, tmp_path, answer):
     code, said = answer("evaluate", project, "--masks", tmp_path / "nowhere")
     assert (code, said["error"]) == (2, "ProjectError")
-    assert said["remedy"] == "Choose the folder of ground truth masks."
+    assert said["hint"] == "Choose the folder of ground truth masks."
     for name, content in (("tile [0].png", b"no image"), ("tile [0].tif", b"II*\0")):
         file = tmp_path / name
         file.write_bytes(content)
         code, said = answer("evaluate", project, "--masks", file)
-        assert (code, said["remedy"]) == (2, "Use a TIFF or PNG of class indices.")
+        assert (code, said["hint"]) == (2, "Use a TIFF or PNG of class indices.")
 
 
 def test_masks_come_first(project, truth, answer):

@@ -38,7 +38,7 @@ def test_a_damaged_project_is_told_and_repaired(tmp_path, project, segmix, answe
         assert np.array_equal(store.tiles().labels, wanted)
     code, said = answer("repair", project, "--to", target)
     assert code == 2
-    assert "already exists" in said["problem"]
+    assert "already exists" in said["message"]
 
 
 def test_what_could_not_be_read_is_told(project, segmix):
@@ -84,7 +84,7 @@ def test_a_file_in_the_place_of_the_snapshots(project, answer):
     (project / "snapshots").write_text("mine")
     code, said = answer("snapshots", project)
     assert code == 2
-    assert "snapshots is a file" in said["problem"]
+    assert "snapshots is a file" in said["message"]
 
 
 @pytest.mark.parametrize("command", ["verify", "repair", "snapshots", "status"])
@@ -94,4 +94,4 @@ def test_no_project_there(tmp_path, answer, command):
         assert (code, said) == (0, {"snapshots": [], "kept": []})
     else:
         assert code == 2
-        assert str(tmp_path / "none") in said["problem"]
+        assert str(tmp_path / "none") in said["message"]

@@ -105,20 +105,22 @@ def test_json_has_stdout_to_itself(project, work, answer):
 
 
 @pytest.mark.parametrize(
-    ("stage", "code", "message"),
+    ("stage", "code", "message", "hint"),
     [
-        ("user_error", 2, "There are no labels. Label some tiles."),
-        ("bug", 1, "Unexpected error: RuntimeError: a bug"),
-        ("die", 1, "The process crashed"),
+        ("user_error", 2, "There are no labels.", "Label some tiles."),
+        ("bug", 1, "Unexpected error: RuntimeError: a bug", ""),
+        ("die", 1, "The process crashed; its last", "Resume with: "),
     ],
 )
-def test_a_failure_has_an_exit_code_and_a_message(
-    project, work, answer, stage, code, message
+def test_a_failure_has_an_exit_code_a_message_and_a_hint(
+    project, work, answer, stage, code, message, hint
 ):
     work(stage)
     found, said = answer("train", project)
     assert found == code
     assert said["message"].startswith(message)
+    assert said["hint"].startswith(hint)
+    assert bool(said["hint"]) == bool(hint)
 
 
 def test_a_run_is_stopped_watched_and_resumed(project, work, segmix, answer):
@@ -174,10 +176,10 @@ def test_settings_of_a_resumed_run_stay(project, finished, answer):
     for given in (["--epochs", "3"], ["--set", "train.epochs=3"]):
         code, said = answer("train", project, "--resume", folder.name, *given)
         assert code == 2
-        assert "Leave the settings out" in said["remedy"]
+        assert "Leave the settings out" in said["hint"]
     code, said = answer("cams", project, "--resume", folder.name)
     assert code == 2
-    assert said["remedy"] == "Use 'segmix train'."
+    assert said["hint"] == "Use 'segmix train'."
 
 
 @pytest.mark.parametrize(
@@ -187,7 +189,7 @@ def test_a_stage_says_which_one_comes_first(project, finished, work, answer, sta
     needed = STAGES[stage].inputs[0]
     code, said = answer(stage, project)
     assert code == 2
-    assert said["remedy"].startswith(f"Run 'segmix {needed}' first")
+    assert said["hint"].startswith(f"Run 'segmix {needed}' first")
     older, newer = finished(needed), finished(needed, 2e9)
     work("count")
     code, said = answer(stage, project)
@@ -273,15 +275,15 @@ def test_a_training_that_is_gone_is_told(project, work, segmix):
 def test_a_run_of_the_wrong_stage_is_refused(project, finished, answer):
     code, said = answer("cams", project, "--run", finished("predict").path)
     assert code == 2
-    assert "'cams' cannot read" in said["problem"]
+    assert "'cams' cannot read" in said["message"]
 
 
 def test_a_missing_run_is_refused_with_those_there_are(project, finished, answer):
     code, said = answer("cams", project, "--run", "nowhere")
     assert code == 2
-    assert said["remedy"] == "There are no runs yet."
+    assert said["hint"] == "There are no runs yet."
     name = finished("train").name
-    assert name in answer("cams", project, "--run", "nowhere")[1]["remedy"]
+    assert name in answer("cams", project, "--run", "nowhere")[1]["hint"]
 
 
 def test_images_are_chosen_by_name(project, finished, work, answer):
@@ -300,18 +302,18 @@ def test_images_are_chosen_by_name(project, finished, work, answer):
 def test_unknown_images_and_formats_are_refused(project, finished, answer):
     finished("train-segmenter")
     code, said = answer("predict", project, "other.png")
-    assert (code, said["remedy"]) == (2, "Choose a source such as biopsies.")
+    assert (code, said["hint"]) == (2, "Choose a source such as biopsies.")
     code, said = answer("predict", project, "other/tile [2].png")
     assert code == 2
     assert (
         "no image or source named 'other/tile [2].png', but biopsies/t"
-        in said["problem"]
+        in said["message"]
     )
     shutil.copytree(project.parent / "biopsies", project.parent / "more")
     answer("add", project, project.parent / "more")
     code, said = answer("predict", project, "tile [2].png")
-    assert (code, said["remedy"]) == (2, "Give a longer part of the path.")
-    assert "biopsies/tile [2].png or more/tile [2].png" in said["problem"]
+    assert (code, said["hint"]) == (2, "Give a longer part of the path.")
+    assert "biopsies/tile [2].png or more/tile [2].png" in said["message"]
     code, said = answer("predict", project, "--format", "bmp")
     assert (code, said["error"]) == (2, "ConfigError")
 
@@ -331,7 +333,7 @@ def test_a_folder_without_a_project_is_an_error(tmp_path, answer):
 def test_watching_needs_a_run(project, answer):
     code, said = answer("watch", project)
     assert code == 2
-    assert "segmix train" in said["remedy"]
+    assert "segmix train" in said["hint"]
 
 
 def test_kill_is_quiet_about_a_finished_run(project, finished):

@@ -87,7 +87,7 @@ def test_a_mask_is_not_written_over_the_project_or_its_images(slide, answer):
     before = database.read_bytes()
     code, said = answer("tissue", slide, "slide.tif", "--save", database)
     assert code == 2
-    assert "does not end in .png" in said["problem"]
+    assert "does not end in .png" in said["message"]
     assert database.read_bytes() == before
     with ProjectStore.open(slide) as store:
         image = store.images()[0].path
@@ -95,4 +95,4 @@ def test_a_mask_is_not_written_over_the_project_or_its_images(slide, answer):
     link.symlink_to(image)
     code, said = answer("tissue", slide, "slide.tif", "--save", link)
     assert code == 2
-    assert "is an image of the project" in said["problem"]
+    assert "is an image of the project" in said["message"]

@@ -468,9 +468,9 @@ def test_a_repair_that_finds_nothing_names_the_snapshots(worked: Path) -> None:
     with pytest.raises(ProjectError) as caught:
         repair(worked)
     names = [entry.name for entry in list_snapshots(worked)]
-    assert f"'segmix restore {worked} {names[0]}'" in caught.value.remedy
+    assert f"'segmix restore {worked} {names[0]}'" in caught.value.hint
     assert f"There are: {', '.join(names[:5])}, and 2 older ones." in (
-        caught.value.remedy
+        caught.value.hint
     )
 
 

@@ -253,7 +253,7 @@ def test_two_creations_at_once(tmp_path: Path) -> None:
             ProjectStore.create(path, ["a", "b"]).close()
             answers.append("made")
         except ProjectError as error:
-            answers.append(error.problem)
+            answers.append(error.message)
 
     threads = [threading.Thread(target=create) for _ in range(4)]
     for thread in threads:

@@ -65,7 +65,7 @@ def test_the_program_runs_the_stage_it_is_told(folder, monkeypatch):
     monkeypatch.setattr(program, "_run_stage", stage)
     monkeypatch.setattr(program, "lower_priority", lambda: None)
     assert program.main(["train", str(folder.path)]) == 2
-    assert "Label some tiles." in folder.ended().message
+    assert folder.ended().hint == "Label some tiles."
 
 
 def test_a_stopped_run_that_is_started_by_hand_goes_on(folder):

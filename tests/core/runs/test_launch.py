@@ -63,7 +63,7 @@ def test_stop_is_honoured_and_the_run_can_be_resumed(folder, start, wait_until):
 )
 def test_a_failure_says_why_and_logs_where(folder, start, stage, message, wait_until):
     start(stage)
-    assert run(folder)[-1].message == message
+    assert run(folder)[-1].text == message
     assert folder.state() is RunState.FAILED
     wait_until(lambda: folder.status().message == message)
     assert "Traceback" in folder.log_path.read_text()
@@ -170,4 +170,5 @@ def test_the_real_program_runs_from_any_folder(tmp_path, request_of):
     ended = run(folder)[-1]
     assert ended.results["error"] == "JobError"
     assert "'nonsense'" in ended.message
-    assert ended.results["remedy"] in ended.message
+    assert ended.results["message"] == ended.message
+    assert ended.text == f"{ended.message} {ended.hint}"

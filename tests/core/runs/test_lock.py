@@ -34,7 +34,7 @@ def test_of_many_launches_at_once_one_starts_the_run(folder, start):
         try:
             return start("deaf")
         except JobError as error:
-            return error.problem.endswith("is already running.")
+            return error.message.endswith("is already running.")
 
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(attempt, range(6)))

@@ -47,15 +47,15 @@ def test_images_are_told_from_strangers_and_other_files(tmp_path):
 def test_strangers_alone_are_named(tmp_path):
     (tmp_path / "a.jxl").touch()
     error = no_images_error(tmp_path, list_images(tmp_path).strangers)
-    assert "only other image files such as a.jxl" in error.problem
+    assert "only other image files such as a.jxl" in error.message
 
 
 def test_a_folder_without_images_names_one_that_has_some(tmp_path):
-    assert "that contains the image files" in no_images_error(tmp_path).remedy
+    assert "that contains the image files" in no_images_error(tmp_path).hint
     for name in ("masks", "tiles"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "a.png").touch()
-    assert "Choose its subfolder tiles" in no_images_error(tmp_path).remedy
+    assert "Choose its subfolder tiles" in no_images_error(tmp_path).hint
 
 
 def test_folders_of_masks_and_the_like_have_no_images(tmp_path):

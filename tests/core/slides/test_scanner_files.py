@@ -95,7 +95,7 @@ def test_regions_that_openslide_refuses_are_not_left_out_in_silence(write_scn):
     path = write_scn(((300, 400), (0, 0)), ((200, 300), (500, 600), 40))
     with pytest.raises(SlideError, match=r"leica.*dissimilar main images") as caught:
         open_slide(path)
-    assert "pyramidal TIFF" in caught.value.remedy
+    assert "pyramidal TIFF" in caught.value.hint
 
 
 def test_regions_that_openslide_reads_are_all_in_the_frame(write_scn):

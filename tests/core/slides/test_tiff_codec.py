@@ -44,7 +44,7 @@ def test_a_compression_that_cannot_be_read_is_named_on_opening(
         SlideError, match=f"a.tif is compressed with .*{name}"
     ) as caught:
         open_slide(path)
-    assert "LZW or deflate" in caught.value.remedy
+    assert "LZW or deflate" in caught.value.hint
 
 
 @pytest.mark.parametrize("compression", [None, "lzw", "deflate", "jpeg2000"])
@@ -71,7 +71,7 @@ def test_a_missing_codec_is_named_on_opening(tmp_path, rgb, monkeypatch):
     monkeypatch.setattr(imagecodecs, "JPEG2K", Missing)
     with pytest.raises(SlideError, match="no codec jpeg2k") as caught:
         open_slide(path)
-    assert "Install imagecodecs" in caught.value.remedy
+    assert "Install imagecodecs" in caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def test_other_channels_are_refused_with_how_to_write_rgb(
     path = write(tmp_path / "a.ome.tif", planes(rgb), channel)
     with pytest.raises(SlideError, match=message) as caught:
         open_slide(path)
-    assert "raw2ometiff --rgb" in caught.value.remedy
+    assert "raw2ometiff --rgb" in caught.value.hint
 
 
 @pytest.mark.parametrize("count", [2, 4])
@@ -109,7 +109,7 @@ def test_three_pages_without_ome_are_a_stack(tmp_path, rgb):
     tifffile.imwrite(path, planes(rgb), photometric="minisblack", metadata=None)
     with pytest.raises(SlideError, match="a stack of 3 planes") as caught:
         open_slide(path)
-    assert "Image > Color > Stack to RGB" in caught.value.remedy
+    assert "Image > Color > Stack to RGB" in caught.value.hint
 
 
 @pytest.mark.parametrize("mode", ["composite", "color"])
@@ -119,7 +119,7 @@ def test_channels_of_imagej_are_refused_with_how_to_make_rgb(tmp_path, rgb, mode
     tifffile.imwrite(path, planes(rgb), imagej=True, metadata=metadata)
     with pytest.raises(SlideError, match="contains 3 channels") as caught:
         open_slide(path)
-    assert "Image > Type > RGB Color" in caught.value.remedy
+    assert "Image > Type > RGB Color" in caught.value.hint
 
 
 @pytest.mark.parametrize("axes", ["ZYX", "TYX"])
@@ -128,7 +128,7 @@ def test_a_stack_in_depth_or_time_is_refused(tmp_path, rgb, axes):
     tifffile.imwrite(path, planes(rgb), imagej=True, metadata={"axes": axes})
     with pytest.raises(SlideError, match="a stack of 3 planes") as caught:
         open_slide(path)
-    assert "Save the plane" in caught.value.remedy
+    assert "Save the plane" in caught.value.hint
 
 
 def test_a_smaller_level_of_other_pixels_is_left_out_and_that_is_said(tmp_path, rgb):

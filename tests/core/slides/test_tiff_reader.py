@@ -235,7 +235,7 @@ def test_other_pixels_are_refused(tmp_path, image, options, message):
     tifffile.imwrite(path, image, **options)
     with pytest.raises(SlideError, match=message) as caught:
         open_with_tifffile(path)
-    assert "8-bit RGB" in caught.value.remedy
+    assert "8-bit RGB" in caught.value.hint
 
 
 def test_a_cut_file_is_refused(tmp_path, rgb):

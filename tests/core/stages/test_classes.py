@@ -18,7 +18,7 @@ def check(store, *found, fewer=False):
         store,
         found,
         of="weights",
-        remedy="train again.",
+        hint="train again.",
         error=CheckpointError,
         fewer=fewer,
     )

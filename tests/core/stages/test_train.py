@@ -154,7 +154,7 @@ def test_labels_that_changed_too_much_end_a_resumed_run(folder):
         store.set_labels(ids, [[-1, -1]] * 4)
     writer.folder.stop_path.unlink()
     assert run_child(writer.folder, run_stage) == 2
-    assert "start a new run" in writer.folder.ended().message
+    assert "start a new run" in writer.folder.ended().text
 
 
 def test_an_added_class_ends_a_resumed_run(folder):

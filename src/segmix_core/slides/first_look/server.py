@@ -90,7 +90,7 @@ def _try(look_at: _LookAt, path: Path, limits: Limits) -> Message:
     except Exception as found:  # noqa: BLE001 - what libraries raise for damaged files
         kind = type(found).__name__
         error = SlideError(f"{path.name} cannot be read ({kind}: {found}).", DAMAGED)
-    return {"error": (error.problem, error.remedy, error.reason)}, b""
+    return {"error": (error.message, error.hint, error.reason)}, b""
 
 
 def _look_at_header(path: Path) -> Message:

@@ -184,8 +184,8 @@ def _environment() -> dict[str, str]:
     return {**kept, **dict.fromkeys(_THREAD_VARIABLES, "1"), "PYTHONUTF8": "1"}
 
 
-def _error_of(problem: str, remedy: str, reason: str) -> SlideError:
-    error = SlideError(problem, remedy)
+def _error_of(message: str, hint: str, reason: str) -> SlideError:
+    error = SlideError(message, hint)
     error.reason = reason
     return error
 
