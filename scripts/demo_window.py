@@ -78,6 +78,8 @@ def show(folder: Path, *, stay: bool) -> None:
     if stay:
         napari.run()
     else:
+        # Now, not when the interpreter ends and takes Qt apart in any order.
+        session.close()
         viewer.close()
 
 
