@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import torch
+
 from segmix_core.api.checkpoints import find_checkpoint
 from segmix_core.api.classifier import TrainedClassifier
 from segmix_core.api.segmenter import TrainedSegmenter
@@ -51,8 +53,10 @@ def load_model(
     target = resolve_device(device)
     checkpoint = load_checkpoint(find_checkpoint(Path(path)))
     names, step = checkpoint.class_names, checkpoint.step
-    if checkpoint.kind == "segmenter":
-        segmenter = load_segmenter(checkpoint).to(target)
-        return TrainedSegmenter(segmenter, names, step=step)
-    classifier = load_classifier(checkpoint).to(target)
-    return TrainedClassifier(classifier, names, step=step)
+    # First weights are drawn before those of the checkpoint replace them.
+    with torch.random.fork_rng(devices=[]):
+        if checkpoint.kind == "segmenter":
+            segmenter = load_segmenter(checkpoint).to(target)
+            return TrainedSegmenter(segmenter, names, step=step)
+        classifier = load_classifier(checkpoint).to(target)
+        return TrainedClassifier(classifier, names, step=step)

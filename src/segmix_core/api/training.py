@@ -148,8 +148,9 @@ def train(  # noqa: PLR0913 - every one is a choice of the caller, by name
                 listener=follower,
             )
         checkpoint = load_checkpoint(find_checkpoint(folder / FOLDER))
+        network = load_classifier(checkpoint).to(used.device)
     return TrainedClassifier(
-        load_classifier(checkpoint).to(used.device),
+        network,
         checkpoint.class_names,
         step=result.step,
         completed=result.reason == "completed",

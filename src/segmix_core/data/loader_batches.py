@@ -161,12 +161,12 @@ class LoaderBatches:
     def _warn(self, seen: npt.NDArray[np.bool_]) -> None:
         """Tell of classes that no image of the epoch has, or that all have."""
         for has, text in zip(seen, ("present", "absent"), strict=True):
-            missing = [
-                n for n, found in zip(self._names, has, strict=True) if not found
-            ]
-            if missing:
-                names = ", ".join(missing)
-                message = f"No image is labeled {text} for {names}: nothing tells it."
+            names = [self._names[index] for index in np.flatnonzero(~has).tolist()]
+            if names:
+                message = (
+                    f"No image is labeled {text} for {', '.join(names)}. Nothing can "
+                    "be learned of it."
+                )
                 self._emit(Warned(message=message))
 
 
