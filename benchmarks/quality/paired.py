@@ -29,8 +29,8 @@ class Difference:
     mean, sd
         Of ``by_seed``; sd of the sample, None with one seed.
     interval
-        Where the mean lies in 95 % of draws of the scored images, group by group, the
-        trainings being as they are; None without pixel counts, or with one group.
+        95% bootstrap CI of the mean over the scored images, drawn group by group, the
+        training runs being fixed; None without pixel counts, or with one group.
     """
 
     method: str

@@ -46,7 +46,7 @@ def show_report(report: "Report", voice: Voice) -> None:
     if differences:
         voice.table(
             f"Difference in mean IoU from {report.against}, same seeds",
-            ["method", "scored", "seeds", "difference", "95 % CI", "by seed"],
+            ["method", "scored", "seeds", "difference", "95% CI", "by seed"],
             differences,
         )
 

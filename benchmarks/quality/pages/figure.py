@@ -74,9 +74,9 @@ def _all(line: Line) -> list[float]:
 
 def _legend() -> Iterator[str]:
     yield _dot(LEFT + 6, 16)
-    yield _text(LEFT + 16, 20, "pseudo masks, one a seed")
+    yield _text(LEFT + 16, 20, "pseudo masks, one per seed")
     yield _diamond(LEFT + 206, 16)
-    yield _text(LEFT + 216, 20, "segmenter, one a seed")
+    yield _text(LEFT + 216, 20, "segmenter, one per seed")
     yield _bar(LEFT + 380, 16, "black")
     yield _text(LEFT + 388, 20, "mean")
 

@@ -8,8 +8,9 @@ from benchmarks.quality.pages.tables import markdown_table
 
 HEAD = """# How settings were chosen
 
-By val scores alone: masks of test were not read. In each table the best comes first. \
-The commit of each experiment is in its text; settings are called as they were then."""
+All choices used val scores; test masks were not read. Tables are sorted with the best \
+row first. Each text names the commit that was run. Settings have the names they had \
+then."""
 
 
 def lab_files(docs: Path) -> dict[Path, str]:

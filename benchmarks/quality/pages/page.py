@@ -83,8 +83,9 @@ def _section(results: Results, path: Path) -> str:
             f"![Mean IoU of every method and seed](results/{name}.svg)",
             markdown_table(results),
             meaning.strip(),
-            f"{results.conditions} Every seed and class: [{name}.csv](results/{name}."
-            f"csv); pixels of every image: [{name}.json](results/{name}.json). Again:",
+            f"{results.conditions} Scores per seed and class: "
+            f"[{name}.csv](results/{name}.csv); pixel counts per image: "
+            f"[{name}.json](results/{name}.json). To reproduce:",
             f"```\n{repeat_command(results)}\n```",
         ]
     )

@@ -20,7 +20,7 @@ def markdown_table(results: Results) -> str:
     Where there are segmenters they have columns of their own.
     """
     lines, trivial = results.lines, results.trivial
-    change = f"from {title_of(results.content['against'])} (95 % CI)"
+    change = f"vs. {title_of(results.content['against'])} (95% CI)"
     heads = ["Method", "Mean IoU of masks", "Foreground IoU", "Background IoU", change]
     rows = [
         [f"{trivial['method']} (learns nothing)", *_scores([trivial]), ""],

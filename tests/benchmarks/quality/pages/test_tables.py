@@ -16,8 +16,8 @@ def results(docs):
 def test_a_table_has_masks_and_segmenters(results):
     table = markdown_table(results).splitlines()
     assert table[0] == (
-        "| Method | Mean IoU of masks | Foreground IoU | Background IoU | from CAM "
-        "(95 % CI) | Mean IoU of segmenter | from CAM (95 % CI) |"
+        "| Method | Mean IoU of masks | Foreground IoU | Background IoU | vs. CAM "
+        "(95% CI) | Mean IoU of segmenter | vs. CAM (95% CI) |"
     )
     no_change = "(+0.000 to +0.000)"
     assert table[2:] == [
