@@ -98,7 +98,7 @@ def tables() -> list[Table]:
                     "Add in the dock, file by file",
                     _dock(folder, sorted(folder.iterdir()), pool),
                 ),
-                ("`add_paths` without a process that waits", _calls(folder)),
+                ("`add_paths` without a ready process", _calls(folder)),
             ):
                 seconds = in_turns(ways, TURNS)
                 rows.append(
@@ -113,11 +113,11 @@ def tables() -> list[Table]:
     text = (
         f"{FILES} tile images of {EDGE} px are added as one source. Their files are "
         "opened in a separate process, in case one crashes it "
-        "(`slides/first_look/`). The peer is the same code that opens them in its own "
-        "process. Wanted: `segmix add` and the dock take at most 1.2 times as long. "
-        "The dock asks for missing pixel sizes first, then adds; its process has been "
-        "waiting since the project was opened. A program that calls `add_paths` "
-        "without such a process also pays for starting one, whatever the number of "
+        "(`slides/first_look/`). The peer is the same code opening them in its own "
+        "process. Target: `segmix add` and the dock take at most 1.2 times as long. "
+        "The dock first asks for missing pixel sizes, then adds; its process has been "
+        "ready since the project was opened. A program that calls `add_paths` without "
+        "such a process also spends the time to start one, whatever the number of "
         "files. Measured by `python -m benchmarks speed adding`."
     )
     header = (

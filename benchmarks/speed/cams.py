@@ -42,7 +42,7 @@ def tables() -> list[Table]:
         "stage": f"`segmix cams`, from {count} PNG files to the stored maps",
         "stage in bf16": "the same with `machine.precision` bf16, its default here",
         "bare": "forward pass in batches of tensors (its 1x1 head gives all maps)",
-        "grad-cam": "`grad-cam`, the same tensors, one map a class",
+        "grad-cam": "`grad-cam`, the same tensors, one map per class",
     }
     rows = []
     for key, words in names.items():
@@ -56,17 +56,17 @@ def tables() -> list[Table]:
         rate = f"{images / float(np.median(seconds[key])):.1f}"
         rows.append((words, rate, *shares))
     text = (
-        f"All of {len(CLASSES)} classes, {EDGE} px, the same network (small backbone, "
-        f"width 32), batches of {BATCH}, one scale, no turns, no refinement, in "
-        "float32 unless said. Wanted: "
-        "at least 0.85 of the bare forward pass, and 8 times grad-cam. Decoding runs "
-        "in a second thread: where no core is free for it, as on a machine that is "
-        "shared, it delays the passes. Processor time adds up both threads and is what "
-        "a single core would need."
+        f"All {len(CLASSES)} classes, {EDGE} px, the same network (small backbone, "
+        f"width 32), batches of {BATCH}, one scale, no flips, no refinement, in "
+        "float32 unless noted. Target: "
+        "at least 0.85 of the rate of the bare forward pass, and 8 times that of "
+        "grad-cam. Decoding runs in a second thread; if no core is free for it, it "
+        "slows down the passes. Processor time is the sum of both threads, which is "
+        "what a single core would need."
     )
     if "grad-cam" in seconds:
         times = ratio(seconds["grad-cam"] / FEW, seconds["stage"] / count)
-        text += f" Measured against grad-cam: {times} times as fast."
+        text += f" Compared with grad-cam: {times} times as fast."
     header = ("what", "images/s", "share of the bare pass", "in processor time")
     return [Table("CAMs of a folder", text, header, rows)]
 

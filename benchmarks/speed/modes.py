@@ -33,12 +33,12 @@ def tables() -> list[Table]:
                 for name, taken in seconds.items()
             ]
     text = (
-        "Forward and backward pass of the classifier, PCM left out, from scratch, on "
-        f"{device.type}. All stages compute with channels last everywhere, in bf16 "
-        "where there are instructions for it, else in float32; `segmix train` on a "
-        "processor in float32 unless `machine.precision` is bf16. Nothing is compiled: "
+        "Forward and backward pass of the classifier from scratch, without PCM, on "
+        f"{device.type}. All stages use channels last. They compute in bf16 if the "
+        "hardware has instructions for it, else in float32; on a CPU, `segmix train` "
+        "uses float32 unless `machine.precision` is bf16. Nothing is compiled: "
         "`torch.compile` needs a C++ compiler, which many desktops lack, and gains "
-        "next to nothing beyond channels last."
+        "almost nothing over channels last."
     )
     header = ("backbone", "batch", "computed with", "ms", "times as fast")
     return [Table("Ways to compute", text, header, rows)]

@@ -98,10 +98,10 @@ def most_bytes(count: int) -> int:
 def _small() -> Table:
     found = [_measure_small(edge) for edge in PLAIN_EDGES]
     text = (
-        f"`spread` of {CHANNELS} maps over tokens of {DIM} channels against the plain "
-        "formula, which holds the whole affinity. By the formula time grows with the "
-        "square of the pixels of the map; growth is our time over that square, as a "
-        "multiple of the first row's. Wanted: about 1 or less."
+        f"`spread` of {CHANNELS} maps over tokens of {DIM} channels, compared with the "
+        "plain formula, which stores the whole affinity matrix. The formula's time "
+        "grows with the square of the number of map pixels; *growth* is our time "
+        "divided by that square, relative to the first row. Target: about 1 or less."
     )
     header = ("tile", "map pixels", "ours, ms", "plain, ms", "times as fast")
     rows = [
@@ -116,7 +116,9 @@ def _small() -> Table:
         )
         for edge, small in zip(PLAIN_EDGES, found, strict=True)
     ]
-    return Table("Pixel correlation: time", text, (*header, "growth", "apart"), rows)
+    return Table(
+        "Pixel correlation: time", text, (*header, "growth", "largest difference"), rows
+    )
 
 
 @torch.no_grad()
@@ -141,12 +143,12 @@ def _large() -> Table:
     count = (LARGE_EDGE // STRIDE) ** 2
     text = (
         f"The whole module on one tile of {LARGE_EDGE} x {LARGE_EDGE} at stride "
-        f"{STRIDE}, in a process of its own. Wanted: less than 2 GiB beyond the "
-        f"features; the affinity alone would take {4 * count**2 / GIB:.0f} GiB, and "
-        f"all that the module makes at most {most_bytes(count) / GIB:.2f} GiB. The "
-        f"plain formula in float64 is compared on {CHECKED} pixels of the map."
+        f"{STRIDE}, in its own process. Target: less than 2 GiB in addition to the "
+        f"features. The affinity matrix alone would take {4 * count**2 / GIB:.0f} GiB; "
+        f"by design the module needs at most {most_bytes(count) / GIB:.2f} GiB. The "
+        f"result is compared with the plain formula in float64 on {CHECKED} map pixels."
     )
-    header = ("map pixels", "memory beyond the features", "seconds", "apart")
+    header = ("map pixels", "additional memory", "seconds", "largest difference")
     row = (
         str(count),
         f"{large.extra_bytes / GIB:.2f} GiB",

@@ -17,11 +17,11 @@ ROOT = Path(__file__).parents[2]
 REPORT = ROOT / "docs" / "performance.md"
 HEADING = (
     "# Speed and memory\n\n"
-    "Written by `python -m benchmarks speed`; each number is compared with a peer that "
-    "was timed in turns with it. Ratios are medians of the turns, with quartiles "
-    "in brackets; times are medians and depend on what else the machine does. Each "
-    "section says on what it was measured; measuring a part again replaces its "
-    "sections and no others.\n\n"
+    "`python -m benchmarks speed` writes this page. Each number is compared with a "
+    "peer, and the two are timed in alternation. Ratios are medians, with quartiles in "
+    "parentheses. Times are medians and depend on what else runs on the machine. Each "
+    "section says what it was measured on. Measuring one part replaces only the "
+    "sections of that part.\n\n"
 )
 
 
@@ -63,14 +63,14 @@ def replace_sections(report: str, sections: Mapping[str, str]) -> str:
 
 
 def describe_conditions() -> str:
-    """Return when, of what and on what is measured now, as a sentence."""
+    """Return the date, the version and the machine, as a sentence."""
     # One minute's mean of processes at work, before ours begin.
     load = psutil.getloadavg()[0]
     devices = [_processor()]
     if torch.cuda.is_available():
         devices.append(torch.cuda.get_device_name())
     return (
-        f"Measured on {date.today().isoformat()} in the state {_state()}: "
+        f"Measured on {date.today().isoformat()} at {_state()}: "
         f"PyTorch {torch.__version__} with one thread, "
         f"Python {platform.python_version()}, {', '.join(devices)}, "
         f"{os.cpu_count()} cores, load {load:.1f} at the start."
@@ -81,10 +81,10 @@ def _state() -> str:
     """Return the commit that is measured, or the version where there is no git."""
     commit = _git("rev-parse", "--short", "HEAD")
     if not commit:
-        return f"of version {version('napari-segmix')}"
+        return f"version {version('napari-segmix')}"
     # The report itself changes while parts are measured.
     changed = _git("status", "--porcelain", "--", "src", "benchmarks")
-    return f"{commit} with changes" if changed else commit
+    return f"commit {commit} with changes" if changed else f"commit {commit}"
 
 
 def _git(*arguments: str) -> str:

@@ -31,7 +31,7 @@ def tables() -> list[Table]:
     ]
     text = (
         "`shuffle_batch` with area labels and provenance against `CellMix` (in-place, "
-        "ratio 0.5) on the same float32 batch. Wanted: 6 times as fast for pairs, 4 "
+        "ratio 0.5) on the same float32 batch. Target: 6 times as fast for pairs, 4 "
         "times for other groups."
     )
     header = ("batch", "group", "patch", "ours, ms", "CellMix, ms", "times as fast")

@@ -46,9 +46,9 @@ def tables() -> list[Table]:
     text = (
         "One step of `fit` with the SegMix task, from the batch to the reported loss "
         "(augmentation, second view, shuffle, feedback, losses, clipping, AdamW, "
-        "averaged weights), against the forward and backward passes of the network "
-        "for the same three views, with the pixel correlation of two. Small backbone, "
-        "width 32, float32. Wanted: at most 1.10."
+        "averaged weights), compared with the network's forward and backward passes "
+        "for the same three views, with pixel correlation for two. Small backbone, "
+        "width 32, float32. Target: at most 1.10."
     )
     header = ("batch", "step, ms", "passes, ms", "step / passes")
     return [Table("Training step", text, header, rows)]

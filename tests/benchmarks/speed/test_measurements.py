@@ -106,7 +106,7 @@ def test_pixel_correlation_is_compared_with_what_is_equal(
     table = pcm._small()
     rows = [["64 x 64", "64"], ["128 x 128", "256"], ["192 x 192", "576"]]
     assert_measured(table, rows=rows, numbers=slice(2, 4))
-    assert table.header[-2:] == ("growth", "apart")
+    assert table.header[-2:] == ("growth", "largest difference")
     assert table.rows[0][-2] == "1.00"
     assert all(float(row[-1]) < 1e-5 for row in table.rows)
 
@@ -199,7 +199,7 @@ def test_adding_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
         "`segmix add`, start to finish",
         "Add in the dock, the folder",
         "Add in the dock, file by file",
-        "`add_paths` without a process that waits",
+        "`add_paths` without a ready process",
     ]
     rows = [[kind, what] for kind in ("3 PNG", "3 TIF") for what in whats]
     assert_measured(table, rows=rows, numbers=slice(2, 4))

@@ -97,7 +97,7 @@ def test_conditions_say_when_of_what_and_on_what(
     assert f"PyTorch {torch.__version__}" in said
     assert said.endswith(" at the start.")
     monkeypatch.setattr(report.shutil, "which", lambda name: None)
-    assert "in the state of version " in report.describe_conditions()
+    assert " at version " in report.describe_conditions()
 
 
 def test_nothing_in_the_report_is_written_by_hand() -> None:
