@@ -18,6 +18,8 @@ from typing import Any
 
 import psutil
 
+from segmix_core.disk_errors import reason_of
+
 _DISTRIBUTION = "napari-segmix"
 _OPTIONAL = ("torch", "torchvision", "timm", "segmentation-models-pytorch", "napari")
 _BAD_QT = {"6.11.0": "docks cannot be undocked", "6.11.1": "docks cannot be undocked"}
@@ -169,7 +171,7 @@ def check_disk(folder: Path, free_bytes: int | None = None) -> Check:
         try:
             free_bytes = shutil.disk_usage(folder).free
         except OSError as error:
-            message = f"{folder}: {error.strerror}"
+            message = f"{folder}: {reason_of(error)}"
             return Check("disk", Verdict.FAIL, message, "Choose another folder.")
     message = f"{free_bytes / 2**30:.1f} GiB free in {folder.absolute()}"
     if free_bytes < _FREE_WARN:
@@ -184,7 +186,7 @@ def check_writing(folder: Path) -> Check:
         with tempfile.TemporaryFile(dir=folder):
             return Check("writing", Verdict.OK, f"allowed in {folder.absolute()}")
     except OSError as error:
-        message = f"{folder.absolute()}: {error.strerror}"
+        message = f"{folder.absolute()}: {reason_of(error)}"
         return Check("writing", Verdict.FAIL, message, "Choose another folder.")
 
 
@@ -202,7 +204,7 @@ def _ask(python: str, program: str) -> tuple[dict[str, Any] | None, str]:
     except subprocess.TimeoutExpired:
         return None, f"{python} did not answer within {_ASK_SECONDS} s"
     except OSError as error:
-        return None, f"{python}: {error.strerror}"
+        return None, f"{python}: {reason_of(error)}"
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[
             -1

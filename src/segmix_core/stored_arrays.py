@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, Field, ValidationError
 
+from segmix_core.disk_errors import reason_of
 from segmix_core.errors import JobError, SegmixError
 from segmix_core.files import JsonError, open_regular, printable, read_json
 
@@ -150,7 +151,7 @@ class StoredArray:
         except FileNotFoundError:
             return None
         except OSError as error:
-            reason = error.strerror or str(error)
+            reason = reason_of(error)
             raise self._damaged(f"cannot be read at {name} ({reason})") from error
         decoded = self._decode(data, size)
         if decoded is None:
@@ -218,7 +219,7 @@ def _read_metadata(folder: Path, error: type[SegmixError]) -> _Metadata | None:
             raise _damaged(folder, "has an unsupported zarr format", error) from None
         return None
     except OSError as failed:
-        reason = failed.strerror or str(failed)
+        reason = reason_of(failed)
         raise _damaged(folder, f"cannot be read ({reason})", error) from failed
     except JsonError as failed:
         raise _damaged(folder, f"has no valid description: {failed}", error) from failed
@@ -247,7 +248,7 @@ def read_table(path: Path, error: type[SegmixError] = JobError) -> Table:
     except FileNotFoundError:
         raise
     except OSError as failed:
-        reason = failed.strerror or str(failed)
+        reason = reason_of(failed)
         raise _damaged(path, f"cannot be read ({reason})", error) from failed
     except _TableError as failed:
         raise _damaged(path, str(failed), error) from failed

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
+from segmix_core.disk_errors import export_error
 from segmix_core.errors import ProjectError
-from segmix_core.export.failures import write_error
 from segmix_core.export.label_info import (
     NAMESPACE,
     LabelImageInfo,
@@ -108,7 +108,7 @@ def write_label_tiff(
     except _SourceError as failed:
         raise failed.error from None
     except OSError as error:
-        raise write_error(path, error) from error
+        raise export_error(path, error) from error
     return sidecar
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import RLock
 from typing import Self
 
+from segmix_core.disk_errors import reason_of
 from segmix_core.errors import ProjectError
 from segmix_core.files import (
     flush_folder,
@@ -113,7 +114,7 @@ class Database:
                 raise _refusal(error, path) from error
         except OSError as error:
             raise ProjectError(
-                f"{path} cannot be read ({error.strerror or error}).",
+                f"{path} cannot be read ({reason_of(error)}).",
                 "Reconnect its disk, or change its permissions.",
             ) from error
         try:

@@ -9,6 +9,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from segmix_core.disk_errors import reason_of
 from segmix_core.errors import ProjectError, SegmixError
 from segmix_core.files import temporary_folder
 from segmix_core.project import chunks, edits, first_page, journal, opening, tissue
@@ -88,7 +89,7 @@ def repair(
             tables, lost = _read(project / FILE_NAME, folder)
         except OSError as error:
             raise ProjectError(
-                f"{project} cannot be copied to {folder} ({error.strerror or error}).",
+                f"{project} cannot be copied to {folder} ({reason_of(error)}).",
                 "Free some space there, or set TMPDIR to another folder.",
             ) from error
         fresh = folder / "fresh.sqlite"
@@ -105,7 +106,7 @@ def repair(
                 copy_database(connection, target / FILE_NAME)
         except OSError as error:
             raise ProjectError(
-                f"{target} cannot be written ({error.strerror or error}).",
+                f"{target} cannot be written ({reason_of(error)}).",
                 "Choose another folder for the repaired copy.",
             ) from error
     return RepairReport(target, rebuild.replayed, int(tiles), tuple(rebuild.lost))

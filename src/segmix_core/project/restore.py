@@ -6,6 +6,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+from segmix_core.disk_errors import reason_of
 from segmix_core.errors import ProjectError
 from segmix_core.files import temporary_folder
 from segmix_core.project import journal, opening
@@ -60,7 +61,7 @@ def restore(project: Path, name: str) -> Path:
         raise explained(error, path) from error
     except OSError as error:
         raise ProjectError(
-            f"{error.filename or project} cannot be written ({error.strerror}).",
+            f"{error.filename or project} cannot be written ({reason_of(error)}).",
             "Free disk space or change its permissions. Nothing was restored.",
         ) from error
 

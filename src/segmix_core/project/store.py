@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
+from segmix_core.disk_errors import reason_of
 from segmix_core.errors import ProjectError
 from segmix_core.geometry import MAX_MPP, MIN_MPP, Box
 from segmix_core.project import drafts, edits, journal
@@ -84,7 +85,7 @@ class ProjectStore(ProjectReader):
             file.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ProjectError(
-                f"The folder {path} cannot be created ({error.strerror or error}).",
+                f"The folder {path} cannot be created ({reason_of(error)}).",
                 "Choose a writable folder.",
             ) from error
         return cls(Path(path), Database.create(file, classes))
@@ -322,7 +323,7 @@ class ProjectStore(ProjectReader):
             files = [Fingerprint.of(path) for path in paths]
         except OSError as error:
             raise ProjectError(
-                f"{error.filename} cannot be read ({error.strerror}).",
+                f"{error.filename} cannot be read ({reason_of(error)}).",
                 "Reconnect its disk, or relocate the source.",
             ) from error
 

@@ -1,6 +1,5 @@
 """The life of a run's process: every way to end is one last event."""
 
-import errno
 import signal
 import sys
 import threading
@@ -12,24 +11,19 @@ from typing import Any
 
 import psutil
 
+from segmix_core.disk_errors import is_unwritable, run_error
 from segmix_core.errors import SegmixError
 from segmix_core.events import EndReason
 from segmix_core.runs.folder import RunFolder
 from segmix_core.runs.request import RunRequest
 from segmix_core.runs.status import RunState
-from segmix_core.runs.writer import RunWriter, disk_error
+from segmix_core.runs.writer import RunWriter
 
 EXIT_COMPLETED = 0
 EXIT_UNEXPECTED = 1
 EXIT_ERROR = 2
 EXIT_CANCELLED = 3
 _NICENESS = 5
-# Full disks and quotas, limits of file systems, disks that became read-only.
-_UNWRITABLE = {
-    getattr(errno, name)
-    for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS")
-    if hasattr(errno, name)
-}
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 RunStage = Callable[[RunRequest, RunWriter], dict[str, Any]]
@@ -85,9 +79,9 @@ def _attempt(
         return EXIT_CANCELLED, "cancelled", "Interrupted from the keyboard.", {}
     except OSError as error:
         traceback.print_exc()
-        if error.errno not in _UNWRITABLE:
+        if not is_unwritable(error):
             return EXIT_UNEXPECTED, "failed", _unexpected(error), _kind(error)
-        explained = disk_error(writer.folder, error)
+        explained = run_error(writer.folder.path, error)
         return EXIT_ERROR, "failed", explained.message, _about(explained)
     except Exception as error:  # noqa: BLE001 - the last place that can tell the user
         traceback.print_exc()

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import IO
 
-from segmix_core.errors import JobError
+from segmix_core.disk_errors import run_error
 from segmix_core.events import Event, from_line, to_line
 from segmix_core.files import encode_json, open_for_append, open_regular
 
@@ -97,7 +97,7 @@ class EventAppender:
                 self._file.seek(-1, os.SEEK_END)
                 self._torn = self._file.read(1) != b"\n"
         except OSError as error:
-            raise _unwritable(path, error) from error
+            raise run_error(path, error) from error
 
     def append(self, event: Event) -> None:
         """Write one event as one line."""
@@ -108,7 +108,7 @@ class EventAppender:
             while rest:
                 rest = rest[self._file.write(rest) or 0 :]
         except OSError as error:
-            raise _unwritable(self._path, error) from error
+            raise run_error(self._path, error) from error
         self._torn = False
 
     def close(self) -> None:
@@ -123,10 +123,3 @@ def _parse(line: bytes) -> Event | None:
         return from_line(line)
     except ValueError:
         return None
-
-
-def _unwritable(path: Path, error: OSError) -> JobError:
-    return JobError(
-        f"{path} cannot be written ({error.strerror or error}).",
-        "Free disk space or make the folder writable, then resume the run.",
-    )

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from segmix_core.disk_errors import reason_of
 from segmix_core.errors import JobError
 from segmix_core.events import Event, StageEnded
 from segmix_core.files import (
@@ -67,7 +68,7 @@ class RunFolder:
             return cls(_make_folder(runs_path, name, request))
         except OSError as error:
             raise JobError(
-                f"{runs_path} cannot be written ({error.strerror or error}).",
+                f"{runs_path} cannot be written ({reason_of(error)}).",
                 "Free disk space or make the folder writable.",
             ) from error
 
@@ -124,7 +125,7 @@ class RunFolder:
             reason = f"its config.json cannot be read: {error}"
             raise damaged(self.path, reason) from error
         except OSError as error:
-            reason = f"it cannot be read ({error.strerror or error})"
+            reason = f"it cannot be read ({reason_of(error)})"
             raise damaged(self.path, reason) from error
 
     def _check_entries(self) -> None:
@@ -196,7 +197,7 @@ class RunFolder:
             self.stop_path.touch()
         except OSError as error:
             raise JobError(
-                f"{self.path} cannot be written ({error.strerror}).",
+                f"{self.path} cannot be written ({reason_of(error)}).",
                 "Make the folder writable, or kill the process of the run.",
             ) from error
 
@@ -246,7 +247,7 @@ def scan_runs(runs_path: Path) -> RunScan:
     except FileNotFoundError:
         return RunScan((), ())
     except OSError as error:
-        reason = f"it cannot be read ({error.strerror})"
+        reason = f"it cannot be read ({reason_of(error)})"
         return RunScan((), (DamagedRun(runs_path, reason),))
     for name in names:
         if name.startswith("."):

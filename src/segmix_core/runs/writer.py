@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import numpy.typing as npt
 
+from segmix_core.disk_errors import run_error
 from segmix_core.errors import JobError
 from segmix_core.events import (
     CheckpointWritten,
@@ -257,7 +258,4 @@ def _is_at_work(folder: RunFolder, status: RunStatus) -> bool:
 
 def disk_error(folder: RunFolder, error: OSError) -> JobError:
     """Return what the user is told where a run cannot write its results."""
-    return JobError(
-        f"{folder.path} cannot be written ({error.strerror or error}).",
-        "Free disk space or make the folder writable, then resume the run.",
-    )
+    return run_error(folder.path, error)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from segmix_core.disk_errors import reason_of
 from segmix_core.errors import SlideError
 from segmix_core.slides.image_reader import open_with_pillow
 from segmix_core.slides.openslide_reader import open_with_openslide
@@ -59,7 +60,7 @@ def _check_file(path: Path) -> None:
                 start = file.read(1)
         except OSError as error:
             raise SlideError(
-                f"{path.name} cannot be opened: {error.strerror or error}.",
+                f"{path.name} cannot be opened: {reason_of(error)}.",
                 "Check its permissions and that its disk is connected.",
             ) from error
     if not start:

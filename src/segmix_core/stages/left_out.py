@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from segmix_core.disk_errors import is_disk_full
 from segmix_core.errors import JobError, SegmixError
 from segmix_core.events import Warned
-from segmix_core.export.failures import is_disk_full
 from segmix_core.files import printable
 from segmix_core.project.records import ImageRecord
 from segmix_core.runs.writer import RunWriter

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import tifffile
 
+from segmix_core.disk_errors import export_error
 from segmix_core.errors import JobError
 from segmix_core.events import Warned
-from segmix_core.export.failures import write_error
 from segmix_core.export.label_tiff import sidecar_path
 from segmix_core.geometry import Box
 from segmix_core.intake import add_paths
@@ -194,7 +194,7 @@ def test_a_damaged_mask_stops_no_other(folder):
 
 def test_a_full_disk_stops_all(folder, monkeypatch):
     def fail(*_args, **_options):
-        raise write_error(Path("x.tif"), full) from full
+        raise export_error(Path("x.tif"), full) from full
 
     full = OSError(errno.ENOSPC, "No space left on device")
     monkeypatch.setattr(export, "write_label_tiff", fail)

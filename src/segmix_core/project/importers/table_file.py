@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from segmix_core.disk_errors import reason_of
 from segmix_core.errors import ProjectError
 from segmix_core.project.importers.problems import printable
 
@@ -66,7 +67,7 @@ def read_table(path: Path) -> TableFile:
         if not table.rows:
             raise _NoTableError("it has no rows")
     except (_NoTableError, OSError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        reason = reason_of(error) if isinstance(error, OSError) else error
         raise ProjectError(
             f"{name} cannot be read as a table: {reason}.",
             "Save it as UTF-8 CSV with a header row. Nothing was imported.",
