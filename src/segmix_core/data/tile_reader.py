@@ -18,7 +18,7 @@ from segmix_core.slides.group_stains import GroupStains, MeasuredStains
 from segmix_core.slides.open_slide import open_slide
 from segmix_core.slides.region import read_region
 from segmix_core.slides.slide import RgbArray, Slide
-from segmix_core.slides.tissue_sample import sample_tissue
+from segmix_core.slides.tissue import sample_tissue
 
 T = TypeVar("T", bound=np.generic)
 

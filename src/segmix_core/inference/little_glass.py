@@ -7,9 +7,9 @@ import numpy as np
 from segmix_core.data.tile_reader import TileReader
 from segmix_core.errors import SlideError
 from segmix_core.events import Event, Warned
-from segmix_core.inference.glass import glass_mask
 from segmix_core.project.records import TileTable
 from segmix_core.settings import PseudoMaskSettings
+from segmix_core.slides.glass import glass_mask
 
 _LOOKED_AT = 64
 """Tiles that tell of all."""

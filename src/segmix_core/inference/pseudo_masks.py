@@ -9,7 +9,6 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from segmix_core.inference.glass import glass_mask
 from segmix_core.inference.pseudo_rules import Normalization, PseudoMaskRules
 from segmix_core.inference.resize import resize_maps
 from segmix_core.inference.small_regions import (
@@ -18,6 +17,7 @@ from segmix_core.inference.small_regions import (
 )
 from segmix_core.models.shared_maps import give_to_possible
 from segmix_core.project.records import BACKGROUND, IGNORE_INDEX, LabelState
+from segmix_core.slides.glass import glass_mask
 
 FloatArray = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]

@@ -1,4 +1,4 @@
-"""Telling tissue from glass on a thumbnail."""
+"""Tissue: where a slide has it, and pixels of it."""
 
 from dataclasses import dataclass
 from math import ceil
@@ -8,7 +8,8 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from segmix_core.geometry import Box
-from segmix_core.slides.glass_light import (
+from segmix_core.slides.glass import (
+    BLACK,
     DEFAULT_GLASS,
     GLASS_LEVEL,
     balance,
@@ -31,11 +32,16 @@ _WHITE = 0.965
 _DARK = 0.72
 """A pixel that lets a smaller share through is tissue, whatever its hue: grayscale,
 dense nuclei."""
-_BLACK = 24
-"""A pixel whose brightest channel is darker is a scanner's black fill, no tissue."""
 
 _EDGE_OF_TISSUE = 3
 """Pixels."""
+
+_SMALL_PX = 1 << 20
+"""Images of at most so many pixels are sampled as a whole."""
+_PLACE_PX = 128
+_PLACES = 48
+_TISSUE = 0.5
+"""Share of a sampled place that has to be tissue, if there are such places."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,6 +138,40 @@ def tissue_fraction(
     return find_tissue(slide, smallest).fractions(boxes)
 
 
+def sample_tissue(slide: Slide, downsample: float) -> RgbArray:
+    """Return pixels of a slide, from up to 48 places with tissue.
+
+    Parameters
+    ----------
+    slide
+        Where from.
+    downsample
+        Level-0 pixels a pixel of the result.
+
+    Returns
+    -------
+    RgbArray
+        (H, W, 3): a small image as a whole, else places of 128 pixels side by side.
+
+    Raises
+    ------
+    SlideError
+        If the file is damaged there.
+    """
+    height, width = slide.level_shapes[0]
+    shape = (max(1, round(height / downsample)), max(1, round(width / downsample)))
+    if shape[0] * shape[1] <= _SMALL_PX:
+        return read_region(slide, Box(0, 0, height, width), shape)
+    places = _spread(_with_tissue(slide, _grid(height, width, downsample)))
+    return np.concatenate(
+        [
+            read_region(slide, Box(*place), (_PLACE_PX, _PLACE_PX))
+            for place in places.tolist()
+        ],
+        axis=1,
+    )
+
+
 def tissue_mask(thumbnail: RgbArray) -> npt.NDArray[np.bool_]:
     """Return where a thumbnail shows tissue: what is colored or dark beside its glass.
 
@@ -152,7 +192,7 @@ def tissue_mask(thumbnail: RgbArray) -> npt.NDArray[np.bool_]:
     light = light_falloff(balanced, threshold)
     stained = (chroma > threshold * light) & (low <= _WHITE * GLASS_LEVEL * light)
     is_dark = balanced.mean(axis=2, dtype=np.float32) < _DARK * GLASS_LEVEL * light
-    tissue = (stained | is_dark) & (thumbnail.max(axis=2) > _BLACK)
+    tissue = (stained | is_dark) & (thumbnail.max(axis=2) > BLACK)
     # The majority of 3 x 3 pixels, which is the median of zeros and ones.
     share = ndimage.uniform_filter(tissue.astype(np.float32), 3, mode="nearest")
     return np.asarray(share > 0.5)
@@ -164,3 +204,23 @@ def _thumbnail_downsample(slide: Slide, smallest_edge: int) -> float:
     wanted = _THUMBNAIL_MPP / slide.mpp if slide.mpp else 32.0
     wanted = min(wanted, smallest_edge / _EDGE_OF_SMALLEST_TILE)
     return max(1.0, wanted, longest / _MAX_EDGE)
+
+
+def _grid(height: int, width: int, downsample: float) -> npt.NDArray[np.int64]:
+    edge = round(_PLACE_PX * downsample)
+    ys = np.arange(0, max(1, height - edge + 1), edge)
+    xs = np.arange(0, max(1, width - edge + 1), edge)
+    corners = np.stack(np.meshgrid(ys, xs, indexing="ij"), axis=-1).reshape(-1, 2)
+    return np.concatenate([corners, np.full_like(corners, edge)], axis=1)
+
+
+def _with_tissue(slide: Slide, places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    share = tissue_fraction(slide, places)
+    least = min(_TISSUE, float(share.max()))
+    return np.asarray(places[share >= least])
+
+
+def _spread(places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    count = min(_PLACES, len(places))
+    rows = np.linspace(0, len(places) - 1, count).round().astype(np.int64)
+    return np.asarray(places[rows])

@@ -6,7 +6,7 @@ import tifffile
 from PIL import Image
 from scipy import ndimage
 
-from segmix_core.slides.glass_light import stained_share
+from segmix_core.slides.glass import stained_share
 from segmix_core.slides.open_slide import open_slide
 from segmix_core.slides.tissue import (
     TissueMask,

@@ -2,7 +2,7 @@ import numpy as np
 import tifffile
 
 from segmix_core.slides.open_slide import open_slide
-from segmix_core.slides.tissue_sample import sample_tissue
+from segmix_core.slides.tissue import sample_tissue
 
 PINK, GLASS = np.uint8([222, 140, 180]), np.uint8([243, 242, 244])
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from segmix_core.inference.glass import glass_mask
+from segmix_core.slides.glass import glass_mask
 
 
 def _tissue(shape=(20, 20)):

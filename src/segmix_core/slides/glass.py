@@ -1,9 +1,11 @@
-"""The glass of a slide on a thumbnail: its color, its noise, how light falls off.
+"""Glass, the part of a slide without tissue: of a tile, and of a whole slide.
 
-Tissue only takes light away, so glass is the brightest thing that there is much of and
-that is gray, or tinted as lamps are and without any texture. What is strongly stained,
-inked or folded has no say in it: an automatic threshold over all pixels, by contrast,
-moves up with the strongest of them, and pale tissue is lost beside ink.
+In a tile at working resolution a fixed rule finds it. On a thumbnail of a slide its
+color, its noise and the way light falls off are measured first. Tissue only takes
+light away, so glass is the brightest thing that there is much of and that is gray, or
+tinted as lamps are and without any texture. What is strongly stained, inked or folded
+has no say in it: an automatic threshold over all pixels, by contrast, moves up with
+the strongest of them, and pale tissue is lost beside ink.
 """
 
 from math import sqrt
@@ -16,7 +18,7 @@ from segmix_core.slides.slide import RgbArray
 
 _ASKED_PIXELS = 100_000
 """Pixels of a thumbnail that are looked at; more would not change the answer."""
-_BLACK = 24
+BLACK = 24
 """A pixel whose brightest channel is darker is a scanner's black fill."""
 
 # Largest minus smallest channel. The first is below pale eosin and hematoxylin for
@@ -70,6 +72,44 @@ DEFAULT_GLASS: Color = (243.0, 243.0, 243.0)
 """Glass of common scanners, for thumbnails that show none."""
 
 
+def glass_mask(
+    rgb: npt.NDArray[np.uint8],
+    *,
+    brightness: int = 200,
+    spread: int = 20,
+    min_px: int = 50,
+) -> npt.NDArray[np.bool_]:
+    """Return where a tile (H, W, 3) shows glass: bright, unsaturated, not too small.
+
+    Parameters
+    ----------
+    rgb
+        (H, W, 3) in 0..255.
+    brightness
+        Mean of the three channels that glass exceeds, 0..255.
+    spread
+        Largest minus smallest channel that glass stays below, 0..255. Pale eosin is as
+        bright as glass; only its colour tells it apart.
+    min_px
+        Smaller connected spots (8 neighbours) are highlights in tissue.
+
+    Returns
+    -------
+    ndarray of bool
+        (H, W).
+    """
+    channels = rgb.astype(np.int16)
+    darkest, lightest = channels.min(axis=2), channels.max(axis=2)
+    is_glass: npt.NDArray[np.bool_]
+    is_glass = (channels.sum(axis=2) > 3 * brightness) & (lightest - darkest < spread)
+    if min_px <= 1:
+        return is_glass
+    regions, _ = ndimage.label(is_glass, np.ones((3, 3)))
+    is_large = np.bincount(regions.ravel()) >= min_px
+    is_large[0] = False
+    return np.asarray(is_large[regions], np.bool_)
+
+
 def find_glass_color(thumbnail: RgbArray) -> Color | None:
     """Return the color of the glass, 0..255, or None where hardly any is seen.
 
@@ -82,7 +122,7 @@ def find_glass_color(thumbnail: RgbArray) -> Color | None:
     pixels, is_gray = seen.reshape(-1, 3), (np.ptp(seen, axis=2) <= _MAX_TINT).ravel()
     is_flat = _is_flat(seen)
     is_like_glass = is_gray | (is_flat & _has_tint_of_lamps(seen)).ravel()
-    is_used = pixels.max(axis=1) > _BLACK
+    is_used = pixels.max(axis=1) > BLACK
     is_fill = pixels.min(axis=1) == 255
     if (is_like_glass & is_used & ~is_fill).sum() >= _UNSCANNED_SHARE * is_used.sum():
         is_used &= ~is_fill
@@ -194,7 +234,7 @@ def stained_share(thumbnail: RgbArray, left_out: npt.NDArray[np.bool_]) -> float
     size = (_FLAT_PX, _FLAT_PX, 1)
     around = ndimage.uniform_filter(seen.astype(np.float32), size, mode="nearest")
     is_colored = np.ptp(around, axis=2) > _CHROMA_BOUNDS[0]
-    is_fill = (seen.max(axis=2) <= _BLACK) | (seen.min(axis=2) == 255)
+    is_fill = (seen.max(axis=2) <= BLACK) | (seen.min(axis=2) == 255)
     is_stained = is_colored & ~is_fill & ~_is_flat(seen)
     return float((is_stained & left_out[::step, ::step]).mean())
 
