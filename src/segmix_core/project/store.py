@@ -16,12 +16,11 @@ from segmix_core.errors import ProjectError
 from segmix_core.geometry import MAX_MPP, MIN_MPP, Box
 from segmix_core.project import drafts, edits, journal
 from segmix_core.project.chunks import MaskArray
-from segmix_core.project.colors import default_color
+from segmix_core.project.class_rules import checked_color, checked_name, default_color
 from segmix_core.project.database import FILE_NAME, Database
 from segmix_core.project.drafts import Draft
 from segmix_core.project.import_draft import ImportContent, draft_import
 from segmix_core.project.journal import Part
-from segmix_core.project.names import checked_color, checked_name
 from segmix_core.project.reader import ProjectReader, check_folders
 from segmix_core.project.records import (
     KEEP,

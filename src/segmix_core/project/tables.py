@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from segmix_core.errors import ProjectError
 from segmix_core.geometry import Box
-from segmix_core.project.colors import is_color
+from segmix_core.project.class_rules import is_color
 from segmix_core.project.database import Database
 from segmix_core.project.edits import decode_labels
 from segmix_core.project.opening import Row

@@ -11,12 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from segmix_core.errors import ProjectError
-from segmix_core.project.importers.label_rows import LabelRow, find_image
+from segmix_core.project.importers.label_rows import LabelRow, find_image, split_name
 from segmix_core.project.importers.problems import Problems, printable
 from segmix_core.project.importers.report import count_text
 from segmix_core.project.matching import ClassMatcher, ImageMatcher
 from segmix_core.project.records import ImageRecord
-from segmix_core.project.splits import split_name
 
 _BRACKET = re.compile(r"\[\s*([01](?:[\s,]*[01])*)\s*\]$")
 _IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}

@@ -11,8 +11,7 @@ from segmix_core.geometry import Box
 from segmix_core.project.importers.problems import Problems, printable
 from segmix_core.project.importers.table_file import TableFile, TableRow
 from segmix_core.project.matching import ClassMatcher, ImageMatcher, shortest_paths
-from segmix_core.project.records import ImageRecord, LabelState
-from segmix_core.project.splits import split_name
+from segmix_core.project.records import SPLITS, ImageRecord, LabelState
 
 FILE_COLUMNS = ("filename", "file_name", "file", "image", "path", "slide", "wsi")
 CLASS_PREFIXES = ("is_", "has_", "label_")
@@ -184,6 +183,20 @@ class _StateReader:
             problem = f"{example} {link} {others}" if others else example
             self._problems.add(kind, problem)
         return match.item
+
+
+def split_name(text: str) -> str | None:
+    """Return "train", "val" or "test" for the spellings in use, None for others."""
+    text = text.strip().casefold()
+    spellings = {
+        "training": "train",
+        "valid": "val",
+        "validation": "val",
+        "dev": "val",
+        "testing": "test",
+    }
+    name = spellings.get(text, text)
+    return name if name in SPLITS else None
 
 
 def _cell(table: TableFile, row: TableRow, names: Sequence[str]) -> str | None:

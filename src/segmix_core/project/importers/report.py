@@ -1,5 +1,6 @@
 """What an import did."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -11,7 +12,6 @@ from segmix_core.project.importers.label_rows import LabelRow
 from segmix_core.project.importers.problems import Problems, printable
 from segmix_core.project.readiness import says_nothing
 from segmix_core.project.records import SPLITS, ImageRecord
-from segmix_core.project.splits import crossing_groups
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +103,17 @@ def general_notes(
             "good."
         )
     return notes + _split_notes(images, splits)
+
+
+def crossing_groups(groups: Sequence[str], splits: Sequence[str]) -> tuple[str, ...]:
+    """Return the groups with images in more than one split, in order of their names.
+
+    Images without a group ("") do not count.
+    """
+    found: dict[str, set[str]] = defaultdict(set)
+    for group, split in zip(groups, splits, strict=True):
+        found[group].add(split)
+    return tuple(sorted(g for g, used in found.items() if g and len(used) > 1))
 
 
 def _split_notes(images: Sequence[ImageRecord], splits: dict[int, str]) -> list[str]:

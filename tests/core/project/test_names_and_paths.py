@@ -6,11 +6,16 @@ import pytest
 from skimage.color import rgb2lab
 
 from segmix_core.errors import ProjectError
-from segmix_core.project.colors import default_color, is_color
-from segmix_core.project.names import checked_color, checked_name
+from segmix_core.project.class_rules import (
+    checked_color,
+    checked_name,
+    default_color,
+    is_color,
+)
+from segmix_core.project.importers.label_rows import split_name
+from segmix_core.project.importers.report import crossing_groups
 from segmix_core.project.paths import actual_path, moved_path, stored_path
 from segmix_core.project.records import MAX_CLASSES, TissueClass
-from segmix_core.project.splits import crossing_groups, split_name
 from segmix_core.project.store import ProjectStore
 
 
