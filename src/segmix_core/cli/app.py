@@ -14,6 +14,7 @@ from segmix_core.cli import (
     recovery,
     sample,
     stages,
+    status,
     tiles,
 )
 from segmix_core.cli.settings import settings_help, training_help
@@ -55,7 +56,7 @@ app.command("tissue", rich_help_panel=_PROJECT)(projects.tissue)
 app.command("import-labels", rich_help_panel=_PROJECT)(projects.import_labels)
 app.command("tiles", rich_help_panel=_PROJECT)(tiles.tiles)
 app.command("relocate", rich_help_panel=_PROJECT)(projects.relocate)
-app.command("status", rich_help_panel=_PROJECT)(projects.status)
+app.command("status", rich_help_panel=_PROJECT)(status.status)
 
 _RECOVERY = "Recovery"
 app.command("verify", rich_help_panel=_RECOVERY)(recovery.verify)

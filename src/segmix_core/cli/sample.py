@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from segmix_core.cli.options import Options, takes
 from segmix_core.cli.voice import Voice
+from segmix_core.disk_errors import reason_of
 from segmix_core.errors import ProjectError
 from segmix_core.runs.child import EXIT_COMPLETED
 
@@ -92,7 +93,7 @@ def write_sample(files: SampleFiles, size: int, seed: int, voice: Voice) -> None
             write_sample_slide(files.slide, files.mask, size=size, seed=seed)
     except OSError as error:
         raise ProjectError(
-            f"{files.folder} cannot be written to ({error.strerror}).",
+            f"{files.folder} cannot be written to ({reason_of(error)}).",
             "Choose a writable folder on a disk with free space.",
         ) from error
 

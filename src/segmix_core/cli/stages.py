@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from segmix_core.cli.licence import tell_licence
+from segmix_core.cli.naming import image_ids
 from segmix_core.cli.options import (
     CamOptions,
     ExportOptions,
@@ -19,7 +20,7 @@ from segmix_core.cli.options import (
 from segmix_core.cli.settings import build_config
 from segmix_core.cli.voice import Voice
 from segmix_core.cli.watch import stopping, watch
-from segmix_core.errors import ConfigError, JobError, ProjectError, SegmixError
+from segmix_core.errors import ConfigError, JobError, SegmixError
 from segmix_core.runs.child import EXIT_COMPLETED
 from segmix_core.runs.commands import PROCESSES, start_commands
 from segmix_core.runs.folder import RunFolder
@@ -233,40 +234,3 @@ def _choices(store: "ProjectStore", order: Order) -> dict[str, Any]:
     if isinstance(order.options, ExportOptions) and order.options.crop_to_bounds:
         chosen["crop_to_bounds"] = True
     return chosen
-
-
-def image_ids(store: "ProjectStore", name: str) -> list[int]:
-    """Return the ids of the images of a source, or of one image, by name or path.
-
-    Images are found by the rule of :mod:`segmix_core.project.matching`.
-
-    Raises
-    ------
-    ProjectError
-        If the project has nothing of that name, or several images fit.
-    """
-    from segmix_core.project.matching import ImageMatcher, shortest_paths
-
-    sources = {
-        source.id
-        for source in store.sources()
-        if name in {source.name, str(source.path), source.path.name}
-    }
-    images = store.images()
-    if found := [image.id for image in images if image.source_id in sources]:
-        return found
-    match = ImageMatcher(images).find(name)
-    if match.item is not None:
-        return [match.item.id]
-    candidates = shortest_paths([image.path for image in match.candidates])
-    if match.is_ambiguous:
-        raise ProjectError(
-            f"'{name}' matches several images: {candidates}.",
-            "Give a longer part of the path.",
-        )
-    known = ", ".join(source.name for source in store.sources()[:5])
-    raise ProjectError(
-        f"The project has no image or source named '{name}'"
-        + (f", but {candidates}." if candidates else "."),
-        f"Choose a source such as {known}." if known else "Add it with 'segmix add'.",
-    )

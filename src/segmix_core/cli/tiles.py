@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from segmix_core.cli.naming import image_ids
 from segmix_core.cli.options import ProjectOptions, takes
-from segmix_core.cli.stages import image_ids
 from segmix_core.cli.voice import Voice
+from segmix_core.disk_errors import reason_of
 from segmix_core.errors import ProjectError
 from segmix_core.files import write_atomically
 from segmix_core.runs.child import EXIT_COMPLETED
@@ -116,6 +117,6 @@ def _save(path: Path, text: str) -> None:
         write_atomically(path, lambda file: file.write(content))
     except OSError as error:
         raise ProjectError(
-            f"{path} cannot be written ({error.strerror}).",
+            f"{path} cannot be written ({reason_of(error)}).",
             "Choose a writable folder on a disk with free space.",
         ) from error
