@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import deque
 from contextlib import ExitStack
 from dataclasses import replace
 from types import TracebackType
@@ -25,13 +26,14 @@ from segmix_core.process_mark import mark_process
 from segmix_core.runs.event_log import EventAppender
 from segmix_core.runs.folder import RunFolder
 from segmix_core.runs.lock import locked
-from segmix_core.runs.pace import Pace
 from segmix_core.runs.previews import save_preview
 from segmix_core.runs.status import RunState, RunStatus, status_to_json
 
 HEARTBEAT_SECONDS = 1.0
 _PROGRESS_SECONDS = 0.1
 _RESERVE_BYTES = 1 << 16
+_PACE_SECONDS = 60.0
+_FIRST_PACE_SECONDS = 1.0
 
 
 class RunWriter:
@@ -204,6 +206,33 @@ class RunWriter:
         with self._lock:
             self._status = replace(self._status, heartbeat=time.time())
             write_status(self.folder, self._status)
+
+
+class Pace:
+    """Estimates the time left from the steps of the last minute."""
+
+    def __init__(self) -> None:
+        self._marks: deque[tuple[float, int]] = deque()
+        self._total = 0
+
+    def seconds_left(self, step: int, total: int, now: float) -> float | None:
+        """Return the seconds until ``total``, or None before a second has passed.
+
+        ``now`` is in seconds of any steady clock. A new total or a smaller step is
+        the beginning of other work: the estimate starts again.
+        """
+        if total != self._total or (self._marks and step < self._marks[-1][1]):
+            self._marks.clear()
+            self._total = total
+        self._marks.append((now, step))
+        while len(self._marks) > 2 and now - self._marks[1][0] > _PACE_SECONDS:
+            self._marks.popleft()
+        if step >= total:
+            return 0.0
+        first_time, first_step = self._marks[0]
+        if now - first_time < _FIRST_PACE_SECONDS or step == first_step:
+            return None
+        return (total - step) * (now - first_time) / (step - first_step)
 
 
 def write_status(folder: RunFolder, status: RunStatus) -> None:

@@ -11,9 +11,8 @@ from segmix_core.events import CheckpointWritten, Progress, StageStarted, Warned
 from segmix_core.process_mark import mark_process
 from segmix_core.runs import RunState, RunStatus, RunWriter, load_preview
 from segmix_core.runs import writer as writer_module
-from segmix_core.runs.pace import Pace
 from segmix_core.runs.previews import KEPT
-from segmix_core.runs.writer import write_status
+from segmix_core.runs.writer import Pace, write_status
 
 
 def test_the_status_follows_the_events(folder):

@@ -6,8 +6,7 @@ from hypothesis import strategies as st
 from segmix_core.geometry import Box
 from segmix_core.slides import region
 from segmix_core.slides.open_slide import open_slide
-from segmix_core.slides.region import best_level, read_region
-from segmix_core.slides.resize import area_resize
+from segmix_core.slides.region import area_resize, best_level, read_region
 from tests.reference import area
 
 
