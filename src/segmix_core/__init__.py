@@ -1,10 +1,14 @@
 """SegMix: pixel masks from image-level labels for pathology images.
 
-Names are loaded when they are first used: importing the package loads no torch.
+Names are loaded when they are first used: importing the package loads no torch. Unless
+the variable OMP_WAIT_POLICY is set, the first use sets it to "passive".
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from segmix_core.cores import let_idle_threads_sleep
 
 if TYPE_CHECKING:
     from segmix_core.api.classifier import TrainedClassifier
@@ -108,6 +112,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'segmix_core' has no attribute {name!r}")
+    # Beside other programs, threads of torch that spin make a step many times slower.
+    let_idle_threads_sleep(os.environ)
     value = getattr(import_module(f"segmix_core.{_HOMES[name]}"), name)
     globals()[name] = value
     return value

@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from lightning_fabric import Fabric
 
 from segmix_core.api.checkpoints import FOLDER
 from segmix_core.api.following import Follower, ProgressCallback
 from segmix_core.api.segmenter import TrainedSegmenter
-from segmix_core.api.training import checked_names, open_folder, start_fabric
+from segmix_core.api.training import checked_names, computing, open_folder
 from segmix_core.curriculum.patch_sizes import TILE_STEP
 from segmix_core.data.arrays import as_mask, as_numpy, as_rgb
 from segmix_core.data.samples import ArraySamples, MaskedSamples
@@ -91,8 +90,10 @@ def train_segmenter(
             "Pass masks with other values than 255.",
         )
     longest = max(max(image.shape[:2]) for image in images)
-    used = start_fabric(machine, fabric, checkpoints)
-    with open_folder(checkpoints) as folder, torch.random.fork_rng(devices=[]):
+    with (
+        open_folder(checkpoints) as folder,
+        computing(machine, fabric, checkpoints) as used,
+    ):
         result, network = fit_segmenter(
             samples,
             pixels,

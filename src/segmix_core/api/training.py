@@ -19,7 +19,6 @@ from segmix_core.intake import add_paths
 from segmix_core.methods import Method, SegMixPlus
 from segmix_core.models.cam_classifier import load_classifier
 from segmix_core.models.checkpoint import load_checkpoint
-from segmix_core.models.precision import resolve_precision
 from segmix_core.project.database import FILE_NAME
 from segmix_core.project.labels_import import import_labels
 from segmix_core.project.store import ProjectStore
@@ -29,7 +28,6 @@ from segmix_core.settings import (
     PseudoMaskSettings,
     RunSettings,
 )
-from segmix_core.training.device import make_fabric, resolve_device
 from segmix_core.training.fit_settings import FitResult
 from segmix_core.training.start import launch_fabric
 from segmix_core.training.task import Listener
@@ -75,7 +73,8 @@ def train(  # noqa: PLR0913 - every one is a choice of the caller, by name
     cams, masks
         How SegMix+ makes the masks that its second network learns from.
     machine
-        Device, precision, threads; default: the fastest device, threads as they are.
+        Device, precision, and threads of the training; default: the fastest device, and
+        one thread less than there are cores.
     validation
         A loader like ``source``, of images kept apart: its loss is measured after each
         epoch, and decides with ``method.keep="best"``. A project has a split val.
@@ -130,9 +129,11 @@ def train(  # noqa: PLR0913 - every one is a choice of the caller, by name
         pseudo_masks=masks or PseudoMaskSettings(),
         machine=machine or MachineSettings(),
     )
-    used = start_fabric(machine, fabric, checkpoints)
     follower = Follower(progress)
-    with open_folder(checkpoints) as folder, torch.random.fork_rng(devices=[]):
+    with (
+        open_folder(checkpoints) as folder,
+        computing(machine, fabric, checkpoints) as used,
+    ):
         if isinstance(source, (ProjectStore, Path, str)):
             _check_no_validation(validation)
             with _opened(source, classes) as store:
@@ -178,12 +179,15 @@ def _fit_store(
     return trained[0]
 
 
-def start_fabric(
+@contextmanager
+def computing(
     machine: MachineSettings | None,
     fabric: Fabric | None,
     checkpoints: Path | str | None,
-) -> Fabric:
-    """Return what a training computes with.
+) -> Iterator[Fabric]:
+    """Give what a training computes with.
+
+    Threads and random numbers of the program are as before afterwards.
 
     Raises
     ------
@@ -196,19 +200,18 @@ def start_fabric(
             "A Fabric has its own device and precision.",
             "Leave out either machine or fabric.",
         )
-    if fabric is None and machine is not None:
-        fabric = launch_fabric(machine)
-    elif fabric is None:
-        # Nobody asked for other threads than the program has.
-        device = resolve_device("auto")
-        precision = resolve_precision("auto", device, trains=True)
-        fabric = make_fabric(device, precision=precision)
-    if fabric.world_size > 1 and checkpoints is None:
-        raise ConfigError(
-            "Several processes need a folder that all of them can read.",
-            "Pass checkpoints=... to train with more than one process.",
-        )
-    return fabric
+    threads = torch.get_num_threads()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            used = fabric or launch_fabric(machine or MachineSettings())
+            if used.world_size > 1 and checkpoints is None:
+                raise ConfigError(
+                    "Several processes need a folder that all of them can read.",
+                    "Pass checkpoints=... to train with more than one process.",
+                )
+            yield used
+    finally:
+        torch.set_num_threads(threads)
 
 
 def checked_names(classes: Sequence[str] | None) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """The package by its name alone."""
 
+import os
 import subprocess
 import sys
 
@@ -28,3 +29,18 @@ def test_all_names_are_there_and_no_others():
     assert all(getattr(sx, name) is getattr(sx, name) for name in sx.__all__)
     with pytest.raises(AttributeError, match="no attribute 'shuffle'"):
         _ = sx.shuffle
+
+
+def test_idle_threads_of_torch_sleep_unless_it_is_set():
+    name = "OMP_WAIT_POLICY"
+    code = f"import os, segmix_core; segmix_core.SegMix; print(os.environ['{name}'])"
+    for given, expected in (({}, "passive"), ({name: "active"}, "active")):
+        environment = {k: v for k, v in os.environ.items() if k != name}
+        result = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=environment | given,
+        )
+        assert result.stdout.strip() == expected

@@ -70,9 +70,14 @@ def test_a_seed_decides_the_result_and_not_what_ran_before(loader):
     torch.manual_seed(2)
     assert same(first, train(loader, method))
     assert not same(first, train(loader, method.model_copy(update={"seed": 1})))
-    # Nor does a training change the program's own random numbers.
+    # Nor does a training change the program's own random numbers, or its threads.
     torch.manual_seed(1)
     assert torch.equal(state, torch.random.get_rng_state())
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    train(loader, METHODS["cam"])
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(threads)
 
 
 @pytest.mark.usefixtures("told_of_every_step")
