@@ -73,4 +73,4 @@ def test_tiles_of_some_images(mixed, answer):
 def test_a_file_that_cannot_be_written(project, tmp_path, answer):
     code, said = answer("tiles", project, "--save", tmp_path / "none" / "t.csv")
     assert (code, said["error"]) == (2, "ProjectError")
-    assert "cannot be written" in said["problem"]
+    assert "cannot be written" in said["message"]
