@@ -66,14 +66,25 @@ def draft_labels(
     now = tile_states(database, tile_ids, len(classes))
     wanted = now.labels.copy()
     wanted[:, :width] = np.where(states == KEEP, wanted[:, :width], states)
-    differs = (now.labels != wanted).any(1)
-    before, after = now.labels[differs], wanted[differs]
+    return draft_difference(tile_ids, now.image_ids, now.labels, wanted, classes)
+
+
+def draft_difference(
+    tile_ids: Ids,
+    image_ids: Ids,
+    before: States,
+    after: States,
+    classes: Sequence[TissueClass],
+) -> Draft:
+    """Change the labels of (n,) tiles from ``before`` to ``after``, (n, C) each."""
+    differs = (before != after).any(1)
+    before, after = before[differs], after[differs]
     if not len(after):
         return Draft("")
     return Draft(
         _describe_labels(before, after, classes),
         (Part("labels", tile_ids[differs], before, after),),
-        _distinct(now.image_ids[differs]),
+        _distinct(image_ids[differs]),
     )
 
 

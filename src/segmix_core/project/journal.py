@@ -39,6 +39,18 @@ PartKind = Literal[
 ]
 
 _COLUMNS = "id, action, kind, description, image_ids, box"
+_HEAD = (
+    "SELECT CASE action WHEN 'undo' THEN parent ELSE target END FROM journal "
+    "WHERE scope = ? ORDER BY id DESC LIMIT 1"
+)
+_INSERT = f"""
+    INSERT INTO journal (id, target, time, action, parent, scope, kind, description,
+                         image_ids, box)
+    SELECT new.id, ifnull(?, new.id), ?, ?, ifnull(?, ifnull(({_HEAD}), 0)),
+           ?, ?, ?, ?, ?
+    FROM (SELECT ifnull(?, 1 + ifnull(max(id), 0)) AS id FROM journal) AS new
+    RETURNING id
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,8 +77,7 @@ def append(
     database: sqlite3.Connection, change: Change, parts: Sequence[Part]
 ) -> Change:
     """Append what was done; return ``change`` with its id."""
-    parent = head(database, scope_of(change.kind))
-    entry_id = _insert(database, "do", change, target=None, parent=parent)
+    entry_id = _insert(database, "do", change)
     database.executemany(
         "INSERT INTO part (entry_id, kind, keys, before, after) VALUES (?,?,?,?,?)",
         [
@@ -105,11 +116,7 @@ def next_id(database: sqlite3.Connection) -> int:
 
 def head(database: sqlite3.Connection, scope: Scope) -> int:
     """Return the entry in force in a scope, the one to undo next; 0 without."""
-    row = database.execute(
-        "SELECT CASE action WHEN 'undo' THEN parent ELSE target END FROM journal "
-        "WHERE scope = ? ORDER BY id DESC LIMIT 1",
-        (scope,),
-    ).fetchone()
+    row = database.execute(_HEAD, (scope,)).fetchone()
     return int(row[0]) if row else 0
 
 
@@ -237,28 +244,24 @@ def _insert(
     action: Action,
     change: Change,
     *,
-    target: int | None,
-    parent: int,
+    target: int | None = None,
+    parent: int | None = None,
     entry_id: int | None = None,
 ) -> int:
+    """Insert an entry and return its id: the next one, where none is given.
+
+    ``target`` None is the entry itself; ``parent`` None the one in force in its scope.
+    """
     box = change.box
-    content = (
-        time.time(),
-        action,
-        parent,
-        "" if change.kind == "restore" else scope_of(change.kind),
-        change.kind,
-        change.description,
-        json.dumps(change.image_ids),
+    scope = "" if change.kind == "restore" else scope_of(change.kind)
+    values = (
+        *(target, time.time(), action, parent, scope),
+        *(scope, change.kind, change.description, json.dumps(change.image_ids)),
         None if box is None else json.dumps([box.y, box.x, box.height, box.width]),
+        entry_id,
     )
-    entry_id = next_id(database) if entry_id is None else entry_id
-    database.execute(
-        "INSERT INTO journal (id, target, time, action, parent, scope, kind, "
-        "description, image_ids, box) VALUES (?,?,?,?,?,?,?,?,?,?)",
-        (entry_id, entry_id if target is None else target, *content),
-    )
-    return entry_id
+    ((new_id,),) = database.execute(_INSERT, values).fetchall()
+    return int(new_id)
 
 
 def _change(row: Row) -> Change:

@@ -38,6 +38,7 @@ from segmix_core.project.records import (
     TissueClass,
 )
 from segmix_core.project.relocation import relocated, write_paths
+from segmix_core.project.seen_labels import swap_labels
 
 Ids = npt.NDArray[np.int64]
 
@@ -160,6 +161,7 @@ class ProjectStore(ProjectReader):
         tile_ids: Ids,
         states: npt.NDArray[np.int8],
         classes: Sequence[TissueClass] | None = None,
+        seen: npt.NDArray[np.int8] | None = None,
     ) -> Change | None:
         """Set labels of tiles; what another program set meanwhile is kept.
 
@@ -172,6 +174,10 @@ class ProjectStore(ProjectReader):
             stored. Classes from K on are left as they are.
         classes
             The K classes as the caller knows them; None: the first K as they are.
+        seen
+            (n, K) labels as the caller knows them. Where a tile and the classes are
+            still as they were seen, its labels are set without reading them first;
+            the outcome is the same.
 
         Returns
         -------
@@ -187,6 +193,11 @@ class ProjectStore(ProjectReader):
         """
         ids, states = np.asarray(tile_ids, np.int64), np.asarray(states)
 
+        def swap(connection: sqlite3.Connection) -> Change | None:
+            if not classes or seen is None or len(ids) != 1:
+                return None
+            return swap_labels(connection, int(ids[0]), states, classes, seen)
+
         def build(connection: sqlite3.Connection) -> Draft:
             now = self.classes()
             used = np.flatnonzero((states != KEEP).any(0)) + 1
@@ -195,7 +206,7 @@ class ProjectStore(ProjectReader):
             known = states[:, : len(now)] if classes else states
             return drafts.draft_labels(connection, ids, known, now)
 
-        return self._change("labels", build)
+        return self._change("labels", build, swap)
 
     def record_import(self, content: ImportContent) -> Change | None:
         """Store what an importer read: tiles, labels, splits and groups at once."""
@@ -464,9 +475,15 @@ class ProjectStore(ProjectReader):
         return False
 
     def _change(
-        self, kind: ChangeKind, build: Callable[[sqlite3.Connection], Draft]
+        self,
+        kind: ChangeKind,
+        build: Callable[[sqlite3.Connection], Draft],
+        shortcut: Callable[[sqlite3.Connection], Change | None] | None = None,
     ) -> Change | None:
         with self._database.transaction() as connection:
+            done = None if shortcut is None else shortcut(connection)
+            if done is not None:
+                return done
             draft = build(connection)
             if not draft.parts:
                 return None

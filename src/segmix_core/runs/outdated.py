@@ -72,7 +72,25 @@ def find_outdated(
     frozenset of RunFolder
         Without those that cannot be read.
     """
-    requests = dict(read_requests(runs))
+    return outdated_requests(
+        dict(read_requests(runs)),
+        last_changes,
+        files_changed=files_changed,
+        revision=revision,
+    )
+
+
+def outdated_requests(
+    requests: Mapping[RunFolder, RunRequest],
+    last_changes: Mapping[str, int],
+    *,
+    files_changed: bool = False,
+    revision: int = _NEWEST,
+) -> frozenset[RunFolder]:
+    """Return the runs that :func:`find_outdated` finds, by what they were asked to do.
+
+    Reads no file; the parameters are those of :func:`find_outdated`.
+    """
     if files_changed:
         last_changes = {**last_changes, "file": _NEWEST}
     places: set[Path] = set()

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from segmix_core.runs import RunFolder
-from segmix_core.runs.outdated import find_outdated, has_changed
+from segmix_core.runs.outdated import find_outdated, has_changed, outdated_requests
 
 CHAIN = ("train", "cams", "pseudo-masks", "train-segmenter", "predict", "export")
 
@@ -121,3 +121,14 @@ def test_runs_of_later_than_a_copy_that_was_put_back(chain):
     assert not find_outdated(chain.values(), {}, revision=5)
     assert has_changed(chain["train"].request(), {}, revision=4)
     assert not has_changed(chain["export"].request(), {}, revision=4)
+
+
+def test_requests_that_were_read_are_not_read_again(chain, monkeypatch):
+    requests = {run: run.request() for run in chain.values()}
+    monkeypatch.setattr(RunFolder, "request", None)
+    found = outdated_requests(requests, {"labels": 5, "mask": 6})
+    assert {requests[run].stage for run in found} == {
+        "train-segmenter",
+        "predict",
+        "export",
+    }
