@@ -39,5 +39,5 @@ def read_project(path: Paths) -> list[tuple[None]]:
             "Start napari, or use the 'segmix' command without a window.",
         )
     open_dock(viewer)
-    session_for(viewer).open_in_background(Path(str(path)))
+    session_for(viewer).actions.projects.open_in_background(Path(str(path)))
     return NO_LAYERS

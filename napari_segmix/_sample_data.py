@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_segmix.layers.keys import remove_layers, tag
+from napari_segmix.layers.own_layers import remove_layers, tag
 
 if TYPE_CHECKING:
     from napari_segmix.session import Session
@@ -28,7 +28,7 @@ def open_sample() -> list[LayerData]:
         open_dock(viewer)
         session = session_for(viewer)
         _remove_when_idle(session)
-        session.intake.open_sample()
+        session.actions.sources.open_sample()
     options: dict[str, object] = {
         "name": "Opening the sample slide",
         "metadata": tag(_ROLE),
@@ -37,9 +37,11 @@ def open_sample() -> list[LayerData]:
 
 
 def _remove_when_idle(session: "Session") -> None:
-    def look() -> None:
-        if not session.busy:
-            session.busy_changed.disconnect(look)
+    changes = session.model.changes.happened
+
+    def look(_topics: object) -> None:
+        if not session.model.notices.busy:
+            changes.disconnect(look)
             remove_layers(session.viewer, _ROLE)
 
-    session.busy_changed.connect(look)
+    changes.connect(look)

@@ -67,9 +67,9 @@ def show(folder: Path, *, stay: bool) -> None:
             QApplication.processEvents()
             time.sleep(0.02)
 
-    wait(lambda: bool(session.masks.doubtful(1)))
-    session.masks.next_doubtful()
-    wait(lambda: session.masks.correction.is_open)
+    wait(lambda: bool(session.model.masks.doubtful(1)))
+    session.actions.masks.next_doubtful()
+    wait(lambda: session.model.masks.is_open)
     viewer.reset_view()
     wait(lambda: False, 3)
     path = folder / PICTURE

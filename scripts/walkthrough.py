@@ -24,9 +24,9 @@ import tifffile
 from PIL import Image
 from qtpy.QtWidgets import QApplication, QPushButton
 
-from napari_segmix.label_edits import PaintMode
-from napari_segmix.layers.keys import find_layers
 from napari_segmix.layers.mask_layer import WINDOW
+from napari_segmix.layers.own_layers import find_layers
+from napari_segmix.model.label_edits import PaintMode
 from napari_segmix.session import Session, session_for
 from segmix_core.export.label_tiff import read_label_tiff_classes
 from segmix_core.runs import RunFolder
@@ -62,7 +62,9 @@ class Walk:
             "napari-segmix", "SegMix"
         )
         self.session: Session = session_for(self.viewer)
-        self.session.message.connect(lambda text, *_: print("  says:", text))
+        self.session.model.notices.message.connect(
+            lambda text, *_: print("  says:", text)
+        )
 
     def wait(self, ready: Callable[[], object], what: str, seconds: float = 60) -> None:
         """Let the window live until ``ready``."""
@@ -89,7 +91,7 @@ class Walk:
 
     def run(self, button: QPushButton, seconds: float = 20 * MINUTES) -> None:
         """Press a start button and wait for its last stage to complete."""
-        runs = self.session.runs
+        runs = self.session.actions.runs
         button.click()
         self.wait(lambda: runs.is_following, "the run to start", 60)
         # Between two stages of a button nothing is followed for a moment.
@@ -107,8 +109,8 @@ class Walk:
 
     def add(self, path: Path, **options: object) -> None:
         """Add a slide or folder on the Data page."""
-        self.session.intake.add([path], **options)
-        self.wait(lambda: self.session.view is not None, f"{path} to be shown")
+        self.session.actions.sources.add([path], **options)
+        self.wait(lambda: self.session.canvas.view is not None, f"{path} to be shown")
         self.rest(2)
 
     def train(self, name: str, **settings: object) -> None:
@@ -121,10 +123,12 @@ class Walk:
         self.wait(lambda: shown("shuffled"), "a shuffled batch", 5 * MINUTES)
         self.wait(lambda: shown("cam"), "a CAM", 10 * MINUTES)
         self.rest(8)
-        self.session.pictures.outline_moved_patches(True)
+        self.session.actions.pictures.outline_moved_patches(True)
         self.viewer.reset_view()
         self.picture(f"{name}-train")
-        self.wait(lambda: not self.session.runs.is_following, "training", 30 * MINUTES)
+        self.wait(
+            lambda: not self.session.actions.runs.is_following, "training", 30 * MINUTES
+        )
         self.picture(f"{name}-trained")
 
     def make_masks(self, name: str, **settings: object) -> None:
@@ -133,13 +137,15 @@ class Walk:
         page = self.dock.pages["Masks"]
         page.making.form.set_values(settings)
         self.run(page.making.start_button)
-        self.wait(lambda: self.session.masks.doubtful(1), "the list of doubtful tiles")
+        self.wait(
+            lambda: self.session.model.masks.doubtful(1), "the list of doubtful tiles"
+        )
         self.viewer.reset_view()
         self.picture(f"{name}-pseudo-masks")
 
     def correct(self, name: str, class_index: int) -> None:
         """Paint a stroke of a class into the most doubtful tile, and accept it."""
-        masks, store = self.session.masks, self.session.require()
+        masks, store = self.session.actions.masks, self.session.model.project.require()
         masks.next_doubtful()
         self.wait(lambda: masks.correction.is_open, "the correction window")
         self.rest(1)
@@ -173,7 +179,7 @@ class Walk:
         for layout in ("ome", "generic"):
             page.format.value = layout
             self.run(page.export_button)
-            ended = RunFolder(self.session.runs.current.path).ended()
+            ended = RunFolder(self.session.model.runs.followed.path).ended()
             files += [Path(file) for file in ended.results["files"]]
         self.picture(f"{name}-export")
         return files
@@ -207,28 +213,30 @@ def label_slide(walk: Walk) -> None:
     session = walk.session
     session.page_requested.emit("Label")
     [layer] = find_layers(walk.viewer, "tiles")
-    table = session.tiles
+    table = session.model.project.tiles
     known = set(zip(table.rows.tolist(), table.cols.tolist(), strict=True))
     layer.brush_size = 1
     for class_index, places in ((1, EPIDERMIS), (2, DERMIS)):
         other = EPIDERMIS if class_index == 2 else {}
-        session.labelling.choose_class(class_index)
+        session.actions.labels.choose_class(class_index)
         for row, cols in places.items():
             for col in cols:
                 if (row, col) not in known:
                     continue
                 both = col in other.get(row, [])
-                session.labelling.choose_mode(PaintMode.ADD if both else PaintMode.ONLY)
+                session.actions.labels.choose_mode(
+                    PaintMode.ADD if both else PaintMode.ONLY
+                )
                 layer.paint((row, col), layer.selected_label)
                 QApplication.processEvents()
-    counts = session.label_counts
+    counts = session.model.project.label_counts
     print("  labelled:", counts.labelled, "of", counts.total)
 
 
 def walk_slide(slide: Path, out: Path) -> list[Path]:
     """The loop on one slide."""
     walk = Walk(out)
-    walk.session.new_project(out / "slide.segmix", ["epidermis", "dermis"])
+    walk.session.actions.projects.create(out / "slide.segmix", ["epidermis", "dermis"])
     walk.add(slide, tile_px=128)
     walk.picture("slide-data")
     label_slide(walk)
@@ -246,12 +254,14 @@ def walk_folder(folder: Path, out: Path) -> list[Path]:
     """The loop on a folder of tiles with labels.csv."""
     walk = Walk(out)
     names = (folder / "classes.csv").read_text(encoding="utf-8").splitlines()[2:]
-    walk.session.new_project(
+    walk.session.actions.projects.create(
         out / "folder.segmix", [line.split(",")[1] for line in names]
     )
     walk.add(folder / "images")
-    walk.session.intake.import_labels(folder / "labels.csv")
-    walk.wait(lambda: walk.session.label_counts.labelled > 0, "the labels")
+    walk.session.actions.sources.import_labels(folder / "labels.csv")
+    walk.wait(
+        lambda: walk.session.model.project.label_counts.labelled > 0, "the labels"
+    )
     walk.rest(5)
     walk.picture("folder-data")
     walk.session.page_requested.emit("Label")

@@ -16,6 +16,7 @@ class Part(StrEnum):
     MODES = "modes"
     ADDING = "adding"
     STORE = "store_latency"
+    LABEL_KEY = "label_key"
 
 
 def speed(

@@ -12,7 +12,7 @@ from time import monotonic
 import numpy as np
 import numpy.typing as npt
 
-from napari_segmix.layers.placement import Placement
+from napari_segmix.model.placement import Placement
 from segmix_core.errors import SlideError
 from segmix_core.geometry import Box
 from segmix_core.intake.opening import OpenImage

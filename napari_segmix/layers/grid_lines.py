@@ -6,13 +6,13 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_segmix._compat import canvas_color
-from napari_segmix.layers.keys import tag
+from napari_segmix.layers.own_layers import tag
 
 if TYPE_CHECKING:
     from napari.layers import Vectors
     from napari.viewer import Viewer
 
-    from napari_segmix.layers.placement import Placement
+    from napari_segmix.model.placement import Placement
 
 _THIN = 0.02
 """Width of a line on a slide, as a share of a cell."""

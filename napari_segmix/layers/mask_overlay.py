@@ -5,15 +5,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_segmix.layers.keys import find_layer
-from napari_segmix.layers.mask_layer import remove_overlay, show_overlay
+from napari_segmix.layers.mask_layer import class_colormap
 from napari_segmix.layers.mosaics import Bytes, Mosaic, resize_nearest
-from napari_segmix.layers.placement import Placement
+from napari_segmix.layers.own_layers import (
+    find_layer,
+    move_below_tiles,
+    remove_layers,
+    selection_kept,
+    tag,
+)
+from napari_segmix.model.placement import Placement
 from segmix_core.geometry import Box
 from segmix_core.project.records import IGNORE_INDEX, TissueClass
 
 if TYPE_CHECKING:
+    from napari.layers import Labels
     from napari.viewer import Viewer
+
+ROLE = "mask"
+OPACITY = 0.5
 
 
 class MaskOverlay:
@@ -34,18 +44,18 @@ class MaskOverlay:
     ) -> None:
         """Show masks; replaces those shown before."""
         self._mosaic, self._placement, self._name = mosaic, placement, name
-        show_overlay(self._viewer, mosaic, placement, classes, name)
+        _show(self._viewer, mosaic, placement, classes, name)
 
     def recolor(self, classes: Sequence[TissueClass]) -> None:
         """Take new class colours."""
-        shown = find_layer(self._viewer, "mask") is not None
+        shown = find_layer(self._viewer, ROLE) is not None
         if shown and self._mosaic is not None and self._placement is not None:
             self.draw(self._mosaic, self._placement, classes, self._name)
 
     def remove(self) -> None:
         """Show no masks."""
         self._mosaic = None
-        remove_overlay(self._viewer)
+        remove_layers(self._viewer, ROLE)
 
     def paste(
         self, origin: tuple[float, float, float], box: Box, values: Bytes
@@ -61,7 +71,7 @@ class MaskOverlay:
         values
             (box.height, box.width) uint8.
         """
-        layer = find_layer(self._viewer, "mask")
+        layer = find_layer(self._viewer, ROLE)
         if layer is None or self._mosaic is None:
             return
         mosaic = self._mosaic
@@ -75,3 +85,31 @@ class MaskOverlay:
             outside = (new == IGNORE_INDEX) & (place == 0)
             place[:] = np.where(outside, place, new)
             layer.refresh()
+
+
+def _show(
+    viewer: "Viewer",
+    mosaic: Mosaic,
+    placement: Placement,
+    classes: Sequence[TissueClass],
+    name: str,
+) -> "Labels":
+    place = placement.transform(mosaic.y, mosaic.x, mosaic.step)
+    layer = find_layer(viewer, ROLE)
+    if layer is None:
+        with selection_kept(viewer):
+            layer = viewer.add_labels(
+                mosaic.pixels,
+                metadata=tag(ROLE),
+                opacity=OPACITY,
+                colormap=class_colormap(classes),
+                **place,
+            )
+            move_below_tiles(viewer, layer)
+    else:
+        layer.data = mosaic.pixels
+        layer.scale, layer.translate = place["scale"], place["translate"]
+        layer.colormap = class_colormap(classes)
+    layer.name = name
+    layer.editable = False
+    return layer

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from napari_segmix.layers.placement import Placement
+from napari_segmix.model.placement import Placement
 
 Bytes = npt.NDArray[np.uint8]
 

@@ -3,11 +3,17 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from napari_segmix.layers.keys import find_layer, find_layers, remove_layers, tag
 from napari_segmix.layers.mosaics import Bytes, Mosaic
-from napari_segmix.layers.placement import Placement
-from napari_segmix.layers.stacking import move_below_tiles, selection_kept
+from napari_segmix.layers.own_layers import (
+    find_layer,
+    find_layers,
+    move_below_tiles,
+    remove_layers,
+    selection_kept,
+    tag,
+)
 from napari_segmix.layers.tile_codes import rgb
+from napari_segmix.model.placement import Placement
 from segmix_core.project.records import TissueClass
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ import numpy as np
 
 from napari_segmix._compat import camera, canvas_color, scale_bar
 from napari_segmix.executor import Executor, Task
-from napari_segmix.label_edits import PaintMode
 from napari_segmix.layers.gallery import empty_mosaic, fill_mosaic
 from napari_segmix.layers.grid_lines import (
     add_grid,
@@ -16,12 +15,18 @@ from napari_segmix.layers.grid_lines import (
     border_lines,
     move_mark,
 )
-from napari_segmix.layers.keys import find_layer, remove_layers, tag
-from napari_segmix.layers.placement import place_gallery, place_slide
-from napari_segmix.layers.stacking import move_below_tiles, selection_kept
+from napari_segmix.layers.own_layers import (
+    find_layer,
+    move_below_tiles,
+    remove_layers,
+    selection_kept,
+    tag,
+)
 from napari_segmix.layers.tile_actions import TileActions
 from napari_segmix.layers.tile_codes import rgb
 from napari_segmix.layers.tile_layer import TileLayer
+from napari_segmix.model.label_edits import PaintMode
+from napari_segmix.model.placement import place_gallery, place_slide
 from segmix_core.errors import SegmixError
 from segmix_core.intake.opening import ImageOpener
 from segmix_core.project.records import (

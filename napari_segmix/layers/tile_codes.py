@@ -16,8 +16,11 @@ Rgba = tuple[float, float, float, float]
 
 UNLABELLED = 0
 BRUSH = 65_000
-"""What the brush paints. No tile keeps it, so that every stroke is seen as a change,
-even one over tiles that look the same before and after."""
+"""What a brush without a class paints; with class i, BRUSH + i. No tile keeps them, so
+that every stroke is seen as a change, even one over tiles that look the same before and
+after. Each brush has its color from the start: a color table for 65,536 numbers is made
+when a new set of classes comes up, not when another brush is taken."""
+_BRUSH_COLOR = (1.0, 1.0, 1.0, 0.6)
 _CLEAR = (0.0, 0.0, 0.0, 0.0)
 _NO_CLASS_COLOR = (0.62, 0.64, 0.66)
 
@@ -32,25 +35,9 @@ class TileCodes:
             (),
         ]
         self._codes = {present: i + 1 for i, present in enumerate(self._sets)}
-        self._encoded = (
-            np.zeros((0, len(self.classes)), np.int8),
-            np.zeros(0, np.uint16),
-        )
 
     def encode(self, states: npt.NDArray[np.int8]) -> Codes:
         """Return (n,) codes of the labels of n tiles, (n, C) of ``LabelState``."""
-        before, known = self._encoded
-        if before.shape == states.shape:
-            # One label among many tiles is the rule.
-            codes = known.copy()
-            changed = np.flatnonzero((before != states).any(axis=1))
-            codes[changed] = self._encode(states[changed])
-        else:
-            codes = self._encode(states)
-        self._encoded = states.copy(), codes.copy()
-        return codes
-
-    def _encode(self, states: npt.NDArray[np.int8]) -> Codes:
         present = states == LabelState.PRESENT
         count = present.sum(axis=1)
         codes = np.full(len(states), UNLABELLED, np.uint16)
@@ -88,7 +75,7 @@ class TileCodes:
     def colors(self) -> dict[int | None, Rgba]:
         """Return the colour of each code, 0..1; sets of classes blend theirs.
 
-        None stands for all numbers without a meaning.
+        None stands for all numbers without a meaning. Brushes have theirs, too.
         """
         by_index = {entry.index: rgb(entry.color) for entry in self.classes}
         result: dict[int | None, Rgba] = dict.fromkeys((None, UNLABELLED), _CLEAR)
@@ -96,6 +83,9 @@ class TileCodes:
             parts = [by_index[index] for index in present] or [_NO_CLASS_COLOR]
             red, green, blue = np.mean(parts, axis=0).tolist()
             result[code] = (red, green, blue, 1.0)
+        result[BRUSH] = _BRUSH_COLOR
+        for index, color in by_index.items():
+            result[BRUSH + index] = (*color, 1.0)
         return result
 
 

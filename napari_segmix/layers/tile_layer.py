@@ -6,17 +6,18 @@ of napari differ by version and tool, the array does not.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_segmix.label_edits import PaintMode
-from napari_segmix.layers.keys import tag
-from napari_segmix.layers.placement import Placement
+from napari_segmix.layers.own_layers import bind_keys, tag
 from napari_segmix.layers.tile_actions import TOOLS, TileActions
-from napari_segmix.layers.tile_codes import BRUSH, UNLABELLED, Rgba, TileCodes, rgb
+from napari_segmix.layers.tile_codes import BRUSH, UNLABELLED, Rgba, TileCodes
 from napari_segmix.layers.tile_mouse import TileMouse
+from napari_segmix.model.label_edits import PaintMode
+from napari_segmix.model.placement import Placement
 from segmix_core.project.records import TileTable, TissueClass
 
 if TYPE_CHECKING:
@@ -50,8 +51,9 @@ class TileLayer:
         self._index = placement.index_grid()
         self._codes = TileCodes(())
         self._shown = np.zeros(placement.grid_shape, np.uint16)
+        self._labels: npt.NDArray[np.int8] | None = None
         self._colors: dict[int | None, Rgba] = {}
-        self._brush_color: Rgba = (1.0, 1.0, 1.0, 1.0)
+        self._brush = BRUSH
         self._is_quiet = False
         self.is_connected = True
         self.layer: Labels = viewer.add_labels(
@@ -68,6 +70,7 @@ class TileLayer:
         """Take other tiles of a grid of the same shape."""
         self._placement = placement
         self._index = placement.index_grid()
+        self._labels = None
         self._mouse.take_placement(placement, self._index)
 
     # ---- drawing ------------------------------------------------------------------
@@ -75,29 +78,40 @@ class TileLayer:
     def show(self, tiles: TileTable, classes: Sequence[TissueClass]) -> None:
         """Draw the labels as they are in the table, under a stroke in progress."""
         if self._codes.classes != tuple(classes):
-            self._codes = TileCodes(classes)
-        codes = self._codes.encode(tiles.labels)
-        shown = np.full(self._placement.grid_shape, UNLABELLED, np.uint16)
-        cells = self._placement.cells
-        shown[cells[:, 0], cells[:, 1]] = codes
+            self._codes, self._labels = TileCodes(classes), None
+        rows = self._changed_rows(tiles.labels)
+        self._labels = tiles.labels
+        shown = self._shown.copy()
+        if len(rows) == len(tiles):
+            # Cells may have lost their tile.
+            shown[:] = UNLABELLED
+        row_cells, col_cells = self._placement.cells[rows].T
+        shown[row_cells, col_cells] = self._codes.encode(tiles.labels[rows])
         data = np.asarray(self.layer.data)
         painted = (data != self._shown) & self.is_stroking
         self._shown = shown
         self._write(np.where(painted, data, shown))
         self._color()
 
+    def _changed_rows(self, labels: npt.NDArray[np.int8]) -> npt.NDArray[np.int64]:
+        """Return the rows whose labels are not drawn as they are."""
+        if self._labels is None or self._labels.shape != labels.shape:
+            return np.arange(len(labels))
+        return np.flatnonzero((self._labels != labels).any(axis=1))
+
     def _write(self, shown: npt.NDArray[np.uint16]) -> None:
         self._is_quiet = True
         try:
             self.layer.data[...] = shown
-            self.layer.refresh()
+            # The grid stays where it is.
+            self.layer.refresh(extent=False, highlight=False)
         finally:
             self._is_quiet = False
 
     def _color(self) -> None:
         from napari.utils.colormaps import DirectLabelColormap
 
-        colors = {**self._codes.colors(), BRUSH: self._brush_color}
+        colors = self._codes.colors()
         if colors == self._colors:
             return
         self._colors = colors
@@ -112,22 +126,20 @@ class TileLayer:
         """Show the brush over the tiles of an area; None shows the labels again."""
         shown = self._shown.copy()
         if area is not None:
-            shown[area] = np.where(self._index[area] >= 0, BRUSH, shown[area])
+            shown[area] = np.where(self._index[area] >= 0, self._brush, shown[area])
         self._write(shown)
 
     def show_brush(self, tissue_class: TissueClass | None, mode: PaintMode) -> None:
         """Give the brush the colour of what it does."""
-        if tissue_class is None or mode in (PaintMode.REMOVE, PaintMode.CLEAR):
-            self._brush_color = (1.0, 1.0, 1.0, 0.6)
-        else:
-            self._brush_color = (*rgb(tissue_class.color), 1.0)
-        self._color()
+        is_plain = tissue_class is None or mode in (PaintMode.REMOVE, PaintMode.CLEAR)
+        index = 0 if tissue_class is None or is_plain else tissue_class.index
+        self._brush = BRUSH + index
         self._take_brush()
 
     def _take_brush(self) -> None:
         self._is_quiet = True
         try:
-            self.layer.selected_label = BRUSH
+            self.layer.selected_label = self._brush
         finally:
             self._is_quiet = False
 
@@ -155,12 +167,16 @@ class TileLayer:
             getattr(layer.events, event).connect(slot)
         self._mouse.connect()
         actions = self._actions
-        for digit in range(10):
-            _bind(layer, str(digit), actions, "press_digit", digit)
-        _bind(layer, "n", actions, "next_unlabelled")
-        _bind(layer, "Shift-N", actions, "previous_unlabelled")
-        _bind(layer, "Control-Z", actions, "undo")
-        _bind(layer, "Control-Shift-Z", actions, "redo")
+        keys: dict[str, Callable[[], object]] = {
+            str(digit): partial(actions.press_digit, digit) for digit in range(10)
+        }
+        keys |= {
+            "n": actions.next_unlabelled,
+            "Shift-N": actions.previous_unlabelled,
+            "Control-Z": actions.undo,
+            "Control-Shift-Z": actions.redo,
+        }
+        bind_keys(layer, keys)
 
     def _slots(self) -> dict[str, Callable[..., None]]:
         # A polygon tells "paint" before and "labels_update" after its pixels change,
@@ -203,7 +219,7 @@ class TileLayer:
 
     def _apply(self, value: int, rows: npt.NDArray[np.int64]) -> None:
         present = self._codes.decode(value)
-        if value == BRUSH:
+        if value >= BRUSH:
             self._actions.paint(rows)
         elif value == UNLABELLED:
             self._actions.clear(rows)
@@ -221,14 +237,3 @@ class TileLayer:
     def _on_mode(self, _event: object = None) -> None:
         mode = str(self.layer.mode)
         self._actions.note_tool(next((t for t, m in TOOLS.items() if m == mode), ""))
-
-
-def _bind(
-    layer: "Labels", key: str, actions: TileActions, verb: str, *args: object
-) -> None:
-    """Bind a key of this layer alone; it goes before napari's own keys."""
-
-    def press(_layer: object) -> None:
-        getattr(actions, verb)(*args)
-
-    layer.bind_key(key, press, overwrite=True)

@@ -1,19 +1,36 @@
 """The mouse over the tile grid: click, stroke, rectangle, hover."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_segmix.layers.placement import Placement
 from napari_segmix.layers.tile_actions import TileActions
+from napari_segmix.model.placement import Placement
 
 if TYPE_CHECKING:
-    from napari_segmix.layers.tile_layer import TileLayer
+    from napari.layers import Labels
 
 _CLICK_PX = 4
 """Canvas pixels the mouse may move between press and release of a click."""
+
+
+class TileGrid(Protocol):
+    """What the mouse moves over."""
+
+    layer: "Labels"
+    is_connected: bool
+
+    @property
+    def is_painting(self) -> bool:
+        """Whether a painting tool is in hand."""
+
+    def take_edits(self) -> None:
+        """Apply what was painted."""
+
+    def preview(self, area: tuple[slice, slice] | None) -> None:
+        """Show the brush over an area, or the labels again."""
 
 
 class TileMouse:
@@ -27,7 +44,7 @@ class TileMouse:
 
     def __init__(
         self,
-        owner: "TileLayer",
+        owner: TileGrid,
         placement: Placement,
         index: npt.NDArray[np.int64],
         actions: TileActions,

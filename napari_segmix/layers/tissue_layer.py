@@ -1,14 +1,15 @@
 """Where a slide has tissue, in the viewer: an outline to see, an area to paint."""
 
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_segmix.layers.keys import find_layer, tag
-from napari_segmix.layers.placement import Placement
-from napari_segmix.layers.stacking import selection_kept
+from napari_segmix.layers.own_layers import find_layer, selection_kept, tag
+from napari_segmix.layers.strokes import Bytes, Strokes
+from napari_segmix.model.placement import Placement
+from napari_segmix.model.tissue import GLASS, TISSUE
 from segmix_core.geometry import Box
 from segmix_core.project.records import UNCHANGED
 
@@ -16,14 +17,10 @@ if TYPE_CHECKING:
     from napari.layers import Labels
     from napari.viewer import Viewer
 
-Bytes = npt.NDArray[np.uint8]
-GLASS, TISSUE = 0, 1
 ROLE = "tissue"
 _COLOR = (0.0, 0.72, 0.62, 1.0)
 _OUTLINE_OPACITY = 1.0
 _PAINT_OPACITY = 0.4
-_EVENTS = ("paint", "labels_update", "set_data")
-"""A polygon emits "paint" before its pixels change, and "labels_update" after."""
 _BRUSHES = 40
 """So many brushes lie along the shorter edge of a mask."""
 
@@ -62,22 +59,17 @@ class TissueLayer:
         clear = (0.0, 0.0, 0.0, 0.0)
         colors: dict[int | None, tuple[float, ...]] = {None: clear, GLASS: clear}
         self._viewer = viewer
-        self._known = mask.astype(np.uint8)
-        self._on_stroke = on_stroke
-        self._is_quiet = self._is_stroking = False
+        self._report = on_stroke
         with selection_kept(viewer):
             self.layer: Labels = viewer.add_labels(
-                self._known.copy(),
+                mask.astype(np.uint8),
                 name="Tissue",
                 metadata=tag(ROLE, source=source),
                 colormap=DirectLabelColormap(color_dict={**colors, TISSUE: _COLOR}),
                 **placement.transform(0, 0, downsample),
             )
         self.layer.brush_size = max(1, min(mask.shape) // _BRUSHES)
-        for event in _EVENTS:
-            getattr(self.layer.events, event).connect(self._on_data)
-        # First, to know that the mouse is down before napari paints.
-        self.layer.mouse_drag_callbacks.insert(0, self._on_drag)
+        self._strokes = Strokes(self.layer, self._on_stroke, _as_tissue)
         self.outline()
 
     @property
@@ -105,62 +97,24 @@ class TissueLayer:
         if self.layer.mode not in ("fill", "polygon"):
             self.layer.mode = "paint"
 
-    def bind(self, keys: dict[str, Callable[[], object]]) -> None:
-        """Give keys a meaning while the layer is active."""
-        for key, action in keys.items():
-
-            def press(_layer: object, action: Callable[[], object] = action) -> None:
-                action()
-
-            self.layer.bind_key(key, press, overwrite=True)
-
     def show(self, mask: npt.NDArray[np.bool_]) -> None:
-        """Show another mask of the same shape, without telling."""
-        if np.array_equal(self._known, mask):
-            return
-        self._is_quiet = True
-        try:
-            self._known[...] = mask
-            self.layer.data[...] = mask
-            self.layer.refresh()
-        finally:
-            self._is_quiet = False
-
-    def close(self) -> None:
-        """Remove the layer; every stroke was reported already."""
-        for event in _EVENTS:
-            getattr(self.layer.events, event).disconnect(self._on_data)
-        if self._on_drag in self.layer.mouse_drag_callbacks:
-            self.layer.mouse_drag_callbacks.remove(self._on_drag)
-        if self.is_open:
-            self._viewer.layers.remove(self.layer)
-
-    def _on_drag(self, _layer: object, event: Any) -> Iterator[None]:
-        self._is_stroking = True
-        yield
-        while event.type == "mouse_move":
-            yield
-        self._is_stroking = False
-        self.take_edits()
-
-    def _on_data(self, _event: object = None) -> None:
-        # One stroke is one journal entry, so wait until the mouse is released.
-        if not self._is_stroking:
-            self.take_edits()
+        """Show another mask of the same shape, without a report."""
+        self._strokes.show(Box(0, 0, *mask.shape), mask.astype(np.uint8))
 
     def take_edits(self) -> None:
         """Report the pixels that were painted since the last report."""
-        if self._is_quiet:
-            return
-        # Other labels of napari's own controls mean tissue, too.
-        painted = (np.asarray(self.layer.data) != GLASS).astype(np.uint8)
-        changed = painted != self._known
-        if not changed.any():
-            return
-        rows, cols = (np.flatnonzero(changed.any(axis=axis)) for axis in (1, 0))
-        top, left = int(rows[0]), int(cols[0])
-        box = Box(top, left, int(rows[-1]) - top + 1, int(cols[-1]) - left + 1)
-        part = painted[box.slices]
-        values = np.where(changed[box.slices], part, np.uint8(UNCHANGED))
-        self._known[box.slices] = part
-        self._on_stroke(box, values)
+        self._strokes.take_edits()
+
+    def close(self) -> None:
+        """Remove the layer; every stroke was reported already."""
+        self._strokes.stop()
+        if self.is_open:
+            self._viewer.layers.remove(self.layer)
+
+    def _on_stroke(self, box: Box, changed: npt.NDArray[np.bool_], new: Bytes) -> None:
+        self._report(box, np.where(changed, new, np.uint8(UNCHANGED)))
+
+
+def _as_tissue(values: Bytes) -> Bytes:
+    # Other labels of napari's own controls mean tissue, too.
+    return np.asarray(values != GLASS, np.uint8)

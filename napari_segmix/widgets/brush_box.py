@@ -6,13 +6,15 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QButtonGroup, QLabel, QToolButton, QWidget
 from superqt import QFlowLayout
 
-from napari_segmix.label_edits import PaintMode
+from napari_segmix.model.changes import Topic
+from napari_segmix.model.label_edits import PaintMode
 from napari_segmix.widgets.choice_row import ChoiceRow
-from napari_segmix.widgets.page import Page, hint
-from napari_segmix.widgets.swatch import swatch
+from napari_segmix.widgets.elements import hint, swatch
+from napari_segmix.widgets.page import Part
 
 if TYPE_CHECKING:
-    from napari_segmix.session import Session
+    from napari_segmix.actions.actions import Actions
+    from napari_segmix.model.model import Model
 
 _MODES: dict[str, str] = {
     PaintMode.ONLY: "Only this",
@@ -42,33 +44,35 @@ _TOOL_TIPS = {
 }
 
 
-class BrushBox(Page):
+class BrushBox(Part):
     """Chooses what the next stroke does."""
 
-    def __init__(self, session: "Session", parent: QWidget | None = None) -> None:
-        super().__init__(session, parent)
+    def __init__(
+        self, model: "Model", actions: "Actions", parent: QWidget | None = None
+    ) -> None:
+        super().__init__(model, actions, parent)
         self.column.setContentsMargins(0, 0, 0, 0)
         self.column.setSpacing(6)
-        labelling = session.labelling
+        labels = actions.labels
         self._group = QButtonGroup(self)
         self._chips = QWidget()
         self._flow = QFlowLayout(self._chips)
         self._flow.setContentsMargins(0, 0, 0, 0)
         self.modes = ChoiceRow(_MODES)
-        self.modes.chosen.connect(lambda v: labelling.choose_mode(PaintMode(v)))
+        self.modes.chosen.connect(lambda v: labels.choose_mode(PaintMode(v)))
         self._sentence = hint()
         self.tools = ChoiceRow(_TOOLS, _TOOL_TIPS)
-        self.tools.chosen.connect(labelling.choose_tool)
+        self.tools.chosen.connect(labels.choose_tool)
         self.column.addWidget(self._chips)
         self.column.addWidget(QLabel("A stroke, rectangle or key says"))
         self.column.addWidget(self.modes)
         self.column.addWidget(self._sentence)
         self.column.addWidget(QLabel("Tool"))
         self.column.addWidget(self.tools)
-        self._group.idClicked.connect(labelling.choose_class)
-        self.listen(session.classes_changed, self.refresh)
-        self.listen(labelling.brush_changed, self._show_brush)
-        self.listen(labelling.tool_changed, self._show_tool)
+        self._group.idClicked.connect(labels.choose_class)
+        self.watch(self.refresh, Topic.CLASSES)
+        self.watch(self._show_brush, Topic.BRUSH)
+        self.watch(self._show_tool, Topic.TOOL)
         self.refresh()
         self._show_tool()
 
@@ -78,7 +82,7 @@ class BrushBox(Page):
             widget = self._flow.takeAt(0).widget()
             self._group.removeButton(widget)
             widget.deleteLater()
-        for entry in self.session.classes:
+        for entry in self.model.project.classes:
             key = f"{entry.index}  " if entry.index <= 9 else ""
             chip = QToolButton()
             chip.setText(f" {key}{entry.name}")
@@ -93,7 +97,7 @@ class BrushBox(Page):
         self._show_brush()
 
     def _show_brush(self) -> None:
-        labelling = self.session.labelling
+        labelling = self.model.labelling
         # An exclusive group cannot be emptied.
         self._group.setExclusive(False)
         for chip in self._group.buttons():
@@ -108,7 +112,7 @@ class BrushBox(Page):
         self._sentence.setText(_MODE_SENTENCES[mode].format(name=name))
 
     def _show_tool(self) -> None:
-        self.tools.value = self.session.labelling.tool
+        self.tools.value = self.model.labelling.tool
 
 
 _CHIP_STYLE = """

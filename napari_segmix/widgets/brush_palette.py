@@ -4,12 +4,14 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QButtonGroup, QGridLayout, QHBoxLayout, QPushButton, QWidget
 
-from napari_segmix.widgets.buttons import primary_button, push_button
-from napari_segmix.widgets.page import Page, heading, hint
+from napari_segmix.model.changes import Topic
+from napari_segmix.widgets.elements import heading, hint, primary_button, push_button
+from napari_segmix.widgets.page import Part
 from segmix_core.project.records import BACKGROUND, IGNORE_INDEX
 
 if TYPE_CHECKING:
-    from napari_segmix.session import Session
+    from napari_segmix.actions.actions import Actions
+    from napari_segmix.model.model import Model
 
 _COLUMNS = 2
 _STYLE = (
@@ -19,28 +21,30 @@ _STYLE = (
 )
 
 
-class BrushPalette(Page):
+class BrushPalette(Part):
     """One button per class, background and ignore; accept and close."""
 
-    def __init__(self, session: "Session", parent: QWidget | None = None) -> None:
-        super().__init__(session, parent)
+    def __init__(
+        self, model: "Model", actions: "Actions", parent: QWidget | None = None
+    ) -> None:
+        super().__init__(model, actions, parent)
         self.column.setContentsMargins(0, 0, 0, 0)
         self._title = heading("")
         self._group = QButtonGroup(self)
-        self._group.idClicked.connect(session.masks.correction.paint_with)
+        self._group.idClicked.connect(actions.correction.paint_with)
         self._grid = QGridLayout()
         self._grid.setSpacing(3)
         self.accept_button = primary_button(
-            "Accept, next", session.masks.accept, "The mask is right now (key A)"
+            "Accept, next", actions.masks.accept, "The mask is right now (key A)"
         )
         self.skip_button = push_button(
-            "Skip", session.masks.next_doubtful, "Go to the next tile (key N)"
+            "Skip", actions.masks.next_doubtful, "Go to the next tile (key N)"
         )
-        self.close_button = push_button("Close", session.masks.correction.close)
+        self.close_button = push_button("Close", actions.correction.close)
         self._build()
-        self.listen(session.classes_changed, self.refresh)
-        self.listen(session.masks.correction.changed, self._on_open)
-        self.listen(session.masks.correction.brush_changed, self._show_brush)
+        self.watch(self.refresh, Topic.CLASSES)
+        self.watch(self._show_open, Topic.CORRECTION)
+        self.watch(self._show_brush, Topic.MASK_BRUSH)
         self.refresh()
 
     def _build(self) -> None:
@@ -66,7 +70,8 @@ class BrushPalette(Page):
             button.hide()
             button.deleteLater()
         choices = [
-            (c.index, f"{c.index}  {c.name}", c.color) for c in self.session.classes
+            (c.index, f"{c.index}  {c.name}", c.color)
+            for c in self.model.project.classes
         ]
         choices.append((BACKGROUND, "0  Background", "#d5d8dc"))
         choices.append((IGNORE_INDEX, "I  Ignore", "#2b2d33"))
@@ -77,18 +82,19 @@ class BrushPalette(Page):
             button.setToolTip(f"Paint {text[3:].lower()}")
             self._group.addButton(button, index)
             self._grid.addWidget(button, *divmod(place, _COLUMNS))
-        self._show_brush(self.session.masks.correction.brush)
+        self._show_brush()
 
-    def _show_brush(self, class_index: int | None) -> None:
+    def _show_brush(self) -> None:
+        class_index = self.model.masks.brush
         # An exclusive group cannot be emptied.
         self._group.setExclusive(False)
         for button in self._group.buttons():
             button.setChecked(self._group.id(button) == class_index)
         self._group.setExclusive(True)
 
-    def _on_open(self) -> None:
-        masks = self.session.masks
-        row = masks.correction.row
+    def _show_open(self) -> None:
+        masks = self.model.masks
+        row = masks.row
         self._title.setText("The view" if row is None else masks.tile_name(row))
         self.accept_button.setVisible(row is not None)
         self.skip_button.setVisible(row is not None)

@@ -16,11 +16,13 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_segmix.widgets.page import Page
-from napari_segmix.widgets.swatch import swatch
+from napari_segmix.model.changes import Topic
+from napari_segmix.widgets.elements import swatch
+from napari_segmix.widgets.page import Part
 
 if TYPE_CHECKING:
-    from napari_segmix.session import Session
+    from napari_segmix.actions.actions import Actions
+    from napari_segmix.model.model import Model
     from segmix_core.project.records import TissueClass
 
 _COLUMNS = ("", "Class", "Present", "Absent")
@@ -29,11 +31,13 @@ _ROW_PX = 26
 _MOST_ROWS = 8
 
 
-class ClassTable(Page):
+class ClassTable(Part):
     """Names and colours to edit, and a line to add a class."""
 
-    def __init__(self, session: "Session", parent: QWidget | None = None) -> None:
-        super().__init__(session, parent)
+    def __init__(
+        self, model: "Model", actions: "Actions", parent: QWidget | None = None
+    ) -> None:
+        super().__init__(model, actions, parent)
         self.column.setContentsMargins(0, 0, 0, 0)
         self.column.setSpacing(4)
         self._classes: tuple[TissueClass, ...] = ()
@@ -51,8 +55,7 @@ class ClassTable(Page):
         row.addWidget(self.add_button)
         self.column.addWidget(self.table)
         self.column.addLayout(row)
-        self.listen(session.classes_changed, self.refresh)
-        self.listen(session.labels_changed, self.refresh)
+        self.watch(self.refresh, Topic.CLASSES, Topic.LABELS)
         self.refresh()
 
     def _make_table(self) -> QTableWidget:
@@ -81,8 +84,8 @@ class ClassTable(Page):
         if self.table.state() == QAbstractItemView.State.EditingState:
             # A name is being typed; the row must stay under it.
             return
-        classes = self._classes = self.session.classes
-        counts = self.session.label_counts
+        classes = self._classes = self.model.project.classes
+        counts = self.model.project.label_counts
         table = self.table
         table.blockSignals(True)
         table.setRowCount(len(classes))
@@ -104,13 +107,13 @@ class ClassTable(Page):
     def _add(self) -> None:
         name = self.new_name.text().strip()
         if name:
-            self.session.add_class(name)
+            self.actions.classes.add(name)
             self.new_name.clear()
 
     def _rename(self, row: int, column: int) -> None:
         if column == _NAME:
             name, known = self.table.item(row, column).text(), self._classes
-            self.session.rename_class(row + 1, name, known)
+            self.actions.classes.rename(row + 1, name, known)
 
     def _on_click(self, row: int, column: int) -> None:
         if column == 0:
@@ -124,7 +127,7 @@ class ClassTable(Page):
             QColor(entry.color), self, f"Color of {entry.name}"
         )
         if color.isValid():
-            self.session.recolor_class(class_index, color.name(), known)
+            self.actions.classes.recolor(class_index, color.name(), known)
 
 
 def _fixed(text: str, tip: str) -> QTableWidgetItem:

@@ -8,6 +8,7 @@ from pydantic.fields import FieldInfo
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 
+from napari_segmix.widgets.elements import collapsible
 from napari_segmix.widgets.form_fields import (
     as_text,
     field_label,
@@ -15,7 +16,6 @@ from napari_segmix.widgets.form_fields import (
     is_typed,
     parse_text,
 )
-from napari_segmix.widgets.page import collapsible
 from segmix_core.errors import ConfigError
 from segmix_core.methods import DEFAULT_METHOD, METHODS, Settings
 from segmix_core.settings import RunSettings

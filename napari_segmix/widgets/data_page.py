@@ -5,27 +5,28 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 from superqt import QElidingLabel
 
-from napari_segmix.rescue_control import snapshots_of
-from napari_segmix.widgets.buttons import push_button
+from napari_segmix.model.changes import Topic
+from napari_segmix.model.rescue import snapshots_of
 from napari_segmix.widgets.class_table import ClassTable
 from napari_segmix.widgets.dialogs import NewProjectDialog, ask_folder
-from napari_segmix.widgets.import_box import ImportBox
-from napari_segmix.widgets.page import (
+from napari_segmix.widgets.elements import (
     QUIET,
-    SPACING,
-    Page,
     collapsible,
     heading,
     hint,
+    push_button,
     rule,
 )
+from napari_segmix.widgets.import_box import ImportBox
+from napari_segmix.widgets.page import SPACING, Page
 from napari_segmix.widgets.rescue_box import RescueBox
 from napari_segmix.widgets.snapshot_dialog import ask_snapshot
 from napari_segmix.widgets.source_list import SourceList
 from napari_segmix.widgets.tissue_box import TissueBox
 
 if TYPE_CHECKING:
-    from napari_segmix.session import Session
+    from napari_segmix.actions.actions import Actions
+    from napari_segmix.model.model import Model
 
 _STEPS = """<p><b>1 Data</b>: name your classes, add slides or a folder of tiles.</p>
 <p><b>2 Label</b>: say which tiles show which classes. No outlines to draw.</p>
@@ -37,8 +38,10 @@ _STEPS = """<p><b>1 Data</b>: name your classes, add slides or a folder of tiles
 class DataPage(Page):
     """What there is to learn from."""
 
-    def __init__(self, session: "Session", parent: QWidget | None = None) -> None:
-        super().__init__(session, parent)
+    def __init__(
+        self, model: "Model", actions: "Actions", parent: QWidget | None = None
+    ) -> None:
+        super().__init__(model, actions, parent)
         self._title = heading("")
         self._path = QElidingLabel()
         self._path.setStyleSheet(f"QLabel {{ color: {QUIET}; }}")
@@ -52,10 +55,10 @@ class DataPage(Page):
         self.open_button = QPushButton("Open project…")
         self.open_button.clicked.connect(self._ask_open)
         self.sample_button = QPushButton("Try it on a sample slide")
-        self.sample_button.clicked.connect(session.intake.open_sample)
+        self.sample_button.clicked.connect(actions.sources.open_sample)
         self.close_button = QPushButton("Close")
         self.close_button.setToolTip("Close the project; running jobs continue")
-        self.close_button.clicked.connect(session.close_project)
+        self.close_button.clicked.connect(actions.projects.close)
         self.snapshots_button = push_button(
             "Snapshots…",
             self._ask_snapshot,
@@ -65,8 +68,8 @@ class DataPage(Page):
         for button in (*buttons, self.close_button):
             button.setMinimumWidth(button.sizeHint().width())
         self._build()
-        self.listen(session.project_changed, self.refresh)
-        self.listen(session.busy_changed, self._enable)
+        self.watch(self.refresh, Topic.PROJECT)
+        self.watch(self._enable, Topic.BUSY)
         self.refresh()
 
     def _build(self) -> None:
@@ -81,14 +84,14 @@ class DataPage(Page):
         self.column.addLayout(place)
         self.column.addWidget(self._welcome)
         self.column.addLayout(buttons)
-        self.rescue = RescueBox(self.session)
+        self.rescue = RescueBox(self.model, self.actions)
         self.column.addWidget(self.rescue)
         self.column.addWidget(self.sample_button)
         self.column.addWidget(self._steps)
-        self.classes = ClassTable(self.session)
-        self.images = SourceList(self.session)
-        self.tissue = TissueBox(self.session)
-        self.labels = ImportBox(self.session)
+        self.classes = ClassTable(self.model, self.actions)
+        self.images = SourceList(self.model, self.actions)
+        self.tissue = TissueBox(self.model, self.actions)
+        self.labels = ImportBox(self.model, self.actions)
         self._content = QWidget()
         content = QVBoxLayout(self._content)
         content.setContentsMargins(0, 0, 0, 0)
@@ -106,7 +109,7 @@ class DataPage(Page):
 
     def refresh(self) -> None:
         """Show the project that is open, or how to come to one."""
-        path = self.session.project_path
+        path = self.model.project.path
         is_open = path is not None
         self._title.setText(path.stem if path else "Start with a project")
         self._path.setText(str(path.parent) if path else "")
@@ -126,20 +129,20 @@ class DataPage(Page):
             self.sample_button,
             self.snapshots_button,
         ):
-            button.setEnabled(not self.session.busy)
+            button.setEnabled(not self.model.notices.busy)
 
     def _ask_new(self) -> None:
         dialog = NewProjectDialog(self)
         if dialog.exec():
-            self.session.new_project(dialog.path, dialog.class_names)
+            self.actions.projects.create(dialog.path, dialog.class_names)
         dialog.deleteLater()
 
     def _ask_open(self) -> None:
         path = ask_folder(self, "Open a project folder (*.segmix)")
         if path is not None:
-            self.session.open_in_background(path)
+            self.actions.projects.open_in_background(path)
 
     def _ask_snapshot(self) -> None:
-        chosen = ask_snapshot(self, snapshots_of(self.session.project_path))
+        chosen = ask_snapshot(self, snapshots_of(self.model.project.path))
         if chosen is not None:
-            self.session.rescue.restore(chosen)
+            self.actions.rescue.restore(chosen)

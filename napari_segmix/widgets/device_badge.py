@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_segmix.preferences import read_preferences
-from napari_segmix.widgets.page import QUIET
+from napari_segmix.widgets.elements import QUIET
 from segmix_core.doctor import Check, Verdict, check_torch
 
 if TYPE_CHECKING:
     from qtpy.QtGui import QShowEvent
 
-    from napari_segmix.session import Session
+    from napari_segmix.actions.actions import Actions
+    from napari_segmix.model.model import Model
 
 _STYLE = (
     "QLabel {{ border: 1px solid {0}; border-radius: 8px; color: {0}; "
@@ -34,9 +35,12 @@ class DeviceBadge(QLabel):
     would slow the window down and can fail beside Qt.
     """
 
-    def __init__(self, session: "Session", parent: QWidget | None = None) -> None:
+    def __init__(
+        self, model: "Model", actions: "Actions", parent: QWidget | None = None
+    ) -> None:
         super().__init__("…", parent)
-        self._session = session
+        self._report = model.notices.report
+        self._executor = actions.executor
         self._is_asked = False
         self.setToolTip("Asking which devices there are")
         self.setStyleSheet(_STYLE.format(QUIET))
@@ -47,10 +51,10 @@ class DeviceBadge(QLabel):
         if not self._is_asked:
             self._is_asked = True
             python = read_preferences().python or executable
-            self._session.executor.submit(
+            self._executor.submit(
                 lambda: _ask(python),
                 on_done=self.show_check,
-                on_error=self._session.report,
+                on_error=self._report,
             )
 
     def show_check(self, check: Check) -> None:

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_segmix.widgets.page import hint
+from napari_segmix.widgets.elements import hint
 from segmix_core.geometry import MAX_MPP, MIN_MPP
 from segmix_core.slides.dicom import DICOM_SUFFIXES
 from segmix_core.slides.image_folder import SCANNER_SUFFIXES, TILE_SUFFIXES

@@ -18,10 +18,11 @@ from qtpy.QtWidgets import (
 
 from napari_segmix.session import session_for
 from napari_segmix.widgets.data_page import DataPage
+from napari_segmix.widgets.elements import rule
 from napari_segmix.widgets.export_page import ExportPage
 from napari_segmix.widgets.label_page import LabelPage
 from napari_segmix.widgets.masks_page import MasksPage
-from napari_segmix.widgets.page import MARGIN, Page, rule
+from napari_segmix.widgets.page import MARGIN, Page
 from napari_segmix.widgets.run_bar import RunBar
 from napari_segmix.widgets.status_line import StatusLine
 from napari_segmix.widgets.train_page import TrainPage
@@ -53,7 +54,9 @@ class SegMixDock(Page):
     """
 
     def __init__(self, napari_viewer: "Viewer") -> None:
-        super().__init__(session_for(napari_viewer))
+        session = session_for(napari_viewer)
+        super().__init__(session.model, session.actions)
+        self.session = session
         self.setObjectName("segmix_dock")
         self._steps = QButtonGroup(self)
         self._stack = QStackedWidget()
@@ -66,8 +69,8 @@ class SegMixDock(Page):
         column.addWidget(rule())
         column.addWidget(self._stack, 1)
         column.addWidget(rule())
-        column.addWidget(RunBar(self.session))
-        self.status = StatusLine(self.session)
+        column.addWidget(RunBar(self.model, self.actions))
+        self.status = StatusLine(self.model, self.actions)
         column.addWidget(self.status)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.listen(self.session.page_requested, self.show_page)
@@ -84,7 +87,7 @@ class SegMixDock(Page):
             button.setCursor(Qt.CursorShape.PointingHandCursor)
             self._steps.addButton(button, number - 1)
             row.addWidget(button, 1)
-            page = page_type(self.session)
+            page = page_type(self.model, self.actions)
             self.pages[title] = page
             self._stack.addWidget(_scrolled(page))
         self._steps.idClicked.connect(self._stack.setCurrentIndex)

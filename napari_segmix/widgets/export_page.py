@@ -15,11 +15,19 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_segmix.run_info import Job
-from napari_segmix.widgets.buttons import primary_button, push_button
+from napari_segmix.model.changes import Topic
+from napari_segmix.model.run_info import Job
 from napari_segmix.widgets.choice_row import ChoiceRow
-from napari_segmix.widgets.lists import fit_height, prepare_list
-from napari_segmix.widgets.page import Page, heading, hint, rule
+from napari_segmix.widgets.elements import (
+    fit_height,
+    heading,
+    hint,
+    prepare_list,
+    primary_button,
+    push_button,
+    rule,
+)
+from napari_segmix.widgets.page import Page
 from napari_segmix.widgets.run_texts import moment_text, size_text
 from segmix_core.errors import SegmixError
 from segmix_core.settings import RunSettings
@@ -28,7 +36,8 @@ from segmix_core.stage_registry import MASK_TITLES
 if TYPE_CHECKING:
     from qtpy.QtGui import QHideEvent, QShowEvent
 
-    from napari_segmix.session import Session
+    from napari_segmix.actions.actions import Actions
+    from napari_segmix.model.model import Model
 
 _FORMATS = {"ome": "OME-TIFF", "generic": "TIFF pyramid"}
 _FORMAT_TIPS = {
@@ -42,8 +51,10 @@ _PATH = Qt.ItemDataRole.UserRole
 class ExportPage(Page):
     """Choose masks and format, export, and find the files."""
 
-    def __init__(self, session: "Session", parent: QWidget | None = None) -> None:
-        super().__init__(session, parent)
+    def __init__(
+        self, model: "Model", actions: "Actions", parent: QWidget | None = None
+    ) -> None:
+        super().__init__(model, actions, parent)
         self.base = QComboBox()
         self.base.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
@@ -69,9 +80,8 @@ class ExportPage(Page):
         )
         self._missing = hint()
         self._build()
-        self.listen(session.runs.listed, self.refresh)
-        self.listen(session.runs.changed, self._enable)
-        self.listen(session.project_changed, self.refresh)
+        self.watch(self.refresh, Topic.RUNS, Topic.PROJECT, Topic.SOURCES)
+        self.watch(self._enable, Topic.PROGRESS)
         self.refresh()
 
     def _build(self) -> None:
@@ -113,16 +123,16 @@ class ExportPage(Page):
     def refresh(self) -> None:
         """Read masks and files again."""
         self.base.clear()
-        for info in self.session.masks.bases():
+        for info in self.model.masks.bases():
             moment = moment_text(info.created)
             self.base.addItem(f"{MASK_TITLES[info.stage]} of {moment}", str(info.path))
-        store = self.session.store
+        store = self.model.project.store
         if not self.base.count() and store is not None and store.corrected_images():
             self.base.addItem(_CORRECTIONS, "")
         # New masks come first, unless the user has chosen others.
         self.base.setCurrentIndex(max(0, self.base.findData(self._chosen)))
         self._list_files()
-        images = () if store is None else store.images()
+        images = self.model.project.images
         self.crop.setVisible(any(image.bounds is not None for image in images))
         self._enable()
 
@@ -133,31 +143,32 @@ class ExportPage(Page):
         """Start the export."""
         inputs = {
             info.stage: info.path
-            for info in self.session.masks.bases()
+            for info in self.model.masks.bases()
             if str(info.path) == self.base.currentData()
         }
         options: dict[str, object] = {"format": self.format.value}
         if self.crop.isChecked() and not self.crop.isHidden():
             options["crop_to_bounds"] = True
-        source, store = self.session.active_source, self.session.store
-        if self.only_shown.isChecked() and source is not None and store is not None:
-            options["image_ids"] = [image.id for image in store.images(source.id)]
+        project = self.model.project
+        source = project.active_source
+        if self.only_shown.isChecked() and source is not None:
+            options["image_ids"] = [image.id for image in project.images_of(source.id)]
         try:
-            self.session.runs.start(Job("export", RunSettings(), inputs, options))
+            self.actions.runs.start(Job("export", RunSettings(), inputs, options))
         except SegmixError as error:
-            self.session.report(error)
+            self.model.notices.report(error)
 
     def showEvent(self, event: "QShowEvent") -> None:  # noqa: N802 - Qt's name
         """Show the masks that are exported, and nothing that covers them."""
         super().showEvent(event)
-        # The first correction may have been made since.
+        # The first correction may have been made since, and files come and go.
         self.refresh()
-        self.session.masks.enter()
+        self.actions.masks.enter()
 
     def hideEvent(self, event: "QHideEvent") -> None:  # noqa: N802 - Qt's name
         """Show the tile labels again."""
         super().hideEvent(event)
-        self.session.masks.leave()
+        self.actions.masks.leave()
 
     def _list_files(self) -> None:
         self.files.clear()
@@ -173,7 +184,7 @@ class ExportPage(Page):
         fit_height(self.files)
 
     def _paths(self) -> list[Path]:
-        store = self.session.store
+        store = self.model.project.store
         if store is None or not store.exports_path.is_dir():
             return []
         found = [
@@ -184,24 +195,24 @@ class ExportPage(Page):
         ]
         return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
 
-    def _enable(self, _info: object = None) -> None:
+    def _enable(self) -> None:
         has_masks = self.base.count() > 0
         text = "" if has_masks else "Make pseudo masks on the Masks page first."
         self._missing.setText(text)
         self._missing.setVisible(bool(text))
-        running = self.session.runs.is_running
+        running = self.model.runs.is_running
         self.export_button.setEnabled(has_masks and not running)
-        self.only_shown.setVisible(len(self.session.sources) > 1)
+        self.only_shown.setVisible(len(self.model.project.sources) > 1)
         self.show_button.setEnabled(self.files.currentItem() is not None)
         self.reveal_button.setEnabled(self.files.topLevelItemCount() > 0)
 
     def _show(self) -> None:
         item = self.files.currentItem()
         if item is not None:
-            self.session.masks.show_file(item.data(0, _PATH))
+            self.actions.masks.show_file(item.data(0, _PATH))
 
     def _reveal(self) -> None:
-        item, store = self.files.currentItem(), self.session.store
+        item, store = self.files.currentItem(), self.model.project.store
         if store is not None:
             folder = store.exports_path if item is None else item.data(0, _PATH).parent
             QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder)))

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
 
 from napari_segmix.widgets.config_form import ConfigForm
-from napari_segmix.widgets.page import hint
+from napari_segmix.widgets.elements import hint
 from segmix_core.licences import find_licence, licence_note
 
 

@@ -4,12 +4,15 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QPushButton, QWidget
 
+from napari_segmix.model.changes import Topic
 from napari_segmix.widgets.dialogs import ask_folder, ask_table
-from napari_segmix.widgets.page import Page, hint
+from napari_segmix.widgets.elements import hint
+from napari_segmix.widgets.page import Part
 from segmix_core.project.importers.brackets import PRESETS
 
 if TYPE_CHECKING:
-    from napari_segmix.session import Session
+    from napari_segmix.actions.actions import Actions
+    from napari_segmix.model.model import Model
 
 KINDS = {
     "auto": "Find out from the file",
@@ -19,11 +22,13 @@ KINDS = {
 }
 
 
-class ImportBox(Page):
+class ImportBox(Part):
     """Chooses a format and a file, and imports."""
 
-    def __init__(self, session: "Session", parent: QWidget | None = None) -> None:
-        super().__init__(session, parent)
+    def __init__(
+        self, model: "Model", actions: "Actions", parent: QWidget | None = None
+    ) -> None:
+        super().__init__(model, actions, parent)
         self.column.setContentsMargins(0, 0, 0, 0)
         self.kind = QComboBox()
         for value, text in KINDS.items():
@@ -50,8 +55,7 @@ class ImportBox(Page):
         self.column.addWidget(self.keep)
         self.column.addWidget(self.button)
         self.kind.currentIndexChanged.connect(self._show_options)
-        self.listen(session.busy_changed, self._enable)
-        self.listen(session.sources_changed, self._enable)
+        self.watch(self._enable, Topic.BUSY, Topic.SOURCES)
         self._show_options()
         self._enable()
 
@@ -62,14 +66,16 @@ class ImportBox(Page):
         self.keep.setVisible(kind != "windows")
 
     def _enable(self) -> None:
-        self.button.setEnabled(bool(self.session.sources) and not self.session.busy)
+        self.button.setEnabled(
+            bool(self.model.project.sources) and not self.model.notices.busy
+        )
 
     def _ask(self) -> None:
         kind = self.kind.currentData()
         is_folder = kind == "brackets"
         path = ask_folder(self, "Folder of images") if is_folder else ask_table(self)
         if path is not None:
-            self.session.intake.import_labels(
+            self.actions.sources.import_labels(
                 path,
                 kind=kind,
                 preset=self.preset.currentText() if is_folder else None,

@@ -13,13 +13,16 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_segmix.model.changes import Topic
 from napari_segmix.widgets.brush_box import BrushBox
+from napari_segmix.widgets.elements import collapsible, heading, hint, rule
 from napari_segmix.widgets.history_buttons import HistoryButtons
-from napari_segmix.widgets.page import SPACING, Page, collapsible, heading, hint, rule
+from napari_segmix.widgets.page import SPACING, Page
 from napari_segmix.widgets.tile_panel import TilePanel
 
 if TYPE_CHECKING:
-    from napari_segmix.session import Session
+    from napari_segmix.actions.actions import Actions
+    from napari_segmix.model.model import Model
 
 _KEYS = (
     ("1 … 9", "class: labels the current tile, or chooses the brush"),
@@ -35,8 +38,10 @@ _KEYS = (
 class LabelPage(Page):
     """Brush, current tile, and the way through the unlabelled tiles."""
 
-    def __init__(self, session: "Session", parent: QWidget | None = None) -> None:
-        super().__init__(session, parent)
+    def __init__(
+        self, model: "Model", actions: "Actions", parent: QWidget | None = None
+    ) -> None:
+        super().__init__(model, actions, parent)
         self._empty = hint()
         self.source = QComboBox()
         self.source.setSizeAdjustPolicy(
@@ -44,19 +49,17 @@ class LabelPage(Page):
         )
         self.source.activated.connect(self._choose_source)
         self.progress = QProgressBar()
-        labelling = session.labelling
+        labels = actions.labels
         self.previous = _button("Previous unlabeled", "Shift-N")
-        self.previous.clicked.connect(labelling.previous_unlabelled)
+        self.previous.clicked.connect(labels.previous_unlabelled)
         self.next = _button("Next unlabeled", "N")
-        self.next.clicked.connect(labelling.next_unlabelled)
+        self.next.clicked.connect(labels.next_unlabelled)
         self.history = HistoryButtons(
-            session, "labels", "while the tile labels layer is active"
+            model, actions, "labels", "while the tile labels layer is active"
         )
         self._build()
-        self.listen(session.sources_changed, self.refresh)
-        self.listen(session.labels_changed, self.refresh)
-        self.listen(session.active_source_changed, self.refresh)
-        self.listen(session.project_changed, self.refresh)
+        self.watch(self.refresh, Topic.SOURCES, Topic.SHOWN, Topic.PROJECT)
+        self.watch(self._show_progress, Topic.LABELS)
         self.refresh()
 
     def _build(self) -> None:
@@ -68,10 +71,10 @@ class LabelPage(Page):
         content.addWidget(self.progress)
         content.addWidget(rule())
         content.addWidget(heading("Brush"))
-        content.addWidget(BrushBox(self.session))
+        content.addWidget(BrushBox(self.model, self.actions))
         content.addWidget(rule())
         content.addWidget(heading("Current tile"))
-        content.addWidget(TilePanel(self.session))
+        content.addWidget(TilePanel(self.model, self.actions))
         content.addLayout(_pair(self.previous, self.next))
         content.addWidget(rule())
         content.addWidget(self.history)
@@ -81,28 +84,34 @@ class LabelPage(Page):
         self.column.addStretch(1)
 
     def refresh(self) -> None:
-        """Show how far labelling is."""
-        session = self.session
-        sources, active = session.sources, session.active_source
+        """Show which sources there are, and how far labelling is."""
+        project = self.model.project
+        active = project.active_source
         self._empty.setText(
             "Add slides or a folder of tiles on the Data page first."
-            if session.store
+            if project.store
             else "Create or open a project on the Data page first."
         )
         self._empty.setVisible(active is None)
         self._content.setVisible(active is not None)
         self.source.clear()
-        for source in sources:
+        for source in project.sources:
             self.source.addItem(source.name, source.id)
         if active is not None:
             self.source.setCurrentIndex(self.source.findData(active.id))
-            counts = session.counts_of(active.id)
-            self.progress.setRange(0, max(1, counts.total))
-            self.progress.setValue(counts.labelled)
-            self.progress.setFormat(f"{counts.labelled} of {counts.total} labeled")
+        self._show_progress()
+
+    def _show_progress(self) -> None:
+        active = self.model.project.active_source
+        if active is None:
+            return
+        counts = self.model.project.counts_of(active.id)
+        self.progress.setRange(0, max(1, counts.total))
+        self.progress.setValue(counts.labelled)
+        self.progress.setFormat(f"{counts.labelled} of {counts.total} labeled")
 
     def _choose_source(self, _index: int) -> None:
-        self.session.show_source(int(self.source.currentData()))
+        self.actions.sources.show(int(self.source.currentData()))
 
 
 def _button(text: str, key: str) -> QPushButton:

@@ -6,39 +6,49 @@ from typing import TYPE_CHECKING
 from weakref import WeakMethod, ref
 
 from qtpy.compat import isalive
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFrame, QLabel, QVBoxLayout, QWidget
-from superqt import QCollapsible
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 if TYPE_CHECKING:
     from psygnal import SignalInstance
+    from qtpy.QtGui import QShowEvent
 
-    from napari_segmix.session import Session
+    from napari_segmix.actions.actions import Actions
+    from napari_segmix.model.changes import Topic
+    from napari_segmix.model.model import Model
 
-QUIET = "#7f8894"
-"""Text that steps back; readable on dark and on light themes."""
 MARGIN = 10
 SPACING = 8
+_Slot = Callable[[], object]
 
 
-class Page(QWidget):
-    """A page: it shows the session's state and calls its verbs.
+class Part(QWidget):
+    """A part of a page: it shows the model and calls actions.
 
-    The session outlives the dock, so a page listens through :meth:`listen`, which
-    ends with the widget.
+    The model outlives the dock, so a part watches it through :meth:`watch`, which ends
+    with the widget. A part of a page that cannot be seen does nothing; it catches up
+    when the page is shown.
     """
 
-    def __init__(self, session: "Session", parent: QWidget | None = None) -> None:
+    def __init__(
+        self, model: "Model", actions: "Actions", parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
-        self.session = session
+        self.model = model
+        self.actions = actions
+        self._watched: list[tuple[frozenset[Topic], WeakMethod[_Slot]]] = []
+        self._waiting: list[WeakMethod[_Slot]] = []
         self.column = QVBoxLayout(self)
         self.column.setContentsMargins(MARGIN, MARGIN, MARGIN, MARGIN)
         self.column.setSpacing(SPACING)
+        self.listen(model.changes.happened, self._on_change)
+
+    def watch(self, slot: _Slot, *topics: "Topic") -> None:
+        """Call ``slot``, a method of this widget, when one of the topics changed."""
+        self._watched.append((frozenset(topics), WeakMethod(slot)))
 
     def listen(self, signal: "SignalInstance", slot: Callable[..., object]) -> None:
-        """Call ``slot``, a method of this widget, until the widget is destroyed."""
+        """Call ``slot``, a method of this widget, with what a signal emits."""
         reference, owner = WeakMethod(slot), ref(self)
-        count = len(signature(slot).parameters)
 
         def relay(*values: object) -> None:
             # Not ended by ``destroyed``: Qt may emit that after Python has freed
@@ -47,44 +57,38 @@ class Page(QWidget):
             if method is not None and isalive(owner()):
                 method(*values)
 
-        signal.connect(relay, max_args=count)
+        signal.connect(relay, max_args=len(signature(slot).parameters))
+
+    def catch_up(self) -> None:
+        """Do what was put off while the page could not be seen."""
+        waiting, self._waiting = self._waiting, []
+        for reference in waiting:
+            slot = reference()
+            if slot is not None:
+                slot()
+
+    def _on_change(self, topics: "frozenset[Topic]") -> None:
+        due = [slot for wanted, slot in self._watched if not wanted.isdisjoint(topics)]
+        self._waiting += [slot for slot in due if slot not in self._waiting]
+        if due and self.is_on_screen:
+            self.catch_up()
+
+    @property
+    def is_on_screen(self) -> bool:
+        """Whether the part's page can be seen."""
+        # Asked of the page: a part that hides itself hears of what would show it again.
+        widget: QWidget | None = self
+        while widget is not None and not isinstance(widget, Page):
+            widget = widget.parentWidget()
+        return widget is None or bool(widget.isVisible())
 
 
-def heading(text: str) -> QLabel:
-    """Return the title of a section."""
-    label = QLabel(text)
-    font = label.font()
-    font.setBold(True)
-    label.setFont(font)
-    return label
+class Page(Part):
+    """A page of the dock."""
 
-
-def hint(text: str = "") -> QLabel:
-    """Return a quiet sentence that wraps."""
-    label = QLabel(text)
-    label.setWordWrap(True)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    label.setStyleSheet(f"QLabel {{ color: {QUIET}; }}")
-    return label
-
-
-def collapsible(title: str, content: QWidget) -> QCollapsible:
-    """Return a section that is closed until its title is clicked."""
-    section = QCollapsible(
-        title,
-        expandedIcon="\N{BLACK DOWN-POINTING SMALL TRIANGLE}",
-        collapsedIcon="\N{BLACK RIGHT-POINTING SMALL TRIANGLE}",
-    )
-    section.layout().setContentsMargins(0, 0, 0, 0)
-    section.content().layout().setContentsMargins(0, SPACING, 0, 0)
-    section.addWidget(content)
-    return section
-
-
-def rule() -> QFrame:
-    """Return a thin horizontal line between sections."""
-    line = QFrame()
-    line.setFrameShape(QFrame.Shape.HLine)
-    line.setFixedHeight(1)
-    line.setStyleSheet("QFrame { background: rgba(128, 138, 150, 90); border: none; }")
-    return line
+    def showEvent(self, event: "QShowEvent") -> None:  # noqa: N802 - Qt's name
+        """Catch up with what changed meanwhile."""
+        super().showEvent(event)
+        for part in (self, *self.findChildren(Part)):
+            if part.is_on_screen:
+                part.catch_up()

@@ -4,25 +4,29 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPlainTextEdit, QWidget
 
-from napari_segmix.rescue_control import snapshots_of
-from napari_segmix.widgets.buttons import primary_button, push_button
-from napari_segmix.widgets.page import Page, heading, rule
+from napari_segmix.model.changes import Topic
+from napari_segmix.model.rescue import snapshots_of
+from napari_segmix.widgets.elements import heading, primary_button, push_button, rule
+from napari_segmix.widgets.page import Part
 from napari_segmix.widgets.snapshot_dialog import ask_copy, ask_snapshot
 
 if TYPE_CHECKING:
-    from napari_segmix.session import Session
+    from napari_segmix.actions.actions import Actions
+    from napari_segmix.model.model import Model
     from segmix_core.project.snapshots import Snapshot
 
 _RESULT_PX = 120
 
 
-class RescueBox(Page):
+class RescueBox(Part):
     """Says why a project cannot be opened; checks, repairs and restores it."""
 
-    def __init__(self, session: "Session", parent: QWidget | None = None) -> None:
-        super().__init__(session, parent)
+    def __init__(
+        self, model: "Model", actions: "Actions", parent: QWidget | None = None
+    ) -> None:
+        super().__init__(model, actions, parent)
         self.column.setContentsMargins(0, 0, 0, 0)
-        rescue = session.rescue
+        rescue = actions.rescue
         self._title = heading("")
         self._title.setWordWrap(True)
         self._problem = QLabel(wordWrap=True)
@@ -46,8 +50,8 @@ class RescueBox(Page):
         self.result = QPlainTextEdit(readOnly=True)
         self.result.setFixedHeight(_RESULT_PX)
         self._build()
-        self.listen(rescue.changed, self.refresh)
-        self.listen(session.busy_changed, self._enable)
+        self.watch(self.refresh, Topic.RESCUE)
+        self.watch(self._enable, Topic.BUSY)
         self.refresh()
 
     def _build(self) -> None:
@@ -66,7 +70,8 @@ class RescueBox(Page):
 
     def refresh(self) -> None:
         """Show the failure and what came of the work."""
-        rescue, failure = self.session.rescue, self.session.rescue.failure
+        rescue = self.model.rescue.now
+        failure = rescue.failure
         self.setVisible(failure is not None)
         if failure is not None:
             self._title.setText(f"{failure.path.name} cannot be opened")
@@ -77,7 +82,7 @@ class RescueBox(Page):
         self._enable()
 
     def _enable(self) -> None:
-        is_free, rescue = not self.session.busy, self.session.rescue
+        is_free, rescue = not self.model.notices.busy, self.model.rescue.now
         self.restore_button.setEnabled(is_free and bool(self._snapshots()))
         for button in (self.check_button, self.repair_button, self.again_button):
             button.setEnabled(is_free)
@@ -85,26 +90,26 @@ class RescueBox(Page):
         self.close_button.setEnabled(is_free)
 
     def _ask_copy(self) -> None:
-        failure = self.session.rescue.failure
+        failure = self.model.rescue.now.failure
         target = None if failure is None else ask_copy(self, failure.path)
         if target is not None:
-            self.session.rescue.repair(target)
+            self.actions.rescue.repair(target)
 
     def _ask_snapshot(self) -> None:
         chosen = ask_snapshot(self, self._snapshots())
         if chosen is not None:
-            self.session.rescue.restore(chosen)
+            self.actions.rescue.restore(chosen)
 
     def _snapshots(self) -> "tuple[Snapshot, ...]":
-        failure = self.session.rescue.failure
+        failure = self.model.rescue.now.failure
         return () if failure is None else snapshots_of(failure.path)
 
     def _open_again(self) -> None:
-        failure = self.session.rescue.failure
+        failure = self.model.rescue.now.failure
         if failure is not None:
-            self.session.open_in_background(failure.path)
+            self.actions.projects.open_in_background(failure.path)
 
     def _open_copy(self) -> None:
-        copy = self.session.rescue.copy
+        copy = self.model.rescue.now.copy
         if copy is not None:
-            self.session.open_in_background(copy)
+            self.actions.projects.open_in_background(copy)

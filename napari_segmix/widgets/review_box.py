@@ -15,17 +15,24 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_segmix.model.changes import Topic
 from napari_segmix.widgets.brush_palette import BrushPalette
-from napari_segmix.widgets.buttons import primary_button, push_button
+from napari_segmix.widgets.elements import (
+    fit_height,
+    hint,
+    prepare_list,
+    primary_button,
+    push_button,
+)
 from napari_segmix.widgets.history_buttons import HistoryButtons
-from napari_segmix.widgets.lists import fit_height, prepare_list
-from napari_segmix.widgets.page import Page, hint
+from napari_segmix.widgets.page import Part
 from napari_segmix.widgets.run_texts import moment_text
-from segmix_core.project.records import Review, SourceKind
+from segmix_core.project.records import Review
 from segmix_core.stage_registry import MASK_TITLES
 
 if TYPE_CHECKING:
-    from napari_segmix.session import Session
+    from napari_segmix.actions.actions import Actions
+    from napari_segmix.model.model import Model
 
 _LISTED = 100
 _ROW = Qt.ItemDataRole.UserRole
@@ -36,13 +43,15 @@ _REVIEWS = {
 }
 
 
-class ReviewBox(Page):
+class ReviewBox(Part):
     """Masks to look at, a list of tiles, and the brush of the correction window."""
 
-    def __init__(self, session: "Session", parent: QWidget | None = None) -> None:
-        super().__init__(session, parent)
+    def __init__(
+        self, model: "Model", actions: "Actions", parent: QWidget | None = None
+    ) -> None:
+        super().__init__(model, actions, parent)
         self.column.setContentsMargins(0, 0, 0, 0)
-        masks = session.masks
+        masks = actions.masks
         self.base = QComboBox()
         self.base.setSizeAdjustPolicy(
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
@@ -59,16 +68,16 @@ class ReviewBox(Page):
         self.view_button = push_button(
             "Correct the view", masks.open_view, "Open the part of the slide in view"
         )
-        self.palette_box = BrushPalette(session)
+        self.palette_box = BrushPalette(model, actions)
         self.history = HistoryButtons(
-            session, "masks", "while the mask layer is active"
+            model, actions, "masks", "while the mask layer is active"
         )
         self._build()
         self._later = QTimer(self, singleShot=True, interval=100)
         self._later.timeout.connect(self._fill)
-        self.listen(masks.base_changed, self.refresh)
-        self.listen(masks.list_changed, self._later_fill)
-        self.listen(masks.correction.changed, self._show_open)
+        self.watch(self.refresh, Topic.MASKS, Topic.RUNS)
+        self.watch(self._later_fill, Topic.REVIEWS)
+        self.watch(self._show_open, Topic.CORRECTION)
         self.refresh()
 
     def _build(self) -> None:
@@ -97,7 +106,7 @@ class ReviewBox(Page):
 
     def refresh(self) -> None:
         """Show which masks there are and which are chosen."""
-        masks = self.session.masks
+        masks = self.model.masks
         self.base.clear()
         for info in masks.bases():
             text = f"{MASK_TITLES[info.stage]} of {moment_text(info.created)}"
@@ -106,10 +115,7 @@ class ReviewBox(Page):
         self.base.setCurrentIndex(
             -1 if chosen is None else self.base.findData(str(chosen.path))
         )
-        source = self.session.active_source
-        self.view_button.setVisible(
-            source is not None and source.kind is SourceKind.SLIDE
-        )
+        self.view_button.setVisible(self.model.project.shows_slide)
         self._fill()
         self._show_open()
 
@@ -117,7 +123,7 @@ class ReviewBox(Page):
         self._later.start()
 
     def _fill(self) -> None:
-        masks = self.session.masks
+        masks = self.model.masks
         accepted, corrected, total = masks.review_counts()
         self.progress.setMaximum(max(total, 1))
         self.progress.setValue(accepted + corrected)
@@ -136,7 +142,7 @@ class ReviewBox(Page):
         self._mark_open()
 
     def _mark_open(self) -> None:
-        row = self.session.masks.correction.row
+        row = self.model.masks.row
         for i in range(self.tree.topLevelItemCount()):
             item = self.tree.topLevelItem(i)
             if row is not None and item.data(0, _ROW) == row:
@@ -145,14 +151,14 @@ class ReviewBox(Page):
         self.tree.setCurrentItem(None)
 
     def _show_open(self) -> None:
-        is_open = self.session.masks.correction.is_open
+        is_open = self.model.masks.is_open
         self.palette_box.setVisible(is_open)
         self._hint.setVisible(not is_open)
         self.next_button.setVisible(not is_open)
         self._mark_open()
 
     def _open_item(self, item: QTreeWidgetItem) -> None:
-        self.session.masks.open_tile(item.data(0, _ROW))
+        self.actions.masks.open_tile(item.data(0, _ROW))
 
     def _choose_base(self, _index: int) -> None:
-        self.session.masks.choose_base(Path(self.base.currentData()))
+        self.actions.masks.choose_base(Path(self.base.currentData()))

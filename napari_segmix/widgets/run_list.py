@@ -1,10 +1,9 @@
 """The runs of the project, newest first, and what can be done with one."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, QTimer, QUrl, Signal
+from qtpy.QtCore import Qt, QUrl, Signal
 from qtpy.QtGui import QColor, QDesktopServices, QFontDatabase, QGuiApplication
 from qtpy.QtWidgets import (
     QHBoxLayout,
@@ -15,13 +14,12 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_segmix.run_info import log_tail, run_report
-from napari_segmix.widgets.buttons import push_button
-from napari_segmix.widgets.lists import fit_height, prepare_list
-from napari_segmix.widgets.page import Page, hint
+from napari_segmix.model.changes import Topic
+from napari_segmix.model.run_info import log_tail, run_report, stage_title
+from napari_segmix.widgets.elements import fit_height, hint, prepare_list, push_button
+from napari_segmix.widgets.page import Part
 from napari_segmix.widgets.run_texts import (
     moment_text,
-    stage_title,
     state_color,
     state_text,
 )
@@ -29,8 +27,9 @@ from segmix_core.errors import SegmixError
 from segmix_core.files import printable
 
 if TYPE_CHECKING:
-    from napari_segmix.run_info import RunInfo
-    from napari_segmix.session import Session
+    from napari_segmix.actions.actions import Actions
+    from napari_segmix.model.model import Model
+    from napari_segmix.model.run_info import RunInfo
 
 _SHOWN = 50
 _LOG_LINES = 12
@@ -38,16 +37,19 @@ _PATH = Qt.ItemDataRole.UserRole
 _STATE_COLUMN = 2
 
 
-class RunList(Page):
+class RunList(Part):
     """A table of runs; below it, what is to be said about the selected one."""
 
     settings_wanted = Signal(dict)
     """The user wants the settings of a run (JSON of ``RunSettings``) in the form."""
 
-    def __init__(self, session: "Session", parent: QWidget | None = None) -> None:
-        super().__init__(session, parent)
+    def __init__(
+        self, model: "Model", actions: "Actions", parent: QWidget | None = None
+    ) -> None:
+        super().__init__(model, actions, parent)
         self.column.setContentsMargins(0, 0, 0, 0)
         self._infos: dict[Path, RunInfo] = {}
+        self._outdated: frozenset[Path] = frozenset()
         self.tree = QTreeWidget()
         self._empty = hint("No runs yet.")
         self._message = QLabel(wordWrap=True, textFormat=Qt.TextFormat.PlainText)
@@ -71,12 +73,10 @@ class RunList(Page):
             "Folder", self._open_folder, "Open the folder of the run"
         )
         self._build()
-        self._later = QTimer(self, singleShot=True, interval=500)
-        self._later.timeout.connect(self.refresh)
-        self.listen(session.runs.listed, self.refresh)
-        self.listen(session.runs.changed, self._show_progress)
-        self.listen(session.runs.began, self._on_began)
-        self.listen(session.history_changed, self._refresh_later)
+        self.watch(self.refresh, Topic.RUNS)
+        self.watch(self._show_progress, Topic.PROGRESS)
+        self.watch(self._select_followed, Topic.FOLLOWED)
+        self.watch(self._mark_outdated, Topic.HISTORY, Topic.FILES)
         self.refresh()
 
     def _build(self) -> None:
@@ -127,37 +127,40 @@ class RunList(Page):
     def refresh(self) -> None:
         """Read the list again."""
         chosen = self.selected
-        runs = self.session.runs.runs()
+        runs = self.model.runs.infos
+        self._outdated = self.model.runs.outdated()
         infos = [run for run in runs if not run.is_damaged][:_SHOWN]
         infos += [run for run in runs if run.is_damaged][:_SHOWN]
         self._infos = {info.path: info for info in infos}
         self.tree.clear()
         for info in infos:
-            self.tree.addTopLevelItem(_item(info))
+            self.tree.addTopLevelItem(_item(info, info.path in self._outdated))
         self._empty.setVisible(not infos)
         fit_height(self.tree)
         if infos:
             self.select(chosen.path if chosen else infos[0].path)
         self._show_selected()
 
-    def _on_began(self, info: "RunInfo") -> None:
-        self.refresh()
-        self.select(info.path)
+    def _select_followed(self) -> None:
+        followed = self.model.runs.followed
+        if followed is not None:
+            self.refresh()
+            self.select(followed.path)
 
-    def _refresh_later(self) -> None:
-        # Labelling makes changes by the second; reading all runs can wait.
-        self._later.start()
+    def _mark_outdated(self) -> None:
+        if self.model.runs.outdated() != self._outdated:
+            self.refresh()
 
-    def _show_progress(self, info: "RunInfo | None") -> None:
+    def _show_progress(self) -> None:
+        info = self.model.runs.followed
         if info is None or info.path not in self._infos:
             return
-        # Only the list knows of labels that were changed since.
-        info = replace(info, is_outdated=self._infos[info.path].is_outdated)
         self._infos[info.path] = info
+        is_outdated = info.path in self._outdated
         for i in range(self.tree.topLevelItemCount()):
             item = self.tree.topLevelItem(i)
             if item.data(0, _PATH) == info.path:
-                item.setText(_STATE_COLUMN, _state_with_mark(info))
+                item.setText(_STATE_COLUMN, _state_with_mark(info, is_outdated))
 
     def _show_selected(self) -> None:
         info = self.selected
@@ -166,7 +169,7 @@ class RunList(Page):
             button.setVisible(readable)
         self.folder_button.setVisible(info is not None)
         self.resume_button.setVisible(info is not None and info.can_resume)
-        text = "" if info is None else _explanation(info)
+        text = "" if info is None else self._explain(info)
         self._message.setText(text)
         self._message.setVisible(bool(text))
         log = ""
@@ -175,16 +178,27 @@ class RunList(Page):
         self._log.setPlainText(log)
         self._log.setVisible(bool(log))
 
+    def _explain(self, info: "RunInfo") -> str:
+        parts = []
+        if info.state == "interrupted":
+            text = "The process crashed. Resume continues from its last checkpoint."
+            parts.append(text)
+        elif info.state in ("failed", "damaged"):
+            parts.append(printable(info.message))
+        if info.path in self._outdated:
+            parts.append("Labels or masks have changed since this run started.")
+        return " ".join(parts)
+
     def _resume(self) -> None:
         if self.selected is not None:
             try:
-                self.session.runs.resume(self.selected.path)
+                self.actions.runs.resume(self.selected.path)
             except SegmixError as error:
-                self.session.report(error)
+                self.model.notices.report(error)
 
     def _show(self) -> None:
         if self.selected is not None:
-            self.session.runs.watch(self.selected.path)
+            self.actions.runs.watch(self.selected.path)
 
     def _use_settings(self) -> None:
         if self.selected is not None:
@@ -195,42 +209,31 @@ class RunList(Page):
             try:
                 report = run_report(self.selected.path)
             except SegmixError as error:
-                self.session.report(error)
+                self.model.notices.report(error)
                 return
             QGuiApplication.clipboard().setText(report)
-            self.session.say("The report is on the clipboard.")
+            self.model.notices.say("The report is on the clipboard.")
 
     def _open_folder(self) -> None:
         if self.selected is not None:
             QDesktopServices.openUrl(QUrl.fromLocalFile(str(self.selected.path)))
 
 
-def _item(info: "RunInfo") -> QTreeWidgetItem:
+def _item(info: "RunInfo", is_outdated: bool) -> QTreeWidgetItem:
     name = printable(info.path.name)
     title, moment = stage_title(info.stage), moment_text(info.created)
     if info.is_damaged:
         title, moment = name, ""
-    texts = [title, moment, _state_with_mark(info)]
+    texts = [title, moment, _state_with_mark(info, is_outdated)]
     item = QTreeWidgetItem(texts)
     item.setData(0, _PATH, info.path)
     item.setForeground(_STATE_COLUMN, QColor(state_color(info)))
     item.setForeground(1, QColor("#8a93a0"))
     item.setToolTip(0, name)
-    if info.is_outdated:
+    if is_outdated:
         item.setToolTip(_STATE_COLUMN, "Labels or masks changed since this run started")
     return item
 
 
-def _state_with_mark(info: "RunInfo") -> str:
-    return state_text(info) + ("  ⚠" if info.is_outdated else "")
-
-
-def _explanation(info: "RunInfo") -> str:
-    parts = []
-    if info.state == "interrupted":
-        parts.append("The process crashed. Resume continues from its last checkpoint.")
-    elif info.state in ("failed", "damaged"):
-        parts.append(printable(info.message))
-    if info.is_outdated:
-        parts.append("Labels or masks have changed since this run started.")
-    return " ".join(parts)
+def _state_with_mark(info: "RunInfo", is_outdated: bool) -> str:
+    return state_text(info) + ("  ⚠" if is_outdated else "")

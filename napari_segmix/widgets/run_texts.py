@@ -3,10 +3,8 @@
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from segmix_core.stage_registry import STAGES
-
 if TYPE_CHECKING:
-    from napari_segmix.run_info import RunInfo
+    from napari_segmix.model.run_info import RunInfo
 
 _STATES = {
     "created": ("not started", "#8a93a0"),
@@ -17,11 +15,6 @@ _STATES = {
     "interrupted": ("interrupted", "#e69f00"),
     "damaged": ("damaged", "#e5484d"),
 }
-
-
-def stage_title(stage: str) -> str:
-    """Return what a stage does, in words."""
-    return STAGES[stage].title if stage in STAGES else stage
 
 
 def state_text(info: "RunInfo") -> str:

@@ -15,8 +15,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_segmix.widgets.lists import prepare_list
-from napari_segmix.widgets.page import hint
+from napari_segmix.widgets.elements import hint, prepare_list
 from napari_segmix.widgets.run_texts import size_text
 from segmix_core.project.repair import repaired_path
 

@@ -4,18 +4,23 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QLabel, QPushButton, QWidget
 
-from napari_segmix.widgets.page import Page, hint
+from napari_segmix.model.changes import Topic
+from napari_segmix.widgets.elements import hint
+from napari_segmix.widgets.page import Part
 from segmix_core.geometry import MAX_MPP, MIN_MPP
 
 if TYPE_CHECKING:
-    from napari_segmix.session import Session
+    from napari_segmix.actions.actions import Actions
+    from napari_segmix.model.model import Model
 
 
-class SourceDetails(Page):
+class SourceDetails(Part):
     """Sets the pixel size of the shown source, and accepts its changed files."""
 
-    def __init__(self, session: "Session", parent: QWidget | None = None) -> None:
-        super().__init__(session, parent)
+    def __init__(
+        self, model: "Model", actions: "Actions", parent: QWidget | None = None
+    ) -> None:
+        super().__init__(model, actions, parent)
         self.column.setContentsMargins(0, 0, 0, 0)
         self.column.setSpacing(6)
         self.mpp = QDoubleSpinBox()
@@ -47,22 +52,17 @@ class SourceDetails(Page):
         self.accept_files.clicked.connect(self._accept)
         self.column.addWidget(self.changed)
         self.column.addWidget(self.accept_files)
-        for signal in (
-            session.sources_changed,
-            session.active_source_changed,
-            session.intake.files_checked,
-        ):
-            self.listen(signal, self.refresh)
-        self.listen(session.busy_changed, self._enable)
+        self.watch(self.refresh, Topic.SOURCES, Topic.SHOWN, Topic.FILES)
+        self.watch(self._enable, Topic.BUSY)
         self.refresh()
 
     def refresh(self) -> None:
         """Show what is stored about the source."""
-        source = self.session.active_source
+        source = self.model.project.active_source
         self.setVisible(source is not None)
         if source is None:
             return
-        stored = self.session.intake.pixel_size(source.id)
+        stored = self.model.project.pixel_size(source.id)
         if stored != self._stored or not self.mpp.hasFocus():
             self.mpp.setValue(0 if stored is None else (stored[0] * stored[1]) ** 0.5)
         self._stored = stored
@@ -73,7 +73,7 @@ class SourceDetails(Page):
                 f"Pixels are {stored[0]:.4g} µm high and {stored[1]:.4g} µm wide. "
                 "A size that you set here makes them square."
             )
-        count = sum(i.source_id == source.id for i in self.session.intake.changed)
+        count = sum(i.source_id == source.id for i in self.model.project.changed_files)
         self.changed.setText(
             f"Files changed since they were added: {count}. Labels may no longer match."
         )
@@ -82,22 +82,22 @@ class SourceDetails(Page):
         self._enable()
 
     def _enable(self) -> None:
-        source = self.session.active_source
+        source = self.model.project.active_source
         if source is None:
             return
         value = self.mpp.value()
         is_new = value >= MIN_MPP and (
             self._stored is None or any(abs(value - s) > 5e-5 for s in self._stored)
         )
-        self.set_mpp.setEnabled(is_new and not self.session.busy)
-        self.accept_files.setEnabled(not self.session.busy)
+        self.set_mpp.setEnabled(is_new and not self.model.notices.busy)
+        self.accept_files.setEnabled(not self.model.notices.busy)
 
     def _set_mpp(self) -> None:
-        source = self.session.active_source
+        source = self.model.project.active_source
         if source is not None:
-            self.session.intake.set_mpp(source.id, self.mpp.value())
+            self.actions.sources.set_mpp(source.id, self.mpp.value())
 
     def _accept(self) -> None:
-        source = self.session.active_source
+        source = self.model.project.active_source
         if source is not None:
-            self.session.intake.accept_files(source.id)
+            self.actions.sources.accept_files(source.id)

@@ -16,19 +16,22 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_segmix.model.changes import Topic
 from napari_segmix.preferences import read_preferences
 from napari_segmix.widgets.dialogs import (
     PixelSizeDialog,
     ask_folder,
     ask_images,
 )
-from napari_segmix.widgets.page import Page, collapsible, hint
+from napari_segmix.widgets.elements import collapsible, hint
+from napari_segmix.widgets.page import Part
 from napari_segmix.widgets.source_details import SourceDetails
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from napari_segmix.session import Session
+    from napari_segmix.actions.actions import Actions
+    from napari_segmix.model.model import Model
 
 _NUMBER = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 _ID = Qt.ItemDataRole.UserRole
@@ -36,11 +39,13 @@ _ROW_PX = 24
 _MOST_ROWS = 6
 
 
-class SourceList(Page):
+class SourceList(Part):
     """Shows a source when it is clicked; adds slides and folders."""
 
-    def __init__(self, session: "Session", parent: QWidget | None = None) -> None:
-        super().__init__(session, parent)
+    def __init__(
+        self, model: "Model", actions: "Actions", parent: QWidget | None = None
+    ) -> None:
+        super().__init__(model, actions, parent)
         self.column.setContentsMargins(0, 0, 0, 0)
         self.column.setSpacing(6)
         self._empty = hint(
@@ -57,16 +62,14 @@ class SourceList(Page):
         row.addWidget(self.add_folder)
         self.cutting = CuttingForm()
         more = collapsible("How slides are cut into tiles", self.cutting)
-        self.details = SourceDetails(session)
+        self.details = SourceDetails(model, actions)
         for item in (self._empty, self.list, self.details):
             self.column.addWidget(item)
         self.column.addLayout(row)
         self.column.addWidget(more)
-        self.listen(session.sources_changed, self.refresh)
-        self.listen(session.labels_changed, self.refresh)
-        self.listen(session.active_source_changed, self.refresh)
-        self.listen(session.busy_changed, self._enable)
-        self.listen(session.intake.mpp_needed, self.ask_mpp)
+        self.watch(self.refresh, Topic.SOURCES, Topic.LABELS, Topic.SHOWN)
+        self.watch(self._enable, Topic.BUSY)
+        self.listen(actions.sources.mpp_needed, self.ask_mpp)
         self.refresh()
 
     def _make_list(self) -> QTreeWidget:
@@ -86,12 +89,12 @@ class SourceList(Page):
 
     def refresh(self) -> None:
         """Show the sources, their tiles and labels as they are."""
-        sources, active = self.session.sources, self.session.active_source
+        sources, active = self.model.project.sources, self.model.project.active_source
         self._empty.setVisible(not sources)
         self.list.setVisible(bool(sources))
         self.list.clear()
         for source in sources:
-            counts = self.session.counts_of(source.id)
+            counts = self.model.project.counts_of(source.id)
             item = QTreeWidgetItem(
                 [source.name, f"{counts.total}", f"{counts.labelled}"]
             )
@@ -106,35 +109,35 @@ class SourceList(Page):
         self._enable()
 
     def _enable(self) -> None:
-        free = self.session.store is not None and not self.session.busy
+        free = self.model.project.store is not None and not self.model.notices.busy
         self.add_slides.setEnabled(free)
         self.add_folder.setEnabled(free)
 
     def _show(self, item: QTreeWidgetItem) -> None:
-        active, chosen = self.session.active_source, int(item.data(0, _ID))
+        active, chosen = self.model.project.active_source, int(item.data(0, _ID))
         if active is None or active.id != chosen:
-            self.session.show_source(chosen)
+            self.actions.sources.show(chosen)
 
     def _ask_slides(self) -> None:
         paths = ask_images(self)
         if paths:
-            self.session.intake.add(paths, **self.cutting.options())
+            self.actions.sources.add(paths, **self.cutting.options())
 
     def _ask_folder(self) -> None:
         path = ask_folder(self, "Folder of tile images")
         if path is not None:
-            self.session.intake.add([path], **self.cutting.options())
+            self.actions.sources.add([path], **self.cutting.options())
 
     def ask_mpp(self, paths: "tuple[Path, ...]", options: dict[str, Any]) -> None:
         """Ask how large a pixel is, then add; nothing is added when cancelled."""
         names = [path.name for path in paths]
-        dialog = PixelSizeDialog(names, self.session.intake.last_mpp, self)
+        dialog = PixelSizeDialog(names, self.actions.sources.last_mpp, self)
         answer = dialog.exec()
         if answer == PixelSizeDialog.NOT_KNOWN:
-            self.session.intake.add(paths, asks_mpp=False, **options)
+            self.actions.sources.add(paths, asks_mpp=False, **options)
         elif answer:
             given = {**options, "slide_mpp": dialog.mpp.value()}
-            self.session.intake.add(paths, **given)
+            self.actions.sources.add(paths, **given)
         dialog.deleteLater()
 
 

@@ -6,28 +6,30 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QLabel, QWidget
 
+from napari_segmix.model.changes import Topic
+from napari_segmix.model.run_info import Job
 from napari_segmix.preferences import read_preferences
-from napari_segmix.run_info import Job
-from napari_segmix.widgets.buttons import primary_button
 from napari_segmix.widgets.config_form import ConfigForm
-from napari_segmix.widgets.page import SPACING, Page
+from napari_segmix.widgets.elements import primary_button
+from napari_segmix.widgets.page import SPACING, Part
 from segmix_core.errors import ConfigError, SegmixError
 from segmix_core.settings import RunSettings
 
 if TYPE_CHECKING:
-    from napari_segmix.session import Session
+    from napari_segmix.actions.actions import Actions
+    from napari_segmix.model.model import Model
 
 _READY = "#2fbf8f"
 _WAITING = "#e69f00"
 
 
-class StageBox(Page):
+class StageBox(Part):
     """A form, what is missing to start, and a start button.
 
     Parameters
     ----------
-    session
-        The session.
+    model, actions
+        What is shown, and what is called.
     title
         Text of the button.
     stages
@@ -40,14 +42,15 @@ class StageBox(Page):
 
     def __init__(
         self,
-        session: "Session",
+        model: "Model",
+        actions: "Actions",
         title: str,
         stages: Sequence[str],
         form: ConfigForm,
         check: Callable[[], str],
         parent: QWidget | None = None,
     ) -> None:
-        super().__init__(session, parent)
+        super().__init__(model, actions, parent)
         self.form = form
         self._stages = tuple(stages)
         self._check = check
@@ -59,9 +62,9 @@ class StageBox(Page):
         for part in (self.readiness, self.form, self.start_button):
             self.column.addWidget(part)
         self.form.changed.connect(self.refresh)
-        self.listen(session.runs.listed, self._on_runs)
-        self.listen(session.runs.changed, self._on_progress)
-        self.listen(session.labels_changed, self.refresh)
+        self.watch(self._on_runs, Topic.RUNS, Topic.PROJECT)
+        self.watch(self._on_progress, Topic.PROGRESS)
+        self.watch(self.refresh, Topic.LABELS)
         self._on_runs()
 
     def extra_settings(self) -> Mapping[str, Any]:
@@ -80,16 +83,16 @@ class StageBox(Page):
             jobs = [
                 Job(stage, config, options=self.options()) for stage in self._stages
             ]
-            self.session.runs.start(*jobs)
+            self.actions.runs.start(*jobs)
         except SegmixError as error:
-            self.session.report(error)
+            self.model.notices.report(error)
 
     def show_settings(self, content: dict[str, Any]) -> None:
         """Show the settings of an earlier run; those of other versions are left."""
         try:
             self.form.set_config(RunSettings.parse(content))
         except ConfigError as error:
-            self.session.report(error)
+            self.model.notices.report(error)
 
     def refresh(self) -> None:
         """Show what is missing, if anything."""
@@ -106,24 +109,24 @@ class StageBox(Page):
             f"<span style='color:{color}'>●</span>&nbsp; {text}" if text else ""
         )
         self.readiness.setVisible(bool(text))
-        busy = self.session.runs.is_running
+        busy = self.model.runs.is_running
         self.start_button.setEnabled(is_ready and not busy and not self.form.error)
 
-    def _on_progress(self, _info: object) -> None:
+    def _on_progress(self) -> None:
         # The check reads the labels; progress comes ten times a second.
-        if self.session.runs.is_running:
+        if self.model.runs.is_running:
             self.start_button.setEnabled(False)
         else:
             self.refresh()
 
     def _on_runs(self) -> None:
-        if self._project != self.session.project_path:
-            self._project = self.session.project_path
+        if self._project != self.model.project.path:
+            self._project = self.model.project.path
             self._show_last_settings()
         self.refresh()
 
     def _show_last_settings(self) -> None:
-        for info in self.session.runs.runs():
+        for info in self.model.runs.infos:
             if info.stage == self._stages[0]:
                 self.show_settings(info.config)
                 return

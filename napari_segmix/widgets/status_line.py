@@ -5,19 +5,23 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QToolButton, QWidget
 
-from napari_segmix.widgets.page import MARGIN, Page
+from napari_segmix.model.changes import Topic
+from napari_segmix.widgets.page import MARGIN, Part
 
 if TYPE_CHECKING:
-    from napari_segmix.session import Session
+    from napari_segmix.actions.actions import Actions
+    from napari_segmix.model.model import Model
 
 _COLORS = {"info": "#5aa9e6", "warning": "#e69f00", "error": "#e5484d"}
 
 
-class StatusLine(Page):
-    """Shows the session's messages until the next one, or until it is closed."""
+class StatusLine(Part):
+    """Shows messages until the next one, or until it is closed."""
 
-    def __init__(self, session: "Session", parent: QWidget | None = None) -> None:
-        super().__init__(session, parent)
+    def __init__(
+        self, model: "Model", actions: "Actions", parent: QWidget | None = None
+    ) -> None:
+        super().__init__(model, actions, parent)
         self.column.setContentsMargins(MARGIN, 6, MARGIN, 6)
         self.column.setSpacing(4)
         self._bar = QProgressBar()
@@ -43,8 +47,8 @@ class StatusLine(Page):
         self.column.addLayout(row)
         self.clear()
         self._show_busy()
-        self.listen(session.message, self._show)
-        self.listen(session.busy_changed, self._show_busy)
+        self.listen(model.notices.message, self._show)
+        self.watch(self._show_busy, Topic.BUSY)
 
     @property
     def text(self) -> str:
@@ -64,7 +68,7 @@ class StatusLine(Page):
         self._close.show()
 
     def _show_busy(self) -> None:
-        busy = self.session.busy
+        busy = self.model.notices.busy
         self._bar.setVisible(bool(busy))
         if busy:
             self._show(busy, "info")

@@ -5,22 +5,26 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
+from napari_segmix.model.changes import Topic
 from napari_segmix.widgets.choice_row import ChoiceRow
-from napari_segmix.widgets.page import Page, hint
-from napari_segmix.widgets.swatch import swatch
+from napari_segmix.widgets.elements import hint, swatch
+from napari_segmix.widgets.page import Part
 from segmix_core.project.records import LabelState
 
 if TYPE_CHECKING:
-    from napari_segmix.session import Session
+    from napari_segmix.actions.actions import Actions
+    from napari_segmix.model.model import Model
 
 _STATES = {"1": "Present", "0": "Absent", "-1": "Unknown"}
 
 
-class TilePanel(Page):
+class TilePanel(Part):
     """A row a class: present, absent or unknown in the current tile."""
 
-    def __init__(self, session: "Session", parent: QWidget | None = None) -> None:
-        super().__init__(session, parent)
+    def __init__(
+        self, model: "Model", actions: "Actions", parent: QWidget | None = None
+    ) -> None:
+        super().__init__(model, actions, parent)
         self.column.setContentsMargins(0, 0, 0, 0)
         self.column.setSpacing(6)
         self._name = QLabel()
@@ -35,10 +39,9 @@ class TilePanel(Page):
         self.column.addWidget(self._name)
         self.column.addWidget(self._grid_holder)
         self.column.addWidget(self.hover)
-        self.listen(session.classes_changed, self.rebuild)
-        self.listen(session.labels_changed, self.refresh)
-        self.listen(session.labelling.tile_changed, self.refresh)
-        self.listen(session.labelling.hover_changed, self._show_hover)
+        self.watch(self.rebuild, Topic.CLASSES)
+        self.watch(self.refresh, Topic.LABELS, Topic.TILE)
+        self.watch(self._show_hover, Topic.HOVER)
         self.rebuild()
 
     def rebuild(self) -> None:
@@ -46,7 +49,7 @@ class TilePanel(Page):
         while self._grid.count():
             self._grid.takeAt(0).widget().deleteLater()
         self.rows = []
-        for place, entry in enumerate(self.session.classes):
+        for place, entry in enumerate(self.model.project.classes):
             mark = QLabel()
             mark.setPixmap(swatch(entry.color).pixmap(14, 14))
             row = ChoiceRow(_STATES)
@@ -58,11 +61,11 @@ class TilePanel(Page):
         self.refresh()
 
     def _say(self, class_index: int, value: str) -> None:
-        self.session.labelling.set_state(class_index, LabelState(int(value)))
+        self.actions.labels.set_state(class_index, LabelState(int(value)))
 
     def refresh(self) -> None:
         """Show the current tile as it is."""
-        row, tiles = self.session.labelling.current_tile, self.session.tiles
+        row, tiles = self.model.labelling.current_tile, self.model.project.tiles
         is_chosen = row is not None and tiles is not None and row < len(tiles)
         self._grid_holder.setVisible(is_chosen)
         if row is None or tiles is None or not is_chosen:
@@ -76,24 +79,25 @@ class TilePanel(Page):
             choice.value = str(int(state))
 
     def _describe(self, row: int) -> str:
-        tiles, view = self.session.tiles, self.session.view
-        if tiles is None or view is None:
+        project = self.model.project
+        tiles, place = project.tiles, project.placement
+        if tiles is None or place is None:
             return f"Tile {row + 1}"
         text = f"<b>Tile {row + 1}</b> of {len(tiles)}"
-        if view.placement.gap > 0:
-            names = {image.id: image.path.name for image in view.images}
+        if place.gap > 0:
+            names = {image.id: image.path.name for image in project.images}
             return f"{text}: {names.get(int(tiles.image_ids[row]), '')}"
         return f"{text}, row {tiles.rows[row] + 1}, column {tiles.cols[row] + 1}"
 
     def _show_hover(self) -> None:
-        row, tiles = self.session.labelling.hovered_tile, self.session.tiles
+        row, tiles = self.model.labelling.hovered_tile, self.model.project.tiles
         if row is None or tiles is None:
             self.hover.setText("Under the cursor: no tile")
             return
         states = tiles.labels[row]
         named = [
             entry.name
-            for entry, state in zip(self.session.classes, states, strict=False)
+            for entry, state in zip(self.model.project.classes, states, strict=False)
             if state == LabelState.PRESENT
         ]
         is_known = (states != LabelState.UNKNOWN).any()

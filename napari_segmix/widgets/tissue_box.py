@@ -4,14 +4,16 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
-from napari_segmix.widgets.buttons import push_button
+from napari_segmix.model.changes import Topic
 from napari_segmix.widgets.choice_row import ChoiceRow
-from napari_segmix.widgets.page import Page, hint
+from napari_segmix.widgets.elements import hint, push_button
+from napari_segmix.widgets.page import Part
 
 if TYPE_CHECKING:
     from qtpy.QtGui import QHideEvent
 
-    from napari_segmix.session import Session
+    from napari_segmix.actions.actions import Actions
+    from napari_segmix.model.model import Model
 
 _BRUSHES = {"1": "Tissue", "0": "Glass"}
 _BRUSH_TIPS = {
@@ -20,14 +22,16 @@ _BRUSH_TIPS = {
 }
 
 
-class TissueBox(Page):
+class TissueBox(Part):
     """Shows where tiles are cut, and corrects it with a brush."""
 
-    def __init__(self, session: "Session", parent: QWidget | None = None) -> None:
-        super().__init__(session, parent)
+    def __init__(
+        self, model: "Model", actions: "Actions", parent: QWidget | None = None
+    ) -> None:
+        super().__init__(model, actions, parent)
         self.column.setContentsMargins(0, 0, 0, 0)
         self.column.setSpacing(6)
-        control = session.tissue
+        control = actions.tissue
         self.show_button = QPushButton("Show tissue")
         self.show_button.setCheckable(True)
         self.show_button.setToolTip("Outline the tissue from which tiles are cut")
@@ -53,24 +57,22 @@ class TissueBox(Page):
         self.column.addLayout(row)
         self.column.addWidget(self.brushes)
         self.column.addWidget(self._hint)
-        self.listen(control.changed, self.refresh)
-        self.listen(session.active_source_changed, self.refresh)
-        self.listen(session.busy_changed, self.refresh)
+        self.watch(self.refresh, Topic.TISSUE, Topic.SHOWN, Topic.BUSY)
         self.refresh()
 
     def refresh(self) -> None:
         """Show what can be done with the source that is shown."""
-        control = self.session.tissue
-        self.setVisible(control.is_possible)
-        self.show_button.setChecked(control.is_shown)
-        self.correct_button.setChecked(control.is_correcting)
-        self.find_button.setEnabled(control.is_shown and not self.session.busy)
-        self.brushes.value = str(control.brush)
-        self.brushes.setVisible(control.is_correcting)
-        self._hint.setVisible(control.is_correcting)
+        tissue, busy = self.model.tissue, self.model.notices.busy
+        self.setVisible(self.model.project.shows_slide)
+        self.show_button.setChecked(tissue.is_shown)
+        self.correct_button.setChecked(tissue.is_correcting)
+        self.find_button.setEnabled(tissue.is_shown and not busy)
+        self.brushes.value = str(tissue.brush)
+        self.brushes.setVisible(tissue.is_correcting)
+        self._hint.setVisible(tissue.is_correcting)
 
     def hideEvent(self, event: "QHideEvent") -> None:  # noqa: N802 - Qt's name
         """Put the brush down when another page is opened."""
         super().hideEvent(event)
-        if self.session.tissue.is_correcting:
-            self.session.tissue.correct(False)
+        if self.model.tissue.is_correcting:
+            self.actions.tissue.correct(False)

@@ -4,22 +4,25 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
 
-from napari_segmix.widgets.buttons import push_button
+from napari_segmix.model.changes import Topic
+from napari_segmix.model.run_info import stage_title
 from napari_segmix.widgets.choice_row import ChoiceRow
 from napari_segmix.widgets.config_form import ConfigForm
 from napari_segmix.widgets.curves import Curves
 from napari_segmix.widgets.device_badge import DeviceBadge
+from napari_segmix.widgets.elements import heading, hint, push_button, rule
 from napari_segmix.widgets.field_note import licence_below
-from napari_segmix.widgets.page import SPACING, Page, heading, hint, rule
+from napari_segmix.widgets.page import SPACING, Page
 from napari_segmix.widgets.run_list import RunList
-from napari_segmix.widgets.run_texts import moment_text, stage_title
+from napari_segmix.widgets.run_texts import moment_text
 from napari_segmix.widgets.stage_box import StageBox
 from segmix_core.methods import METHODS
 
 if TYPE_CHECKING:
-    from napari_segmix.run_info import RunInfo
-    from napari_segmix.session import Session
-    from segmix_core.events import Event
+    from qtpy.QtGui import QShowEvent
+
+    from napari_segmix.actions.actions import Actions
+    from napari_segmix.model.model import Model
 
 _METHOD_NAMES = {
     "cam": "CAM",
@@ -54,13 +57,15 @@ _EVERYDAY = (
 class TrainBox(StageBox):
     """Method and settings of the classifier."""
 
-    def __init__(self, session: "Session", parent: QWidget | None = None) -> None:
+    def __init__(
+        self, model: "Model", actions: "Actions", parent: QWidget | None = None
+    ) -> None:
         self.method = ChoiceRow(_METHOD_NAMES, _METHOD_HINTS, columns=_METHOD_COLUMNS)
         self._method_hint = hint()
         form = ConfigForm(_SECTIONS, _EVERYDAY, of_masks=_OF_MASKS)
         self.method.value = form.method
         super().__init__(
-            session, "Start training", ["train"], form, self._ready, parent
+            model, actions, "Start training", ["train"], form, self._ready, parent
         )
         self.column.insertWidget(1, self.method)
         self.column.insertWidget(2, self._method_hint)
@@ -75,8 +80,8 @@ class TrainBox(StageBox):
         self._show_hint()
 
     def _ready(self) -> str:
-        self.session.check_trainable()
-        counts = self.session.label_counts
+        self.model.project.check_trainable()
+        counts = self.model.project.label_counts
         return f"{counts.labelled} of {counts.total} tiles are labeled."
 
     def _backbone(self) -> str:
@@ -94,36 +99,35 @@ class TrainBox(StageBox):
 class TrainPage(Page):
     """Settings, curves, and the runs of the project."""
 
-    def __init__(self, session: "Session", parent: QWidget | None = None) -> None:
-        super().__init__(session, parent)
-        self.box = TrainBox(session)
-        self.curves = Curves()
-        self.runs = RunList(session)
+    def __init__(
+        self, model: "Model", actions: "Actions", parent: QWidget | None = None
+    ) -> None:
+        super().__init__(model, actions, parent)
+        self.box = TrainBox(model, actions)
+        self.curves = Curves(model.runs.curves)
+        self.runs = RunList(model, actions)
         self.outline = QCheckBox("Outline moved patches")
         self.outline.setToolTip(
             "In the layer “Shuffled batch”: patches that come from another tile"
         )
-        self.outline.setChecked(session.pictures.outlines_moved_patches)
-        self.outline.toggled.connect(session.pictures.outline_moved_patches)
+        self.outline.setChecked(model.runs.outlines_moved_patches)
+        self.outline.toggled.connect(actions.pictures.outline_moved_patches)
         self.go_button = push_button(
             "Go to the batch",
-            session.pictures.look_at_batch,
+            actions.pictures.look_at_batch,
             "Move the view to the shuffled batch, right of the images",
         )
         self._curves_title = heading("Curves")
         self._curves_hint = hint()
         self._build()
         self.runs.settings_wanted.connect(self.box.show_settings)
-        self.listen(session.runs.began, self._on_began)
-        self.listen(session.runs.events, self._on_events)
-        self.listen(session.project_changed, self._on_project)
-        self._on_began(session.runs.current)
-        session.runs.tell_again()
+        self.watch(self._show_learning, Topic.FOLLOWED)
+        self._show_learning()
 
     def _build(self) -> None:
         top = QHBoxLayout()
         top.addWidget(heading("Train the classifier"), 1)
-        top.addWidget(DeviceBadge(self.session))
+        top.addWidget(DeviceBadge(self.model, self.actions))
         self.column.addLayout(top)
         self.column.addWidget(self.box)
         self.column.addWidget(rule())
@@ -141,18 +145,15 @@ class TrainPage(Page):
         self.column.addWidget(self.runs)
         self.column.addStretch(1)
 
-    def _on_project(self) -> None:
-        self._on_began(None)
+    def showEvent(self, event: "QShowEvent") -> None:  # noqa: N802 - Qt's name
+        """Look for runs that a command has started meanwhile."""
+        super().showEvent(event)
+        self.actions.runs.refresh()
 
-    def _on_began(self, info: "RunInfo | None") -> None:
-        if info is not None and info.stage not in _LEARNING:
-            # The curves of the training stay while its masks are made.
-            return
-        self.curves.clear()
+    def _show_learning(self) -> None:
+        info = self.model.runs.learning
         text = "The curves of a run appear here while it trains."
         if info is not None:
             text = f"{stage_title(info.stage)}, {moment_text(info.created)}"
         self._curves_hint.setText(text)
-
-    def _on_events(self, events: "list[Event]") -> None:
-        self.curves.add_events(events)
+        self.curves.refresh()

@@ -9,9 +9,9 @@ import openslide
 import pytest
 import tifffile
 
-from napari_segmix.label_edits import PaintMode
-from napari_segmix.layers.keys import find_layers
 from napari_segmix.layers.mask_layer import WINDOW
+from napari_segmix.layers.own_layers import find_layers
+from napari_segmix.model.label_edits import PaintMode
 from segmix_core.export.label_tiff import read_label_tiff_classes
 from segmix_core.project.store import ProjectStore
 from segmix_core.runs import RunFolder, RunState
@@ -62,13 +62,13 @@ def test_open_label_train_look_correct_segment_export(
     dock: Any, qtbot: Any, slide_path: Path, tmp_path: Path
 ) -> None:
     session, pages = dock.session, dock.pages
-    session.new_project(tmp_path / "loop.segmix", ["spots", "stripes"])
-    session.intake.add([slide_path], tile_px=TILE_PX, min_tissue=0.0)
-    qtbot.waitUntil(lambda: session.view is not None, timeout=20_000)
-    store = session.require()
+    session.actions.projects.create(tmp_path / "loop.segmix", ["spots", "stripes"])
+    session.actions.sources.add([slide_path], tile_px=TILE_PX, min_tissue=0.0)
+    qtbot.waitUntil(lambda: session.canvas.view is not None, timeout=20_000)
+    store = session.model.project.require()
 
     _paint_labels(session)
-    assert session.label_counts.labelled == TILES * TILES
+    assert session.model.project.label_counts.labelled == TILES * TILES
 
     training = {"train.epochs": 8, "train.batch_size": 6, "train.width": 16}
     _run(pages["Train"].box, training, qtbot)
@@ -87,10 +87,12 @@ def test_open_label_train_look_correct_segment_export(
     pages["Export"].format.value = "generic"
     _press(session, pages["Export"].export_button, qtbot)
     # The scores below are the segmenter's, not those of the masks it learned from.
-    assert list(RunFolder(session.runs.current.path).request().inputs) == ["predict"]
+    assert list(RunFolder(session.model.runs.followed.path).request().inputs) == [
+        "predict"
+    ]
     exported = store.exports_path / f"{slide_path.stem}.tif"
     _check_export(exported, store.images()[0].working_shape)
-    session.close_project()
+    session.actions.projects.close()
 
     with ProjectStore.open(tmp_path / "loop.segmix") as reopened:
         assert (reopened.tiles().labels >= 0).all()
@@ -104,7 +106,7 @@ def _run(box: Any, settings: dict[str, object], qtbot: Any) -> None:
 
 def _press(session: Any, button: Any, qtbot: Any) -> None:
     """Press a start button and wait until all its stages are done."""
-    runs = session.runs
+    runs = session.actions.runs
     before = runs.current
     qtbot.waitUntil(button.isEnabled, timeout=10_000)
     button.click()
@@ -129,30 +131,32 @@ def _stays_idle(runs: Any) -> Callable[[], bool]:
 def _paint_labels(session: Any) -> None:
     [layer] = find_layers(session.viewer, "tiles")
     layer.brush_size = 1
-    session.labelling.choose_mode(PaintMode.ONLY)
+    session.actions.labels.choose_mode(PaintMode.ONLY)
     for class_index, cols in ((1, range(TILES // 2)), (2, range(TILES // 2, TILES))):
-        session.labelling.choose_class(class_index)
+        session.actions.labels.choose_class(class_index)
         for col in cols:
             for row in range(TILES):
                 layer.paint((row, col), layer.selected_label)
     # The middle shows both: two columns get the other class as well.
-    session.labelling.choose_mode(PaintMode.ADD)
-    session.labelling.choose_class(2)
+    session.actions.labels.choose_mode(PaintMode.ADD)
+    session.actions.labels.choose_class(2)
     layer.paint((0, TILES // 2 - 1), layer.selected_label)
 
 
 def _correct_most_doubtful(session: Any, qtbot: Any) -> None:
-    qtbot.waitUntil(lambda: bool(session.masks.doubtful(1)), timeout=10_000)
-    session.masks.next_doubtful()
-    qtbot.waitUntil(lambda: session.masks.correction.is_open, timeout=10_000)
-    revision = session.require().revision
+    qtbot.waitUntil(lambda: bool(session.model.masks.doubtful(1)), timeout=10_000)
+    session.actions.masks.next_doubtful()
+    qtbot.waitUntil(lambda: session.model.masks.is_open, timeout=10_000)
+    revision = session.model.project.require().revision
     [window] = find_layers(session.viewer, WINDOW)
-    session.masks.correction.paint_with(2)
+    session.actions.correction.paint_with(2)
     window.brush_size = 8
     middle = np.array(window.data.shape) / 2
     window.paint(tuple(middle), window.selected_label)
-    qtbot.waitUntil(lambda: session.require().revision > revision, timeout=5_000)
-    session.masks.accept()
+    qtbot.waitUntil(
+        lambda: session.model.project.require().revision > revision, timeout=5_000
+    )
+    session.actions.masks.accept()
 
 
 def _check_export(path: Path, shape: tuple[int, int]) -> None:

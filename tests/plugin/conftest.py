@@ -128,15 +128,15 @@ def session(qtbot: Any) -> Iterator[Session]:
 @pytest.fixture
 def project(session: Session, tmp_path: Path) -> Session:
     """The session with a new project of three classes."""
-    assert session.new_project(tmp_path / "p.segmix", CLASS_NAMES)
+    assert session.actions.projects.create(tmp_path / "p.segmix", CLASS_NAMES)
     return session
 
 
 @pytest.fixture
 def slide_session(project: Session, slide_file: Path) -> Session:
     """The session with a slide shown: 4 x 4 tiles of tissue, columns 1..4."""
-    project.intake.add([slide_file], tile_px=TILE_PX, asks_mpp=False)
-    assert project.view is not None
+    project.actions.sources.add([slide_file], tile_px=TILE_PX, asks_mpp=False)
+    assert project.canvas.view is not None
     return project
 
 
@@ -144,14 +144,16 @@ def slide_session(project: Session, slide_file: Path) -> Session:
 def messages(session: Session) -> list[tuple[str, str]]:
     """What the session says: (sentence, level), as it says it."""
     said: list[tuple[str, str]] = []
-    session.message.connect(lambda text, level: said.append((text, level)))
+    session.model.notices.message.connect(
+        lambda text, level: said.append((text, level))
+    )
     return said
 
 
 @pytest.fixture
 def jobs(slide_session, qtbot):
     """The session of a slide; jobs are the small stages of the tests."""
-    control = slide_session.runs
+    control = slide_session.actions.runs
     control._launcher = lambda folder: launch(
         folder, command=[sys.executable, str(STAGES), str(folder.path)]
     )
@@ -166,7 +168,7 @@ def jobs(slide_session, qtbot):
 @pytest.fixture
 def show(qtbot, jobs):
     def make(kind):
-        page = kind(jobs)
+        page = kind(jobs.model, jobs.actions)
         qtbot.addWidget(page)
         page.show()
         return page

@@ -22,12 +22,12 @@ def wait(qtbot, condition):
 def label_all(session):
     states = np.full((16, 3), LabelState.ABSENT, np.int8)
     states[np.arange(16), np.arange(16) % 3] = LabelState.PRESENT
-    session.labelling.set_labels(np.arange(16), states)
+    session.actions.labels.set_labels(np.arange(16), states)
 
 
 def finished(session, stage, *, reason="completed", message="", config=None):
     """Write an ended run with masks of class 2, where the stage leaves some."""
-    store = session.store
+    store = session.model.project.store
     content = (config or RunSettings()).model_dump(mode="json")
     request = RunRequest(stage, store.path, content, revision=store.revision)
     folder = RunFolder.create(store.runs_path, request)
@@ -38,5 +38,5 @@ def finished(session, stage, *, reason="completed", message="", config=None):
             create_mask(folder.path, image.id, image.working_shape)[:] = 2
         writer.end(reason, message)
     folder.log_path.write_text("first line\nlast line\n", encoding="utf-8")
-    session.runs.listed.emit()
+    session.actions.runs.refresh()
     return folder

@@ -15,7 +15,7 @@ from PIL import Image
 import napari_segmix
 from napari_segmix._reader import get_reader, read_project
 from napari_segmix._writer import write_mask
-from napari_segmix.layers.keys import find_layers, tag
+from napari_segmix.layers.own_layers import find_layers, tag
 from napari_segmix.preferences import Preferences, read_preferences
 from napari_segmix.session import session_for
 from segmix_core.errors import ProjectError
@@ -58,7 +58,7 @@ def test_a_project_folder_is_read_into_the_dock(
     with npe2pm.tmp_plugin(package="napari-segmix"):
         viewer.open(str(path), plugin="napari-segmix")
         session = session_for(viewer)
-        qtbot.waitUntil(lambda: session.project_path == path)
+        qtbot.waitUntil(lambda: session.model.project.path == path)
         assert len(viewer.layers) == 0
     session.close()
 
@@ -81,7 +81,7 @@ def test_the_sample_opens_in_the_dock(
     qtbot: Any,
 ) -> None:
     from napari_segmix import intake_control
-    from napari_segmix.sample_project import prepare_sample
+    from napari_segmix.actions.sample_project import prepare_sample
 
     monkeypatch.setattr(intake_control, "sample_folder", lambda: tmp_path)
     monkeypatch.setattr(
@@ -92,9 +92,9 @@ def test_the_sample_opens_in_the_dock(
         viewer.open_sample("napari-segmix", "slide")
         assert [layer.name for layer in viewer.layers] == ["Opening the sample slide"]
         session = session_for(viewer)
-        qtbot.waitUntil(lambda: session.view is not None, timeout=20_000)
+        qtbot.waitUntil(lambda: session.canvas.view is not None, timeout=20_000)
         assert find_layers(viewer, "waiting") == []
-        assert session.label_counts.labelled > 0
+        assert session.model.project.label_counts.labelled > 0
     session.close()
 
 

@@ -81,14 +81,14 @@ def measure(
     seconds = np.empty((labels, 2))
     session.watch.stop()
     for number in range(labels):
-        row = int(rng.integers(len(session.tiles)))
-        states = (1 - session.tiles.labels[row].clip(0)).tolist()
-        do("label", int(session.tiles.ids[row]), states)
+        row = int(rng.integers(len(session.model.project.tiles)))
+        states = (1 - session.model.project.tiles.labels[row].clip(0)).tolist()
+        do("label", int(session.model.project.tiles.ids[row]), states)
         started, used = time.perf_counter(), time.thread_time()
         session.watch.look()
         draw()
         seconds[number] = time.perf_counter() - started, time.thread_time() - used
-        if session.tiles.labels[row].tolist() != states:
+        if session.model.project.tiles.labels[row].tolist() != states:
             raise RuntimeError("The window does not show the label.")
     return seconds[:, 0], seconds[:, 1]
 
@@ -111,7 +111,7 @@ def run_trial(folder: Path, tiles: int, labels: int) -> None:
     viewer = napari.Viewer()
     viewer.window.add_plugin_dock_widget("napari-segmix", "SegMix")
     session = session_for(viewer)
-    if not session.open_project(folder / "p.segmix"):
+    if not session.actions.projects.open(folder / "p.segmix"):
         raise RuntimeError("The window could not open the project.")
     _settle(QApplication.processEvents)
     with other_program(folder / "p.segmix") as do:

@@ -116,12 +116,12 @@ class WindowWriter:
         self._left = edits
         self._changes: list[Change] = []
         self._stored = Stored()
-        self._reader = ProjectStore.open(session.require().path)
+        self._reader = ProjectStore.open(session.model.project.require().path)
         self._listen()
 
     def _listen(self) -> None:
         """Note the journal entries that the store makes for this window."""
-        store = self._session.require()
+        store = self._session.model.project.require()
         for name in ("_change", "_step_history"):
             setattr(store, name, self._noting(getattr(store, name)))
 
@@ -136,8 +136,8 @@ class WindowWriter:
 
     def look(self) -> None:
         """Note for how long the window has shown something else than what is stored."""
-        source = self._session.active_source
-        shown = self._session.tiles
+        source = self._session.model.project.active_source
+        shown = self._session.model.project.tiles
         if source is None or shown is None:
             return
         # Its own connection: nothing of what the window knows is asked.
@@ -146,7 +146,7 @@ class WindowWriter:
         if classes != self._reader.classes():
             return
         self._stored.see(tiles, classes)
-        lag = self._stored.lag_of(shown, self._session.classes)
+        lag = self._stored.lag_of(shown, self._session.model.project.classes)
         if lag:
             self.diary.delays.append(lag)
 
@@ -163,7 +163,10 @@ class WindowWriter:
         return self._left > 0
 
     def _draw(self) -> Edit:
-        store, source = self._session.require(), self._session.active_source
+        store, source = (
+            self._session.model.project.require(),
+            self._session.model.project.active_source,
+        )
         with store.atomic():
             known = observe(store)
             names = {i.path.name for i in store.images(source.id)} if source else set()
@@ -182,15 +185,18 @@ class WindowWriter:
         if kind == "label":
             self._label(edit)
         elif kind == "add class":
-            session.add_class(edit["name"], edit["color"])
+            session.actions.classes.add(edit["name"], edit["color"])
         elif kind == "rename class":
-            session.rename_class(edit["class"], edit["name"])
+            session.actions.classes.rename(edit["class"], edit["name"])
         else:
-            getattr(session, kind)(edit["scope"])
+            getattr(session.actions.history, kind)(edit["scope"])
 
     def _label(self, edit: Edit) -> None:
         session = self._session
-        tiles, images = session.tiles, session.require().images()
+        tiles, images = (
+            session.model.project.tiles,
+            session.model.project.require().images(),
+        )
         names = {image.id: image.path.name for image in images}
         wanted = {tuple(tile) for tile in edit["tiles"]}
         rows = [
@@ -199,11 +205,13 @@ class WindowWriter:
             if (names.get(int(tiles.image_ids[row])), *tiles.boxes[row].tolist())
             in wanted
         ]
-        if len(rows) != len(wanted) or edit["class"] > len(session.classes):
+        if len(rows) != len(wanted) or edit["class"] > len(
+            session.model.project.classes
+        ):
             return
-        states = np.full((len(rows), len(session.classes)), -2, np.int8)
+        states = np.full((len(rows), len(session.model.project.classes)), -2, np.int8)
         states[:, edit["class"] - 1] = edit["state"]
-        session.labelling.set_labels(np.array(rows), states)
+        session.actions.labels.set_labels(np.array(rows), states)
 
 
 def main() -> None:
@@ -217,7 +225,7 @@ def main() -> None:
     viewer = napari.Viewer()
     viewer.window.add_plugin_dock_widget("napari-segmix", "SegMix")
     session = session_for(viewer)
-    if not session.open_project(Path(project)):
+    if not session.actions.projects.open(Path(project)):
         raise RuntimeError("The window could not open the project.")
     writer = WindowWriter(session, Path(folder), int(edits))
     looking, editing = QTimer(interval=_LOOK_MS), QTimer(interval=_EDIT_MS)

@@ -100,6 +100,7 @@ class Project(ProjectStore):
         tile_ids: npt.ArrayLike,
         states: npt.ArrayLike,
         classes: Sequence[TissueClass] | None = None,
+        seen: npt.NDArray[np.int8] | None = None,
     ) -> Change | None:
         """Set labels of tiles.
 
@@ -111,6 +112,8 @@ class Project(ProjectStore):
             (n, C): 1 present, 0 absent, -1 unknown, -2 to leave what is stored.
         classes
             The classes as the caller knows them; None: as they are.
+        seen
+            (n, C) labels as the caller knows them; setting one tile is faster then.
 
         Returns
         -------
@@ -139,7 +142,8 @@ class Project(ProjectStore):
             )
         if len(np.unique(ids)) < len(ids):
             raise DataError("A tile is named twice.", "Pass each tile once.")
-        return super().set_labels(ids.astype(np.int64), wanted.astype(np.int8), classes)
+        ids, wanted = ids.astype(np.int64), wanted.astype(np.int8)
+        return super().set_labels(ids, wanted, classes, seen)
 
     def runs(self) -> tuple[RunFolder, ...]:
         """Return the runs, oldest first; :func:`load_model` takes their paths."""
