@@ -6,7 +6,7 @@ from segmix_core.training.puzzle import (
     merge_quarters,
     reconstruction_loss,
 )
-from tests.reference import shuffle_losses as reference
+from tests.reference import puzzle as reference
 
 
 def test_merging_undoes_cutting():
