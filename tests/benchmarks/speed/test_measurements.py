@@ -223,8 +223,8 @@ def test_limits_of_the_store_are_shares_of_the_slow_ones() -> None:
     opened = ("open", np.array([0.5, 1.0]))
     plain = (store_latency.PLAIN, np.array([0.001]))
     table = store_latency.make_table([plain, strokes, opened], strokes, opened)
-    assert "less than 50 ms (2.00 of that here)" in table.text
-    assert "less than 2 s (0.50 of that)" in table.text
+    assert "less than 50 ms (here 2.00 of that)" in table.text
+    assert "less than 2 s (here 0.50 of that)" in table.text
     assert list(table.rows[1]) == ["a stroke", "100.00", "100.00", "100.00", "100.0"]
 
 
