@@ -91,7 +91,7 @@ def test_p1_looks_at_the_map_of_the_true_class_only(benchmark_path):
     assert protocol.foreground(image, maps, 0.1).sum() == 32
     assert not protocol.foreground(image, np.zeros_like(maps), 0.1).any()
     assert protocol.label_names == ("dark", "striped")
-    assert len(protocol.training_samples().tiles) == 12
+    assert len(protocol.training_samples().labels) == 12
 
 
 def test_p2_takes_the_largest_map_and_no_threshold(benchmark_path):
@@ -106,7 +106,7 @@ def test_p2_takes_the_largest_map_and_no_threshold(benchmark_path):
     assert not found[:, 10:].any()
     assert protocol.fit_threshold(lambda image: maps) is None
     assert protocol.label_names == ("disc", "nondisc")
-    assert len(protocol.training_samples().tiles) == 24
+    assert len(protocol.training_samples().labels) == 24
 
 
 def test_masks_equal_to_the_maps_score_one(benchmark_path):
