@@ -47,7 +47,9 @@ class Showing:
         project = self._project
         source = None
         if source_id is not None:
-            source = next((s for s in project.sources if s.id == source_id), None)
+            # Another program may have taken it back, which is not shown yet.
+            stored = project.require().sources()
+            source = next((s for s in stored if s.id == source_id), None)
             if source is None:
                 text = "This source is no longer in the project."
                 self._notices.say(text, "warning")
