@@ -1,4 +1,4 @@
-"""Adding what was chosen to the project: all that can be used, or nothing."""
+"""Add the chosen files to the project in one transaction."""
 
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -24,7 +24,7 @@ from segmix_core.slides.first_look import FirstLook, Look
 
 @dataclass(frozen=True, slots=True)
 class IntakeReport:
-    """What was added, what was not and why, and what the user should know about it."""
+    """What was added, what was skipped and why, and notes for the user."""
 
     sources: tuple[Source, ...]
     left_out: tuple[LeftOut, ...]
@@ -44,34 +44,34 @@ def add_paths(
 ) -> IntakeReport:
     """Add slides, images and folders of tile images to a project.
 
-    What cannot be used is left out and named; the rest is added in one transaction.
+    Unusable files are skipped and listed; the rest is added in one transaction.
 
     Parameters
     ----------
     store
         The project.
     paths
-        Files and folders; see :mod:`segmix_core.intake` for what becomes what.
+        Files and folders; see :mod:`segmix_core.intake` for the rules.
     tile_px, stride_px
         Edge of a slide's tiles and their distance, in pixels of the working
         resolution; 256 and one tile by default. Tile images are never cut.
     mpp
-        µm per pixel to work at. By default a slide is worked on as it is, or at 0.5 if
-        its pixels are finer than 0.4.
+        Working resolution in µm per pixel. By default that of the slide, or 0.5 if its
+        pixels are finer than 0.4.
     slide_mpp
-        µm per pixel of the images; counts over what the files say.
+        µm per pixel of the images; overrides the sizes in the files.
     min_tissue
-        Tiles of a slide with a smaller share of tissue are left out, 0..1. If that
-        leaves none, all are kept.
+        Smallest share of tissue in a tile of a slide, 0..1; other tiles are left out,
+        unless none would remain.
     look
-        Opens the images in a process that may crash; default is a new one.
+        Opens the images in a separate process; by default a new one.
 
     Raises
     ------
     ProjectError
         If an option is out of range.
     ProjectError, SlideError
-        If nothing can be added: each file is unusable or in the project already.
+        If nothing can be added: every file is unusable or already in the project.
     JobError
         If the process that opens the images cannot be started.
     """
@@ -87,14 +87,14 @@ def add_paths(
 def add_choice(
     store: ProjectStore, choice: Choice, options: IntakeOptions
 ) -> IntakeReport:
-    """Add what was looked at, in one transaction; errors as :func:`add_paths`."""
+    """Add the inspected files in one transaction; errors as :func:`add_paths`."""
     with store.atomic():
         return _add(store, choice, options)
 
 
 def _add(store: ProjectStore, choice: Choice, options: IntakeOptions) -> IntakeReport:
     left_out, notes = choice.left_out, choice.notes
-    # Asked again: another program may have added some of them meanwhile.
+    # Check again: another program may have added some of them meanwhile.
     known = KnownImages(store.images())
     sources, slides = [], []
     for part in choice.parts:
@@ -116,7 +116,7 @@ def _add(store: ProjectStore, choice: Choice, options: IntakeOptions) -> IntakeR
 
 
 def _slide_notes(slides: Sequence[PlannedSource]) -> list[str]:
-    """Return the notes of slides, equal ones once, with the names of the slides."""
+    """Merge equal notes of several slides, and add the names of the slides."""
     paths: dict[str, list[Path]] = {}
     for slide in slides:
         for note in slide.notes:

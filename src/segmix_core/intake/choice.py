@@ -1,4 +1,4 @@
-"""What the chosen files and folders are: slides, tile images, or nothing to add."""
+"""Sort chosen files and folders into slides, tile images and unusable files."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,21 +31,21 @@ from segmix_core.slides.image_folder import (
 
 @dataclass(frozen=True, slots=True)
 class TileGroup:
-    """Tile images that become one source."""
+    """Tile images that form one source."""
 
     path: Path
     images: tuple[LookedAt, ...]
 
 
 class Choice:
-    """Looks at what was chosen, one path after the other.
+    """Inspects the chosen paths one after the other.
 
     Attributes
     ----------
     parts
-        What becomes a source, in the order of the sources.
+        Content of each source, in order.
     left_out
-        What cannot be used, and why.
+        Unusable files, with the reasons.
     notes
         Sentences for the user.
     """
@@ -59,7 +59,7 @@ class Choice:
         self._known = known
 
     def take(self, paths: Sequence[Path]) -> None:
-        """Look at files and folders; small images among the files are one source."""
+        """Inspect files and folders; small images among the files form one source."""
         folders = [path for path in paths if path.is_dir()]
         files = [path for path in paths if path not in folders]
         small = []
@@ -100,7 +100,7 @@ class Choice:
             self.parts.append(TileGroup(folder, tiles))
 
     def _take_slide(self, image: LookedAt) -> None:
-        # Late: it loads what finds tissue, which folders of tiles can do without.
+        # Imported late: folders of tiles do not need the tissue detection it loads.
         from segmix_core.intake.slide_plan import plan_slide
 
         try:
@@ -109,7 +109,7 @@ class Choice:
             self.left_out.append(LeftOut(image.header.path, error))
 
     def _headers(self, paths: Sequence[Path]) -> list[LookedAt]:
-        """Return the images that can be used and are new; leave out the others."""
+        """Return the usable new images; record the others as left out."""
         named = []
         for path in paths:
             try:
@@ -123,8 +123,8 @@ class Choice:
                 self.left_out.append(LeftOut(path, header))
                 continue
             try:
-                # Refused here, one by one: without its pixel size, an image that is to
-                # be shrunk would stop all others of its folder.
+                # Checked one by one: an image that cannot be resampled, since its pixel
+                # size is unknown, must not stop the rest of its folder.
                 mpp = mean_mpp(choose_mpp(header, self._options))
                 find_downsample(path, mpp, self._options.mpp)
                 image = LookedAt(header, Fingerprint.of(path))

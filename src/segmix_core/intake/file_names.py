@@ -1,4 +1,4 @@
-"""Which names of files a project can keep."""
+"""Check the file names that a project can store."""
 
 from pathlib import Path
 from unicodedata import category
@@ -8,13 +8,13 @@ from segmix_core.files import printable
 
 
 def check_file_name(path: Path) -> None:
-    """Refuse an image whose name would break something later.
+    """Raise if the name of an image would cause errors later.
 
     Raises
     ------
     SlideError
-        If the path is not valid UTF-8, which the project's database cannot store, or
-        the name has control characters, which tables of labels cannot hold.
+        If the path is not valid UTF-8, which the database cannot store, or the name has
+        control characters, which label tables cannot contain.
     """
     try:
         str(path).encode()

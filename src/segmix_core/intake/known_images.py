@@ -1,4 +1,4 @@
-"""Which images are in a project, by whatever path they are chosen."""
+"""Recognize images that are already in a project."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -12,10 +12,10 @@ from segmix_core.slides.dicom import DICOM_SUFFIXES, read_series
 
 
 class KnownImages:
-    """The images of a project, and those that are about to be added.
+    """The images of a project, and those about to be added.
 
-    An image is found by its path, by another spelling of it, through links, and a
-    DICOM slide by any of its files.
+    An image is recognized under its path, other spellings of the path and links, and a
+    DICOM slide under any of its files.
     """
 
     def __init__(self, images: Iterable[ImageRecord] = ()) -> None:
@@ -29,7 +29,7 @@ class KnownImages:
     def take(
         self, path: Path, fingerprint: Fingerprint | None, left_out: list[LeftOut]
     ) -> bool:
-        """Remember an image and return True; or say that it is known already."""
+        """Remember a new image and return True; report a known one."""
         former = self._find(path, fingerprint)
         if former is None:
             self._add(path, fingerprint)
@@ -45,9 +45,9 @@ class KnownImages:
         return False
 
     def find_copy(self, path: Path, fingerprint: Fingerprint | None) -> Path | None:
-        """Return another image that seems to be the same in another file.
+        """Return another image file that seems to contain the same image.
 
-        By size, start and end of the file, or by the series that a DICOM file names.
+        Compares size, start and end of the files, or the series of DICOM files.
         """
         for key in _copy_keys(path, fingerprint):
             if key in self._copies:
@@ -77,7 +77,7 @@ class KnownImages:
 
 
 class _Doubles:
-    """Files of one content. Only they can be one file, so only they are compared."""
+    """Files with equal content; only those can be the same file."""
 
     def __init__(self) -> None:
         self.paths: list[Path] = []
@@ -86,7 +86,7 @@ class _Doubles:
     def find(self, path: Path) -> Path | None:
         while self.paths:
             other = self.paths.pop()
-            with suppress(OSError):  # A disk that is not connected.
+            with suppress(OSError):  # Its disk may not be connected.
                 self._known[_identity(other)] = other
         with suppress(OSError):
             return self._known.get(_identity(path))
@@ -94,7 +94,7 @@ class _Doubles:
 
 
 def _content(path: Path, fingerprint: Fingerprint | None) -> object:
-    # Of images that an early version added, the content is not known.
+    # Images added by early versions have no fingerprint.
     if fingerprint is None:
         return path.name.casefold()
     return fingerprint.size, fingerprint.digest

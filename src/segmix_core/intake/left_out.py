@@ -1,4 +1,4 @@
-"""What of the chosen files is not added, and how that is said."""
+"""Files that are not added, and the messages about them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ def count_files(paths: Sequence[Path]) -> str:
 
 
 def left_out_note(left_out: Sequence[LeftOut]) -> str:
-    """Return a sentence on what was left out; at least one thing was."""
+    """Return the note on one or more files that were left out."""
     paths = [entry.path for entry in left_out]
     verb = "was" if len(paths) == 1 else "were"
     return (
@@ -47,7 +47,7 @@ def left_out_note(left_out: Sequence[LeftOut]) -> str:
 
 
 def nothing_added(left_out: Sequence[LeftOut]) -> SegmixError:
-    """Return the error for a choice of which nothing can be added."""
+    """Return the error if none of the chosen files can be added."""
     first = left_out[0].error
     if len(left_out) == 1:
         return first
@@ -58,7 +58,7 @@ def nothing_added(left_out: Sequence[LeftOut]) -> SegmixError:
 
 
 def _first_reason(left_out: Sequence[LeftOut]) -> str:
-    """Return why the first was left out, with its name."""
+    """Return why the first file was left out, with its name."""
     name, reason = printable(left_out[0].path.name), left_out[0].error.reason
     is_named = len(left_out) == 1 or name in reason
     return reason if is_named else f"{name}: {reason}"

@@ -1,7 +1,7 @@
-"""Opening images of a project in a program that has to survive them.
+"""Open images of a project safely in a program that must not crash.
 
-A file was looked at in a process that may crash when it was added. One that is another
-now, or whose fingerprint was never stored, is looked at again before it is opened here.
+When a file was added, a separate process opened it first. A file that has changed
+since, or has no stored fingerprint, is opened there again before it is opened here.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,19 +20,19 @@ OpenImage = Callable[[ImageRecord], Slide]
 
 
 def open_directly(image: ImageRecord) -> Slide:
-    """Open an image here: for programs that a crash may end."""
+    """Open an image in this process, for programs that may crash."""
     return open_slide(image.path)
 
 
 class ImageOpener:
-    """Opens images; files that nobody knows are looked at first. For any thread.
+    """Opens images after checking changed files in a separate process; thread-safe.
 
-    What such a look showed is kept until the file changes again.
+    The result of a check is kept until the file changes again.
 
     Parameters
     ----------
     borrow
-        Lends what looks at the files, such as
+        Lends a process that opens files, such as
         :meth:`segmix_core.slides.first_look.FirstLookPool.borrow`.
     """
 
@@ -41,7 +41,7 @@ class ImageOpener:
         self._seen: dict[Path, _Seen] = {}
 
     def is_known(self, image: ImageRecord) -> bool:
-        """Whether :meth:`open` opens the file, or says what is wrong, at once."""
+        """Whether :meth:`open` returns or raises without a check in another process."""
         return _is_as_added(image) or self._recall(image.path) is not None
 
     def open(self, image: ImageRecord) -> Slide:
@@ -50,9 +50,9 @@ class ImageOpener:
         Raises
         ------
         SlideError
-            If it cannot be opened, or crashes what opens it.
+            If it cannot be opened, or crashes the process that opens it.
         JobError
-            If it has to be looked at and the process for it cannot be started.
+            If it has to be checked and the process cannot be started.
         """
         if not _is_as_added(image):
             seen = self._recall(image.path)
@@ -62,12 +62,12 @@ class ImageOpener:
         return open_slide(image.path)
 
     def look_at(self, images: Sequence[ImageRecord]) -> list[ImageHeader | SlideError]:
-        """Return the headers of images, or the errors that there were.
+        """Return the header of each image, or its error.
 
-        A pixel of each level is read as well. JobError as :meth:`open`.
+        Also reads a pixel of each level. Raises JobError as :meth:`open`.
         """
         paths = [image.path for image in images]
-        # Taken before: a file that is replaced during the look is not known after it.
+        # Taken before the check, so that a file replaced during it stays unknown.
         fingerprints = [_fingerprint(path) for path in paths]
         with self._borrow() as look:
             answers = list(look.headers(paths, reads_pixels=True))
@@ -86,7 +86,7 @@ class ImageOpener:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """A file as it was when it was looked at, and what was found."""
+    """The state of a file when it was checked, and the result."""
 
     fingerprint: Fingerprint
     answer: ImageHeader | SlideError
@@ -96,7 +96,7 @@ def _is_as_added(image: ImageRecord) -> bool:
     try:
         return image.fingerprint is not None and image.fingerprint.matches(image.path)
     except OSError:
-        # There is nothing to look at, which opening it says.
+        # A missing file needs no check; opening it raises the error.
         return True
 
 

@@ -1,4 +1,4 @@
-"""How what is added is cut, and the limits of it."""
+"""Options for adding images, and their limits."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ DEFAULT_TILE_PX = 256
 
 @dataclass(frozen=True, slots=True)
 class IntakeOptions:
-    """How to cut what is added; see :func:`add_paths`."""
+    """How to tile the added images; see :func:`add_paths`."""
 
     tile_px: int | None = None
     stride_px: int | None = None
@@ -37,7 +37,7 @@ class IntakeOptions:
 
 @dataclass(frozen=True, slots=True)
 class LookedAt:
-    """An image that can be used, and the file as it was then."""
+    """A usable image, and the fingerprint of its file."""
 
     header: ImageHeader
     fingerprint: Fingerprint
@@ -45,9 +45,9 @@ class LookedAt:
 
 @dataclass(frozen=True, slots=True)
 class PlannedSource:
-    """What will be added, with sentences for the user.
+    """What will be added, with notes for the user.
 
-    Those on a slide are without its name, so that equal ones can be said together.
+    Notes on a slide do not name it, so that equal notes can be merged.
     """
 
     kind: SourceKind
@@ -69,12 +69,12 @@ def _check_range(
 
 
 def find_downsample(path: Path, mpp: float | None, wanted: float | None) -> float:
-    """Return level-0 pixels per working pixel; 1 where nothing is wanted.
+    """Return level-0 pixels per working pixel; 1 if ``wanted`` is None.
 
     Raises
     ------
     ProjectError
-        If ``wanted`` µm per pixel are asked for and ``mpp`` is unknown.
+        If ``wanted`` µm per pixel is given and ``mpp`` is unknown.
     """
     if wanted is None:
         return 1.0

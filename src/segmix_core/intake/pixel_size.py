@@ -1,4 +1,4 @@
-"""Whose word counts on the size of a pixel: the user's, then the file's."""
+"""Choose the pixel size: the user's before the file's."""
 
 from collections.abc import Iterable, Sequence
 
@@ -8,20 +8,20 @@ from segmix_core.project.records import ImageRecord
 from segmix_core.slides.first_look import ImageHeader
 
 _SAME = 1.02
-"""Sizes that differ by a smaller factor are one size."""
+"""Sizes that differ by a smaller factor count as equal."""
 
 
 def choose_mpp(
     header: ImageHeader, options: IntakeOptions
 ) -> tuple[float | None, float | None]:
-    """Return µm per level-0 pixel, down and across; None if nobody knows."""
+    """Return µm per level-0 pixel, down and across; None if unknown."""
     if options.slide_mpp is not None:
         return options.slide_mpp, options.slide_mpp
     return header.mpp_yx or (None, None)
 
 
 def notes_of(header: ImageHeader, options: IntakeOptions) -> tuple[str, ...]:
-    """Return what the file says that matters: not of its size if the user gave one."""
+    """Return the notes of a file, without those on its size if the user gave one."""
     if options.slide_mpp is None:
         return header.notes
     return tuple(note for note in header.notes if note not in header.size_notes)
@@ -30,7 +30,7 @@ def notes_of(header: ImageHeader, options: IntakeOptions) -> tuple[str, ...]:
 def overruled_note(
     headers: Sequence[ImageHeader], options: IntakeOptions
 ) -> tuple[str, ...]:
-    """Return a sentence on the images whose own pixel size is not used, if any."""
+    """Return a note if the pixel size of some images is not used."""
     given = options.slide_mpp
     if given is None:
         return ()
@@ -65,9 +65,9 @@ def _used(given: float) -> str:
 def restated_note(
     images: Iterable[tuple[ImageRecord, ImageHeader]],
 ) -> tuple[str, ...]:
-    """Return a sentence on images whose files state another pixel size now, if any.
+    """Return a note if the pixel size in some files has changed.
 
-    The size that the project has stays: a person may have given it.
+    The project keeps its size, since the user may have set it.
     """
     others = [
         (image, header.mpp_yx)

@@ -1,4 +1,4 @@
-"""What has to be asked before images are added."""
+"""Find out what to ask the user before images are added."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,14 +13,13 @@ def slides_without_mpp(
 ) -> tuple[Path, ...]:
     """Return the files that become slides and do not state their µm per pixel.
 
-    Files that cannot be used are left out: adding them says what is wrong. Folders are
-    not looked into.
+    Skips unusable files, which are reported when they are added, and folders.
 
     Parameters
     ----------
     look
-        Opens the files. One that remembers saves the second reading when they are
-        added.
+        Opens the files. One that caches headers saves reading them again when they
+        are added.
     paths, tile_px
         As for :func:`segmix_core.intake.add_paths`.
 

@@ -1,4 +1,4 @@
-"""Telling a project where its files are now, if they are the same images."""
+"""Update the paths of a source after its files have moved."""
 
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -20,10 +20,10 @@ from segmix_core.slides.image_folder import list_images
 def relocate_source(
     store: ProjectStore, source_id: int, new_path: Path, look: Look | None = None
 ) -> tuple[str, ...]:
-    """Store where the files of a source are now, and return what the user should know.
+    """Store where the files of a source are now; return notes for the user.
 
-    Every header is read, so this takes as long as adding the files did. A source that
-    is told to be where it was gets its changed files accepted.
+    Reads every header, so it takes as long as adding the files did. If ``new_path`` is
+    the stored path, changed files are accepted.
 
     Parameters
     ----------
@@ -32,15 +32,15 @@ def relocate_source(
     source_id
         The source.
     new_path
-        Its slide or folder; of a slide also the folder in which it lies.
+        Its slide or folder; for a slide, its folder is enough.
     look
         As for :func:`segmix_core.intake.add_paths`.
 
     Raises
     ------
     ProjectError
-        If a file is missing there, cannot be read, or is an image of another size; then
-        nothing is changed.
+        If a file is missing there, cannot be read, or its image has another size;
+        nothing is changed then.
     """
     new_path = Path(new_path).absolute()
     source = store.source(source_id)
@@ -53,7 +53,7 @@ def relocate_source(
     changed = [image for image in images if _has_other_content(image, moves)]
     notes = _name_notes(images, moves)
     notes += _accepted_notes(changed) if stays else _content_notes(changed)
-    # A file that is as it was states what it stated: another size is a person's.
+    # In an unchanged file the size is unchanged too: the user set another one.
     notes += restated_note((image, headers[image.id]) for image in changed)
     with store.atomic():
         if store.images(source_id) != images:
@@ -68,7 +68,7 @@ def relocate_source(
 
 
 def _slide_in(folder: Path, former: Path) -> Path:
-    """Return the slide's file in a folder; the folder itself where that is unclear."""
+    """Return the slide's file in a folder; the folder itself if that is ambiguous."""
     same = folder / former.name
     if same.exists():
         return same
@@ -83,7 +83,7 @@ def _slide_in(folder: Path, former: Path) -> Path:
 def _read_headers(
     images: Sequence[ImageRecord], moves: Mapping[int, Path], look: Look | None
 ) -> dict[int, ImageHeader]:
-    """Return what the files say now, by image id; ProjectError if sizes differ."""
+    """Return the current headers by image id; ProjectError if sizes differ."""
     headers = {}
     with FirstLook() if look is None else nullcontext(look) as opened:
         paths = [moves[image.id] for image in images]
@@ -92,7 +92,7 @@ def _read_headers(
             if isinstance(header, SlideError):
                 raise _unusable(path, header)
             headers[image.id] = header
-        # A file that is as it was could be read when it was added.
+        # Unchanged files could be read when they were added.
         new = [moves[i.id] for i in images if not _has_same_content(i, moves)]
         for path, damage in zip(new, opened.damages(new), strict=True):
             if damage is not None:

@@ -1,4 +1,4 @@
-"""A slide as a source: its working grid, its tiles, those with tissue."""
+"""Plan a slide: its working grid, and its tiles with tissue."""
 
 from math import ceil
 from pathlib import Path
@@ -25,18 +25,18 @@ from segmix_core.slides.first_look import ImageHeader, Look
 from segmix_core.slides.tiling import plan_grid
 
 FINE_MPP = 0.4
-"""Slides with finer pixels are worked on at ``DEFAULT_MPP`` unless told otherwise."""
+"""Slides with finer pixels are worked on at ``DEFAULT_MPP`` by default."""
 DEFAULT_MPP = 0.5
 MAX_TILES = 500_000
 MAX_OVERLAPS = 64
-"""In so many tiles a pixel may lie where there are more than ``MANY_TILES``."""
+"""Most tiles over one pixel if there are more than ``MANY_TILES``."""
 MANY_TILES = 5000
 MOST_DOUBTFUL = 0.05
-"""Share of a slide that may look stained and be left out before this is said."""
+"""Share of a slide that looks stained but is left out, above which a note is given."""
 
 
 def plan_slide(look: Look, found: LookedAt, options: IntakeOptions) -> PlannedSource:
-    """Return a slide's tiles with tissue, on its working grid.
+    """Plan a slide's tiles with tissue on its working grid.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""A folder of tile images as a source: every image is one tile."""
+"""Plan a folder of tile images: every image is one tile."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from segmix_core.project.records import NewImage, SourceKind, TilingPlan
 from segmix_core.slides.first_look import ImageHeader
 
 MAX_PADDED_EDGE = 512
-"""Longest edge of tile images that differ in size, in pixels."""
+"""Longest edge of tile images if they differ in size, in pixels."""
 MAX_TILE_EDGE = 1024
 MAX_SPREAD = 4
 
@@ -29,7 +29,7 @@ MAX_SPREAD = 4
 def plan_tiles(
     folder: Path, found: Sequence[LookedAt], options: IntakeOptions
 ) -> PlannedSource:
-    """Return images as one source with one tile each, in a nearly square gallery.
+    """Plan images as one source with one tile each, in a nearly square gallery.
 
     Raises
     ------

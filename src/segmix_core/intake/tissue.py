@@ -1,7 +1,7 @@
-"""The tissue of a slide after it was added: seen, corrected, and its tiles cut anew.
+"""Show and correct the tissue of a slide, and update its tiles.
 
-Tiles that are tissue before and after keep their labels, reviews and ids. One that is
-left out is only hidden: it comes back with its labels when its place is tissue again.
+Tiles that are tissue before and after keep their labels, reviews and ids. Removed tiles
+are only hidden: they come back with their labels if their place becomes tissue again.
 """
 
 from collections.abc import Callable
@@ -31,13 +31,13 @@ from segmix_core.slides.tiling import TileGrid, plan_grid
 from segmix_core.slides.tissue import TissueMask, find_tissue
 
 DEFAULT_MIN_SHARE = 0.25
-"""Share of a tile that has to be tissue, unless something else was asked for."""
+"""Default of the share of a tile that has to be tissue."""
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 _MAX_PNG_PIXELS = 2**26
 _MIN_EDGE = 8
-"""Of smaller masks one cannot tell whether they have the shape of the slide."""
+"""Smaller masks do not show whether they have the shape of the slide."""
 _MAX_STRETCH = 0.02
-"""By so much the height of a mask may differ from what its width makes it."""
+"""Largest relative deviation of the aspect ratio of a mask."""
 
 
 def find_slide_tissue(
@@ -46,17 +46,17 @@ def find_slide_tissue(
     downsample: float,
     min_share: float,
 ) -> Tissue:
-    """Return where a slide has tissue, as fine as its tiles need.
+    """Find the tissue of a slide, at the resolution its tiles need.
 
     Parameters
     ----------
     find
-        Finds the tissue of the slide, given the edge of the tiles in level-0 pixels;
+        Function that finds the tissue, given the edge of the tiles in level-0 pixels;
         see :func:`segmix_core.slides.tissue.find_tissue`.
     plan, downsample
-        How it is cut: level-0 pixels per working pixel.
+        The tiling plan, and level-0 pixels per working pixel.
     min_share
-        Is kept with the mask.
+        Stored with the mask.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def find_slide_tissue(
 
 
 def smallest_edge(plan: TilingPlan, downsample: float) -> int:
-    """Return the edge of tiles in level-0 pixels, as tissue is found for."""
+    """Return the edge of tiles in level-0 pixels for tissue detection."""
     return max(1, int(plan.tile_px * downsample))
 
 
@@ -81,14 +81,14 @@ def tiles_with_tissue(grid: TileGrid, tissue: Tissue) -> npt.NDArray[np.bool_]:
 def read_tissue(
     store: ProjectStore, image_id: int, open_image: OpenImage = open_directly
 ) -> Tissue:
-    """Return where a slide has tissue: as stored, or found now if nothing is.
+    """Return the stored tissue of a slide, or detect it if none is stored.
 
     Raises
     ------
     ProjectError
         If the image is one of a folder of tiles.
     SlideError
-        If it has to be read and cannot be.
+        If the slide has to be read and cannot be.
     """
     _plan_of(store, image_id)
     stored = store.tissue(image_id)
@@ -100,7 +100,7 @@ def read_tissue(
 def detect_tissue(
     store: ProjectStore, image_id: int, open_image: OpenImage = open_directly
 ) -> Tissue:
-    """Return where a slide has tissue by its pixels alone; nothing is stored.
+    """Detect the tissue of a slide from its pixels; nothing is stored.
 
     Raises
     ------
@@ -116,12 +116,12 @@ def detect_tissue(
 
 
 def set_tissue(store: ProjectStore, image_id: int, tissue: Tissue) -> Change | None:
-    """Store where a slide has tissue, and cut its tiles anew.
+    """Store where a slide has tissue, and update its tiles.
 
     Returns
     -------
     Change or None
-        None if mask and tiles are as they were.
+        None if neither mask nor tiles change.
 
     Raises
     ------
@@ -147,9 +147,9 @@ def paint_tissue(
     values: npt.NDArray[np.uint8],
     base: Tissue,
 ) -> Change | None:
-    """Correct a part of the tissue of a slide, and cut its tiles anew.
+    """Correct a part of the tissue of a slide, and update its tiles.
 
-    What others have corrected elsewhere meanwhile stays.
+    Corrections by other programs outside the box are kept.
 
     Parameters
     ----------
@@ -158,16 +158,16 @@ def paint_tissue(
     box
         Inside the mask, in its pixels.
     values
-        (height, width): 1 tissue, 0 glass, 253 leaves what is stored.
+        (height, width): 1 tissue, 0 glass, 253 leaves the stored value.
     base
-        What was corrected; is stored if nothing is yet.
+        The tissue the user sees; stored if nothing is yet.
 
     Raises
     ------
     ProjectError
         As :func:`set_tissue`.
     ValueError
-        If box or values do not fit the mask.
+        If box or values do not match the mask.
     """
     frame = Box(0, 0, *base.mask.shape)
     if box.intersect(frame) != box or values.shape != (box.height, box.width):
@@ -188,12 +188,12 @@ def paint_tissue(
 
 
 def check_save(store: ProjectStore, path: Path) -> None:
-    """Raise an error unless a mask may be written to a file.
+    """Check that a mask may be written to a file.
 
     Raises
     ------
     ProjectError
-        If it is no PNG, or an image of the project.
+        If it is not a PNG, or is an image of the project.
     """
     if path.suffix.lower() != ".png":
         raise ProjectError(
@@ -225,19 +225,19 @@ def save_tissue_png(tissue: Tissue, path: Path) -> None:
 
 
 def load_tissue_png(path: Path, like: Tissue) -> Tissue:
-    """Return the tissue that an image file shows: what is not black.
+    """Read tissue from an image file; every pixel that is not black is tissue.
 
     Parameters
     ----------
     path
-        Of the whole slide, at any size.
+        Image of the whole slide, at any size.
     like
-        Its resolution and share are kept.
+        Gives the resolution and the share.
 
     Raises
     ------
     ProjectError
-        If the file is no image, too large, or its sides have other proportions.
+        If the file is not an image, too large, or has another aspect ratio.
     """
     try:
         with Image.open(path) as image:
@@ -273,7 +273,7 @@ def _check_size(path: Path, size: tuple[int, int], like: Tissue) -> None:
             "--save' writes one of the right size.",
         )
     wanted = rows * width / cols
-    # Both masks have whole pixels.
+    # Both masks are rounded to whole pixels.
     rounded = 0.5 + min(1.0, width / cols)
     if abs(height - wanted) > max(_MAX_STRETCH * wanted, rounded):
         raise ProjectError(

@@ -1,4 +1,4 @@
-"""Images whose files are gone, or others now than when they were added."""
+"""Images whose files are missing or have changed since they were added."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,9 +12,9 @@ _NAMED = 3
 def find_changed(images: Iterable[ImageRecord]) -> tuple[ImageRecord, ...]:
     """Return the images whose files changed since they were added or accepted.
 
-    Only the size and time of a file are asked for, and its content where these differ:
-    a file that was copied or touched is no other one. Files that are missing, and
-    images that were added before fingerprints were kept, are left out.
+    Compares size and time first, and the content only if these differ, so a copied or
+    touched file counts as unchanged. Skips missing files, and images that were added
+    before fingerprints were stored.
     """
     return tuple(image for image in images if _has_changed(image))
 
@@ -41,7 +41,7 @@ def _has_changed(image: ImageRecord) -> bool:
 
 
 def changed_note(changed: Sequence[ImageRecord]) -> str:
-    """Return sentences on images whose files changed; there is at least one."""
+    """Return the warning about one or more images whose files changed."""
     names, is_one = _names(changed), len(changed) == 1
     return (
         f"{names} {'has' if is_one else 'have'} changed on disk since "
@@ -52,7 +52,7 @@ def changed_note(changed: Sequence[ImageRecord]) -> str:
 
 
 def missing_note(missing: Sequence[ImageRecord]) -> str:
-    """Return sentences on images whose files are gone; there is at least one."""
+    """Return the warning about one or more images whose files are missing."""
     verb = "is" if len(missing) == 1 else "are"
     return (
         f"{_names(missing)} {verb} missing. Reconnect the disk, or choose the new "

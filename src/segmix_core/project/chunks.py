@@ -1,7 +1,7 @@
 """Corrected mask pixels in the database: squares of 512 pixels, compressed.
 
-Every function takes a connection and belongs into the caller's transaction, so the
-pixels and the journal entry that changes them are stored together or not at all.
+Every function runs inside the caller's transaction, so the pixels and the journal entry
+that changes them are stored together or not at all.
 """
 
 import sqlite3
@@ -25,7 +25,7 @@ _SHAPE = (CHUNK_PX, CHUNK_PX)
 def read_box(connection: sqlite3.Connection, image_id: int, box: Box) -> MaskArray:
     """Return (height, width) uint8 of ``box`` on the working grid of an image.
 
-    254 where nobody has corrected, outside the image as well.
+    254 where nobody has corrected, and outside the image.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def write_box(
 def load(
     connection: sqlite3.Connection, canvas: Canvas, image_id: int, box: Box
 ) -> None:
-    """Add the stored squares that ``box`` touches and ``canvas`` has not yet."""
+    """Load the stored squares that ``box`` touches and ``canvas`` lacks."""
     for row, col, pixels in _stored(connection, image_id, box):
         canvas.setdefault((image_id, row, col), pixels)
 
@@ -75,7 +75,7 @@ def paste(canvas: Canvas, image_id: int, box: Box, values: MaskArray) -> None:
 def write_square(
     connection: sqlite3.Connection, image_id: int, row: int, col: int, pixels: MaskArray
 ) -> None:
-    """Store one square, (512, 512); a square that nobody has corrected is removed."""
+    """Store one square, (512, 512); a square without a corrected pixel is removed."""
     place = (image_id, row, col)
     if (pixels == UNTOUCHED).all():
         connection.execute(
@@ -112,8 +112,8 @@ def corrected_tiles(
     Parameters
     ----------
     read
-        Returns the rows of a query. It is asked for a square at a time, so that
-        nothing else waits until all are read.
+        Runs a query and returns its rows. Squares are read one at a time, so that
+        other queries do not have to wait for all of them.
     images, tiles
         The images, and their tiles.
     """
@@ -146,7 +146,7 @@ def _corrected(
         waiting = [n for n in at_square.get((row, col), ()) if n not in found]
         if not waiting:
             continue
-        # The square may have gone since.
+        # The square may have been removed since.
         for (content,) in read("SELECT pixels FROM chunk WHERE id = ?", (chunk_id,)):
             is_corrected = decode_square(content) != UNTOUCHED
             square = _square(row, col)
@@ -158,7 +158,7 @@ def _corrected(
 
 
 def decode_square(content: bytes) -> MaskArray:
-    """Return one stored square, (512, 512) uint8; DamagedError if it is none."""
+    """Return one stored square, (512, 512) uint8; DamagedError if it is invalid."""
     with decoding("mask pixels"):
         raw = inflate(content, CHUNK_PX**2)
         return np.frombuffer(raw, np.uint8).reshape(_SHAPE).copy()

@@ -1,4 +1,4 @@
-"""What class names and colors may be, and the colors that classes begin with."""
+"""Rules for class names and colors, and the default colors."""
 
 import colorsys
 import re
@@ -12,9 +12,9 @@ from segmix_core.project.records import MAX_CLASSES, TissueClass
 _MAX_LENGTH = 100
 
 # The first seven are Okabe & Ito's, "Color Universal Design" (2008), without black
-# (H&E nuclei are dark). Each of the others is, of a grid of colours, the one farthest
-# in CIELAB from those before it, from white, black and eosin pink: in the worst of
-# normal, protan, deutan and tritan vision (Machado et al. 2009, severity 1).
+# (H&E nuclei are dark). Each of the others is the color of a grid that is farthest in
+# CIELAB from those before it, white, black and eosin pink, in the worst case of normal,
+# protan, deutan and tritan vision (Machado et al. 2009, severity 1).
 _PALETTE = [
     "#56b4e9",
     "#e69f00",
@@ -52,18 +52,19 @@ _PALETTE = [
 _HUE_STEP = 0.6180339887498949
 """Golden ratio: every new hue falls into the largest gap of the earlier ones."""
 _LIGHTNESS = (0.35, 0.75, 0.55)
-"""Steps of lightness are seen with any colour vision."""
+"""Lightness differs visibly with any color vision."""
 
 
 def checked_name(name: str, others: Sequence[TissueClass]) -> str:
-    """Return ``name`` in Unicode's form NFC and without outer spaces.
+    """Return ``name`` in Unicode's form NFC and without surrounding spaces.
 
     Raises
     ------
     ProjectError
-        If it is empty, too long, has control characters, or cannot be told from the
-        name of another class (:func:`~segmix_core.project.matching.class_key`); or if
-        there are 250 classes already.
+        If it is empty, too long, has control characters, or is too similar to
+        the name of another class
+        (:func:`~segmix_core.project.matching.class_key`); or if there are 250 classes
+        already.
     """
     name = unicodedata.normalize("NFC", name.strip())
     if not name or len(name) > _MAX_LENGTH or not name.isprintable():

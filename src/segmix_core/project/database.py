@@ -1,4 +1,4 @@
-"""The connection to a project's file: durable, shared by threads, never torn."""
+"""The connection to a project's file: durable, atomic, shared by threads."""
 
 import json
 import os
@@ -41,7 +41,7 @@ class Database:
     is_read_only
         Whether the folder or disk forbids changes.
     before_change
-        Called before each transaction that begins, in its thread.
+        Called before each transaction, in its thread.
     """
 
     def __init__(
@@ -64,15 +64,15 @@ class Database:
 
     @classmethod
     def create(cls, path: Path, classes: Sequence[TissueClass]) -> Self:
-        """Write a project with ``classes`` to ``path``; open it.
+        """Create a project with ``classes`` at ``path`` and open it.
 
         Raises
         ------
         ProjectError
             If there is a project already, or the file cannot be written.
         """
-        # The file gets its name when it is complete: a crash leaves no half project,
-        # and of two programs that create one, the second sees the first's.
+        # The file gets its name once it is complete: a crash leaves no partial
+        # project, and of two programs that create one, the second sees the first.
         temporary = path.with_name(temporary_name())
         try:
             write_empty(temporary, classes)
@@ -95,14 +95,14 @@ class Database:
 
     @classmethod
     def open(cls, path: Path) -> Self:
-        """Open ``path``; read only where the folder or disk allows no more.
+        """Open ``path``, read-only if the folder or disk is.
 
-        A project of an older format is brought to today's, with a backup beside it.
+        A project of an older format is converted; a backup is kept.
 
         Raises
         ------
         ProjectError
-            If it is no project, is damaged, or was written by a newer version.
+            If it is not a project, is damaged, or was written by a newer version.
         """
         try:
             if path.is_file():
@@ -127,7 +127,7 @@ class Database:
         connection = opening.connect(path)
         try:
             _check(connection, path, migrates=True)
-            # Network drives refuse WAL; the older journal is slower and as safe.
+            # Network drives refuse WAL; the rollback journal is slower but as safe.
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
@@ -141,9 +141,9 @@ class Database:
 
     @classmethod
     def _open_read_only(cls, path: Path) -> Self:
-        # SQLite cannot share a WAL file in a folder it may not write to, unless who
-        # wrote it has it open. Without one the file is complete and is read as it is;
-        # with one, a copy of both is.
+        # In a read-only folder SQLite can use a WAL file only while its writer has it
+        # open. Without a WAL the file is complete and is read directly; with one, a
+        # copy of both is.
         with suppress(sqlite3.Error):
             return cls._open_shared(path)
         waiting = [file for file in opening.companions(path) if file.stat().st_size]
@@ -209,7 +209,7 @@ class Database:
 
     @contextmanager
     def _nested(self) -> Iterator[None]:
-        """Make a part of a transaction that is taken back by itself if it fails."""
+        """Begin a nested transaction that is rolled back on its own if it fails."""
         if not self._is_writing:
             raise ValueError("Expected no change while a snapshot is read")
         self._connection.execute("SAVEPOINT part")
@@ -224,19 +224,19 @@ class Database:
                 self._connection.execute("RELEASE part")
 
     def check_writable(self) -> None:
-        """Raise an error where the folder or disk forbids changes.
+        """Raise an error if the project is read-only.
 
         Raises
         ------
         ProjectError
-            If it does.
+            If it is.
         """
         if self.is_read_only:
             raise _unwritable(self.path, "it was opened read-only")
 
     def _prepare_change(self) -> None:
         self.check_writable()
-        # Labels written to a file without a name would be lost.
+        # Labels written to a deleted file would be lost.
         self._check_in_place(
             "Restore the file and open the project again; this change was not saved."
         )
@@ -277,9 +277,9 @@ class Database:
             return connection.execute(query, values).fetchall()
 
     def is_changed_elsewhere(self) -> bool | None:
-        """Whether another connection has changed the file since this last asked.
+        """Whether another connection has changed the file since the last call.
 
-        Never waits: while another thread of this program writes, it is None.
+        None while another thread of this program writes; never waits for it.
 
         Raises
         ------
@@ -311,7 +311,7 @@ class Database:
 
 
 def write_empty(path: Path, classes: Sequence[TissueClass]) -> None:
-    """Write a project without images to a file that is not there yet.
+    """Write a project without images to a new file.
 
     Raises
     ------
@@ -320,7 +320,7 @@ def write_empty(path: Path, classes: Sequence[TissueClass]) -> None:
     """
     connection = sqlite3.connect(path, isolation_level=None)
     try:
-        # Set here, a kill while it is being set can hit a nameless file only.
+        # Set here, so that a crash can only damage a temporary file.
         connection.execute("PRAGMA journal_mode = WAL")
         connection.executescript(f"BEGIN; {opening.schema_script()} COMMIT;")
         connection.executemany(
@@ -336,14 +336,14 @@ def write_empty(path: Path, classes: Sequence[TissueClass]) -> None:
 
 
 def _publish(temporary: Path, path: Path) -> None:
-    """Give a complete file its name; FileExistsError if that is taken."""
+    """Move a complete file to its final name; FileExistsError if that exists."""
     try:
         os.link(temporary, path)
     except FileExistsError:
         raise
     except OSError:
-        # Some file systems (FAT, network drives) have no hard links: an empty file
-        # takes the name first, which only one program can make.
+        # Some file systems (FAT, network drives) have no hard links: reserve the name
+        # with an empty file, which only one program can create.
         os.close(os.open(path, os.O_CREAT | os.O_EXCL))
         temporary.replace(path)
 
@@ -367,13 +367,13 @@ def _check(connection: sqlite3.Connection, path: Path, *, migrates: bool) -> Non
 
 
 def _probe_writing(connection: sqlite3.Connection) -> None:
-    # A file that cannot be written is noticed now, not at the first label.
+    # Find out now, not at the first label, that a file cannot be written.
     connection.execute("PRAGMA busy_timeout = 0")
     try:
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("ROLLBACK")
     except sqlite3.OperationalError as error:
-        # Another program writes at the moment, so the file can be written.
+        # Another program is writing, so the file is writable.
         if not error_name(error).startswith("SQLITE_BUSY"):
             raise
     connection.execute(f"PRAGMA busy_timeout = {opening.BUSY_SECONDS * 1000:.0f}")
@@ -388,13 +388,13 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _refusal(error: sqlite3.Error, path: Path) -> Exception:
-    """Return why a file cannot be opened; what SQLite does not explain is damage."""
+    """Return why a file cannot be opened; unexplained errors count as damage."""
     found = explained(error, path)
     return DamagedError(f"{path.name}: {error}") if found is error else found
 
 
 def explained(error: sqlite3.Error, path: Path) -> Exception:
-    """Return the error a user can act on; programming mistakes stay as they are."""
+    """Turn an SQLite error into one the user can act on, if there is one."""
     name = error_name(error)
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return ProjectError(
@@ -409,7 +409,7 @@ def explained(error: sqlite3.Error, path: Path) -> Exception:
         )
     if name.startswith(_UNWRITABLE):
         return _unwritable(path, str(error))
-    # "Could not decode to UTF-8" has no name of SQLite's.
+    # "Could not decode to UTF-8" has no SQLite error name.
     if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_TOOBIG")) or (
         "decode" in str(error)
     ):

@@ -1,4 +1,4 @@
-"""From what is wanted to the parts of one journal entry: only real differences."""
+"""Build journal entries: compare the wanted values with the stored ones."""
 
 import json
 import sqlite3
@@ -39,7 +39,7 @@ _NO_BOXES = np.zeros((0, 8), np.int64)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Draft:
-    """A change about to be made; without parts it is none."""
+    """A change to be made; no parts means nothing changes."""
 
     description: str
     parts: tuple[Part, ...] = ()
@@ -55,7 +55,7 @@ def draft_labels(
 ) -> Draft:
     """Set the labels of (n,) tiles to (n, K) states of the first K ``classes``.
 
-    A state of KEEP leaves what is stored now.
+    KEEP leaves the stored state.
     """
     count, width = len(tile_ids), states.shape[-1]
     if states.shape != (count, width) or width > len(classes):
@@ -91,12 +91,12 @@ def draft_difference(
 def check_known_classes(
     known: Sequence[TissueClass], classes: Sequence[TissueClass], used: Sequence[int]
 ) -> None:
-    """Raise unless the classes of indices ``used``, 1..C, are still those of ``known``.
+    """Check that the classes with indices ``used``, 1..C, are still those of ``known``.
 
     Raises
     ------
     ProjectError
-        If one was taken back, or another class has its index now.
+        If one was undone, or another class has its index now.
     """
     now = {entry.index: entry.since for entry in classes}
     for entry in known:
@@ -164,7 +164,7 @@ def draft_source(
     images: Sequence[NewImage],
     project: Path,
 ) -> tuple[Draft, int]:
-    """Return the addition of a source with its images and tiles, and its id."""
+    """Add a source with its images and tiles; return the change and the id."""
     kind, path, name, plan = source
     source_id = _next_id(database, "source")
     first = _next_id(database, "image")
@@ -215,7 +215,7 @@ def draft_boxes(
     database
         The connection.
     boxes
-        (n, 8) as :mod:`segmix_core.project.edits` says.
+        (n, 8); see :mod:`segmix_core.project.edits`.
     before
         Parts of the same entry, whose tiles are not written yet.
     """
@@ -226,14 +226,14 @@ def draft_boxes(
 
 
 def hidden_boxes(image_id: int, boxes: Ids, rows: Ids, cols: Ids) -> Ids:
-    """Return (n, 8) rows of tiles that are not shown yet."""
+    """Return (n, 8) rows of hidden tiles."""
     return _box_rows(image_id, boxes, rows, cols, shown=False)
 
 
 def draft_tissue(
     database: sqlite3.Connection, image_id: int, tissue: Tissue, cells: Ids
 ) -> Draft:
-    """Set the tissue of an image, and which tiles it has.
+    """Set the tissue mask of an image, and its tiles.
 
     Parameters
     ----------
@@ -242,10 +242,10 @@ def draft_tissue(
     image_id
         The image.
     tissue
-        What the tiles were cut by.
+        The mask that selected the tiles.
     cells
-        (n, 6): row, col, y, x, height, width of the tiles. One that was there before,
-        hidden or not, is the same tile, with its labels and review.
+        (n, 6): row, col, y, x, height, width of the tiles. A tile that existed before,
+        hidden or not, keeps its id, labels and review.
     """
     before = tissues.read(database, image_id)
     known = np.array(
@@ -282,7 +282,7 @@ def draft_tissue(
 def _same_tiles(known: Ids, cells: Ids) -> Ids:
     """Return which row of ``known`` (n, 6) each of ``cells`` (m, 6) is; -1 for none.
 
-    Of several the last one.
+    The last one if there are several.
     """
     found = np.full(len(cells), -1, np.int64)
     if not len(cells):
@@ -324,7 +324,7 @@ def draft_mpp(
 def draft_files(
     database: sqlite3.Connection, image_ids: Ids, files: Sequence[Fingerprint]
 ) -> Draft:
-    """Take the files of (n,) images as they are now for those that were labeled."""
+    """Accept the current files of (n,) images."""
     names = ("file_size", "file_mtime_ns", "file_digest")
     before = np.array(
         [
@@ -348,7 +348,7 @@ def draft_files(
 def draft_mask(
     database: sqlite3.Connection, image_id: int, box: Box, values: chunks.MaskArray
 ) -> Draft:
-    """Correct the pixels of ``box``; UNCHANGED leaves what is stored now."""
+    """Correct the pixels of ``box``; UNCHANGED leaves the stored pixels."""
     before = chunks.read_box(database, image_id, box)
     after = np.where(values == UNCHANGED, before, values)
     changed = chunks.changed_box(before, after)

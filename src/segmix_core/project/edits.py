@@ -1,4 +1,4 @@
-"""What each kind of change does to the tables.
+"""Apply and reverse each kind of change in the tables.
 
 =========  =========================  ==============================================
 kind       keys                       before, after
@@ -43,7 +43,7 @@ _UNKNOWN_BYTE = b"\xff"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TileStates:
-    """Some tiles as they are now, in the order they were asked for.
+    """The stored states of some tiles, in the requested order.
 
     Attributes
     ----------
@@ -67,25 +67,25 @@ Read = Callable[[sqlite3.Connection, Keys, Values], Values]
 
 
 def apply(database: sqlite3.Connection, parts: Sequence[Part]) -> None:
-    """Put the parts into force."""
+    """Store the values after the change."""
     for part in parts:
         put(database, part, part.after)
 
 
 def reverse(database: sqlite3.Connection, parts: Sequence[Part]) -> None:
-    """Take the parts back, last one first."""
+    """Store the values before the change, last part first."""
     for part in reversed(parts):
         put(database, part, part.before)
 
 
 def put(database: sqlite3.Connection, part: Part, values: Values) -> None:
-    """Store ``values``, the before or after of a part, in its place."""
+    """Store ``values``, either the before or the after of a part."""
     with decoding(f"journal, {part.kind}"):
         _KINDS[part.kind][0](database, part.keys, values)
 
 
 def is_in_force(database: sqlite3.Connection, part: Part, values: Values) -> bool:
-    """Whether what is stored now for a part is ``values``: its before or after."""
+    """Whether ``values``, the before or after of a part, are stored now."""
     with decoding(f"journal, {part.kind}"):
         now = _KINDS[part.kind][1](database, part.keys, values)
         if now.dtype.kind == "f":
@@ -94,19 +94,19 @@ def is_in_force(database: sqlite3.Connection, part: Part, values: Values) -> boo
 
 
 def decode_labels(blobs: Sequence[bytes], num_classes: int) -> npt.NDArray[np.int8]:
-    """Return (n, C) int8; classes that a tile has never been asked for are unknown.
+    """Return (n, C) int8; classes added after a tile was stored are unknown.
 
     Raises
     ------
     DamagedError
-        If a state is none of LabelState.
+        If a state is not in LabelState.
     """
     if set(map(len, blobs)) - {num_classes}:
         blobs = [b.ljust(num_classes, _UNKNOWN_BYTE)[:num_classes] for b in blobs]
     flat = np.frombuffer(b"".join(blobs), np.int8)
     with decoding("labels"):
         if flat.size and not -1 <= flat.min() <= flat.max() <= 1:
-            raise ValueError("a state that there is not")
+            raise ValueError("an invalid state")
         return flat.reshape(len(blobs), num_classes).copy()
 
 
@@ -118,12 +118,12 @@ def tile_states(
     Raises
     ------
     ProjectError
-        If a tile is not in the project, or not any more.
+        If a tile is not in the project (any more).
     ValueError
-        If an id comes twice.
+        If an id occurs twice.
     """
     if len(np.unique(tile_ids)) != len(tile_ids):
-        raise ValueError("Expected different tiles")
+        raise ValueError("The tile ids contain duplicates")
     rows = database.execute(
         "SELECT t.id, t.labels, t.review, t.image_id FROM json_each(?) AS wanted "
         "JOIN tile AS t ON t.id = wanted.value JOIN image AS i ON i.id = t.image_id "
@@ -228,14 +228,14 @@ def _read_images(database: sqlite3.Connection, _: Keys, like: Values) -> Values:
 
 
 def image_rows(database: sqlite3.Connection, source_id: int) -> Values:
-    """Return the rows of a source and its images as an "images" part has them."""
+    """Encode the rows of a source and its images for an "images" part."""
     source = _rows_as_dicts(database, "source", "id", source_id)[0]
     images = _rows_as_dicts(database, "image", "source_id", source_id)
     return pack_rows(source, images)
 
 
 def pack_rows(source: Row, images: Sequence[Row]) -> Values:
-    """Return rows, column by name, as an "images" part has them."""
+    """Encode rows, columns by name, for an "images" part."""
     text = json.dumps({"source": source, "images": list(images)})
     return np.frombuffer(text.encode(), np.uint8)
 

@@ -1,8 +1,8 @@
 """Replace the first page of a database, which says where all its tables are.
 
-SegMix makes its tables always in the same order, so a new database has them at the same
-pages. A project that was converted from an older format has them elsewhere, but its
-snapshots, copies page by page, have them where it does.
+SegMix always creates its tables in the same order, so a new database has them at the
+same pages. In a project converted from an older format they are elsewhere, but its
+snapshots, being copies page by page, have them at the same place.
 """
 
 import sqlite3
@@ -21,7 +21,7 @@ _FREE_PAGES = bytes(8)
 def is_damaged(path: Path) -> bool:
     """Whether the tables of a database are unknown, or its header is not SegMix's."""
     try:
-        # Read only: whoever writes moves the write-ahead log into the file.
+        # Read-only: a writer would move the write-ahead log into the file.
         with closing(opening.connect(path, "?mode=ro")) as connection:
             found = opening.find_items(connection)
             marks = [
@@ -35,17 +35,16 @@ def is_damaged(path: Path) -> bool:
 
 
 def replace(path: Path, new: Path, snapshots: Iterable[Path]) -> bool:
-    """Give a database the first page with which most of its tables can be read.
+    """Try first pages; keep the one with which most tables can be read.
 
     Parameters
     ----------
     path
-        The damaged database, a copy that nobody else uses. It stays as it is if no
-        page fits.
+        The damaged database, a private copy. Unchanged if no page fits.
     new
-        A sound database that was just made, for its first page.
+        A new, sound database.
     snapshots
-        Older copies of the database. Those that cannot be read are passed over.
+        Older copies of the database. Unreadable ones are skipped.
 
     Returns
     -------
@@ -93,9 +92,9 @@ def _write(path: Path, page: bytes) -> None:
     pages = -(-path.stat().st_size // len(page))
     changed = bytearray(page)
     changed[18:20] = _WAL_MODE
-    # Which pages are free is unknown, and of no use to a reader.
+    # The list of free pages is unknown, and a reader does not need it.
     changed[_SIZE_AT : _SIZE_AT + 12] = pages.to_bytes(4, "big") + _FREE_PAGES
-    # The size counts only where the two change counters agree.
+    # SQLite trusts the size only if the two change counters agree.
     changed[92:96] = changed[24:28]
     _write_start(path, bytes(changed))
 
@@ -106,7 +105,7 @@ def _write_start(path: Path, start: bytes) -> None:
 
 
 def _count_fitting(path: Path) -> int:
-    """Return how many tables have a first row of their kind; 0 if one has another."""
+    """Count the tables whose first row has the right types; 0 if one does not."""
     count = 0
     with closing(opening.connect(path, "?mode=ro")) as connection:
         tables = [name for kind, name, _ in opening.expected_items() if kind == "table"]
@@ -114,7 +113,7 @@ def _count_fitting(path: Path) -> int:
             try:
                 row = connection.execute(f"SELECT * FROM {table} LIMIT 1").fetchone()
             except sqlite3.Error:
-                # The damage may go on here.
+                # This page may be damaged, too.
                 continue
             if row is not None:
                 if not _fits(connection, table, row):

@@ -1,4 +1,4 @@
-"""What an importer read, as one journal entry."""
+"""The content of an import as one journal entry."""
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
@@ -73,7 +73,7 @@ def draft_import(
     content: ImportContent,
     classes: Sequence[TissueClass],
 ) -> Draft:
-    """Return one change with everything of ``content`` that differs from now."""
+    """Return one change with all of ``content`` that differs from the project."""
     labels = draft_labels(database, content.tile_ids, content.states, classes)
     drafts = [
         labels,

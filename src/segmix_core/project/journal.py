@@ -1,8 +1,8 @@
 """The journal: every change of the project, in order, never rewritten.
 
-Undoing appends an entry that points at what it undoes. Entries that did something form
-a tree in each scope: each knows the one of its scope in force before it (``parent``).
-An edit after an undo opens a new branch; the old one stays in the file.
+Undoing appends an entry that points at the entry it undoes. The edits of each scope
+form a tree: ``parent`` is the edit of that scope that was in force before. An edit
+after an undo starts a new branch; the old one stays in the file.
 """
 
 import json
@@ -60,11 +60,11 @@ class Part:
     Attributes
     ----------
     kind
-        Says what the keys are; see :mod:`segmix_core.project.edits`.
+        Determines what the keys are; see :mod:`segmix_core.project.edits`.
     keys
         (n,) int64.
     before, after
-        Arrays as the kind wants them; applying ``before`` undoes the part.
+        Arrays in the form of the kind; storing ``before`` undoes the part.
     """
 
     kind: PartKind
@@ -76,7 +76,7 @@ class Part:
 def append(
     database: sqlite3.Connection, change: Change, parts: Sequence[Part]
 ) -> Change:
-    """Append what was done; return ``change`` with its id."""
+    """Append a change; return it with its id."""
     entry_id = _insert(database, "do", change)
     database.executemany(
         "INSERT INTO part (entry_id, kind, keys, before, after) VALUES (?,?,?,?,?)",
@@ -91,7 +91,7 @@ def append(
 def append_reversal(
     database: sqlite3.Connection, action: Literal["undo", "redo"], target: int
 ) -> Change:
-    """Append that entry ``target`` is undone or done again."""
+    """Append the undo or redo of entry ``target``."""
     row = database.execute(
         f"SELECT {_COLUMNS}, parent FROM journal WHERE id = ?", (target,)
     ).fetchone()
@@ -103,7 +103,7 @@ def append_reversal(
 def append_restore(
     database: sqlite3.Connection, entry_id: int, description: str
 ) -> None:
-    """Append that all of the project was replaced; ``entry_id`` must be new."""
+    """Append that the whole project was replaced; ``entry_id`` must be new."""
     change = Change(entry_id, "restore", description)
     _insert(database, "do", change, target=entry_id, parent=0, entry_id=entry_id)
 
@@ -115,13 +115,13 @@ def next_id(database: sqlite3.Connection) -> int:
 
 
 def head(database: sqlite3.Connection, scope: Scope) -> int:
-    """Return the entry in force in a scope, the one to undo next; 0 without."""
+    """Return the entry of a scope to undo next; 0 if there is none."""
     row = database.execute(_HEAD, (scope,)).fetchone()
     return int(row[0]) if row else 0
 
 
 def parent_of(database: sqlite3.Connection, entry_id: int) -> int:
-    """Return the entry of the same scope that was in force before one; 0 without."""
+    """Return the entry of the same scope in force before this one; 0 if none."""
     row = database.execute(
         "SELECT parent FROM journal WHERE id = ?", (entry_id,)
     ).fetchone()
@@ -132,7 +132,7 @@ def parent_of(database: sqlite3.Connection, entry_id: int) -> int:
 
 
 def redo_target(database: sqlite3.Connection, scope: Scope) -> int:
-    """Return the entry of a scope to do again next; 0 if there is none."""
+    """Return the entry of a scope to redo next; 0 if there is none."""
     row = database.execute(
         "SELECT max(id) FROM journal WHERE action = 'do' AND scope = ? AND parent = ?",
         (scope, head(database, scope)),
@@ -146,7 +146,7 @@ def newest_to_undo(database: sqlite3.Connection) -> int:
 
 
 def oldest_to_redo(database: sqlite3.Connection) -> int:
-    """Return the oldest entry that any scope can do again; 0 if there is none."""
+    """Return the oldest entry that any scope can redo; 0 if there is none."""
     found = [redo_target(database, scope) for scope in get_args(Scope)]
     return min(filter(None, found), default=0)
 
@@ -164,7 +164,7 @@ def parts_of(database: sqlite3.Connection, entry_id: int) -> tuple[Part, ...]:
 
 
 def last_entry(database: sqlite3.Connection, kind: ChangeKind) -> int:
-    """Return the newest entry of a kind, also one that undoes; 0 if there is none."""
+    """Return the newest entry of a kind, including undos; 0 if there is none."""
     row = database.execute(
         "SELECT max(id) FROM journal WHERE kind IN (?, 'restore')", (kind,)
     ).fetchone()
@@ -193,10 +193,10 @@ def kinds_after(database: sqlite3.Connection, entry_id: int) -> frozenset[str]:
 def tiles_after(
     database: sqlite3.Connection, entry_id: int, most: int
 ) -> npt.NDArray[np.int64] | None:
-    """Return the tiles whose labels or reviews entries after an entry changed.
+    """Return the tiles whose labels or reviews changed after an entry.
 
-    (n,) ids, ascending. None if these are more than ``most`` changes, or one of them
-    cannot be read: the journal does not say then.
+    (n,) ids, ascending. None if there are more than ``most`` changes, or one of them
+    cannot be read.
     """
     rows = database.execute(
         "SELECT DISTINCT part.id, part.keys FROM journal "

@@ -1,4 +1,4 @@
-"""Labels from files of others: tables, windows, and brackets in file names."""
+"""Import labels: from tables, windows, and brackets in file names."""
 
 from dataclasses import dataclass
 from dataclasses import replace as replaced
@@ -40,7 +40,7 @@ _TABLES = ("labels.csv", "metadata.csv", "metadata.jsonl")
 
 @dataclass(frozen=True, slots=True)
 class _Choices:
-    """What the user chose: see :func:`import_labels`."""
+    """Options of :func:`import_labels`."""
 
     preset: str | None
     source_id: int | None
@@ -63,7 +63,7 @@ def import_labels(
     Parameters
     ----------
     store
-        Its images and classes are found by the rule of
+        The project. Images and classes are matched by
         :mod:`segmix_core.project.matching`.
     path
         A table (CSV or JSON lines; UTF-8, or UTF-16 with a byte order mark) or a
@@ -72,31 +72,32 @@ def import_labels(
         "table": one row an image or tile, with ``is_``/``has_``/``label_<class>``
         columns of 0, 1 and blank, or ``label``/``labels`` with names joined by ";".
         "windows": rows with x, y and size that become the tiles of their image, or
-        labels of its tiles where all of them are tiles already.
+        label its tiles if all of them exist already.
         "brackets": a folder of files named like ``a[1001].png``, with ``preset``.
-        "auto": by the columns; a folder by the table in it.
+        "auto": decided by the columns of the table, or of the table in the folder.
     preset
-        "bcss-wsss", "luad-histoseg" or "wsss4luad": what the digits mean.
+        "bcss-wsss", "luad-histoseg" or "wsss4luad": the data set that defines the
+        digits.
     source_id
         Look in this source only.
     replace
-        Let windows take the place of tiles with labels.
+        Let windows replace tiles with labels.
     keep
-        Leave labels that are known already; only unknown ones are set.
+        Keep known labels; only set unknown ones.
 
     Returns
     -------
     ImportReport
-        A blank cell leaves the label in the project as it is.
+        What was imported. A blank cell leaves the label in the project as it is.
 
     Raises
     ------
     ProjectError
-        If anything in the file does not fit; then nothing is stored.
+        If anything in the file does not match the project; nothing is stored then.
     """
     path = Path(path)
     if kind not in get_args(ImportKind):
-        raise ValueError(f"Expected one of {get_args(ImportKind)}, got {kind!r}")
+        raise ValueError(f"kind is {kind!r}, not one of {get_args(ImportKind)}")
     if keep and replace:
         raise ProjectError(
             "Keep and replace cannot be combined.",
@@ -112,8 +113,8 @@ def import_labels(
     revision = store.revision
     content, report = _plan(store, kind, path, table, choices)
     with store.atomic():
-        # Others wait for a transaction, so only what they changed meanwhile makes it
-        # necessary to decide again inside of it.
+        # Transactions block other programs, so plan again inside only if the project
+        # has changed meanwhile.
         if store.revision != revision:
             content, report = _plan(store, kind, path, table, choices)
         store.record_import(content)
@@ -216,7 +217,7 @@ def _checked_kind(table: TableFile, kind: ImportKind) -> ImportKind:
 
 
 def _order_notes(path: Path, classes: ClassMatcher) -> list[str]:
-    """Return a sentence if classes.csv beside the table numbers classes otherwise."""
+    """Return a note if classes.csv beside the table numbers classes differently."""
     if not path.is_file():
         return []
     try:

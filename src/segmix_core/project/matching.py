@@ -1,17 +1,17 @@
-r"""Which image, file or class a name means: the one rule that all of SegMix goes by.
+r"""Match names to images, files and classes: one rule for all of SegMix.
 
 Nothing is guessed. A name means what it matches exactly. Only where nothing matches
-exactly does one fallback decide, and only if it leaves a single candidate among all
-images (or files, or classes). Otherwise nothing matches, and the candidates are known.
+exactly is a fallback used, and only if it leaves a single candidate among all images
+(or files, or classes). Otherwise nothing matches, and the candidates are returned.
 
 Names are compared in Unicode's composed form (NFC), so that "é" of a Mac is "é".
 
 **Images and files.** A path is its folders and its file name; "/" and "\" separate
-them, and ".", "..", drive letters and network shares do not count. Two paths agree if
-they are equal from the end as far as both go: "a/x.png" agrees with "/data/a/x.png" and
-with "x.png", never with "/data/b/x.png". An exact match agrees as it is written; a path
-that is equal as a whole comes first. The fallback ignores upper and lower case, and the
-ending of the file name (one of :data:`ENDINGS`; ".ome.tif" is one ending).
+them, and ".", "..", drive letters and network shares are ignored. Two paths agree if
+they are equal from the end over the length of the shorter one: "a/x.png" agrees with
+"/data/a/x.png" and "x.png", never with "/data/b/x.png". An exact match is
+case-sensitive; a path that is equal as a whole comes first. The fallback ignores case
+and the ending of the file name (one of :data:`ENDINGS`; ".ome.tif" is one ending).
 
 **Classes.** An exact match ignores upper and lower case only. In the fallback, spaces
 and "_" are alike. Every other sign counts: "CD8+" is not "CD8-", and "T-cell" is not
@@ -36,7 +36,7 @@ ENDINGS = frozenset(
      ".jpg", ".mrxs", ".ndpi", ".ome", ".png", ".qptiff", ".scn", ".svs", ".svslide",
      ".tf2", ".tf8", ".tif", ".tiff", ".vms", ".vmu", ".webp"}
 )  # fmt: skip
-"""What counts as the ending of an image's name; "tile_1.5" has none."""
+"""Suffixes of image files; "tile_1.5" has none."""
 Parts = tuple[str, ...]
 _SHOWN = 3
 _MAX_CANDIDATES = 16
@@ -45,17 +45,17 @@ _Item = TypeVar("_Item")
 
 @dataclass(frozen=True, slots=True)
 class Match(Generic[_Item]):
-    """What a name means.
+    """The result of a search by name.
 
     Attributes
     ----------
     item
-        The only thing that it can mean; None if there is none, or more than one.
+        The one match; None if there is none or more than one.
     candidates
         Where ``item`` is None: the first things that the name fits equally well, or
         that have this name but in another folder or with other signs.
     is_ambiguous
-        Whether the candidates fit.
+        Whether the candidates match equally well.
     """
 
     item: _Item | None
@@ -64,7 +64,7 @@ class Match(Generic[_Item]):
 
 
 class PathMatcher(Generic[_Item]):
-    """Finds the thing whose path a text means; the rule is that of the module."""
+    """Finds things by path, by the rule of this module."""
 
     def __init__(self, items: Iterable[tuple[PurePath, _Item]]) -> None:
         self._items: list[_Item] = []
@@ -87,7 +87,7 @@ class PathMatcher(Generic[_Item]):
         return _PathIndex(self._paths, _alike)
 
     def find(self, text: str) -> Match[_Item]:
-        """Return what ``text``, a path or file name, means."""
+        """Find ``text``, a path or file name."""
         parts = path_parts(text)
         if not parts:
             return Match(None)
@@ -101,14 +101,14 @@ class PathMatcher(Generic[_Item]):
 
 
 class ImageMatcher(PathMatcher[ImageRecord]):
-    """Finds the image of a project that a path or file name means."""
+    """Finds an image of a project by path or file name."""
 
     def __init__(self, images: Iterable[ImageRecord]) -> None:
         super().__init__((image.path, image) for image in images)
 
 
 class ClassMatcher:
-    """Finds the class of a project that a text means; the rule is the module's."""
+    """Finds a class of a project by name, by the rule of this module."""
 
     def __init__(self, classes: Sequence[TissueClass]) -> None:
         self.names = tuple(entry.name for entry in classes)
@@ -117,7 +117,7 @@ class ClassMatcher:
         )
 
     def find(self, text: str) -> Match[int]:
-        """Return the label column (class index - 1) that ``text`` means."""
+        """Find the label column (class index - 1) named ``text``."""
         exact = self._exact.get(_folded(text), ())
         fits = exact or self._alike.get(class_key(text), ())
         if len(fits) == 1:
@@ -142,14 +142,14 @@ def path_parts(text: str) -> Parts:
 
 
 def class_key(name: str) -> str:
-    """Return what the names of a project's classes must differ in."""
+    """Return the form of a class name that must be unique in a project."""
     return re.sub(r"[\s_]+", "_", _folded(name)).strip("_")
 
 
 def shortest_paths(paths: Sequence[PurePath]) -> str:
-    """Return the first paths, each by as much of its end as tells it from the others.
+    """Return the first few paths, each shortened as far as it stays unique.
 
-    A folder is always there, because names alone are what was not enough.
+    At least one folder is shown, since the file names are the same.
     """
     first = paths[:_SHOWN]
     texts = []
@@ -165,14 +165,14 @@ def shortest_paths(paths: Sequence[PurePath]) -> str:
 
 
 class _PathIndex:
-    """Places of paths by their ends; ``spell`` gives what is compared."""
+    """Index of paths by their last parts; ``spell`` normalizes what is compared."""
 
     def __init__(
         self, paths: Sequence[Parts], spell: Callable[[Parts], tuple[Parts, Parts]]
     ) -> None:
         self._spell = spell
         self._folders: list[Parts] = []
-        # By folder and name: a file of one name may be in every folder.
+        # By folder and name: the same file name may exist in every folder.
         self._places: dict[tuple[str | None, str], list[int]] = defaultdict(list)
         for place, parts in enumerate(paths):
             folders, names = spell(parts)

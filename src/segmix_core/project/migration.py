@@ -1,8 +1,8 @@
 """Bring a project of format 1 to format 2.
 
-Format 1 kept corrected pixels in arrays beside the database, undid all changes in one
-line, and did not journal the rows of images and tiles. All of it becomes format 2 in
-one transaction; the file as it was is kept among the snapshots.
+Format 1 kept corrected pixels in arrays beside the database, had a single undo history,
+and did not journal the rows of images and tiles. The conversion is one transaction; the
+original file is kept among the snapshots.
 """
 
 import json
@@ -23,7 +23,7 @@ from segmix_core.project.records import INITIAL_CLASSES, scope_of
 from segmix_core.project.snapshots import copy_database, snapshot_folder
 
 _MOST_SQUARES = 1000
-"""Squares that are kept in memory: 256 MB."""
+"""Most squares in memory: 256 MB."""
 _TABLES = ("class", "source", "image", "tile", "journal", "part", "setting")
 _COPIES = {
     "source": "SELECT id, kind, path, name, tile_px, stride_px, mpp, shown FROM",
@@ -36,7 +36,7 @@ _COPIES = {
 
 
 def migrate(connection: sqlite3.Connection, path: Path) -> None:
-    """Bring the project that ``connection`` has open to today's format.
+    """Convert the project that ``connection`` has open to the current format.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA legacy_alter_table = ON")
     connection.execute("BEGIN IMMEDIATE")
     try:
-        # Another program may have been faster.
+        # Another program may have converted it already.
         if check_application(connection, path) == 1:
             _rewrite(connection)
         connection.execute("COMMIT")
@@ -82,7 +82,7 @@ def _rewrite(connection: sqlite3.Connection) -> None:
 
 
 def _copy_journal(connection: sqlite3.Connection) -> None:
-    """Copy the entries; each scope gets a line of its own to undo."""
+    """Copy the entries; each scope gets its own undo history."""
     head = {"labels": 0, "masks": 0}
     parents: dict[int, int] = {}
     rows = connection.execute(
@@ -105,7 +105,7 @@ def _copy_journal(connection: sqlite3.Connection) -> None:
 
 
 def _copy_parts(connection: sqlite3.Connection) -> None:
-    """Copy the parts in their order, and add the rows that images and tiles have."""
+    """Copy the parts in order, and add the rows of images and tiles."""
     parts = connection.execute(
         "SELECT entry_id, kind, keys, before, after FROM old_part ORDER BY id"
     )
@@ -156,7 +156,7 @@ def _copy_parts(connection: sqlite3.Connection) -> None:
 def _note_initial_classes(
     connection: sqlite3.Connection, since: dict[int, int], first: dict[int, Values]
 ) -> None:
-    """Store the classes that the project began with, as they were then."""
+    """Store the classes that the project was created with."""
     rows = connection.execute("SELECT idx, name, color FROM class ORDER BY idx")
     initial = [
         [str(text) for text in first.get(index, [name, color])][:2]
@@ -170,7 +170,7 @@ def _note_initial_classes(
 
 
 def _windows(connection: sqlite3.Connection) -> set[int]:
-    """Return the tiles that imports of windows made, which begin as not shown."""
+    """Return the tiles created by window imports, which start hidden."""
     new: set[int] = set()
     parts = connection.execute("SELECT keys, before FROM old_part WHERE kind = 'tiles'")
     for keys, before in parts:
@@ -237,7 +237,7 @@ def _write_chunks(connection: sqlite3.Connection) -> None:
 
 
 def _statements(script: str) -> Iterator[str]:
-    """Yield the statements of a script; executescript would commit before."""
+    """Yield the statements of a script; executescript would commit first."""
     waiting = ""
     for line in script.splitlines(keepends=True):
         waiting += line

@@ -1,4 +1,4 @@
-"""Connections to a project's file, and what is checked before one is trusted.
+"""Connections to a project's file, and the checks before it is trusted.
 
 The file may come from anywhere: it is read with ``trusted_schema`` off, and tables,
 triggers and views that SegMix did not make are refused.
@@ -33,7 +33,7 @@ Item = tuple[str, str, str]
 
 
 def connect(path: Path, mode: str = "") -> sqlite3.Connection:
-    """Return a connection that trusts nothing of the file.
+    """Open a connection that trusts nothing in the file.
 
     ``mode`` is the query of an SQLite URI, such as ``"?mode=ro"``; without one the
     file is opened for reading and writing.
@@ -65,10 +65,10 @@ def connect(path: Path, mode: str = "") -> sqlite3.Connection:
 
 
 def schema_script() -> str:
-    """Return the SQL that makes the tables of a project, a statement a line or more.
+    """Return the SQL that creates the tables of a project.
 
-    Without comments, which SQLite would store: so all of it fits into the first page,
-    and no other damaged page makes every table unreadable.
+    Comments are removed because SQLite would store them. The schema then fits into the
+    first page, so damage to another page cannot make every table unreadable.
     """
     schema = resources.files("segmix_core.project").joinpath("schema.sql")
     lines = schema.read_text(encoding="utf-8").splitlines()
@@ -80,12 +80,12 @@ def schema_script() -> str:
 
 
 def check_header(path: Path) -> None:
-    """Raise unless a file can be a project, by its first bytes and its size.
+    """Check by its first bytes and its size that a file can be a project.
 
     Raises
     ------
     ProjectError
-        If it is another file, or its end is missing.
+        If it is some other file, or it was cut short.
     """
     with path.open("rb") as file:
         header = file.read(_HEADER_BYTES)
@@ -94,13 +94,13 @@ def check_header(path: Path) -> None:
             f"{path} is not a SegMix project, or its header is damaged.",
             "Choose another folder, or run 'segmix restore' on this one.",
         )
-    # Pages that are still in the write-ahead log are missing from the file.
+    # Pages may still be in the write-ahead log only.
     if path.stat().st_size < expected_size(header) and not _size(path, "-wal"):
         raise DamagedError(f"the end of {path.name} is missing")
 
 
 def expected_size(header: bytes) -> int:
-    """Return the bytes of a database by its first 32 or more."""
+    """Return the file size stated in the first 32 bytes of a database."""
     page = int.from_bytes(header[16:18], "big")
     # A value of 1 stands for 65,536.
     return int.from_bytes(header[28:32], "big") * (65536 if page == 1 else page)
@@ -130,7 +130,7 @@ def check_application(connection: sqlite3.Connection, path: Path) -> int:
 
 
 def check_schema(connection: sqlite3.Connection, *, version: int = FORMAT) -> None:
-    """Raise unless the file has the tables of a project and nothing that runs code.
+    """Check that the file has the tables of a project and nothing that runs code.
 
     Raises
     ------
@@ -151,18 +151,18 @@ def check_schema(connection: sqlite3.Connection, *, version: int = FORMAT) -> No
 
 
 def check_companions(path: Path) -> None:
-    """Raise unless a write-ahead log or journal beside a file belongs to it.
+    """Check that the write-ahead log or journal beside a file belongs to it.
 
-    SQLite would replay whatever lies there: the log of another file, or of a newer
-    state when an older copy was put back, tears the project. What it would make is
-    looked at first, without changing anything.
+    SQLite replays whatever lies there. The log of another file, or of a newer state
+    after an older copy was put back, would corrupt the project, so the result is
+    inspected first without changing anything.
 
     Raises
     ------
     ProjectError
-        If the file does not fit what lies beside it.
+        If the log does not belong to the file.
     sqlite3.Error
-        If the folder cannot be written to, which SQLite needs even for looking.
+        If the folder is not writable; SQLite needs that even for reading.
     """
     for suffix in _COMPANIONS:
         file = path.with_name(path.name + suffix)
@@ -171,7 +171,7 @@ def check_companions(path: Path) -> None:
     if not (_size(path, "-wal") or _size(path, "-journal")):
         return
     if _awaits_rollback(path):
-        # A transaction was cut off, which SQLite mends by writing: seen on a copy.
+        # A transaction was interrupted. SQLite repairs that by writing: use a copy.
         with temporary_folder() as folder:
             for file in (path, *companions(path)):
                 shutil.copyfile(file, folder / file.name)
@@ -181,8 +181,8 @@ def check_companions(path: Path) -> None:
 
 
 def _awaits_rollback(path: Path) -> bool:
-    # A journal is also there while another program writes without a log; that one may
-    # be read past, and a copy of it would be of two moments.
+    # A journal also exists while another program writes without a log. That one can be
+    # ignored; a copy of it would mix two states.
     with closing(connect(path, "?mode=ro")) as connection:
         try:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -206,7 +206,7 @@ def _check_fit(path: Path, mode: str) -> None:
         if answer == "ok" and not has_whole_journal(connection):
             answer = "entries of the journal are missing"
     except sqlite3.DatabaseError as error:
-        # "No such table" has no name of its own.
+        # SQLite has no error name for "no such table".
         if error_name(error).startswith(
             ("SQLITE_ERROR", "SQLITE_NOTADB", "SQLITE_CORRUPT")
         ):
@@ -219,8 +219,8 @@ def _check_fit(path: Path, mode: str) -> None:
 
 
 def has_whole_journal(connection: sqlite3.Connection) -> bool:
-    """Whether no entry of the journal and no part is missing, as far as ids tell."""
-    # Ids grow by one, but that a restored snapshot may jump ahead.
+    """Whether the ids of the journal entries and parts have no gaps."""
+    # Ids grow by one, except that a restored snapshot may skip some.
     (jumps,) = connection.execute(
         "SELECT ifnull(sum(id - 1 - (SELECT ifnull(max(id), 0) FROM journal "
         "WHERE id < j.id)), 0) FROM journal AS j WHERE kind = 'restore'"
@@ -235,7 +235,7 @@ def has_whole_journal(connection: sqlite3.Connection) -> bool:
 
 
 def check_briefly(connection: sqlite3.Connection) -> str:
-    """Return "ok", or the first fault that SQLite finds within one second."""
+    """Run SQLite's quick check for one second; return "ok" or the first fault."""
     deadline = time.monotonic() + _CHECK_SECONDS
     connection.set_progress_handler(lambda: time.monotonic() > deadline, 100_000)
     try:
@@ -249,21 +249,21 @@ def check_briefly(connection: sqlite3.Connection) -> str:
 
 
 def error_name(error: sqlite3.Error) -> str:
-    """Return SQLite's name of an error; errors of Python's module have none."""
+    """Return SQLite's name for an error, or "" if it has none."""
     return str(getattr(error, "sqlite_errorname", ""))
 
 
 def put_companions_aside(path: Path) -> None:
-    """Rename logs of a database that is gone, so that a new one does not read them.
+    """Rename the logs of a deleted database so that a new one does not read them.
 
     Raises
     ------
     FileExistsError
-        If the database is there: then the logs belong to it.
+        If the database exists: the logs belong to it.
     """
     stamp = time.strftime("%Y%m%d-%H%M%S")
     found = [(file, file.stat().st_ino) for file in companions(path)]
-    # Looked for before: logs that another program makes now have other numbers.
+    # Listed first: logs that another program creates now have other inode numbers.
     if path.exists():
         raise FileExistsError(path)
     for leftover, number in found:
@@ -272,7 +272,7 @@ def put_companions_aside(path: Path) -> None:
 
 
 def companions(path: Path) -> list[Path]:
-    """Return the files of SQLite that lie beside a database."""
+    """Return the write-ahead log and journal beside a database."""
     found = (path.with_name(path.name + suffix) for suffix in _COMPANIONS)
     return [file for file in found if file.is_file()]
 
@@ -295,7 +295,7 @@ def find_items(connection: sqlite3.Connection) -> frozenset[Item]:
 
 @cache
 def expected_items() -> frozenset[Item]:
-    """Return the tables and indexes that a project of today's format has."""
+    """Return the tables and indexes of the current format."""
     connection = sqlite3.connect(":memory:")
     try:
         connection.executescript(schema_script())

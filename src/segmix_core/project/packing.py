@@ -1,4 +1,4 @@
-"""Arrays as compressed bytes in the database, bounded before they are unpacked."""
+"""Arrays as compressed bytes in the database, with their size checked first."""
 
 import io
 import math
@@ -26,7 +26,7 @@ class UnreadableError(ProjectError):
 
 
 class DamagedError(UnreadableError):
-    """Something stored that cannot be what SegMix wrote.
+    """Stored data that SegMix cannot have written.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def decoding(what: str) -> Iterator[None]:
 
 
 def deflate(content: bytes) -> bytes:
-    """Compress bytes as they are stored."""
+    """Compress bytes for storage."""
     return zlib.compress(content, _LEVEL)
 
 
@@ -69,7 +69,7 @@ def inflate(content: bytes, limit: int = MAX_ARRAY_BYTES) -> bytes:
     Raises
     ------
     ValueError
-        If there would be more than ``limit`` bytes, or the end is missing.
+        If there are more than ``limit`` bytes, or the end is missing.
     zlib.error
         If they are damaged.
     """
@@ -82,7 +82,7 @@ def inflate(content: bytes, limit: int = MAX_ARRAY_BYTES) -> bytes:
 
 
 def pack(values: Values) -> bytes:
-    """Return an array as it is stored.
+    """Encode an array for storage.
 
     Raises
     ------
@@ -90,29 +90,29 @@ def pack(values: Values) -> bytes:
         If it has more than ``MAX_ARRAY_BYTES``.
     """
     if values.nbytes > MAX_ARRAY_BYTES:
-        raise ValueError(f"Expected at most {MAX_ARRAY_BYTES} bytes of an array")
+        raise ValueError(f"The array has more than {MAX_ARRAY_BYTES} bytes")
     buffer = io.BytesIO()
     np.save(buffer, np.ascontiguousarray(values), allow_pickle=False)
     return deflate(buffer.getvalue())
 
 
 def unpack(content: bytes) -> Values:
-    """Return a stored array.
+    """Decode a stored array.
 
     Raises
     ------
     DamagedError
-        If it is no array of numbers or text, or larger than ``MAX_ARRAY_BYTES``.
+        If it is not an array of numbers or text, or larger than ``MAX_ARRAY_BYTES``.
     """
     with decoding("a stored array"):
         raw = inflate(content, MAX_ARRAY_BYTES + _MAX_HEADER)
         buffer = io.BytesIO(raw)
         if np.lib.format.read_magic(buffer) != (1, 0):
-            raise ValueError("another format of arrays")
+            raise ValueError("another array format")
         shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(buffer)
         # Checked before NumPy reserves the memory that the header asks for.
         size = math.prod(shape) * dtype.itemsize
         if is_fortran or dtype.hasobject or size != len(raw) - buffer.tell():
-            raise ValueError("a header that does not fit")
+            raise ValueError("a header that does not match")
         values: Values = np.frombuffer(raw, dtype, offset=buffer.tell()).reshape(shape)
         return values.copy()

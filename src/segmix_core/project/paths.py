@@ -1,4 +1,4 @@
-"""Paths of images that survive moving the project together with them."""
+"""Stored paths of images, which stay valid if the project moves with them."""
 
 import os
 from functools import lru_cache
@@ -8,8 +8,8 @@ from pathlib import Path
 def stored_path(path: Path, project: Path) -> str:
     """Return the text that is stored for ``path``.
 
-    Relative to the project folder when the file lies in it or beside it, so that both
-    can be moved together; else absolute. Always with forward slashes.
+    Relative to the project folder if the file is in it or beside it, so that both can
+    be moved together; otherwise absolute. Always with forward slashes.
     """
     path, project = _absolute(path), _absolute(project)
     if path in (project, project.parent):
@@ -26,7 +26,7 @@ def actual_path(text: str, project: Path) -> Path:
     return _actual_folder(folder, str(project.absolute())) / name
 
 
-# A source has many files in few folders.
+# Cached: a source has many files in few folders.
 @lru_cache(maxsize=256)
 def _stored_folder(folder: str, project: str) -> str:
     path, home = Path(folder), Path(project)
@@ -45,7 +45,7 @@ def _actual_folder(text: str, project: str) -> Path:
 def moved_path(path: Path, old: Path, new: Path) -> Path:
     """Return where ``path`` is after its source moved from ``old`` to ``new``.
 
-    A file that was not below ``old`` is looked for by its name in ``new``.
+    A file that was not below ``old`` is expected in ``new`` under its name.
     """
     if path == old:
         return new
@@ -53,5 +53,5 @@ def moved_path(path: Path, old: Path, new: Path) -> Path:
 
 
 def _absolute(path: Path) -> Path:
-    # Not resolve(): a link in the path is the user's name for the place.
+    # Not resolve(): links in the path are kept, since the user chose them.
     return Path(os.path.normpath(path.absolute()))

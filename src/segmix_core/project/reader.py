@@ -1,4 +1,4 @@
-"""What a project knows, without a way to change it."""
+"""Read-only access to a project."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,7 @@ Ids = npt.NDArray[np.int64]
 
 
 class ProjectReader:
-    """The questions a project answers; :class:`ProjectStore` adds the changes.
+    """Reads a project; :class:`ProjectStore` also changes it.
 
     Attributes
     ----------
@@ -102,9 +102,8 @@ class ProjectReader:
     def class_names_so_far(self) -> tuple[frozenset[str], ...]:
         """Return the names that each class, 1..C, has had since it was added.
 
-        By these, what was made for a class is told from what was made for another one
-        that had its index before: renaming keeps a class, undoing its addition does
-        not.
+        These tell results made for a class from results made for another class that had
+        its index before: renaming keeps a class, undoing its addition does not.
         """
         names: dict[int, set[str]] = {}
         with self._database.reading() as connection:
@@ -124,7 +123,7 @@ class ProjectReader:
         return tables.read_sources(self._database, self.path)
 
     def source(self, source_id: int) -> Source:
-        """Return one source; ProjectError if it is not in the project any more."""
+        """Return one source; ProjectError if it was removed."""
         for entry in self.sources():
             if entry.id == source_id:
                 return entry
@@ -145,7 +144,7 @@ class ProjectReader:
         return tuple(None if None in row else (row[0], row[1]) for row in rows)
 
     def image(self, image_id: int) -> ImageRecord:
-        """Return one image; ProjectError if it is not in the project any more."""
+        """Return one image; ProjectError if it was removed."""
         return tables.read_image(self._database, self.path, image_id)
 
     def tiles(self, source_id: int | None = None) -> TileTable:
@@ -163,14 +162,14 @@ class ProjectReader:
         Returns
         -------
         TileChanges or None
-            None where :meth:`tiles` has to be asked again: a source may have other
-            tiles, the project was restored, or much has changed.
+            None if :meth:`tiles` has to be read again: a source may have other tiles,
+            the project was restored, or much has changed.
         """
         with self._database.snapshot() as connection:
             return tile_changes.read(connection, revision)
 
     def tissue(self, image_id: int) -> Tissue | None:
-        """Return where an image has tissue; None if its tiles were not cut by it."""
+        """Return the tissue mask of an image; None if its tiles need none."""
         with self._database.snapshot() as connection:
             return tissue.read(connection, image_id)
 
@@ -204,9 +203,9 @@ class ProjectReader:
             return journal.redo_target(connection, scope) > 0
 
     def is_changed_elsewhere(self) -> bool | None:
-        """Whether another program has changed the project since this last asked.
+        """Whether another program has changed the project since the last call.
 
-        None while another thread of this program writes, which is not waited for.
+        None while another thread of this program writes; never waits for it.
 
         Raises
         ------
@@ -228,7 +227,7 @@ class ProjectReader:
     def last_changes(self) -> dict[str, int]:
         """Return the revision of the last change of each kind; 0 if there is none.
 
-        Undoing or redoing a change is one of its kind.
+        An undo or redo counts as a change of its kind.
         """
         with self._database.reading() as connection:
             return {
@@ -244,13 +243,13 @@ class ProjectReader:
 
 
 def check_folders(project: Path) -> None:
-    """Raise ProjectError if a folder that SegMix writes in a project is none.
+    """Check that the folders SegMix writes to in a project are real folders.
 
     Raises
     ------
     ProjectError
-        If one is a file, or a link: a project from elsewhere could lead any program to
-        any folder.
+        If one is a file, or a link: a project from someone else could make SegMix
+        write to any folder.
     """
     for name in ("masks", "runs", "cache", snapshots.FOLDER):
         if (project / name).is_symlink():

@@ -1,4 +1,4 @@
-"""Can the labels of a project train a classifier? Asked before a run is launched."""
+"""Check before a run whether the labels of a project can train a classifier."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -21,12 +21,12 @@ TRAIN_SPLIT = "train"
 
 
 def check_trainable(store: "ProjectStore") -> None:
-    """Raise unless the labeled tiles of the split "train" can train a classifier.
+    """Check that the labeled tiles of the split "train" can train a classifier.
 
     Raises
     ------
     ProjectError
-        Naming what is missing: images, labels, a present tile of a class, or, in a
+        If something is missing: images, labels, a tile with each class, or, in a
         project of one class, a tile without it.
     """
     check_tables(store.classes(), [store.tiles()], store.images())
@@ -37,7 +37,7 @@ def check_tables(
     tables: Sequence[TileTable],
     images: Sequence[ImageRecord],
 ) -> None:
-    """Raise unless tiles already in memory can train a classifier.
+    """Check that tiles already in memory can train a classifier.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def check_tables(
     tables
         All tiles of the project.
     images
-        All images of the project; they know the splits.
+        All images of the project, with their splits.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def check_labels(
     labels: npt.NDArray[np.int8],
     training: npt.NDArray[np.bool_],
 ) -> None:
-    """Raise ProjectError unless the labels can train a classifier.
+    """Check that label arrays can train a classifier.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def check_labels(
 
 
 def find_doubts(store: "ProjectStore") -> tuple[str, ...]:
-    """Return sentences on training labels that can train but will teach little."""
+    """Return warnings about labels that can train but carry little information."""
     tiles = store.tiles()
     training = [i.id for i in store.images() if i.split == TRAIN_SPLIT]
     labels = tiles.labels[np.isin(tiles.image_ids, training)]
@@ -122,7 +122,7 @@ def find_doubts(store: "ProjectStore") -> tuple[str, ...]:
 
 
 def says_nothing(labels: npt.NDArray[np.int8]) -> bool:
-    """Return whether (N, C) labels have every class in every one of several tiles."""
+    """Return whether all tiles have all classes; False for fewer than two tiles."""
     return len(labels) > 1 and bool((labels == LabelState.PRESENT).all())
 
 

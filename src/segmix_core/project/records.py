@@ -1,4 +1,4 @@
-"""What a project knows, as values."""
+"""The values stored in a project."""
 
 import hashlib
 import os
@@ -23,7 +23,7 @@ MAX_CLASSES = 250
 INITIAL_CLASSES = "initial_classes"
 """Setting: the classes a project began with, which are not in the journal."""
 REPAIRED = "repaired"
-"""Setting: the journal entry from which on a repaired project is whole."""
+"""Setting: the first journal entry after a repair."""
 MAX_TISSUE_EDGE = 8192
 """Longest edge of a tissue mask, in its pixels."""
 KEEP = -2
@@ -32,7 +32,7 @@ KEEP = -2
 
 @unique
 class LabelState(IntEnum):
-    """What is known of a class in a tile."""
+    """Whether a class is present in a tile."""
 
     UNKNOWN = -1
     ABSENT = 0
@@ -41,7 +41,7 @@ class LabelState(IntEnum):
 
 @unique
 class SourceKind(StrEnum):
-    """Where tiles come from."""
+    """What a source is."""
 
     SLIDE = "slide"
     FOLDER = "folder"
@@ -49,7 +49,7 @@ class SourceKind(StrEnum):
 
 @unique
 class Review(IntEnum):
-    """What a person has said of a tile's mask."""
+    """Review state of a tile's mask."""
 
     NONE = 0
     ACCEPTED = 1
@@ -61,7 +61,7 @@ class TissueClass:
     """A class: index 1..C as stored in masks, name, and color "#rrggbb".
 
     ``since`` is the journal entry that added it, 0 for a class that the project began
-    with: a class that gets the index of one that was taken back is another class.
+    with. A class that reuses the index of an undone class is a different class.
     """
 
     index: int
@@ -109,9 +109,9 @@ class Fingerprint:
     mtime_ns
         Time of the last change, nanoseconds since the epoch.
     digest
-        SHA-256 of the whole file up to 16 MiB, hexadecimal. Of a larger one, of its
-        first and last 64 KiB and 14 samples of 64 KiB spread evenly between: a change
-        that keeps the size and misses these is not seen.
+        SHA-256 of the whole file up to 16 MiB, hexadecimal. For a larger file, of its
+        first and last 64 KiB and 14 evenly spaced samples of 64 KiB; a change elsewhere
+        that keeps the size is not noticed.
     """
 
     size: int
@@ -134,10 +134,10 @@ class Fingerprint:
         return cls(state.st_size, state.st_mtime_ns, digest.hexdigest())
 
     def matches(self, path: Path) -> bool:
-        """Whether a file has the same content, as far as size and digest tell.
+        """Whether a file has the same content, judged by size and digest.
 
-        Size and time alone decide where both are as they were; OSError if the file
-        cannot be read.
+        If size and time are unchanged, the content is not read. Raises OSError if the
+        file cannot be read.
         """
         state = path.stat()
         if (state.st_size, state.st_mtime_ns) == (self.size, self.mtime_ns):
@@ -189,7 +189,7 @@ class ImageRecord:
 
 @dataclass(frozen=True, slots=True)
 class TileTable:
-    """All tiles of some images as columns; row i is one tile.
+    """Tiles of some images as columns; row i is one tile.
 
     Attributes
     ----------
@@ -239,9 +239,9 @@ class TileChanges:
     Attributes
     ----------
     revision
-        The last journal entry that is in it.
+        The last journal entry included.
     ids
-        (n,) int64, ascending; also of tiles that are as before by now.
+        (n,) int64, ascending; may include tiles that were changed and changed back.
     labels
         (n, C) int8 of :class:`LabelState`, in the order of the project's classes.
     reviews
@@ -296,12 +296,12 @@ ChangeKind = Literal[
     "restore",
 ]
 Scope = Literal["labels", "masks"]
-"""What is undone together: labels, classes and images; or masks and reviews."""
+"""An undo history: labels, classes and images; or masks and reviews."""
 MASK_KINDS: frozenset[ChangeKind] = frozenset({"mask", "review"})
 
 
 def scope_of(kind: ChangeKind) -> Scope:
-    """Return the scope in which a change is undone."""
+    """Return the undo history that a kind of change belongs to."""
     return "masks" if kind in MASK_KINDS else "labels"
 
 
@@ -316,7 +316,7 @@ class NewImage:
     rows, cols
         (n,) int64: places of the tiles in the image's grid.
     tissue
-        What a slide was cut by.
+        The tissue mask that selected the tiles of a slide.
     """
 
     path: Path
@@ -353,7 +353,7 @@ class NewImage:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something that changed the project: an edit, its undoing or redoing.
+    """A change of the project: an edit, an undo or a redo.
 
     ``description`` is a sentence for the user; ``box`` is on the working grid of the
     one image that a mask change touched, else None.

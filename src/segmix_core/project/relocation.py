@@ -13,15 +13,15 @@ from segmix_core.project.records import ImageRecord, Source
 def relocated(
     source: Source, images: Sequence[ImageRecord], new_path: Path
 ) -> dict[int, Path]:
-    """Return the new path of each image id, by what lies on the disk.
+    """Find the new path of each image id on the disk.
 
-    An image has the same path below ``new_path`` as it had below the source, up to what
-    :mod:`segmix_core.project.matching` takes for the same name.
+    An image should have the same path below ``new_path`` as below the source.
+    Otherwise it is found by name, by the rule of :mod:`segmix_core.project.matching`.
 
     Raises
     ------
     ProjectError
-        If files are missing there, or an image or a file has several of the other;
+        If files are missing, or the match between images and files is ambiguous;
         names the first.
     """
     if not new_path.exists():

@@ -1,4 +1,4 @@
-"""Rebuild a damaged project beside the original, from all that can be read of it."""
+"""Rebuild a damaged project beside the original from everything readable."""
 
 import json
 import os
@@ -27,27 +27,27 @@ _TABLES = (
     *("journal", "part", "setting"),
 )
 _MAX_GAP = 10_000
-"""Most journal entries in a row that may be missing."""
+"""Most consecutive journal entries that may be missing."""
 _NAMES = {"chunk": "corrected squares", "part": "parts of journal entries"}
 _NAMED = 5
 _MAX_FILLED = 2**40
-"""A header that asks for more is damaged itself."""
+"""A header that states more bytes is itself damaged."""
 Progress = Callable[[int, int], None]
 """Called with the journal entries replayed so far, and their number."""
 
 
 @dataclass(frozen=True, slots=True)
 class RepairReport:
-    """What came of a repair.
+    """The result of a repair.
 
     Attributes
     ----------
     path
         The new project folder.
     entries, tiles
-        How many journal entries were replayed, and tiles are there now.
+        Numbers of journal entries replayed and of tiles in the new project.
     lost
-        What could not be read, a sentence each; empty if all could.
+        What could not be read, one sentence each.
     """
 
     path: Path
@@ -59,10 +59,10 @@ class RepairReport:
 def repair(
     project: Path, target: Path | None = None, progress: Progress | None = None
 ) -> RepairReport:
-    """Write what can be read of a project to a new one; the original stays as it is.
+    """Write everything readable of a project to a new one; leave the original alone.
 
-    The journal is replayed from the beginning. Where it is whole it decides; where
-    entries are damaged, what the tables hold is taken, and undo begins anew.
+    The journal is replayed from the beginning. If entries are damaged or missing, the
+    contents of the tables are used instead, and the undo history starts over.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def repair(
     target
         The new folder, which must not exist; beside the original by default.
     progress
-        Told how far the journal is replayed.
+        Called with the progress of the replay.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def repair(
 
 
 def repaired_path(project: Path) -> Path:
-    """Return where the repaired copy goes by default: a name that is not taken."""
+    """Return the default path of the repaired copy, one that does not exist."""
     path = Path(os.path.normpath(project.absolute()))
     suffix = ".segmix" if path.suffix == ".segmix" else ""
     name = f"{path.name.removesuffix(suffix)}-repaired"
@@ -125,8 +125,8 @@ def repaired_path(project: Path) -> Path:
 
 
 def _read(path: Path, folder: Path) -> tuple[dict[str, Table], list[str]]:
-    """Return the tables, with the changes beside the file if they belong to it."""
-    nothing = ProjectError(f"Nothing can be read from {path}.", _other_way(path.parent))
+    """Read the tables, including the write-ahead log if it belongs to the file."""
+    nothing = ProjectError(f"Nothing can be read from {path}.", _hint_for(path.parent))
     if not path.is_file():
         raise nothing
     copy, lost = _copy_of(path, folder)
@@ -134,7 +134,7 @@ def _read(path: Path, folder: Path) -> tuple[dict[str, Table], list[str]]:
         with closing(opening.connect(copy)) as connection:
             if opening.check_application(connection, path) != opening.FORMAT:
                 migrate(connection, copy)
-            # Nothing of the file may run while its rows are read.
+            # No trigger or view of the file may run while its rows are read.
             opening.check_schema(connection, version=0)
             tables = {
                 name: read_table(connection, name, columns)
@@ -152,8 +152,8 @@ def _read(path: Path, folder: Path) -> tuple[dict[str, Table], list[str]]:
     return tables, lost
 
 
-def _other_way(project: Path) -> str:
-    """Return what to do about a project of which nothing can be read."""
+def _hint_for(project: Path) -> str:
+    """Return the hint for a project of which nothing can be read."""
     names = [snapshot.name for snapshot in list_snapshots(project)]
     if not names:
         return "It has no snapshots either; copy the project back from a backup."
@@ -171,12 +171,12 @@ def _known_columns() -> dict[str, tuple[str, ...]]:
 
 
 def _copy_of(path: Path, folder: Path) -> tuple[Path, list[str]]:
-    """Return a copy to read from, and what had to be left out of it."""
+    """Return a copy to read from, and what had to be left out."""
     for name in (path.name, *(file.name for file in opening.companions(path))):
         shutil.copyfile(path.with_name(name), folder / name)
     copy, lost = folder / path.name, []
     if not opening.companions(copy):
-        _fill_up(copy)
+        _pad(copy)
     if first_page.is_damaged(copy):
         new = folder / "new.sqlite"
         write_empty(new, ())
@@ -190,12 +190,12 @@ def _copy_of(path: Path, folder: Path) -> tuple[Path, list[str]]:
         lost.append(
             "The write-ahead log does not belong to this database and was skipped."
         )
-        _fill_up(copy)
+        _pad(copy)
     return copy, lost
 
 
-def _fill_up(copy: Path) -> None:
-    """Give a file whose end is missing its size: else SQLite reads nothing of it."""
+def _pad(copy: Path) -> None:
+    """Pad a truncated file to its stated size, since SQLite refuses shorter files."""
     with copy.open("r+b") as file:
         header = file.read(32)
         expected = opening.expected_size(header)
@@ -214,7 +214,7 @@ def _initial_classes(tables: dict[str, Table]) -> tuple[TissueClass, ...]:
                     TissueClass(i + 1, str(name), str(color))
                     for i, (name, color) in enumerate(json.loads(row["value"]))
                 )
-    # Without the setting: as they are now, and before the first change of each.
+    # Without the setting, undo the changes of each class to get its first state.
     found = {
         row["idx"]: TissueClass(row["idx"], row["name"], row["color"])
         for row in tables["class"].rows
@@ -253,9 +253,9 @@ class _Rebuild:
         self._replay()
         self._copy("setting", self._tables["setting"].rows)
         if not self._is_whole:
-            self._take_tables()
-            self._begin_anew()
-        self._take_paths(project, target)
+            self._use_tables()
+            self._end_undo()
+        self._use_paths(project, target)
         self._connection.execute("COMMIT")
 
     def _replay(self) -> None:
@@ -263,12 +263,12 @@ class _Rebuild:
         for row in self._tables["part"].rows:
             parts.setdefault(row["entry_id"], []).append(row)
         entries = self._plausible(self._tables["journal"].rows)
-        self._look_for_gaps(entries)
+        self._report_gaps(entries)
         for number, entry in enumerate(entries):
             if self._progress is not None:
                 self._progress(number, len(entries))
             self._copy("journal", [entry])
-            # Numbered anew, so that a gap is not one for ever.
+            # Renumbered, so that the gap is closed.
             self._copy(
                 "part", [{**row, "id": None} for row in parts.get(entry["id"], [])]
             )
@@ -288,7 +288,7 @@ class _Rebuild:
             self._progress(len(entries), len(entries))
 
     def _plausible(self, entries: Sequence[Row]) -> list[Row]:
-        """Leave out entries whose damaged ids are far from those before them."""
+        """Leave out entries whose ids are damaged: far above the id before them."""
         found: list[Row] = []
         for entry in entries:
             before = found[-1]["id"] if found else 0
@@ -299,10 +299,10 @@ class _Rebuild:
                 found.append(entry)
         return found
 
-    def _look_for_gaps(self, entries: Sequence[Row]) -> None:
-        """Note missing entries and parts; entries get a place holder to be read."""
+    def _report_gaps(self, entries: Sequence[Row]) -> None:
+        """Report missing entries and parts; put a placeholder for each entry."""
         known = [0, *(entry["id"] for entry in entries)]
-        # Only a restored snapshot makes the ids jump.
+        # Only restored snapshots skip ids.
         missing = [
             entry_id
             for before, entry in zip(known, entries, strict=False)
@@ -326,7 +326,7 @@ class _Rebuild:
         if not rows:
             raise ProjectError("Its content cannot be read.", "Repeat the change.")
         found = [_part(row) for row in rows]
-        # An entry counts as a whole: half of it would be a state nobody made.
+        # All or nothing: half an entry would be a state that never existed.
         self._connection.execute("SAVEPOINT entry")
         try:
             if entry["action"] == "undo":
@@ -339,11 +339,11 @@ class _Rebuild:
         finally:
             self._connection.execute("RELEASE entry")
 
-    def _take_tables(self) -> None:
-        """Let the rows that can be read decide over a journal with gaps."""
+    def _use_tables(self) -> None:
+        """Use the readable rows of the tables in place of a journal with gaps."""
         for name in ("class", "source", "image", "tile"):
             self._copy(name, self._tables[name].rows)
-        self._take_tissue()
+        self._use_tissue()
         for row in self._tables["chunk"].rows:
             try:
                 pixels = chunks.decode_square(row["pixels"])
@@ -357,7 +357,7 @@ class _Rebuild:
             place = row["image_id"], row["row"], row["col"]
             chunks.write_square(self._connection, *place, pixels)
 
-    def _take_tissue(self) -> None:
+    def _use_tissue(self) -> None:
         for row in self._tables["tissue"].rows:
             try:
                 found = tissue.decode(
@@ -371,8 +371,8 @@ class _Rebuild:
                 continue
             tissue.write(self._connection, row["image_id"], found)
 
-    def _begin_anew(self) -> None:
-        """Keep the journal to be read, but let undo end here."""
+    def _end_undo(self) -> None:
+        """Keep the journal readable, but end the undo history here."""
         self._connection.execute("UPDATE journal SET scope = ''")
         entry_id = journal.next_id(self._connection)
         journal.append_restore(
@@ -384,7 +384,7 @@ class _Rebuild:
             "REPLACE INTO setting VALUES (?,?)", (REPAIRED, str(entry_id))
         )
 
-    def _take_paths(self, project: Path, target: Path) -> None:
+    def _use_paths(self, project: Path, target: Path) -> None:
         for name in ("source", "image"):
             known = {row["id"]: row["path"] for row in self._tables[name].rows}
             rows = self._connection.execute(f"SELECT id, path FROM {name}").fetchall()

@@ -1,4 +1,4 @@
-"""Put a snapshot in the place of the present project, keeping the present one."""
+"""Replace the project by a snapshot, keeping the current state."""
 
 import shutil
 import sqlite3
@@ -23,18 +23,18 @@ from segmix_core.project.snapshots import (
 
 
 def restore(project: Path, name: str) -> Path:
-    """Make a project what a snapshot of it is; return where the present one is kept.
+    """Restore a snapshot; return where the current state is kept.
 
-    Programs that have the project open go on with the restored one, and runs that were
-    made of what has gone become outdated. Nothing is lost: the present state becomes a
-    snapshot, or, where it cannot be read, its files are moved among them.
+    Programs that have the project open continue with the restored one, and runs made
+    from the replaced state become outdated. Nothing is lost: the current state becomes
+    a snapshot or, if it cannot be read, its files are moved to the snapshots folder.
 
     Parameters
     ----------
     project
         The project folder.
     name
-        Of the snapshot; see :func:`segmix_core.project.snapshots.list_snapshots`.
+        Name of the snapshot; see :func:`segmix_core.project.snapshots.list_snapshots`.
 
     Raises
     ------
@@ -83,12 +83,12 @@ def _copy_checked(snapshot: Snapshot, fresh: Path) -> None:
 
 
 def _is_sound(path: Path) -> bool:
-    """Whether the present project can be read; older formats are brought to today's.
+    """Whether the current project can be read; older formats are converted.
 
     Raises
     ------
     ProjectError
-        If it is that of another program or a newer version.
+        If it belongs to another program or a newer version.
     sqlite3.Error
         If it cannot be read at the moment.
     """
@@ -103,12 +103,12 @@ def _is_sound(path: Path) -> bool:
 
 
 def _replace(path: Path, fresh: Path, snapshot: Snapshot) -> Path:
-    """Keep the present project and put the snapshot's rows into it, at one moment."""
+    """Back up the project and replace its rows by the snapshot's, atomically."""
     kept = _free(snapshot_folder(path.parent) / f"before-restore-{_stamp()}.sqlite")
     with closing(opening.connect(path)) as connection:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("ATTACH ? AS snapshot", (str(fresh),))
-        # From here on nobody else writes: what is kept is what is replaced.
+        # From here on nobody else can write, so the backup is what gets replaced.
         connection.execute("BEGIN IMMEDIATE")
         with closing(opening.connect(path)) as reader:
             copy_database(reader, kept)
@@ -127,7 +127,7 @@ def _replace(path: Path, fresh: Path, snapshot: Snapshot) -> Path:
 
 
 def _replace_damaged(path: Path, fresh: Path, snapshot: Snapshot) -> Path:
-    """Move files that cannot be read aside, as they are, and put the snapshot there."""
+    """Move the unreadable files aside and put the snapshot in their place."""
     with closing(opening.connect(fresh)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         _mark(connection, snapshot, journal.next_id(connection))
@@ -149,7 +149,7 @@ def _replace_damaged(path: Path, fresh: Path, snapshot: Snapshot) -> Path:
 
 
 def _mark(connection: sqlite3.Connection, snapshot: Snapshot, revision: int) -> None:
-    # Revisions only grow: runs that know a later one must not seem up to date.
+    # Revisions only grow, so that runs made later than the snapshot are outdated.
     entry_id = max(revision, journal.next_id(connection))
     journal.append_restore(
         connection, entry_id, f"Restored the snapshot {snapshot.name}"
@@ -161,7 +161,7 @@ def _stamp() -> str:
 
 
 def _free(path: Path) -> Path:
-    """Return ``path``, or a name like it that is not taken."""
+    """Return ``path``, numbered if it exists."""
     number, free = 1, path
     while free.exists():
         number += 1

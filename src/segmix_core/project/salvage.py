@@ -1,4 +1,4 @@
-"""Read the rows of a damaged database, as many as there are."""
+"""Read as many rows of a damaged database as possible."""
 
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -7,7 +7,7 @@ from typing import Any
 
 Row = dict[str, Any]
 _MAX_MISSES = 20_000
-"""Ids without a readable row in a row, after which the table is taken to end."""
+"""A table counts as finished after this many unreadable ids in a row."""
 
 
 @dataclass(slots=True)
@@ -19,7 +19,7 @@ class Table:
     rows
         Columns by name, in the order of their ids.
     is_whole
-        Whether nothing stood in the way of reading all of them.
+        Whether every row could be read.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -29,9 +29,9 @@ class Table:
 def read_table(
     connection: sqlite3.Connection, name: str, columns: Sequence[str]
 ) -> Table:
-    """Return ``columns`` of a table, without the rows in damaged pages.
+    """Read ``columns`` of a table, leaving out rows in damaged pages.
 
-    A table that lacks one of them has no row that can be read.
+    If a column is missing, no row is returned.
     """
     table, last = Table(), 0
     query = f"SELECT rowid, {', '.join(columns)} FROM {name}"
@@ -47,7 +47,7 @@ def read_table(
 
 
 def _after(connection: sqlite3.Connection, query: str, last: int) -> list[Row]:
-    """Return the rows after an id, each found by its own: other pages lead to them."""
+    """Read the rows after an id one by one; each lookup may use other pages."""
     found: list[Row] = []
     key = misses = 0
     while misses < _MAX_MISSES:

@@ -39,7 +39,7 @@ class Snapshot:
 
     @property
     def name(self) -> str:
-        """What it is called in lists and commands: the file without its ending."""
+        """Name in lists and commands: the file name without its suffix."""
         return self.path.stem
 
 
@@ -61,12 +61,12 @@ def list_snapshots(project: Path) -> tuple[Snapshot, ...]:
 
 @dataclass(frozen=True, slots=True)
 class KeptCopy:
-    """A copy that nobody but the user removes.
+    """A copy that only the user removes.
 
     Attributes
     ----------
     path
-        A file, or a folder of the files that could not be read.
+        A file, or a folder of unreadable files.
     size
         Bytes.
     """
@@ -76,7 +76,7 @@ class KeptCopy:
 
 
 def list_kept(project: Path) -> tuple[KeptCopy, ...]:
-    """Return what restores and conversions kept among the snapshots, by name."""
+    """Return the copies that restores and conversions kept, by name."""
     folder = snapshot_folder(project)
     found = sorted(folder.iterdir()) if folder.is_dir() else []
     return tuple(
@@ -92,12 +92,12 @@ def _size(path: Path) -> int:
 
 
 def find_snapshot(project: Path, name: str) -> Snapshot:
-    """Return the snapshot of a name.
+    """Return a snapshot by name.
 
     Raises
     ------
     ProjectError
-        If there is none; names those there are.
+        If there is none; the hint lists the existing ones.
     """
     snapshots = list_snapshots(project)
     for entry in snapshots:
@@ -111,7 +111,7 @@ def find_snapshot(project: Path, name: str) -> Snapshot:
 
 
 def copy_database(source: sqlite3.Connection, path: Path) -> None:
-    """Write what ``source`` sees to a file, whole or not at all.
+    """Copy a database to a file, completely or not at all.
 
     Raises
     ------
@@ -133,9 +133,9 @@ def copy_database(source: sqlite3.Connection, path: Path) -> None:
 
 
 class DailySnapshots:
-    """Takes a snapshot before the first change of a day, without holding it up.
+    """Takes a snapshot before the first change of a day, without delaying it.
 
-    The copy is made in a thread, of the state at the moment it was asked for.
+    The copy is made in a thread, from the state when it was requested.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ class DailySnapshots:
         self._thread: threading.Thread | None = None
 
     def take_if_due(self) -> None:
-        """Begin the snapshot of today unless there is one."""
+        """Start today's snapshot unless there is one."""
         today = date.today()
         if self._day == today:
             return
@@ -159,7 +159,7 @@ class DailySnapshots:
                 self._take(path)
             self._day = today
         except (sqlite3.Error, OSError) as error:
-            # The next change tries again: this one must be stored all the same.
+            # The next change tries again; this one is stored anyway.
             _log.warning("No snapshot of %s was taken: %s", self._database, error)
 
     def _take(self, path: Path) -> None:
@@ -171,8 +171,8 @@ class DailySnapshots:
             raise
 
     def _begin(self, connection: sqlite3.Connection, path: Path) -> None:
-        """Copy what ``connection`` sees now, and close it when that is done."""
-        # A read transaction holds this moment, whatever is written meanwhile.
+        """Copy the current state of ``connection``, then close it."""
+        # A read transaction keeps this state, whatever is written meanwhile.
         connection.execute("BEGIN")
         row = connection.execute("SELECT count(*) FROM journal").fetchone()
         if not row[0]:
@@ -180,7 +180,7 @@ class DailySnapshots:
             return
         (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
         if mode != "wal":
-            # Without a write-ahead log a reader holds up who writes.
+            # Without a write-ahead log, a reader blocks writers.
             _copy_and_tidy(connection, path)
             return
         self.wait()
@@ -190,7 +190,7 @@ class DailySnapshots:
         self._thread.start()
 
     def wait(self) -> None:
-        """Wait for a snapshot that is being taken."""
+        """Wait for a snapshot in progress."""
         if self._thread is not None:
             self._thread.join()
             self._thread = None
@@ -205,7 +205,7 @@ def _copy_and_tidy(connection: sqlite3.Connection, path: Path) -> None:
         for old in daily[:-KEPT]:
             old.unlink(missing_ok=True)
     except (sqlite3.Error, OSError) as error:
-        # A full disk must not keep the label from being stored.
+        # A failed snapshot must not keep the label from being stored.
         _log.warning("No snapshot of %s was taken: %s", path.parent.parent, error)
     finally:
         connection.close()

@@ -1,4 +1,4 @@
-"""The project on disk: what the user knows about tiles, safe at every moment."""
+"""The project on disk, with every change safely stored."""
 
 import json
 import sqlite3
@@ -47,8 +47,8 @@ class ProjectStore(ProjectReader):
     """A project: classes, sources, tiles, labels, reviews and corrected pixels.
 
     Every method that changes something is one transaction, on disk when it returns,
-    and one entry of the journal that :meth:`undo` takes back. Methods may be called
-    from any thread, and several programs may open the same project.
+    and one journal entry for :meth:`undo`. Methods may be called from any thread, and
+    several programs may open the same project.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class ProjectStore(ProjectReader):
         class_names: Sequence[str],
         colors: Sequence[str] | None = None,
     ) -> Self:
-        """Make a new project in the folder ``path``, with its classes.
+        """Create a project in the folder ``path``, with its classes.
 
         Raises
         ------
@@ -114,7 +114,7 @@ class ProjectStore(ProjectReader):
         return added[0]
 
     def rename_class(self, index: int, name: str) -> None:
-        """Give the class of ``index`` another name; ProjectError as in add_class."""
+        """Rename the class of ``index``; ProjectError as in add_class."""
 
         def build(_: sqlite3.Connection) -> Draft:
             old, others = self._class_and_others(index)
@@ -163,17 +163,17 @@ class ProjectStore(ProjectReader):
         classes: Sequence[TissueClass] | None = None,
         seen: npt.NDArray[np.int8] | None = None,
     ) -> Change | None:
-        """Set labels of tiles; what another program set meanwhile is kept.
+        """Set labels of tiles; labels that others set meanwhile are kept.
 
         Parameters
         ----------
         tile_ids
             (n,), all different.
         states
-            (n, K) of LabelState, in the order of the classes; KEEP leaves what is
-            stored. Classes from K on are left as they are.
+            (n, K) of LabelState, in the order of the classes; KEEP leaves
+            the stored state. Classes from K on are left as they are.
         classes
-            The K classes as the caller knows them; None: the first K as they are.
+            The K classes that the caller expects; None: the current first K.
         seen
             (n, K) labels as the caller knows them. Where a tile and the classes are
             still as they were seen, its labels are set without reading them first;
@@ -202,7 +202,7 @@ class ProjectStore(ProjectReader):
             now = self.classes()
             used = np.flatnonzero((states != KEEP).any(0)) + 1
             drafts.check_known_classes(classes or (), now, used.tolist())
-            # Columns of classes that have gone say nothing, as was just checked.
+            # Columns of removed classes are all KEEP, as was just checked.
             known = states[:, : len(now)] if classes else states
             return drafts.draft_labels(connection, ids, known, now)
 
@@ -210,14 +210,14 @@ class ProjectStore(ProjectReader):
 
     def record_import(self, content: ImportContent) -> Change | None:
         """Store what an importer read: tiles, labels, splits and groups at once."""
-        # New windows are new tiles: whoever keeps a table of tiles must read it again.
+        # New windows are new tiles, so tables of tiles must be read again.
         return self._change(
             "source" if content.windows else "labels",
             lambda c: draft_import(c, content, self.classes()),
         )
 
     def set_reviews(self, tile_ids: Ids, review: Review) -> Change | None:
-        """Set what a person has said of the masks of (n,) tiles."""
+        """Set the review state of the masks of (n,) tiles."""
         ids = np.asarray(tile_ids, np.int64)
         return self._change(
             "review", lambda c: drafts.draft_reviews(c, ids, Review(review))
@@ -246,10 +246,10 @@ class ProjectStore(ProjectReader):
         box
             Inside its working grid.
         values
-            (height, width) uint8: 0..C, 255 ignore, 254 takes a correction back, 253
-            leaves what is stored.
+            (height, width) uint8: 0..C, 255 ignore, 254 removes a correction, 253
+            leaves the stored pixel.
         classes
-            The classes as the caller knows them; None: as they are.
+            The classes that the caller expects; None: the current ones.
 
         Raises
         ------
@@ -295,10 +295,10 @@ class ProjectStore(ProjectReader):
         rows: Ids,
         cols: Ids,
     ) -> Change | None:
-        """Set where an image has tissue, and the tiles that are cut by it.
+        """Set where an image has tissue, and its tiles.
 
-        A tile that has gone is only hidden: when its place is tissue again, it comes
-        back with its labels and review.
+        Removed tiles are only hidden. If their place becomes tissue again, they come
+        back with their labels and reviews.
 
         Parameters
         ----------
@@ -312,7 +312,7 @@ class ProjectStore(ProjectReader):
         Returns
         -------
         Change or None
-            None if mask and tiles are as they were.
+            None if neither mask nor tiles change.
         """
         cells = np.column_stack((rows, cols, boxes)).astype(np.int64)
         return self._change(
@@ -320,7 +320,7 @@ class ProjectStore(ProjectReader):
         )
 
     def accept_files(self, image_ids: Ids) -> Change | None:
-        """Take the files of (n,) images as they are now for the right ones.
+        """Accept the current files of (n,) images as the right ones.
 
         Raises
         ------
@@ -351,12 +351,12 @@ class ProjectStore(ProjectReader):
         return [self.image(int(image_id)).path for image_id in image_ids]
 
     def relocate(self, source_id: int, new_path: Path) -> None:
-        """Tell the project where the files of a source are now. Not undone.
+        """Store where the files of a source are now. Cannot be undone.
 
         Raises
         ------
         ProjectError
-            If a file of the source is not there, or the source is not any more.
+            If a file of the source is missing, or the source was removed.
         """
         with self._database.transaction() as connection:
             source = self.source(source_id)
@@ -365,7 +365,7 @@ class ProjectStore(ProjectReader):
             write_paths(connection, source_id, Path(new_path), moves, self.path)
 
     def undo(self, scope: Scope | None = None) -> Change | None:
-        """Take the last change of a scope back; None if there is none. Without limit.
+        """Undo the last change of a scope, without limit; None if there is none.
 
         Parameters
         ----------
@@ -376,37 +376,36 @@ class ProjectStore(ProjectReader):
         Raises
         ------
         ProjectError
-            If corrected pixels have the class that would go.
+            If corrected pixels use the class that would be removed.
         """
         return self._step_history("undo", scope)
 
     def redo(self, scope: Scope | None = None) -> Change | None:
-        """Make the change that was undone last again; None if there is none.
+        """Redo the change that was undone last; None if there is none.
 
         Raises
         ------
         ProjectError
-            If a stroke has a class that has gone since.
+            If a stroke uses a class that was removed since.
         """
         return self._step_history("redo", scope)
 
     def set_setting(self, key: str, value: Any) -> None:
-        """Store a JSON value under ``key``. Settings are not undone."""
+        """Store a JSON value under ``key``. Cannot be undone."""
         text = json.dumps(value, ensure_ascii=False)
         with self._database.transaction() as connection:
             connection.execute("REPLACE INTO setting VALUES (?,?)", (key, text))
 
     def check_writable(self) -> None:
-        """Raise a ProjectError where the folder or disk forbids changes."""
+        """Raise ProjectError if the project is read-only."""
         self._database.check_writable()
 
     @contextmanager
     def atomic(self) -> Iterator[None]:
-        """Make everything inside one transaction: all of it is stored, or nothing.
+        """Run everything inside as one transaction: all is stored, or nothing.
 
-        What is read inside is the present state, which nobody else can change before
-        the end; so what depends on it is decided here. Keep it short: other programs
-        wait, for at most five seconds.
+        Nobody else can change the project inside, so decisions that depend on its
+        state belong here. Keep it short: other programs wait for at most five seconds.
 
         Raises
         ------
@@ -437,10 +436,10 @@ class ProjectStore(ProjectReader):
         *,
         is_undo: bool,
     ) -> None:
-        """Keep masks and classes apart from contradicting each other.
+        """Check that masks and classes stay consistent.
 
-        They are undone in different scopes, and a mask must not get the index of a
-        class that has gone, or of another class that has its index now.
+        They have separate undo histories, and a mask must not refer to a removed
+        class, or to another class that has its index now.
         """
         since = {entry.index: entry.since for entry in self.classes()}
         for part in parts:
@@ -462,9 +461,9 @@ class ProjectStore(ProjectReader):
                     )
 
     def _is_drawn(self, connection: sqlite3.Connection, index: int) -> bool:
-        """Whether a stroke in force holds the class, or covers pixels of it."""
+        """Whether an undoable stroke uses the class, or covers pixels of it."""
         entry_id = journal.head(connection, "masks")
-        # Strokes from before the class was added cannot hold it.
+        # Strokes older than the class cannot use it.
         while entry_id > self.classes()[index - 1].since:
             for part in journal.parts_of(connection, entry_id):
                 if part.kind == "mask" and (

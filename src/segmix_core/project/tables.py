@@ -91,7 +91,7 @@ def read_image(database: Database, project: Path, image_id: int) -> ImageRecord:
     Raises
     ------
     ProjectError
-        If it is not in the project, or not any more.
+        If it is not in the project (any more).
     """
     rows = database.rows(_IMAGE + "AND i.id = ?", (image_id,))
     if not rows:
@@ -103,7 +103,7 @@ def read_image(database: Database, project: Path, image_id: int) -> ImageRecord:
 
 
 class TileTables:
-    """Reads tile tables; places of tiles change rarely and are read once."""
+    """Reads tile tables; caches the boxes of the tiles, which rarely change."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -1,4 +1,4 @@
-"""Which tiles changed since a revision, by the journal, and what is known of them."""
+"""The tiles that changed since a revision, found through the journal."""
 
 import json
 import sqlite3
@@ -12,27 +12,27 @@ from segmix_core.project.records import ChangeKind, TileChanges
 
 MOST_ENTRIES = 2_000
 MOST_TILES = 20_000
-"""Of more than these, reading whole tables takes no longer."""
+"""Beyond these, reading whole tables is as fast."""
 _RESHAPING: frozenset[ChangeKind] = frozenset({"source", "tissue", "restore"})
 """Changes after which a source may have other tiles."""
 
 
 def read(database: sqlite3.Connection, revision: int) -> TileChanges | None:
-    """Return the tiles of which labels or reviews changed after a revision.
+    """Return the tiles whose labels or reviews changed after a revision.
 
     Parameters
     ----------
     database
-        A connection that sees one moment.
+        A connection with a read transaction.
     revision
         A journal entry; 0 for the beginning.
 
     Returns
     -------
     TileChanges or None
-        None where whole tables have to be read again: tiles were added, cut anew or
-        removed, the project was restored, the revision is of another journal, or more
-        changed than is worth reading one by one.
+        None if the whole table has to be read again: tiles were added, replaced or
+        removed, the project was restored, the revision is from another journal, or too
+        much has changed.
     """
     now = journal.next_id(database) - 1
     kinds = journal.kinds_after(database, revision)

@@ -1,6 +1,6 @@
 """Tissue masks in the database and in the journal.
 
-Every function takes a connection and belongs into the caller's transaction.
+Every function takes a connection and must be called inside the caller's transaction.
 """
 
 import json
@@ -48,7 +48,7 @@ def write(connection: sqlite3.Connection, image_id: int, tissue: Tissue | None) 
 
 
 def decode(downsample: float, min_share: float, width: int, content: bytes) -> Tissue:
-    """Return a stored tissue; DamagedError if it is none."""
+    """Decode a stored tissue mask; DamagedError if it is invalid."""
     with decoding("tissue"):
         bits = unpack(content)
         if bits.ndim != 2 or bits.dtype != np.uint8 or bits.shape[1] != -(-width // 8):
@@ -58,7 +58,7 @@ def decode(downsample: float, min_share: float, width: int, content: bytes) -> T
 
 
 def pack_tissue(tissue: Tissue | None) -> Values:
-    """Return the tissue as the journal has it, (n,) uint8: a line of JSON, the mask."""
+    """Encode a tissue mask for the journal: a line of JSON and the mask, (n,) uint8."""
     if tissue is None:
         return np.zeros(0, np.uint8)
     grid = tissue.downsample, tissue.min_share, tissue.mask.shape[1]
@@ -67,7 +67,7 @@ def pack_tissue(tissue: Tissue | None) -> Values:
 
 
 def unpack_tissue(values: Values) -> Tissue | None:
-    """Return what :func:`pack_tissue` packed; DamagedError if that cannot be."""
+    """Decode the result of :func:`pack_tissue`; DamagedError if it is invalid."""
     if not len(values):
         return None
     with decoding("tissue"):

@@ -18,31 +18,31 @@ from segmix_core.project.records import INITIAL_CLASSES, REPAIRED
 from segmix_core.project.snapshots import copy_database
 
 MAX_FAULTS = 20
-"""After so many faults the rest is not looked for."""
+"""The check stops after this many faults."""
 
 Progress = Callable[[int, int], None]
 """Called with the journal entries checked so far, and their number."""
 
 
 def find_faults(project: Path, progress: Progress | None = None) -> tuple[str, ...]:
-    """Return what is wrong with a project, a sentence each; empty if nothing is.
+    """List everything wrong with a project, one sentence per fault.
 
-    The journal is taken back entry by entry on a copy, from the present state to the
-    beginning; before each step what is stored must be what the entry left. So every
-    label, review, class and corrected pixel is compared with what the journal says.
-    Nothing of the project is changed.
+    The journal is undone entry by entry on a copy, back to the beginning. Before each
+    step, the stored values must equal those that the entry wrote, so every label,
+    review, class and corrected pixel is compared with the journal. The project itself
+    is not changed.
 
     Parameters
     ----------
     project
         The project folder.
     progress
-        Told how far the journal is checked.
+        Called with the progress of the check.
 
     Raises
     ------
     ProjectError
-        If there is no project, or it is another program's.
+        If there is no project, or the file belongs to another program.
     """
     path = project / FILE_NAME
     check_folders(project)
@@ -65,7 +65,7 @@ def find_faults(project: Path, progress: Progress | None = None) -> tuple[str, .
 
 
 def _copy(path: Path, copy: Path) -> int:
-    """Write what is stored to ``copy``, without touching the project; the format."""
+    """Copy the database without touching the project; return its format."""
     try:
         with closing(opening.connect(path, "?mode=ro")) as connection:
             version = opening.check_application(connection, path)
@@ -76,7 +76,7 @@ def _copy(path: Path, copy: Path) -> int:
             ("SQLITE_CANTOPEN", "SQLITE_READONLY")
         ):
             raise
-    # SQLite would have to write here, to end what a crash left; it may on a copy.
+    # SQLite recovers from a crash by writing, so let it do that in a copy.
     for file in (path, *opening.companions(path)):
         shutil.copyfile(file, copy.with_name(file.name))
     with closing(opening.connect(copy)) as connection:
@@ -146,7 +146,7 @@ def _contradictions(
             continue
         place = f"Journal entry {entry_id} ({text})"
         try:
-            fault = _take_back(connection, action == "undo", target)
+            fault = _undo_entry(connection, action == "undo", target)
         except SegmixError as error:
             yield f"{place} cannot be read: {error.reason}."
             return
@@ -160,8 +160,8 @@ def _contradictions(
         yield from _beginning(connection)
 
 
-def _take_back(connection: sqlite3.Connection, is_undo: bool, target: int) -> str:
-    """Take one entry back; return the kind of part that differs, or nothing."""
+def _undo_entry(connection: sqlite3.Connection, is_undo: bool, target: int) -> str:
+    """Undo one entry; return the kind of the part that differs, or ""."""
     parts = journal.parts_of(connection, target)
     if not parts:
         return "what it changed"
@@ -176,7 +176,7 @@ def _take_back(connection: sqlite3.Connection, is_undo: bool, target: int) -> st
 
 
 def _beginning(connection: sqlite3.Connection) -> Iterator[str]:
-    """Check that nothing is left that no entry has made."""
+    """Yield what remains after every entry has been undone."""
     questions = {
         "labels": "SELECT count(*) FROM tile "
         "WHERE replace(hex(labels), 'FF', '') <> ''",

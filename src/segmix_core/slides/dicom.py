@@ -1,7 +1,7 @@
-"""Which DICOM files are one slide.
+"""Group the DICOM files that form one slide.
 
-A slide in DICOM is a series of files, one a level, and OpenSlide opens all of them by
-any of them.
+A DICOM slide is a series of files, one per level. OpenSlide opens the whole series from
+any one of them.
 """
 
 import struct
@@ -24,13 +24,13 @@ _MAX_ELEMENTS = 100_000
 def group_by_slide(paths: Sequence[Path]) -> tuple[tuple[Path, ...], ...]:
     """Return the files of each DICOM slide, in the order of their first files.
 
-    Any file of a group opens the whole slide. A file that names no series, because it
-    is damaged or no DICOM, is a group of its own: opening it says what is wrong.
+    Any file of a group opens the whole slide. A file without a series, damaged or not
+    DICOM, forms its own group; opening it raises the error.
     """
     groups: dict[str | Path, list[Path]] = {}
     for path in paths:
-        # Files of a series in two folders are two copies: OpenSlide looks only beside
-        # the file that it opens.
+        # A series in two folders is two copies: OpenSlide only searches the folder of
+        # the file it opens.
         series = read_series(path)
         key = path if series is None else f"{path.parent}\0{series}"
         groups.setdefault(key, []).append(path)
@@ -54,7 +54,7 @@ def read_series(path: Path) -> str | None:
 
 
 class _Elements:
-    """The data elements of a file, one after the other."""
+    """Iterates over the data elements of a file."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file

@@ -1,11 +1,11 @@
-"""Glass, the part of a slide without tissue: of a tile, and of a whole slide.
+"""Find glass, the part without tissue, in a tile or a whole slide.
 
-In a tile at working resolution a fixed rule finds it. On a thumbnail of a slide its
-color, its noise and the way light falls off are measured first. Tissue only takes
-light away, so glass is the brightest thing that there is much of and that is gray, or
-tinted as lamps are and without any texture. What is strongly stained, inked or folded
-has no say in it: an automatic threshold over all pixels, by contrast, moves up with
-the strongest of them, and pale tissue is lost beside ink.
+In a tile at working resolution a fixed rule finds it. On a thumbnail of a slide, the
+color, noise and light falloff of the glass are measured first. Tissue only absorbs
+light, so glass is the brightest common color that is gray, or that has the tint of a
+lamp and no texture. Strong stain, ink and folds do not affect this measurement. An
+automatic threshold over all pixels would rise with them, and miss pale tissue beside
+ink.
 """
 
 from math import sqrt
@@ -17,13 +17,13 @@ from scipy import ndimage
 from segmix_core.slides.slide import RgbArray
 
 _ASKED_PIXELS = 100_000
-"""Pixels of a thumbnail that are looked at; more would not change the answer."""
+"""Most pixels of a thumbnail that are used; more would not change the result."""
 BLACK = 24
 """A pixel whose brightest channel is darker is a scanner's black fill."""
 
-# Largest minus smallest channel. The first is below pale eosin and hematoxylin for
-# single pixels, the second for the color of glass; with more of a tint, only what has
-# no texture is glass.
+# Largest minus smallest channel: limits for single pixels (below pale eosin and
+# hematoxylin) and for the color of glass. With a stronger tint, glass must have no
+# texture.
 _MAX_TINT = 14
 _MAX_ROUGH_TINT = 5
 _MAX_FLAT_TINT = 28
@@ -37,7 +37,7 @@ _DARKEST_GLASS = 150
 _WINDOW = 4
 """Gray values on each side that belong to one brightness."""
 _LEAST_SHARE = 0.005
-"""Share of the thumbnail that glass has at least."""
+"""Smallest share of glass in a thumbnail."""
 _LEAST_OF_PEAK = 0.2
 _MUCH = 0.02
 """A brightness with a smaller share of the commonest one's pixels, and of all, is
@@ -46,30 +46,31 @@ _LEAST_GRAY = 0.3
 """Share of the pixels of its brightness that are nearly gray, where glass is: fewer are
 the palest pixels of tissue."""
 _UNSCANNED_SHARE = 0.02
-"""White fill is not glass if at least so much else is."""
+"""White fill is not glass if at least this share of other pixels is."""
 
 # Noise of the camera, of JPEG and pale eosin: chroma on glass stays below the first,
 # and that of tissue is rarely below the second.
 _CHROMA_BOUNDS = (9.0, 21.0)
 _NOISE_WIDTHS = 2.0
 _BRIGHT = 0.8
-"""Share of the light of glass that pixels let through, where its chroma is measured."""
+"""Smallest transmittance of the pixels used to measure the chroma of glass."""
 _FALLOFF_BOUNDS = (0.5, 1.2)
 _FALLOFF_STEP = 0.12
-"""Natural logarithm of brightness by which glass differs from its smooth course."""
+"""Tolerance of glass around its smooth brightness profile, natural logarithm."""
 _FALLOFF_ROUNDS = 12
 _FALLOFF_PIXELS = 10_000
 _LEAST_FLAT_SHARE = 0.05
 _EVENNESS = 0.005
-"""Weight of even light beside all pixels, which count 1: decides where no glass is."""
+"""Weight of the prior of even light (all pixels together weigh 1); it decides where
+no glass is seen."""
 
 Color = tuple[float, float, float]
 FloatArray = npt.NDArray[np.float32]
 
 GLASS_LEVEL = 212
-"""Value of glass in a balanced thumbnail; above it is room for brighter places."""
+"""Value of glass in a balanced thumbnail, with headroom for brighter places."""
 DEFAULT_GLASS: Color = (243.0, 243.0, 243.0)
-"""Glass of common scanners, for thumbnails that show none."""
+"""Color of glass on common scanners, for thumbnails without glass."""
 
 
 def glass_mask(
@@ -79,17 +80,17 @@ def glass_mask(
     spread: int = 20,
     min_px: int = 50,
 ) -> npt.NDArray[np.bool_]:
-    """Return where a tile (H, W, 3) shows glass: bright, unsaturated, not too small.
+    """Find glass in a tile: bright, unsaturated regions that are not too small.
 
     Parameters
     ----------
     rgb
         (H, W, 3) in 0..255.
     brightness
-        Mean of the three channels that glass exceeds, 0..255.
+        Glass is brighter than this (mean of the channels), 0..255.
     spread
-        Largest minus smallest channel that glass stays below, 0..255. Pale eosin is as
-        bright as glass; only its colour tells it apart.
+        Glass has a smaller chroma (largest minus smallest channel), 0..255. Pale eosin
+        is as bright as glass and differs only in colour.
     min_px
         Smaller connected spots (8 neighbours) are highlights in tissue.
 
@@ -111,7 +112,7 @@ def glass_mask(
 
 
 def find_glass_color(thumbnail: RgbArray) -> Color | None:
-    """Return the color of the glass, 0..255, or None where hardly any is seen.
+    """Return the color of the glass, 0..255, or None if there is hardly any.
 
     Parameters
     ----------
@@ -132,7 +133,7 @@ def find_glass_color(thumbnail: RgbArray) -> Color | None:
     top = _brightest(_mass(brightness[chosen]), every)
     tinted = _brightest(_mass(brightness[is_like_glass & is_used]), every)
     if tinted > top + _WINDOW:
-        # Only tissue that lies on tinted glass can be gray and darker.
+        # Gray and darker than tinted glass can only be tissue on it.
         chosen, top = is_like_glass & is_used, tinted
     mass = _mass(brightness[chosen])
     peak = _climb_down(mass, top)
@@ -143,7 +144,7 @@ def find_glass_color(thumbnail: RgbArray) -> Color | None:
     has_flat = flat.sum() >= _LEAST_FLAT_GLASS * near.sum()
     color = np.median(pixels[flat if has_flat else near], axis=0)
     if not has_flat and np.ptp(color) > _MAX_ROUGH_TINT:
-        # The palest of tissue that is nearly everywhere.
+        # The palest tissue of a slide that is nearly covered by it.
         return None
     red, green, blue = color.tolist()
     return red, green, blue
@@ -162,10 +163,10 @@ def balance(thumbnail: RgbArray, glass: Color) -> RgbArray:
 
 
 def chroma_threshold(balanced: RgbArray) -> float:
-    """Return the chroma, largest minus smallest channel, that glass stays below.
+    """Return the upper limit of the chroma (largest minus smallest channel) of glass.
 
-    Measured on the glass alone: the commonest chroma of bright pixels, and its spread
-    to the side where no tissue is. 9..21.
+    Measured on the glass alone, from the most frequent chroma of bright pixels and its
+    spread towards lower values, where there is no tissue. 9..21.
     """
     pixels = _sample(balanced).reshape(-1, 3).astype(np.int16)
     low, high = _CHROMA_BOUNDS
@@ -174,7 +175,7 @@ def chroma_threshold(balanced: RgbArray) -> float:
     counts = np.bincount(bright, minlength=int(high) + 1)
     commonest = int(np.convolve(counts, (1, 2, 1), "same").argmax())
     if commonest > low:
-        # No peak of glass: pale tissue everywhere.
+        # No peak of glass: there is pale tissue everywhere.
         return low
     below = bright[bright <= commonest] - commonest
     spread = float(np.sqrt((below**2).mean())) if len(below) else 0.0
@@ -182,10 +183,10 @@ def chroma_threshold(balanced: RgbArray) -> float:
 
 
 def light_falloff(balanced: RgbArray, threshold: float) -> FloatArray:
-    """Return the brightness of glass at each place, (H, W), 1 for ``GLASS_LEVEL``.
+    """Fit the brightness of glass at each place, (H, W); 1 is ``GLASS_LEVEL``.
 
-    Vignetting and lamps that stand askew: a parabola through what is gray and changes
-    slowly, from the brightest parts outwards. A flat 1 where that is too little.
+    Models vignetting and off-center lamps as a parabola through gray, slowly varying
+    pixels, from the brightest parts outwards. All 1 if there are too few of them.
 
     Parameters
     ----------
@@ -199,7 +200,7 @@ def light_falloff(balanced: RgbArray, threshold: float) -> FloatArray:
     x = np.linspace(-1, 1, width, dtype=np.float32)
     step = _step(balanced.shape, _FALLOFF_PIXELS)
     seen = balanced[::step, ::step].astype(np.float32)
-    # Of the average color around: single pixels of pale tissue are gray by their noise.
+    # From the local mean color: noise makes single pixels of pale tissue gray.
     around = ndimage.uniform_filter(seen, (_FLAT_PX, _FLAT_PX, 1), mode="nearest")
     gray = (np.ptp(around, axis=2) <= threshold).ravel()
     level = np.log(np.maximum(seen.mean(axis=2).ravel(), 1) / GLASS_LEVEL)
@@ -218,9 +219,9 @@ def light_falloff(balanced: RgbArray, threshold: float) -> FloatArray:
 
 
 def stained_share(thumbnail: RgbArray, left_out: npt.NDArray[np.bool_]) -> float:
-    """Return the share of a thumbnail, 0..1, that is left out but looks stained.
+    """Return the share of a thumbnail, 0..1, that was left out but looks stained.
 
-    That is what has a color and a texture; fill of areas not scanned has none.
+    These are pixels with color and texture; fill of unscanned areas has neither.
 
     Parameters
     ----------
@@ -240,10 +241,10 @@ def stained_share(thumbnail: RgbArray, left_out: npt.NDArray[np.bool_]) -> float
 
 
 def _fit(terms: FloatArray, level: FloatArray, evenness: float) -> FloatArray:
-    """Return the weights of ``terms``, (n, 5), that give ``level``, (n,).
+    """Fit ``level``, (n,), as a weighted sum of ``terms``, (n, 5); return the weights.
 
-    All but the first are drawn to 0 (ridge regression), so that a strip of glass at one
-    side does not say how dark the other is.
+    All but the first are shrunk to 0 (ridge regression), so that glass on one side does
+    not determine the brightness of the other.
     """
     pull = evenness * np.diag([0.0, 1, 1, 1, 1])
     weights = np.linalg.solve(terms.T @ terms + pull, terms.T @ level)
@@ -251,9 +252,9 @@ def _fit(terms: FloatArray, level: FloatArray, evenness: float) -> FloatArray:
 
 
 def _has_tint_of_lamps(pixels: npt.NDArray[np.int16]) -> npt.NDArray[np.bool_]:
-    """Return (H, W): what has a color of glass under a lamp that is not white."""
+    """Return (H, W): pixels with the color of glass under a tinted lamp."""
     red, green, blue = (pixels[..., channel] for channel in range(3))
-    # Yellow loses blue alone; brown, as of DAB, loses much green with it.
+    # Yellow absorbs blue alone; brown, such as DAB, also much green.
     is_yellow = (blue <= green) & (abs(red - green) * 5 <= (red - blue) * 2)
     # No lamp lacks green alone, as eosin does.
     is_pink = np.minimum(red, blue) - green > _MAX_TINT // 2
@@ -262,7 +263,7 @@ def _has_tint_of_lamps(pixels: npt.NDArray[np.int16]) -> npt.NDArray[np.bool_]:
 
 
 def _is_flat(pixels: npt.NDArray[np.int16]) -> npt.NDArray[np.bool_]:
-    """Return (H, W): what has no texture."""
+    """Return (H, W): pixels without texture."""
     smooth = ndimage.uniform_filter(pixels.mean(axis=2), _FLAT_PX)
     mean = ndimage.uniform_filter(smooth, _FLAT_PX)
     square = ndimage.uniform_filter(smooth**2, _FLAT_PX)
@@ -270,9 +271,9 @@ def _is_flat(pixels: npt.NDArray[np.int16]) -> npt.NDArray[np.bool_]:
 
 
 def _brightest(mass: npt.NDArray[np.int64], every: npt.NDArray[np.int64]) -> int:
-    """Return the brightest value, 0..255, of which there is enough; -1 for none.
+    """Return the brightest value, 0..255, with enough pixels; -1 if there is none.
 
-    ``mass`` is of pixels that may be glass, ``every`` of all.
+    ``mass`` counts the pixels that may be glass, ``every`` all pixels.
     """
     total = every.sum() / (2 * _WINDOW + 1)
     least = max(_LEAST_OF_PEAK * mass.max(), _LEAST_SHARE * total, 1)
@@ -289,7 +290,7 @@ def _mass(brightness: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
 
 
 def _climb_down(mass: npt.NDArray[np.int64], value: int) -> int:
-    """Return the peak of ``mass`` that is reached from ``value`` by going darker.
+    """Return the peak of ``mass`` found by descending from ``value``.
 
     0 from a ``value`` of -1.
     """

@@ -1,4 +1,4 @@
-"""Which images have their stain in common, and which is it."""
+"""Find which images share a stain, and measure it."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ from segmix_core.slides.stain import (
 )
 
 _OF_A_GROUP, _OF_ALL = 16, 64
-"""Images that are looked at, at most."""
+"""Most images that are measured."""
 _TILES_OF_A_SLIDE = 8
 _ONE_IMAGE_PX = 300_000
-"""Pixels of an image that has a stain of its own although nobody has cut it. The
-colours of less, of a tile or a cell, are what it shows: normalising them would hide
+"""An image with this many pixels has its own stain even if it is a single tile. The
+colours of a smaller one, a tile or a cell, are its content, and normalising would hide
 it."""
 _LEAST_PX = 20_000
 
@@ -26,21 +26,21 @@ Key = TypeVar("Key", bound=Hashable)
 
 @dataclass(frozen=True, slots=True)
 class _Alone(Generic[Key]):
-    """The group of a slide, whatever groups are called."""
+    """Group key of a slide; differs from all group names."""
 
     key: Key
 
 
 @dataclass(frozen=True, slots=True)
 class MeasuredStains(Generic[Key]):
-    """What was measured once, for those who have to see the same colours again.
+    """Measured stains, stored so that later stages use the same colours.
 
     Attributes
     ----------
     images
-        Stain of each image that was asked for; None: it stays as it is.
+        Stain of each image that was requested; None: left unchanged.
     common
-        What groups without a stain of their own have, such as new ones.
+        Stain of groups that have none of their own, such as new groups.
     """
 
     images: Mapping[Key, Stain | None]
@@ -48,32 +48,30 @@ class MeasuredStains(Generic[Key]):
 
 
 class GroupStains(Generic[Key]):
-    """A normaliser for each slide, and for each group of smaller images: a case.
+    """Normalisers for each slide, and for each group (case) of smaller images.
 
-    A slide is an image with room for several tiles. Of one case, each slide was
-    stained by itself.
+    A slide is an image with room for several tiles. Slides have separate stains even if
+    they belong to the same case.
 
-    A group is measured when its first image is asked for. Where a group is a single
-    small image, or next to nothing, it does not tell its stain from what it shows, and
-    it is taken to have what all images have in common. Where all groups are such,
-    images stay as they are.
+    A group is measured when its first image is requested. A group of a single small
+    image, or with few pixels, cannot separate stain from content, so it gets the common
+    stain of all images. If all groups are like that, images are left unchanged.
 
     Parameters
     ----------
     groups
         Group of each image, by the image's key.
     areas
-        Pixels of each image, at the resolution that tiles are read at.
+        Pixels of each image, at the resolution of the tiles.
     tile_areas
         Pixels of a tile of each image.
     look
         Returns pixels (H, W, 3) of an image by its key: all of it, or places with
-        tissue, at the resolution that tiles are read at. None: it cannot be read, and
-        the others tell the stain.
+        tissue, at the resolution of the tiles. None: it cannot be read and is skipped.
     typical
-        Images that tell what all have in common; None: all.
+        Images that define the common stain; None: all.
     measured
-        Known already, and not measured again.
+        Known stains, which are not measured again.
     """
 
     def __init__(
@@ -112,7 +110,7 @@ class GroupStains(Generic[Key]):
         self._normalisers: dict[Stain | None, StainNormaliser] = {}
 
     def of(self, key: Key) -> StainNormaliser:
-        """Return what normalises an image."""
+        """Return the normaliser of an image."""
         if key not in self._known:
             self._known[key] = self._stain_of(self._groups[key])
         stain = self._known[key]
@@ -121,7 +119,7 @@ class GroupStains(Generic[Key]):
         return self._normalisers[stain]
 
     def measured(self) -> MeasuredStains[Key]:
-        """Return what is known by now."""
+        """Return the stains measured so far."""
         return MeasuredStains(dict(self._known), self._of_all())
 
     def _stain_of(self, group: Hashable) -> Stain | None:
@@ -152,6 +150,6 @@ class GroupStains(Generic[Key]):
 
 
 def _spread(keys: Sequence[Key], most: int) -> list[Key]:
-    """Return at most so many keys, evenly spread."""
+    """Return a limited number of keys, evenly spaced."""
     count = min(most, len(keys))
     return [keys[index * len(keys) // count] for index in range(count)]

@@ -1,4 +1,4 @@
-"""Which images lie in a folder."""
+"""List the images in a folder."""
 
 import re
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ _SUFFIXES = SCANNER_SUFFIXES | DICOM_SUFFIXES | TILE_SUFFIXES
 _NO_IMAGE_FOLDERS = (
     ".", "mask", "label", "annot", "ground", "gt", "seg", "truth", "thumb", "overlay",
 )  # fmt: skip
-"""How folders begin that hold images of something else than tissue."""
+"""Prefixes of folders that contain masks and the like."""
 
 _IMAGE_ENDINGS = frozenset(
     {
@@ -51,11 +51,11 @@ class FolderImages:
     Attributes
     ----------
     slides
-        Files of scanners; of a DICOM slide the first file.
+        Scanner files; for a DICOM slide its first file.
     tiles
         All other images of the formats that are read.
     strangers
-        Files that look like images, but have another ending.
+        Files that look like images but have an unknown suffix.
     """
 
     slides: tuple[Path, ...]
@@ -64,7 +64,7 @@ class FolderImages:
 
 
 def list_images(folder: Path) -> FolderImages:
-    """Return which images lie in a folder; OSError if it cannot be read."""
+    """List the images in a folder; OSError if it cannot be read."""
     slides, dicom, tiles, strangers = [], [], [], []
     for path in list_files(folder):
         suffix = path.suffix.lower()
@@ -93,15 +93,15 @@ def _looks_like_image(path: Path) -> bool:
 
 
 def list_files(folder: Path) -> list[Path]:
-    """Return the files in a folder in natural order; hidden files are left out."""
+    """Return the files in a folder in natural order, without hidden files."""
     files = (p for p in folder.iterdir() if not p.name.startswith("."))
     return sorted((p for p in files if p.is_file()), key=natural_key)
 
 
 def folders_with_images(folder: Path) -> list[Path]:
-    """Return the folders in a folder that hold images, in natural order.
+    """Return the subfolders that contain images, in natural order.
 
-    Those that are named as folders of masks and the like are left out.
+    Skips folders named like folders of masks.
     """
     children = (p for p in folder.iterdir() if p.is_dir())
     return [
@@ -122,12 +122,12 @@ def natural_key(path: Path) -> tuple[list[tuple[int, str]], str]:
     """Return a key that sorts numbers by value: tile_2 before tile_10."""
     parts = re.split(r"([0-9]+)", path.name.lower())
     key = [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
-    # The name itself settles "1" and "01".
+    # The name itself orders "1" and "01".
     return key, path.name
 
 
 def no_images_error(folder: Path, strangers: Sequence[Path] = ()) -> SlideError:
-    """Return the error for a folder without images that are read.
+    """Return the error for a folder without readable images.
 
     It names ``strangers``, files that look like images, or a subfolder with images.
     """

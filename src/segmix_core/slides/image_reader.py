@@ -36,20 +36,20 @@ IMAGE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".bmp", ".webp", ".gif", ".jp2"}
 )
 _FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "JPEG2000")
-# Pillow's mode for the pixels -> the mode that is one of ours.
+# Pillow's mode of the pixels -> the mode to convert it to.
 _OWN_MODES = {
     "1": "L", "L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA", "P": "RGBA",
     "PA": "RGBA",
 }  # fmt: skip
 _MAX_JPEG2000_PIXELS = MAX_PART_PIXELS // 4
-"""OpenJPEG holds several 32-bit copies of all pixels."""
+"""Smaller limit: OpenJPEG holds several 32-bit copies of all pixels."""
 _BAND_PIXELS = 1 << 24
 _ORIENTATION = 274
 _EXIF_ERRORS = (
     SyntaxError, ValueError, TypeError, LookupError, OSError, ArithmeticError,
     AttributeError, struct.error,
 )  # fmt: skip
-"""What Pillow raises on damaged EXIF, which is no damaged image."""
+"""Errors of Pillow on damaged EXIF; the image itself is intact."""
 _FRAMES_NOTE = "The file contains several images; only the first one is read."
 
 
@@ -59,7 +59,7 @@ def open_with_pillow(path: Path) -> Slide:
     Raises
     ------
     NotThisFormatError
-        If it is none of PNG, JPEG, BMP, WebP, GIF or JPEG 2000.
+        If it is not PNG, JPEG, BMP, WebP, GIF or JPEG 2000.
     SlideError
         If it is damaged, its pixels are not 8-bit RGB or grayscale, or too many.
     """
@@ -96,13 +96,13 @@ class ImageSlide:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences on what was changed; small images are read for them."""
+        """Notes on what was changed; small images are read to find out."""
         if ALPHA_NOTE in self._notes and self._is_opaque():
             return tuple(note for note in self._notes if note != ALPHA_NOTE)
         return self._notes
 
     def _is_opaque(self) -> bool:
-        """Return whether no pixel is transparent; False where that takes too long."""
+        """Return whether no pixel is transparent; False if checking takes too long."""
         if prod(self.level_shapes[0]) > MAX_ALPHA_PIXELS:
             return False
         try:
@@ -126,14 +126,14 @@ class ImageSlide:
             return decode(image)
 
     def close(self) -> None:
-        """Let go of the pixels."""
+        """Free the pixels."""
         with self._lock:
             self._pixels = None
 
 
 def _identify(path: Path, file: IO[bytes]) -> Image.Image:
-    # Image.open() warns above 90 megapixels and refuses above 180, as a guard for
-    # web servers. The limit here is our own, so the format's class is asked itself.
+    # Image.open() warns above 90 megapixels and refuses above 180, to protect web
+    # servers. SegMix has its own limit, so call the class of the format directly.
     Image.init()
     prefix = file.read(16)
     for name in _FORMATS:
@@ -171,12 +171,12 @@ def _check(path: Path, image: Image.Image, file: IO[bytes]) -> None:
 
 
 def _bits(image: Image.Image, file: IO[bytes]) -> int:
-    """Return the bits of a sample, which Pillow halves without a word above 8.
+    """Return the bits per sample; Pillow silently reduces more than 8.
 
     Raises
     ------
     ValueError
-        If the pixels of JPEG 2000 have another size than its header says.
+        If the pixels of a JPEG 2000 file differ in size from its header.
     """
     place = file.tell()
     try:
@@ -195,7 +195,7 @@ def _bits(image: Image.Image, file: IO[bytes]) -> int:
 
 
 def _scale_transparency(image: Image.Image, bits: int) -> None:
-    # Pillow stretches gray of 2 and 4 bits to 8, and leaves the transparent value.
+    # Pillow scales 2- and 4-bit gray to 8 bits, but not the transparent value.
     value = image.info.get("transparency")
     if image.format == "PNG" and image.mode == "L" and isinstance(value, int):
         image.info["transparency"] = value * 255 // (2**bits - 1)
@@ -213,13 +213,13 @@ def _notes(image: Image.Image) -> tuple[str, ...]:
 
 
 def _orientation(image: Image.Image, file: IO[bytes]) -> int:
-    """Return the orientation that EXIF or XMP states, as Pillow's exif_transpose."""
+    """Return the orientation in EXIF or XMP, as Pillow's exif_transpose does."""
     if image.format == "PNG" and "exif" not in image.info:
         exif = _find_exif(file)
         if exif is not None:
             image.info["exif"] = b"Exif\0\0" + exif
     try:
-        # PNG's own method would decode all pixels to look behind them.
+        # Pillow's PNG class would decode all pixels to find what comes after them.
         value = Image.Image.getexif(image).get(_ORIENTATION, UPRIGHT)
     except (*_EXIF_ERRORS, Warning):
         return UPRIGHT
@@ -227,7 +227,7 @@ def _orientation(image: Image.Image, file: IO[bytes]) -> int:
 
 
 def _find_exif(file: IO[bytes]) -> bytes | None:
-    """Return the chunk eXIf of a PNG, wherever it stands."""
+    """Return the eXIf chunk of a PNG, wherever it is."""
     place = file.tell()
     try:
         file.seek(8)

@@ -1,4 +1,4 @@
-"""Which levels of a file are smaller copies of its largest, and how large that is."""
+"""Check the shapes of pyramid levels."""
 
 from pathlib import Path
 
@@ -6,16 +6,17 @@ from segmix_core.errors import SlideError
 from segmix_core.slides.pixels import COPY_AGAIN
 
 _MAX_EDGE = 1 << 22
-"""Longest edge of a slide in pixels; ten times that of the longest scans."""
+"""Longest edge of a slide in pixels; ten times that of the largest scans."""
 _SHARE, _SLACK = 0.1, 4
-"""How much the sides of a level may differ from level 0's: a share, and pixels."""
+"""Allowed deviation of a level from the aspect ratio of level 0: relative, and in
+pixels."""
 
 
 def is_smaller_copy(shape: tuple[int, int], largest: tuple[int, int]) -> bool:
     """Return whether a level has the proportions of the largest one.
 
-    A damaged header gives levels a million pixels long, which would be read whole for
-    a small picture. Scanners round and some pad; a tenth is allowed.
+    A damaged header can state levels a million pixels long, which would be read whole.
+    Scanners round, and some pad, so a deviation of a tenth is allowed.
 
     Examples
     --------
@@ -30,7 +31,7 @@ def is_smaller_copy(shape: tuple[int, int], largest: tuple[int, int]) -> bool:
 
 
 def check_edges(path: Path, shape: tuple[int, int]) -> None:
-    """Refuse a level 0 without pixels, or with rows too long to be read one by one.
+    """Check that level 0 has pixels, and rows short enough to be read one by one.
 
     Raises
     ------
@@ -46,7 +47,7 @@ def check_edges(path: Path, shape: tuple[int, int]) -> None:
 
 
 def unused_levels_note(count: int) -> tuple[str, ...]:
-    """Return the note on so many levels that are left out; none for 0."""
+    """Return the note on levels that are left out; none for 0."""
     if count == 0:
         return ()
     return (

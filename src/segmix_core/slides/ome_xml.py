@@ -1,4 +1,4 @@
-"""What OME-XML says about one image of a file.
+"""Read the description of one image of a file in OME-XML.
 
 Source: OME Data Model, schema 2016-06 (Image, Pixels, Channel, TiffData).
 """
@@ -29,7 +29,7 @@ _COLOR_VALUES = {0xFF0000: 0, 0x00FF00: 1, 0x0000FF: 2}
 
 
 class OmeImage:
-    """The <Pixels> element of the image that is read."""
+    """The <Pixels> element of one image."""
 
     def __init__(self, pixels: ElementTree.Element) -> None:
         self._pixels = pixels
@@ -37,7 +37,7 @@ class OmeImage:
 
     @property
     def channel_names(self) -> tuple[str, ...]:
-        """Names of the channels; empty where a channel has none."""
+        """Names of the channels; "" if a channel has none."""
         return tuple(channel.get("Name", "").strip() for channel in self._channels)
 
     def pixel_size(self) -> PixelSize:
@@ -77,7 +77,7 @@ class OmeImage:
 
 
 def find_ome_image(text: str, ifd: int, shape: tuple[int, int]) -> OmeImage | None:
-    """Return what describes the image in a directory of the file, or None.
+    """Return the description of the image in a directory of the file, or None.
 
     Parameters
     ----------
@@ -86,14 +86,14 @@ def find_ome_image(text: str, ifd: int, shape: tuple[int, int]) -> OmeImage | No
     ifd
         Index of the image's directory in the file.
     shape
-        (height, width) of the image; a description of another size is not its own.
+        (height, width) of the image; a description with another size does not apply.
 
     Raises
     ------
     ElementTree.ParseError
-        If the text is no XML.
+        If the text is not XML.
     ValueError
-        If a number in it is none.
+        If a number in it is invalid.
     """
     root = ElementTree.fromstring(text)
     found = [
@@ -110,7 +110,7 @@ def find_ome_image(text: str, ifd: int, shape: tuple[int, int]) -> OmeImage | No
 def _holds(pixels: ElementTree.Element, ifd: int) -> bool:
     for data in _children(pixels, "TiffData"):
         first = int(data.get("IFD", "0"))
-        # Without an IFD it stands for all directories of the file.
+        # Without an IFD it applies to all directories of the file.
         count = data.get("PlaneCount") or data.get("NumPlanes")
         if count is None and "IFD" not in data.attrib:
             return True

@@ -1,4 +1,4 @@
-"""One door to all image files."""
+"""Open an image file of any supported format."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +11,8 @@ from segmix_core.slides.pixels import COPY_AGAIN, NotThisFormatError, reading
 from segmix_core.slides.slide import Slide
 from segmix_core.slides.tiff_reader import open_with_tifffile
 
-# OpenSlide first: it alone knows scanner formats, some of which look like TIFF or
-# JPEG (.mrxs is one). tifffile next, for every other TIFF. Pillow for what is left.
+# OpenSlide first: only it knows the scanner formats, some of which look like TIFF or
+# JPEG (such as .mrxs). tifffile next, for all other TIFFs. Pillow for the rest.
 _READERS: tuple[Callable[[Path], Slide], ...] = (
     open_with_openslide,
     open_with_tifffile,
@@ -23,13 +23,13 @@ _READERS: tuple[Callable[[Path], Slide], ...] = (
 def open_slide(path: Path | str) -> Slide:
     """Open a slide or image; close it when done.
 
-    Readings from several threads at once are safe.
+    Thread-safe.
 
     Raises
     ------
     SlideError
-        If there is no such file, it is of no format that can be read, its format's
-        reader refuses it, or its pixels are not 8-bit RGB or grayscale.
+        If there is no such file, its format is not supported, its reader refuses it, or
+        its pixels are not 8-bit RGB or grayscale.
     """
     path = Path(path)
     _check_file(path)
@@ -53,7 +53,7 @@ def _check_file(path: Path) -> None:
         if path.is_dir():
             raise SlideError(f"{path} is a folder.", "Choose a file in this folder.")
         if not path.is_file():
-            # A pipe would be waited for without end.
+            # Reading from a pipe would block forever.
             raise SlideError(f"{path} is not a file.", "Choose an image file.")
         try:
             with path.open("rb") as file:

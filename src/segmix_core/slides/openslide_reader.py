@@ -33,22 +33,22 @@ from segmix_core.slides.slide import RgbArray
 from segmix_core.slides.tiff_header import read_scan_header
 
 _MAX_TILE_PIXELS = 2**27
-"""OpenSlide ends the whole process when it cannot have the memory of a tile."""
+"""Largest tile: OpenSlide aborts the process if it cannot allocate one."""
 
 
 def open_with_openslide(path: Path) -> "OpenSlideSlide":
-    """Open a scanner's file.
+    """Open a scanner file.
 
-    Generic TIFF is left to :mod:`segmix_core.slides.tiff_reader`, which sees more
-    levels there: OpenSlide knows no SubIFDs.
+    Generic TIFF is left to :mod:`segmix_core.slides.tiff_reader`, which also reads the
+    levels in SubIFDs.
 
     Raises
     ------
     NotThisFormatError
         If OpenSlide does not know the format.
     SlideError
-        If it knows the scanner and refuses the file. Another reader would open some
-        such files and leave out a part of them.
+        If it knows the scanner but refuses the file. Other readers would open some of
+        these files with parts missing.
     """
     try:
         vendor = openslide.OpenSlide.detect_format(path)
@@ -60,7 +60,7 @@ def open_with_openslide(path: Path) -> "OpenSlideSlide":
         raise NotThisFormatError("a TIFF of no scanner that it knows")
     header = read_scan_header(path)
     if not header.is_possible:
-        # OpenSlide would end the whole process when it cannot have the memory.
+        # OpenSlide would abort the process if it cannot allocate the memory.
         raise _damaged(path, "with a tile larger than the file")
     try:
         handle = openslide.OpenSlide(path)
@@ -129,9 +129,9 @@ class OpenSlideSlide:
             return to_rgb(np.asarray(image))
 
     def _replace(self, failed: openslide.OpenSlide) -> None:
-        # After an error OpenSlide's handle answers nothing else, and one damaged tile
-        # would take all others with it. Other threads may still read from the old one,
-        # which closes itself.
+        # After an error an OpenSlide handle is unusable, so one damaged tile would make
+        # all others unreadable. Other threads may still use the old handle, which
+        # closes itself.
         with self._lock:
             if self._handle is failed:
                 self._handle = openslide.OpenSlide(self.path)
@@ -155,7 +155,7 @@ def _largest_tile(handle: openslide.OpenSlide) -> int:
 def _pixel_size(handle: openslide.OpenSlide) -> PixelSize:
     texts = [
         handle.properties.get(f"openslide.mpp-{axis}")
-        # OpenSlide leaves out what is no number.
+        # OpenSlide leaves out values that are not numbers.
         or handle.properties.get("aperio.MPP")
         for axis in "yx"
     ]
@@ -168,7 +168,7 @@ def _pixel_size(handle: openslide.OpenSlide) -> PixelSize:
 
 
 def find_bounds(properties: Mapping[str, str], frame: Box) -> Box | None:
-    """Return what was scanned of a frame; None if it is all, or not stated."""
+    """Return the scanned part of the frame; None if it is all, or not stated."""
     texts = [
         properties.get(f"openslide.bounds-{name}")
         for name in ("y", "x", "height", "width")
@@ -192,8 +192,8 @@ def _identity(handle: openslide.OpenSlide) -> str | None:
 
 
 def _orientation_notes(orientation: int) -> tuple[str, ...]:
-    # OpenSlide turns the tiles of some formats one by one and leaves others as they
-    # are, so there is no way to follow the tag.
+    # OpenSlide rotates single tiles in some formats and nothing in others, so the tag
+    # cannot be applied.
     if orientation == UPRIGHT:
         return ()
     return (

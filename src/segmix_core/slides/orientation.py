@@ -1,4 +1,4 @@
-"""Showing a slide upright, as its orientation tag says."""
+"""Show a slide upright, following its orientation tag."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ _TURNS = {
 
 
 def show_upright(slide: Slide, orientation: int) -> Slide:
-    """Return the slide as its orientation tag says; itself if it is upright.
+    """Apply an orientation tag to a slide; returns the same slide if it is upright.
 
     Values that TIFF 6.0 does not define count as upright, as in libtiff and Pillow.
     """
@@ -54,7 +54,7 @@ class TurnedSlide:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the slide says."""
+        """See :class:`~segmix_core.slides.slide.Slide`."""
         return self._slide.notes
 
     def read_level(self, level: int, box: Box) -> RgbArray:

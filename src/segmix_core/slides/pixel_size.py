@@ -1,4 +1,4 @@
-"""From what a file states about its pixel size to one that can be relied on."""
+"""Check the pixel size that a file states."""
 
 from dataclasses import dataclass
 from math import sqrt
@@ -6,19 +6,19 @@ from math import sqrt
 from segmix_core.geometry import MAX_MPP, MIN_MPP
 
 _SAME = 1.02
-"""Sizes down and across that differ by a smaller factor are one size."""
+"""Sizes down and across that differ by a smaller factor count as equal."""
 
 
 @dataclass(frozen=True, slots=True)
 class PixelSize:
-    """The size of a pixel, or why it is not known.
+    """The size of a pixel, or why it is unknown.
 
     Attributes
     ----------
     yx
         µm per pixel, down and across; None if unknown.
     notes
-        Sentences for the user on what is unusual or broken about it.
+        Notes for the user on what is unusual or invalid about it.
     """
 
     yx: tuple[float, float] | None
@@ -26,11 +26,11 @@ class PixelSize:
 
 
 UNSTATED = PixelSize(None)
-"""The file says nothing."""
+"""The file states no size."""
 
 
 def check_pixel_size(y: float, x: float) -> PixelSize:
-    """Return a stated size in µm as one size, as two, or as unknown.
+    """Check a stated size in µm: it may be square, not square, or implausible.
 
     Between 0.05 and 20 µm is a microscope's pixel. Files from screens and cameras
     state 72 or 300 dots per inch, which are 353 and 85 µm.
@@ -42,7 +42,7 @@ def check_pixel_size(y: float, x: float) -> PixelSize:
     >>> check_pixel_size(352.8, 352.8).yx is None
     True
     """
-    # A comparison with NaN is false, so NaN is unknown as well.
+    # Comparisons with NaN are false, so NaN is unknown as well.
     if not all(MIN_MPP <= value <= MAX_MPP for value in (y, x)):
         note = (
             f"The file gives a pixel size of {_shown(y)} x {_shown(x)} µm, which is "
@@ -59,7 +59,7 @@ def check_pixel_size(y: float, x: float) -> PixelSize:
 
 
 def broken_pixel_size(what: str) -> PixelSize:
-    """Return the unknown size of a file whose ``what`` is broken."""
+    """Return the unknown size of a file whose ``what`` is invalid."""
     return PixelSize(None, (f"{what}, so its pixel size is unknown.",))
 
 

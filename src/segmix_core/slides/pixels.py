@@ -1,4 +1,4 @@
-"""From what files hold to 8-bit RGB."""
+"""Convert the pixels of files to 8-bit RGB."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,39 +13,39 @@ from segmix_core.slides.slide import RgbArray
 
 WHITE = 255
 MAX_FLAT_PIXELS = 1_500_000_000
-"""Largest image without smaller levels that is read part by part."""
+"""Largest image without a pyramid that is read in parts."""
 MAX_PART_PIXELS = 300_000_000
-"""Most pixels that are unpacked at once, which takes some 7 bytes a pixel."""
+"""Most pixels decoded at once, which takes about 7 bytes per pixel."""
 
 GRAY_NOTE = "Grayscale pixels were repeated in the red, green and blue channels."
 ALPHA_NOTE = "Transparent pixels were laid on white."
 MAX_ALPHA_PIXELS = 1 << 24
-"""Most pixels that are read to see whether any is transparent."""
+"""Most pixels read to check whether any is transparent."""
 
 
 class NotThisFormatError(Exception):
-    """A reader's answer to a file that is not its own; the message says why."""
+    """The file is of another format than the reader's; the message says why."""
 
 
 COPY_AGAIN = "Copy it again from its source."
-"""What to do about a damaged file."""
+"""Hint for a damaged file."""
 
 
 @contextmanager
 def reading(path: Path, message: str) -> Iterator[None]:
-    """Turn whatever a library raises on a broken file into a :class:`SlideError`.
+    """Turn any error of a library on a damaged file into a :class:`SlideError`.
 
     Parameters
     ----------
     path
         The file.
     message
-        What is wrong then, without a full stop; the library's words follow.
+        What is wrong, without a period; the message of the library follows.
 
     Raises
     ------
     SlideError
-        In place of any other error but :class:`NotThisFormatError`.
+        Instead of any other error except :class:`NotThisFormatError`.
     """
     try:
         yield
@@ -57,13 +57,13 @@ def reading(path: Path, message: str) -> Iterator[None]:
             "Close other programs, or save it as a pyramidal TIFF.",
         ) from error
     except Exception as error:
-        # Decoders of foreign files raise almost anything on damaged ones.
+        # Decoders raise almost any error on damaged files.
         words = " ".join(str(error).split()) or type(error).__name__
         raise SlideError(f"{message} ({words:.200}).", COPY_AGAIN) from error
 
 
 def too_large(path: Path, shape: tuple[int, int], limit: int) -> SlideError:
-    """Return the error for an image with too many pixels to unpack at once."""
+    """Return the error for an image with too many pixels to decode at once."""
     return SlideError(
         f"{path.name} has {shape[0]:,} x {shape[1]:,} pixels without a pyramid; at "
         f"most {limit // 1_000_000:,} million can be read.",
@@ -79,12 +79,12 @@ def to_rgb(pixels: npt.NDArray[np.uint8], *, premultiplied: bool = False) -> Rgb
     pixels
         (H, W) or (H, W, S), 0..255, with S = 1 gray, 2 gray and alpha, 3 RGB, 4 RGBA.
     premultiplied
-        Whether the colours are multiplied by alpha already.
+        Whether the colours are already multiplied by alpha.
 
     Returns
     -------
     RgbArray
-        (H, W, 3); the argument itself where it is RGB.
+        (H, W, 3); the argument itself if it is RGB.
 
     Raises
     ------
@@ -121,8 +121,8 @@ def _on_white(
 def on_white(
     box: Box, shape: tuple[int, int], read: Callable[[Box], RgbArray]
 ) -> RgbArray:
-    """Return the pixels of ``box``, white where it lies outside of the image.
+    """Return the pixels of ``box``; white outside the image.
 
-    Parameters as of :func:`segmix_core.geometry.read_inside`.
+    Parameters as for :func:`segmix_core.geometry.read_inside`.
     """
     return read_inside(box, shape, read, (WHITE, WHITE, WHITE))

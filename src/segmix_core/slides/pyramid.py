@@ -1,4 +1,4 @@
-"""A slide as arrays that are read where they are looked at.
+"""A slide as lazily read arrays.
 
 Each level behaves like a read-only NumPy array of shape (H, W, 3), which is what image
 viewers take as one level of a multiscale image. Slicing reads chunks and keeps the last
@@ -19,9 +19,9 @@ from segmix_core.slides.slide import RgbArray, Slide
 _CHUNK = 512
 _CACHE_BYTES = 256 * 2**20
 _LARGE = 4096
-"""A coarsest level with a longer edge gets smaller ones, in pixels."""
+"""Smaller levels are added if the coarsest one has a longer edge, in pixels."""
 _SMALL = 2048
-"""Longest edge of the coarsest level that is added, in pixels."""
+"""Longest edge of the coarsest added level, in pixels."""
 
 _Part = int | slice | EllipsisType
 _Index = _Part | tuple[_Part, ...]
@@ -52,7 +52,7 @@ def _stored(slide: Slide, level: int) -> Callable[[Box], RgbArray]:
 def _halved(parent: "LevelArray", cache: "_ChunkCache") -> "LevelArray":
     def read(box: Box) -> RgbArray:
         fine = parent.read(box.scaled(2).intersect(Box(0, 0, *parent.shape[:2])))
-        # An odd edge: the last row or column stands for two.
+        # An odd edge: repeat the last row or column.
         odd = (2 * box.height - fine.shape[0], 2 * box.width - fine.shape[1])
         fine = np.pad(fine, ((0, odd[0]), (0, odd[1]), (0, 0)), mode="edge")
         four = fine.reshape(box.height, 2, box.width, 2, 3)
@@ -64,7 +64,7 @@ def _halved(parent: "LevelArray", cache: "_ChunkCache") -> "LevelArray":
 
 
 class _ChunkCache:
-    """The chunks read last, up to a number of bytes."""
+    """Cache of the chunks read last, up to a number of bytes."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -77,7 +77,7 @@ class _ChunkCache:
             if key in self._chunks:
                 self._chunks.move_to_end(key)
                 return self._chunks[key]
-        # Outside of the lock: two threads may read one chunk, none waits for another.
+        # Outside the lock: two threads may read the same chunk, but none waits.
         chunk = read()
         with self._lock:
             if key not in self._chunks:

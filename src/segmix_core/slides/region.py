@@ -1,4 +1,4 @@
-"""Reading any rectangle at any size; shrinking by area averages."""
+"""Read any rectangle at any size; shrink it by area averaging."""
 
 from itertools import pairwise
 from math import ceil, floor
@@ -10,24 +10,24 @@ from scipy import sparse
 from segmix_core.geometry import Box
 from segmix_core.slides.slide import RgbArray, Slide
 
-# Scanners round their levels: 4443 pixels become 2221, a factor of 2.0005.
+# Scanners round the sizes of levels: 4443 pixels become 2221, a factor of 2.0005.
 _LEVEL_TOLERANCE = 1.01
 _MAX_READ_PIXELS = 16_000_000
 """Pixels read at once; larger regions are read in bands, to bound memory."""
 
 
 def read_region(slide: Slide, box_level0: Box, shape: tuple[int, int]) -> RgbArray:
-    """Return a rectangle of a slide, shrunk to ``shape`` by area averages.
+    """Read a rectangle of a slide, shrunk to ``shape`` by area averaging.
 
-    The level read is the coarsest with at least the detail asked for, so a region at
-    the slide's own resolution comes out unchanged.
+    Reads the coarsest level that is at least as fine as requested, so a region at the
+    slide's own resolution is unchanged.
 
     Parameters
     ----------
     slide
-        Where from.
+        An open slide.
     box_level0
-        In level-0 pixels; may reach beyond the slide, which is white there.
+        In level-0 pixels; white outside the slide.
     shape
         (h, w) wanted; a shape larger than the box repeats pixels.
 
@@ -98,15 +98,15 @@ def area_resize(
     pixels
         (H, W, 3), 0..255.
     rows, cols
-        Where the part starts and ends, in pixels from the image's edge; fractions
-        count: a pixel that a cell covers to a third weighs a third.
+        Start and end of the part, in pixels from the image's edge. Fractions count: a
+        pixel covered by a third weighs a third.
     shape
         (h, w) of the result, both >= 1.
 
     Returns
     -------
     RgbArray
-        (h, w, 3). Cells smaller than a pixel take the pixel's colour.
+        (h, w, 3). Cells smaller than a pixel have the pixel's colour.
 
     Examples
     --------
@@ -125,10 +125,10 @@ def area_resize(
 
 
 def _span(start: int, length: int, factor: float, count: int) -> tuple[float, float]:
-    """Return start and end in level pixels; whole ones where that is as good."""
+    """Return start and end in level pixels, rounded if that is as good."""
     low, high = start / factor, (start + length) / factor
     if abs((high - low) - count) < 0.5:
-        # Less than half a pixel over the whole length: copying beats blurring.
+        # Less than half a pixel off over the whole length: better copy than blur.
         return float(floor(low + 0.5)), float(floor(low + 0.5) + count)
     return low, high
 

@@ -1,4 +1,4 @@
-"""What every slide reader offers."""
+"""The interface of all slide readers."""
 
 from pathlib import Path
 from typing import Protocol
@@ -13,7 +13,7 @@ RgbArray = npt.NDArray[np.uint8]
 
 
 class Slide(Protocol):
-    """An opened image with levels; level 0 is the largest."""
+    """An open image with levels; level 0 is the largest."""
 
     @property
     def path(self) -> Path:
@@ -40,20 +40,20 @@ class Slide(Protocol):
 
     @property
     def identity(self) -> str | None:
-        """The same for two files of one slide; None if the format has no such thing."""
+        """Equal for two files of one slide; None if the format has no identifier."""
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences on what was changed or not used, e.g. a dropped alpha channel."""
+        """Notes on what was changed or ignored, such as an alpha channel."""
 
     @property
     def size_notes(self) -> tuple[str, ...]:
-        """Those of ``notes`` that are about the size of a pixel."""
+        """The ``notes`` about the pixel size."""
 
     def read_level(self, level: int, box: Box) -> RgbArray:
         """Return the pixels of ``box``, which is in pixels of ``level``.
 
-        (H, W, 3) uint8 RGB; what lies outside the image is white.
+        (H, W, 3) uint8 RGB; white outside the image.
         """
 
     def close(self) -> None:

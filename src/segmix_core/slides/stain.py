@@ -1,10 +1,11 @@
-"""Stain normalisation: the colours of all slides get the same mean and spread.
+"""Stain normalisation: give all slides the same mean and spread of colours.
 
-Fixation, thickness of the section, dyes and scanner colour a whole slide. Labels often
-go with slides, and a network then learns the colour instead of the tissue. As in
-Reinhard et al., Color Transfer between Images (IEEE CG&A 21(5), 2001), mean and
-standard deviation are moved, of what is not glass; but in RGB, which was as good as
-CIELAB for images with one label, better for tiles, and is a table of 256 values.
+Fixation, section thickness, dyes and scanner affect the colours of a whole slide. If
+labels correlate with slides, a network learns the colours instead of the tissue. As in
+Reinhard et al., Color Transfer between Images (IEEE CG&A 21(5), 2001), the mean and
+standard deviation of pixels other than glass are matched; but in RGB, which was as good
+as CIELAB for images with one label, better for tiles, and only needs a table of 256
+values.
 """
 
 from collections.abc import Sequence
@@ -16,11 +17,11 @@ import numpy.typing as npt
 from segmix_core.slides.slide import RgbArray
 
 _GLASS = 215
-"""A pixel whose darkest channel is not darker shows glass."""
+"""A pixel is glass unless its darkest channel is darker than this."""
 _LOOKED_AT_PX = 1 << 14
-"""Pixels of an image that are enough to know its colours."""
+"""Enough pixels of an image to measure its colours."""
 _LEAST_DEVIATION = 8.0
-"""An image of one colour has only noise to spread."""
+"""Smallest standard deviation: an image of one colour contains only noise."""
 
 Rgb = tuple[float, float, float]
 
@@ -34,19 +35,19 @@ class Stain:
 
 
 REFERENCE = Stain((140.0, 95.0, 170.0), (55.0, 55.0, 40.0))
-"""What all slides get: haematoxylin and eosin, neither pale nor dark."""
+"""The stain all slides are normalised to: average haematoxylin and eosin."""
 
 
 @dataclass(frozen=True, slots=True)
 class TissueColors:
-    """Pixels of tissue of an image.
+    """Tissue pixels of an image.
 
     Attributes
     ----------
     pixels
-        (n, 3) uint8, some of them.
+        (n, 3) uint8, a sample of them.
     count
-        How many there are.
+        Their number in the image.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -54,12 +55,12 @@ class TissueColors:
 
 
 def find_tissue_colors(image: RgbArray) -> TissueColors:
-    """Return the colours of what is not glass.
+    """Return the colours of tissue: of all pixels that are not glass.
 
     Parameters
     ----------
     image
-        (H, W, 3). Of large images every n-th row and column is looked at.
+        (H, W, 3). Of large images every n-th row and column is used.
     """
     step = max(1, round((image.shape[0] * image.shape[1] / _LOOKED_AT_PX) ** 0.5))
     seen = image[::step, ::step].reshape(-1, 3)
@@ -68,34 +69,34 @@ def find_tissue_colors(image: RgbArray) -> TissueColors:
 
 
 def measure_stain(images: Sequence[TissueColors]) -> Stain:
-    """Return the stain that images have in common.
+    """Return the common stain of several images.
 
     Raises
     ------
     ValueError
-        If there is no pixel of tissue.
+        If there are no tissue pixels.
     """
     pixels = np.concatenate([image.pixels for image in images]).astype(np.float64)
     if len(pixels) == 0:
-        raise ValueError("Expected pixels of tissue, got none")
+        raise ValueError("There are no tissue pixels")
     deviation = np.maximum(pixels.std(axis=0), _LEAST_DEVIATION)
     return Stain(_triple(pixels.mean(axis=0)), _triple(deviation))
 
 
 class StainNormaliser:
-    """Gives pixels the colours of :data:`REFERENCE`.
+    """Normalises pixels to the stain :data:`REFERENCE`.
 
     Parameters
     ----------
     stain
-        What they have; None: they stay as they are.
+        Stain of the pixels; None: leave them unchanged.
     """
 
     def __init__(self, stain: Stain | None) -> None:
         self._tables = None if stain is None else _tables(stain)
 
     def __call__(self, pixels: RgbArray) -> RgbArray:
-        """Return pixels (H, W, 3) in their new colours, 0..255."""
+        """Normalise pixels (H, W, 3), 0..255."""
         if self._tables is None:
             return pixels
         new = np.empty(pixels.shape, np.uint8)
@@ -105,7 +106,7 @@ class StainNormaliser:
 
 
 def _tables(stain: Stain) -> npt.NDArray[np.uint8]:
-    """Return (3, 256): the new value of each value, a channel a row."""
+    """Return the lookup table (3, 256), one row per channel."""
     mean, deviation = np.array(stain.mean)[:, None], np.array(stain.deviation)[:, None]
     target = np.array(REFERENCE.mean)[:, None], np.array(REFERENCE.deviation)[:, None]
     moved = (np.arange(256) - mean) / deviation * target[1] + target[0]

@@ -1,6 +1,6 @@
-"""The size that compressed pixels state, read before anything is unpacked.
+"""Read the stated size of compressed pixels before decoding them.
 
-A few bytes can state a size of gigabytes, and decoders reserve what is stated.
+A few bytes can state a size of gigabytes, and decoders allocate that much.
 """
 
 import mmap
@@ -23,7 +23,7 @@ class StatedSize:
 
 
 def read_jpeg2000_size(data: bytes | mmap.mmap) -> StatedSize | None:
-    """Return what the marker SIZ says (ISO 15444-1, A.5.1); None without one."""
+    """Read the SIZ marker of JPEG 2000 (ISO 15444-1, A.5.1); None without one."""
     start = data.find(_START_OF_CODESTREAM)
     head = data[start : start + 42]
     if start < 0 or len(head) < 42:
@@ -36,7 +36,7 @@ def read_jpeg2000_size(data: bytes | mmap.mmap) -> StatedSize | None:
 
 
 def read_jpeg_size(data: bytes) -> StatedSize | None:
-    """Return what the frame header says (ISO 10918-1, B.2.2); None without one."""
+    """Read the frame header of JPEG (ISO 10918-1, B.2.2); None without one."""
     place = 0
     while place + 4 <= len(data):
         if data[place] != 0xFF:

@@ -1,4 +1,4 @@
-"""Whether the pixels of a TIFF are compressed in a way that can be read."""
+"""Check that the compression of a TIFF can be decoded."""
 
 from pathlib import Path
 
@@ -20,14 +20,14 @@ _SIZES = {
     **dict.fromkeys((33003, 33004, 33005, 34712), read_jpeg2000_size),
 }
 _SMALL_PIXELS = 1 << 22
-"""A tile may state that many pixels whatever its size in the directory is."""
+"""A tile may always state this many pixels, whatever its size in the directory."""
 _TO_RGB = frozenset({7, 34892, 33007, 50001, 34927, 50002, 52546})
 """Compressions whose decoders turn YCbCr into RGB themselves."""
 _REMEDY = "Save it again as PNG, or as a TIFF with LZW or deflate compression."
 
 
 def check_codec(path: Path, page: tifffile.TiffPage) -> None:
-    """Refuse a page that tifffile and imagecodecs cannot decode.
+    """Check that tifffile and imagecodecs can decode a page.
 
     Raises
     ------
@@ -57,12 +57,12 @@ def check_codec(path: Path, page: tifffile.TiffPage) -> None:
 
 
 def check_stated_size(page: tifffile.TiffPage, data: bytes, part_pixels: int) -> None:
-    """Refuse a tile or strip that states to be much larger than its place.
+    """Check that a tile or strip does not state a much larger size than it has.
 
     Raises
     ------
     ValueError
-        Before the decoder reserves the memory.
+        If it does; raised before the decoder allocates the memory.
     """
     read = _SIZES.get(int(page.compression))
     stated = None if read is None else read(data)

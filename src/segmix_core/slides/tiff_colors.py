@@ -1,4 +1,4 @@
-"""What the samples of a TIFF's pixels stand for, and how they become RGB."""
+"""Interpret the samples of TIFF pixels and convert them to RGB."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ _COLOR_SAMPLES = {
     tifffile.PHOTOMETRIC.YCBCR: 3,
 }
 _MOST_EXTRA = {1: 1, 3: 5}
-"""Extra samples beside gray and RGB; a pixel with more of them is no picture."""
+"""Most extra samples beside gray and RGB; with more, it is not a photograph."""
 _PREMULTIPLIED, _ALPHA = 1, 2
 _UNSPECIFIED = 0
 _DEPTH_REMEDY = (
@@ -29,20 +29,20 @@ _DEPTH_REMEDY = (
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """The samples of a pixel that are used.
+    """The used samples of a pixel.
 
     Attributes
     ----------
     used
         Their indices in the pixel: gray or RGB, and alpha where there is one.
     is_premultiplied
-        Whether the colors are multiplied by alpha already.
+        Whether the colors are already multiplied by alpha.
     is_inverted
         Whether 0 is white.
     palette
         (256, 3) colors of the values, or None.
     notes
-        Sentences on what was changed or is not used.
+        Notes on what was changed or ignored.
     """
 
     used: tuple[int, ...]
@@ -62,7 +62,7 @@ class Samples:
 
 
 def find_samples(path: Path, page: tifffile.TiffPage) -> Samples:
-    """Return what the samples of a page stand for.
+    """Interpret the samples of a page.
 
     Raises
     ------
@@ -138,7 +138,7 @@ def _palette(path: Path, page: tifffile.TiffPage) -> npt.NDArray[np.uint8]:
             "Save it as RGB in the program that wrote it.",
         )
     values = values.reshape(3, 256)
-    # TIFF 6.0 asks for 16 bits; some programs write 8. As libtiff tells them apart.
+    # TIFF 6.0 requires 16 bits, but some programs write 8; same test as in libtiff.
     if values.max() > 255:
         values = values >> 8
     return np.ascontiguousarray(values.T).astype(np.uint8)

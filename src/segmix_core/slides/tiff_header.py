@@ -1,4 +1,4 @@
-"""What the directories of a TIFF hold: the picture, its levels, what is beside it."""
+"""Read the directories of a TIFF: the main image, its levels, other images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class TiffLevel:
 
     @property
     def page(self) -> tifffile.TiffPage:
-        """The page that has all tags."""
+        """The page with all tags."""
         return self.pages[0].keyframe
 
     @property
@@ -53,20 +53,20 @@ class TiffLevel:
 
 @dataclass(frozen=True, slots=True)
 class TiffPicture:
-    """The largest picture of a file.
+    """The largest image of a file.
 
     Attributes
     ----------
     levels
         The largest first.
     samples
-        What its pixels consist of.
+        The samples of its pixels.
     ome_size
-        The pixel size that OME-XML states, if there is any.
+        The pixel size in OME-XML, if there is one.
     orientation
         Tag 274, 1 to 8.
     notes
-        Sentences on what is not used.
+        Notes on what is ignored.
     """
 
     levels: tuple[TiffLevel, ...]
@@ -77,9 +77,9 @@ class TiffPicture:
 
 
 def open_tiff(path: Path) -> tifffile.TiffFile:
-    """Open a TIFF; metadata that hides its pages is set aside.
+    """Open a TIFF, ignoring metadata that hides pages.
 
-    What tifffile raises on a damaged file is left to the caller.
+    The caller handles the errors of tifffile on damaged files.
     """
     tiff = tifffile.TiffFile(path)
     try:
@@ -94,13 +94,13 @@ def open_tiff(path: Path) -> tifffile.TiffFile:
 
 
 def _open_plain(path: Path) -> tifffile.TiffFile:
-    # Broken OME-XML (or another program's text) is no broken image: the directories
-    # say where the pixels are.
+    # Invalid OME-XML (or text of another program) does not make the image unreadable:
+    # the directories say where the pixels are.
     return tifffile.TiffFile(path, **{f"is_{kind}": False for kind in _METADATA_KINDS})
 
 
 def _hides_pages(tiff: tifffile.TiffFile) -> bool:
-    """Return whether OME-XML leaves out a page larger than all that it describes."""
+    """Return whether OME-XML omits a page larger than all pages it describes."""
     if tiff.series[0].kind != "ome":
         return False
     described = max(_area(series.keyframe) for series in tiff.series)
@@ -108,7 +108,7 @@ def _hides_pages(tiff: tifffile.TiffFile) -> bool:
 
 
 def find_picture(path: Path, tiff: tifffile.TiffFile) -> TiffPicture:
-    """Return the largest picture of a file, checked for being readable.
+    """Return the largest image of a file after checking that it can be read.
 
     Raises
     ------
@@ -136,7 +136,7 @@ def find_picture(path: Path, tiff: tifffile.TiffFile) -> TiffPicture:
 
 @dataclass(frozen=True, slots=True)
 class ScanHeader:
-    """What the directories of a scanner's TIFF say that OpenSlide does not check.
+    """Facts from the directories of a scanner's TIFF that OpenSlide does not check.
 
     Attributes
     ----------
@@ -151,7 +151,7 @@ class ScanHeader:
 
 
 def read_scan_header(path: Path) -> ScanHeader:
-    """Return what the directories of a file say; the defaults if it is no TIFF."""
+    """Read the directories of a file; the defaults if it is not a TIFF."""
     try:
         with (
             reading(path, f"{path.name} is not a valid TIFF"),
@@ -172,13 +172,13 @@ def segment_shape(page: tifffile.TiffPage) -> tuple[int, int]:
 
 
 def grid_shape(page: tifffile.TiffPage) -> tuple[int, int]:
-    """Return how many tiles or strips lie below and beside each other."""
+    """Return the numbers of rows and columns of tiles or strips."""
     rows, cols = segment_shape(page)
     return ceil(page.imagelength / rows), ceil(page.imagewidth / cols)
 
 
 def _check_numbers(path: Path, page: tifffile.TiffPage) -> None:
-    """Refuse a page whose sizes are fractions or lists, which damaged tags give."""
+    """Check that the sizes of a page are whole numbers; damaged tags give others."""
     parts = ("tilelength", "tilewidth") if page.is_tiled else ("rowsperstrip",)
     for name in (
         *("imagelength", "imagewidth", "imagedepth", "samplesperpixel"),
@@ -203,7 +203,7 @@ def _orientation_of(page: tifffile.TiffPage) -> int:
 def _find_ome(
     tiff: tifffile.TiffFile, page: tifffile.TiffPage
 ) -> tuple[OmeImage | None, PixelSize]:
-    """Return what OME-XML says of a page, and of its pixel size."""
+    """Return the OME-XML description of a page, and its pixel size."""
     text = tiff.pages.first.description or ""
     if "<OME" not in text:
         return None, UNSTATED
@@ -223,7 +223,7 @@ def _find_levels(
     main: tifffile.TiffPageSeries,
     ome: OmeImage | None,
 ) -> tuple[tuple[TiffLevel, ...], tuple[str, ...]]:
-    """Return the levels of a series, and notes on how its planes were taken."""
+    """Return the levels of a series, and notes on how its planes were read."""
     if any(page is None or page.parent is not tiff for page in main.pages):
         raise SlideError(
             f"{path.name} is only one of several files of an image.",
@@ -292,7 +292,7 @@ def _stack_error(path: Path, main: tifffile.TiffPageSeries, count: int) -> Slide
 
 
 def _hidden_planes(series: tifffile.TiffPageSeries) -> int:
-    # tifffile's own files may hold a stack behind a single directory.
+    # Files written by tifffile may have a stack in a single directory.
     page = series.keyframe
     size = 1
     for length in series.shape:
@@ -303,7 +303,7 @@ def _hidden_planes(series: tifffile.TiffPageSeries) -> int:
 def _usable_levels(
     levels: Sequence[TiffLevel],
 ) -> tuple[tuple[TiffLevel, ...], tuple[str, ...]]:
-    """Return the levels that show the same as level 0, and a note on the others."""
+    """Return the levels that match level 0, and a note on the others."""
     used = tuple(level for level in levels if _is_smaller(level, levels[0]))
     notes = unused_levels_note(len(levels) - len(used))
     turned = {_orientation_of(level.page) for level in used} != {UPRIGHT}
@@ -350,7 +350,7 @@ def _other_notes(
 
 
 def _check_levels(path: Path, levels: Sequence[TiffLevel]) -> None:
-    """Refuse levels that cannot be decoded, and files that are cut off."""
+    """Check that the levels can be decoded and the file is complete."""
     check_edges(path, levels[0].shape)
     if len(levels) == 1 and _area(levels[0].page) > MAX_FLAT_PIXELS:
         raise too_large(path, levels[0].shape, MAX_FLAT_PIXELS)

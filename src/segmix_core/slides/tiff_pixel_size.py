@@ -1,4 +1,4 @@
-"""What a TIFF says about its pixel size."""
+"""Read the pixel size of a TIFF."""
 
 import re
 
@@ -21,10 +21,10 @@ _UNIT, _X, _Y = 296, 282, 283
 def find_pixel_size(
     tiff: tifffile.TiffFile, page: tifffile.TiffPage, ome_size: PixelSize
 ) -> PixelSize:
-    """Return the pixel size of a page, from the most specific place that states one.
+    """Return the pixel size of a page from the most specific place that states it.
 
-    That is OME-XML, then Aperio's text, ImageJ's text, the resolution tags. Where what
-    it states is broken, the size is unknown: no other place is asked instead.
+    The order is OME-XML, Aperio's text, ImageJ's text, the resolution tags. If the
+    first one found is invalid, the size is unknown; the others are not used instead.
     """
     if ome_size != UNSTATED:
         return ome_size

@@ -1,4 +1,4 @@
-"""TIFF of all kinds, through tifffile: pyramids, OME-TIFF with SubIFDs, plain."""
+"""TIFF files of all kinds, through tifffile: pyramids, OME-TIFF with SubIFDs, plain."""
 
 import threading
 from collections import OrderedDict
@@ -43,7 +43,7 @@ def open_with_tifffile(path: Path) -> Slide:
     Raises
     ------
     NotThisFormatError
-        If it is no TIFF.
+        If it is not a TIFF.
     SlideError
         If it is damaged, its pixels are not 8-bit RGB or grayscale or are compressed in
         a way that cannot be read, it is a stack, or too large without smaller levels.
@@ -70,15 +70,15 @@ class _Plane:
     first: int
     """Index of its first tile or strip in the page."""
     samples: tuple[int, ...]
-    """Their places in a tile's pixels."""
+    """Their indices in the pixels of a tile."""
     places: slice
-    """Their places among the samples that are used."""
+    """Their indices among the used samples."""
 
 
 class TiffSlide:
     """A TIFF with its levels, as stored; safe to read from several threads at once.
 
-    Tiles and strips are decoded one by one and the last ones kept (128 MiB).
+    Tiles and strips are decoded one by one; the last 128 MiB are cached.
     """
 
     def __init__(
@@ -106,13 +106,13 @@ class TiffSlide:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences on what was changed; the smallest level is read for them."""
+        """Notes on what was changed; reads the smallest level to find out."""
         if ALPHA_NOTE in self._notes and self._is_opaque():
             return tuple(note for note in self._notes if note != ALPHA_NOTE)
         return self._notes
 
     def _is_opaque(self) -> bool:
-        """Return whether no pixel is transparent; False where that takes too long."""
+        """Return whether no pixel is transparent; False if checking takes too long."""
         shape = self.level_shapes[-1]
         if prod(shape) > MAX_ALPHA_PIXELS:
             return False
@@ -173,7 +173,7 @@ class TiffSlide:
         return part
 
     def _never_scanned(self, plane: _Plane) -> npt.NDArray[np.uint8]:
-        """Return a white tile or strip, which takes no memory."""
+        """Return a white tile or strip that takes no memory."""
         shape = (*segment_shape(plane.page.keyframe), len(plane.samples))
         return np.broadcast_to(np.uint8(0 if self._samples.is_inverted else 255), shape)
 

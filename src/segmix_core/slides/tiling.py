@@ -1,4 +1,4 @@
-"""Where the tiles of an image lie."""
+"""Plan the tiles of an image."""
 
 from dataclasses import dataclass
 from math import floor
@@ -20,7 +20,7 @@ class TileGrid:
     Attributes
     ----------
     rows, cols
-        (n,) int64, places in the grid.
+        (n,) int64, positions in the grid.
     boxes
         (n, 4) int64: y, x, height, width in level-0 pixels.
     """
@@ -40,8 +40,8 @@ class TileGrid:
 def working_downsample(mpp_slide: float, mpp_wanted: float) -> float:
     """Return level-0 pixels per working pixel, at least 1.
 
-    Within 2 % of a whole number it is that number: pixels then need no blending at
-    the levels that scanners store.
+    Rounded to a whole number if that is within 2 %, so that stored levels can be used
+    without interpolation.
 
     Raises
     ------
@@ -63,11 +63,10 @@ def working_downsample(mpp_slide: float, mpp_wanted: float) -> float:
 def plan_grid(
     shape: tuple[int, int], downsample: float, plan: "TilingPlan"
 ) -> TileGrid:
-    """Return the tiles of an image.
+    """Plan the tiles of an image.
 
-    A tile that hangs over the right or bottom edge is kept if at least half of its
-    height and width lies inside; reading gives white beyond the edge. An image
-    smaller than that gets one tile.
+    A tile across the right or bottom edge is kept if at least half of its height and
+    width is inside; pixels beyond the edge are white. A smaller image gets one tile.
 
     Parameters
     ----------
@@ -95,7 +94,7 @@ def plan_grid(
     rows = np.repeat(np.arange(len(down)), len(across))
     cols = np.tile(np.arange(len(across)), len(down))
     starts = np.stack([down[rows], across[cols]], axis=1)
-    # As Box.scaled: edges are rounded, not sizes.
+    # Like Box.scaled: round edges, not sizes.
     first = np.floor(starts * downsample + 0.5).astype(np.int64)
     last = np.floor((starts + plan.tile_px) * downsample + 0.5).astype(np.int64)
     return TileGrid(rows, cols, np.concatenate([first, last - first], axis=1))

@@ -1,4 +1,4 @@
-"""Tissue: where a slide has it, and pixels of it."""
+"""Find the tissue of a slide, and sample pixels of it."""
 
 from dataclasses import dataclass
 from math import ceil
@@ -25,23 +25,23 @@ _THUMBNAIL_MPP = 8.0
 _MAX_EDGE = 4096
 """Longest edge of a thumbnail, in its pixels."""
 _EDGE_OF_SMALLEST_TILE = 16
-"""Thumbnail pixels along the smallest box, so that its share is no lottery."""
+"""Fewest thumbnail pixels along the smallest box, for a reliable share."""
 
 _WHITE = 0.965
-"""A pixel that lets a larger share of the light through in each channel is glass."""
+"""A pixel with a larger transmittance in each channel is glass."""
 _DARK = 0.72
-"""A pixel that lets a smaller share through is tissue, whatever its hue: grayscale,
+"""A pixel with a smaller transmittance is tissue, whatever its hue: grayscale images,
 dense nuclei."""
 
 _EDGE_OF_TISSUE = 3
 """Pixels."""
 
 _SMALL_PX = 1 << 20
-"""Images of at most so many pixels are sampled as a whole."""
+"""Images with at most this many pixels are used as a whole."""
 _PLACE_PX = 128
 _PLACES = 48
 _TISSUE = 0.5
-"""Share of a sampled place that has to be tissue, if there are such places."""
+"""Preferred smallest share of tissue in a sampled place."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,7 +56,7 @@ class TissueMask:
     downsample
         Level-0 pixels per pixel of the mask, >= 1.
     doubtful
-        Share of the slide that is no tissue here, but looks stained.
+        Share of the slide that looks stained but is not in the mask.
     """
 
     mask: npt.NDArray[np.bool_]
@@ -69,8 +69,8 @@ class TissueMask:
         Parameters
         ----------
         boxes
-            (n, 4): y, x, height, width in level-0 pixels; what reaches beyond the
-            slide counts as glass.
+            (n, 4): y, x, height, width in level-0 pixels; parts outside the slide
+            count as glass.
 
         Returns
         -------
@@ -95,7 +95,7 @@ class TissueMask:
 
 
 def find_tissue(slide: Slide, smallest_edge: int) -> TissueMask:
-    """Return where a slide has tissue.
+    """Find the tissue of a slide.
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def find_tissue(slide: Slide, smallest_edge: int) -> TissueMask:
     frame = Box(0, 0, round(rows * downsample), round(cols * downsample))
     thumbnail = read_region(slide, frame, (rows, cols))
     mask = tissue_mask(thumbnail)
-    # At the edges of tissue colors mix.
+    # Colors mix at the edges of tissue.
     left_out = ~ndimage.binary_dilation(mask, iterations=_EDGE_OF_TISSUE)
     return TissueMask(mask, downsample, stained_share(thumbnail, left_out))
 
@@ -139,19 +139,19 @@ def tissue_fraction(
 
 
 def sample_tissue(slide: Slide, downsample: float) -> RgbArray:
-    """Return pixels of a slide, from up to 48 places with tissue.
+    """Sample pixels of a slide from up to 48 places with tissue.
 
     Parameters
     ----------
     slide
-        Where from.
+        An open slide.
     downsample
-        Level-0 pixels a pixel of the result.
+        Level-0 pixels per pixel of the result.
 
     Returns
     -------
     RgbArray
-        (H, W, 3): a small image as a whole, else places of 128 pixels side by side.
+        (H, W, 3): a small image as a whole, or else squares of 128 pixels side by side.
 
     Raises
     ------
@@ -173,12 +173,12 @@ def sample_tissue(slide: Slide, downsample: float) -> RgbArray:
 
 
 def tissue_mask(thumbnail: RgbArray) -> npt.NDArray[np.bool_]:
-    """Return where a thumbnail shows tissue: what is colored or dark beside its glass.
+    """Find tissue in a thumbnail: pixels colored or dark compared with its glass.
 
     Parameters
     ----------
     thumbnail
-        (H, W, 3), 0..255, at some 8 µm per pixel.
+        (H, W, 3), 0..255, at about 8 µm per pixel.
 
     Returns
     -------
@@ -193,14 +193,14 @@ def tissue_mask(thumbnail: RgbArray) -> npt.NDArray[np.bool_]:
     stained = (chroma > threshold * light) & (low <= _WHITE * GLASS_LEVEL * light)
     is_dark = balanced.mean(axis=2, dtype=np.float32) < _DARK * GLASS_LEVEL * light
     tissue = (stained | is_dark) & (thumbnail.max(axis=2) > BLACK)
-    # The majority of 3 x 3 pixels, which is the median of zeros and ones.
+    # Majority of 3 x 3 pixels: the median of zeros and ones.
     share = ndimage.uniform_filter(tissue.astype(np.float32), 3, mode="nearest")
     return np.asarray(share > 0.5)
 
 
 def _thumbnail_downsample(slide: Slide, smallest_edge: int) -> float:
     longest = max(slide.level_shapes[0])
-    # Without a pixel size: fine enough for the tiles is all that can be asked.
+    # Without a pixel size, fine enough for the tiles has to do.
     wanted = _THUMBNAIL_MPP / slide.mpp if slide.mpp else 32.0
     wanted = min(wanted, smallest_edge / _EDGE_OF_SMALLEST_TILE)
     return max(1.0, wanted, longest / _MAX_EDGE)

@@ -103,7 +103,7 @@ def test_labels_are_stored_once(slide_store: ProjectStore) -> None:
     [
         ([1], [[1, 0, 0]], "shape"),
         ([1], [[2, 0]], "-1, 0 and 1"),
-        ([1, 1], [[0, 0], [1, 1]], "different"),
+        ([1, 1], [[0, 0], [1, 1]], "duplicates"),
     ],
 )
 def test_wrong_labels(

@@ -1,7 +1,6 @@
-"""Labels in brackets in file names, as three public data sets have them.
+"""Labels in brackets in file names, as in three public data sets.
 
-The digits mean different classes in each of them, so the user names the data set;
-their number is no hint.
+The digits mean different classes in each, so the user has to name the data set.
 """
 
 import re
@@ -52,7 +51,7 @@ def bracket_digits(name: str) -> str | None:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Return the image files in ``folder`` and below, but not in folders of masks."""
+    """Return the image files in ``folder`` and below, except in mask folders."""
     return sorted(
         path
         for path in folder.rglob("*")
@@ -68,7 +67,7 @@ def parse_brackets(
     classes: ClassMatcher,
     problems: Problems,
 ) -> list[LabelRow]:
-    """Return a row for each file with a bracket; splits are from folder names.
+    """Return a row for each file with a bracket; folder names give the split.
 
     Raises
     ------
@@ -98,7 +97,7 @@ def parse_brackets(
 
 
 def bracket_notes(folder: Path) -> list[str]:
-    """Return a sentence on image files without digits in brackets."""
+    """Return a note about image files without digits in brackets."""
     unused = [file for file in image_files(folder) if not bracket_digits(file.name)]
     if not unused:
         return []

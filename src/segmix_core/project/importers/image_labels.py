@@ -1,4 +1,4 @@
-"""Labels of tiles that the project has already."""
+"""Labels for tiles that already exist in the project."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from segmix_core.project.records import KEEP, ImageRecord, TileTable
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PlacedLabels:
-    """Labels of (n,) tiles, and what they change.
+    """Labels of (n,) tiles, and the changes they make.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class PlacedLabels:
     labels, overturned, kept
         As in :class:`ImportReport`.
     notes
-        Sentences on labels that were known.
+        Sentences about labels that were known.
     """
 
     tile_ids: npt.NDArray[np.int64]
@@ -52,8 +52,8 @@ def plan_image_labels(
 ) -> tuple[ImportContent, ImportReport]:
     """Return what to store for ``rows`` and the report of it.
 
-    A row without a box is about the only tile of its image. Where a row says nothing
-    of a class, the label in the project stays; with ``keep``, every known label stays.
+    A row without a box refers to the only tile of its image. Classes without a value in
+    a row keep their label in the project; with ``keep``, every known label stays.
     """
     splits = image_texts(rows, "split", problems)
     groups = image_texts(rows, "group", problems)
@@ -65,11 +65,11 @@ def plan_image_labels(
         splits,
         groups,
     )
-    said = np.array([row.states for row in rows], np.int8)
+    wanted = np.array([row.states for row in rows], np.int8)
     notes = [
         *placed.notes,
         *general_notes(rows, images, splits, groups),
-        *plausibility_notes(said),
+        *plausibility_notes(wanted),
     ]
     report = ImportReport(
         images=len({row.image.id for row in rows}),
@@ -85,24 +85,24 @@ def plan_image_labels(
 def place_labels(
     rows: Sequence[LabelRow], tiles: TileTable, problems: Problems, *, keep: bool
 ) -> PlacedLabels:
-    """Return the labels that rows give to tiles.
+    """Match rows to tiles and return the labels to store.
 
     Raises
     ------
     ProjectError
-        If anything in ``problems``, or a row that is of no tile or of several.
+        If there are any ``problems``, or a row matches no tile or several.
     """
     places = _tile_positions(rows, tiles, problems)
     problems.raise_if_any()
     positions = np.array(places, np.int64)
     now = tiles.labels[positions]
-    said = np.array([row.states for row in rows], np.int8).reshape(now.shape)
-    differs = (said >= 0) & (now >= 0) & (said != now)
-    used = (said >= 0) & ~(keep & (now >= 0))
+    wanted = np.array([row.states for row in rows], np.int8).reshape(now.shape)
+    differs = (wanted >= 0) & (now >= 0) & (wanted != now)
+    used = (wanted >= 0) & ~(keep & (now >= 0))
     number = int(differs.sum())
     return PlacedLabels(
         tiles.ids[positions],
-        np.where(used, said, KEEP).astype(np.int8),
+        np.where(used, wanted, KEEP).astype(np.int8),
         labels=int(used.sum()),
         overturned=0 if keep else number,
         kept=number if keep else 0,
@@ -134,7 +134,7 @@ def _tile_positions(
     by_image: dict[int, list[int]] = {}
     for position, image_id in enumerate(tiles.image_ids.tolist()):
         by_image.setdefault(image_id, []).append(position)
-    # Windows of several sizes may have one corner.
+    # Windows of different sizes may share a corner.
     corners: dict[tuple[int, ...], list[int]] = {}
     keys = np.column_stack((tiles.image_ids, tiles.boxes[:, :2])).tolist()
     for position, key in enumerate(keys):

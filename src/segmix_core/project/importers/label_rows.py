@@ -26,12 +26,12 @@ _ALIASES = {
     "x positions": _X,
     "y positions": _Y,
 }
-"""What is read from the first of several columns that a table has."""
-# A table with a blank cell in a column has its other numbers as 32.0. No coordinate or
-# size has more than nine digits.
+"""Column names for the same thing; the first one found is read."""
+# Pandas writes 32.0 in a column with a blank cell. No coordinate or size has more than
+# nine digits.
 _WHOLE_NUMBER = re.compile(r"\+?[0-9]{1,9}(\.0*)?")
 NO_CORNER = "rows without x and y"
-"""The kind of problem that a window has without a place."""
+"""The kind of problem for a window without a position."""
 
 _STATES = {
     **dict.fromkeys(("1", "1.0", "true", "yes", "present"), LabelState.PRESENT),
@@ -42,10 +42,10 @@ _STATES = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelRow:
-    """What a row says of an image, or of the tile at ``box`` (level-0 pixels).
+    """The labels of an image, or of the tile at ``box`` (level-0 pixels).
 
-    ``states`` is (C,) int8; UNKNOWN where the row says nothing. The height and width of
-    ``box`` are 0 where the table gives no size.
+    ``states`` is (C,) int8; UNKNOWN where the row has no value. The height and width of
+    ``box`` are 0 if the table gives no size.
     """
 
     place: str
@@ -57,7 +57,7 @@ class LabelRow:
 
 
 def has_boxes(table: TableFile) -> bool:
-    """Return whether the rows are about parts of images."""
+    """Return whether the rows refer to parts of images."""
     return bool(table.column(*_X) and table.column(*_Y))
 
 
@@ -72,7 +72,7 @@ def parse_rows(
     classes: ClassMatcher,
     problems: Problems,
 ) -> list[LabelRow]:
-    """Return the rows that are right; note what is wrong with the others."""
+    """Return the valid rows; report problems with the others."""
     matcher, reader = ImageMatcher(images), _StateReader(table, classes, problems)
     rows = []
     for row in table.rows:
@@ -90,9 +90,9 @@ def parse_rows(
 def find_image(
     matcher: ImageMatcher, text: str, place: str, problems: Problems
 ) -> ImageRecord | None:
-    """Return the image that ``text`` means, or None after noting why there is none.
+    """Find the image named ``text``; report a problem and return None if it fails.
 
-    ``place`` is where the text is in the file, "" if the file is the text.
+    ``place`` is the line in the file, or "" if ``text`` is itself a file name.
     """
     match = matcher.find(text)
     if match.item is not None:
@@ -114,7 +114,7 @@ def find_image(
 
 
 def unused_notes(table: TableFile) -> list[str]:
-    """Return a sentence on each column that is not used because of another one."""
+    """Return a note for each column that is ignored in favor of another."""
     return _unused_labels(table) + [
         f"The column {printable(name)} was ignored; {content} are read from {used}."
         for content, known in _ALIASES.items()
@@ -162,7 +162,7 @@ class _StateReader:
                 states[index] = state
         listed = row.cells.get(self._list_column, "") if self._list_column else ""
         if listed:
-            # A list is complete: what it does not name is not there.
+            # A list is complete: classes it does not name are absent.
             states[:] = LabelState.ABSENT
             for text in listed.split(";"):
                 index_or_none = self._index(text.strip())
@@ -232,7 +232,7 @@ def _box(table: TableFile, row: TableRow, problems: Problems) -> Box | None:
 def _check_size(
     table: TableFile, row: TableRow, image: ImageRecord, problems: Problems
 ) -> None:
-    # Beside x and y they are the size of a tile.
+    # In a row with x and y they are the size of the tile.
     if has_boxes(table):
         return
     for name, actual in (("height", image.height), ("width", image.width)):

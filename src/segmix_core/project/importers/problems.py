@@ -1,4 +1,4 @@
-"""Everything wrong with a file to import, in one sentence."""
+"""Collect everything wrong with a file to import."""
 
 from collections import defaultdict
 
@@ -10,14 +10,14 @@ _MAX_TEXT = 80
 
 
 class Problems:
-    """Collects what is wrong, so that the user sees all kinds of it at once."""
+    """Collects problems, so that the user sees all kinds of them at once."""
 
     def __init__(self, source: str) -> None:
         self._source = printable(source)
         self._found: dict[str, list[str]] = defaultdict(list)
 
     def add(self, kind: str, example: str) -> None:
-        """Note a problem: its ``kind`` in the plural, and where it is."""
+        """Add a problem: its ``kind`` in the plural, and where it is."""
         self._found[kind].append(example)
 
     def raise_if_any(self) -> None:
@@ -36,7 +36,7 @@ class Problems:
 
 
 def printable(text: str, max_length: int = _MAX_TEXT) -> str:
-    """Return a text of somebody else as it can be shown in a sentence: short, one line.
+    """Make text from a file safe to show in a sentence: short, one line.
 
     It is shortened to ``max_length`` characters, then escaped as by
     :func:`segmix_core.files.printable`.

@@ -1,4 +1,4 @@
-"""What an import did."""
+"""The result of an import."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -16,20 +16,20 @@ from segmix_core.project.records import SPLITS, ImageRecord
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """What an import did.
+    """The result of an import.
 
     Attributes
     ----------
     images, tiles
-        What the file was about.
+        Numbers of images and tiles in the file.
     labels
-        Known labels of the file that were stored.
+        Number of known labels that were stored.
     overturned
-        Labels that were known and are now the opposite, or out of sight.
+        Number of known labels that were reversed or hidden.
     kept
-        Labels that were known and stayed although the file has the opposite.
+        Number of known labels that stayed although the file has the opposite.
     notes
-        Sentences on what to know.
+        Sentences for the user.
     """
 
     images: int
@@ -51,7 +51,7 @@ def count_text(number: int, noun: str, plural: str | None = None) -> str:
 
 
 def plausibility_notes(states: npt.NDArray[np.int8]) -> list[str]:
-    """Return a sentence if the states (n, C) say the same of every tile."""
+    """Return a note if every class is present in every tile."""
     if says_nothing(states):
         return [
             "Every class is present in every tile of the file, so these labels alone "
@@ -65,7 +65,7 @@ def image_texts(
     attribute: Literal["split", "group"],
     problems: Problems,
 ) -> dict[int, str]:
-    """Return the split or group by image id; note where rows contradict each other."""
+    """Return the split or group by image id; report rows that disagree."""
     texts: dict[int, str] = {}
     for row in rows:
         text = getattr(row, attribute)
@@ -81,7 +81,7 @@ def general_notes(
     splits: dict[int, str],
     groups: dict[int, str],
 ) -> list[str]:
-    """Return sentences on images without a row and groups that cross splits."""
+    """Return notes about images without a row and groups in several splits."""
     notes = []
     named = {row.image.id for row in rows}
     without = [image.path.name for image in images if image.id not in named]
@@ -117,7 +117,7 @@ def crossing_groups(groups: Sequence[str], splits: Sequence[str]) -> tuple[str, 
 
 
 def _split_notes(images: Sequence[ImageRecord], splits: dict[int, str]) -> list[str]:
-    # An image that nobody has put anywhere is in the first split.
+    # An image without a split belongs to the first one.
     moved = [
         image
         for image in images

@@ -1,4 +1,4 @@
-"""Tables in the files people have: CSV with "," ";" or tabs, or JSON lines."""
+"""Read tables: CSV with commas, semicolons, tabs or bars, or JSON lines."""
 
 import codecs
 import csv
@@ -15,8 +15,8 @@ from segmix_core.project.importers.problems import printable
 
 _DELIMITERS = ",;\t"
 _SEPARATORS = f"{_DELIMITERS}|"
-"""What a file can name; without a name, a bar is a part of a text."""
-# Excel writes and reads it; some programs put it into quotes, or fill the line up.
+"""Separators that a "sep=" line can name; without one, a bar is text."""
+# Excel writes and reads it; some programs quote it or pad the line.
 _SEPARATOR_LINE = re.compile(r'\s*"?sep=(?P<sign>.?)(?P<rest>.*)', re.IGNORECASE)
 # A column may be called "#".
 _COMMENT = re.compile(rf'\s*"?#(?!"?\s*[{_DELIMITERS}])')
@@ -26,7 +26,7 @@ _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """A row: where it is in the file, and its text by column name."""
+    """A row: its place in the file, and its cells by column name."""
 
     place: str
     cells: dict[str, str]
@@ -34,7 +34,7 @@ class TableRow:
 
 @dataclass(frozen=True, slots=True)
 class TableFile:
-    """The columns of a file, in lower case and without outer spaces, and its rows."""
+    """The column names, in lower case and stripped, and the rows of a file."""
 
     name: str
     columns: tuple[str, ...]
@@ -46,7 +46,7 @@ class TableFile:
 
 
 class _NoTableError(Exception):
-    """What is wrong with the content of a file: a sentence."""
+    """The content of a file is not a table; the message says why."""
 
 
 def read_table(path: Path) -> TableFile:
@@ -112,7 +112,7 @@ def _from_csv(name: str, text: str) -> TableFile:
 
 
 def _preamble(text: str) -> tuple[int, str | None]:
-    """Return how many lines are before the header, and the separator they name.
+    """Return the number of lines before the header, and the separator they name.
 
     They are blank lines, comments after "#", and "sep=;" as Excel writes it.
     """
@@ -132,7 +132,7 @@ def _preamble(text: str) -> tuple[int, str | None]:
 
 
 def _delimiter(text: str, first: int) -> str:
-    """Return the sign that cuts the header into the most cells."""
+    """Return the separator that splits the header into the most cells."""
 
     def count(delimiter: str) -> int:
         try:
@@ -144,11 +144,11 @@ def _delimiter(text: str, first: int) -> str:
 
 
 def _csv_rows(text: str, delimiter: str, first: int) -> Iterator[tuple[int, list[str]]]:
-    """Yield the first line of each row, and its cells, which may hold line ends.
+    """Yield the line number and cells of each row; cells may contain newlines.
 
-    The ``first`` lines are passed over.
+    Skips the ``first`` lines.
     """
-    # newline=None: the line ends of all systems.
+    # newline=None accepts the line endings of all systems.
     lines = io.StringIO(text, newline=None)
     for _ in range(first):
         next(lines)
@@ -167,7 +167,7 @@ def _csv_rows(text: str, delimiter: str, first: int) -> Iterator[tuple[int, list
 def _from_json_lines(name: str, text: str) -> TableFile:
     rows = []
     columns: dict[str, None] = {}
-    # Not splitlines(): it cuts at characters that a text in JSON may hold.
+    # Not splitlines(): it also splits at characters that JSON strings may contain.
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             cells = _json_cells(line, number)
@@ -178,7 +178,7 @@ def _from_json_lines(name: str, text: str) -> TableFile:
 
 def _json_cells(line: str, number: int) -> dict[str, str]:
     try:
-        # Pairs, because a dict keeps the last of two equal names and says nothing.
+        # Pairs, because a dict silently keeps the last of two equal names.
         content = json.loads(line, object_pairs_hook=_Object)
         if not isinstance(content, _Object):
             raise _NoTableError(f"line {number} is not a JSON object")

@@ -1,4 +1,4 @@
-"""Windows with labels of their own: they replace the tiles of folder images."""
+"""Labeled windows, which replace the tiles of images in folders."""
 
 from collections.abc import Mapping, Sequence
 
@@ -43,10 +43,10 @@ def plan_windows(
 ) -> tuple[ImportContent, ImportReport]:
     """Return what to store for windows and the report of it.
 
-    Where all windows of an image are tiles of it already, they are labels for these,
-    unless ``replace``. Images of the same source that the file does not name keep
-    windows that have labels or are no larger than the new ones; others are cut into a
-    grid of the same size without labels.
+    If all windows of an image exist as tiles, they only label these, unless
+    ``replace``. Images of the same source that the file does not mention keep their
+    windows if these have labels or are no larger than the new ones; otherwise they are
+    divided into a grid of unlabeled windows of the same size.
     """
     splits = image_texts(rows, "split", problems)
     groups = image_texts(rows, "group", problems)
@@ -108,7 +108,7 @@ def replaced_labels(
     *,
     replace: bool,
 ) -> int:
-    """Return how many known labels the windows of ``content`` put out of sight.
+    """Count the known labels that the windows of ``content`` hide.
 
     Raises
     ------
@@ -139,7 +139,7 @@ def _by_image(rows: Sequence[LabelRow]) -> dict[int, list[LabelRow]]:
 def check_windows(
     rows: Sequence[LabelRow], sources: Sequence[Source], problems: Problems
 ) -> None:
-    """Note windows that are on slides, outside their image, or there twice."""
+    """Report windows that are on slides, outside their image, or duplicates."""
     folders = {entry.id for entry in sources if entry.kind is SourceKind.FOLDER}
     seen: set[tuple[int, tuple[int, int, int, int]]] = set()
     for row in rows:
@@ -183,7 +183,7 @@ def _grid(image: ImageRecord, edge: int, num_classes: int) -> NewWindows:
 
 
 def _starts(length: int, edge: int) -> list[int]:
-    # The last one is moved inside: windows never hang over.
+    # The last one is moved inside: windows never extend past the edge.
     starts = list(range(0, length - edge + 1, edge))
     return starts if starts[-1] + edge == length else [*starts, length - edge]
 
@@ -253,7 +253,7 @@ def _are_tiles(
 
 
 def _is_cut(image: ImageRecord, tiles: TileTable, edge: int) -> bool:
-    """Return whether an image keeps its tiles beside windows of ``edge`` pixels."""
+    """Return whether an image keeps its tiles next to windows of ``edge`` pixels."""
     if not len(tiles):
         return False
     if tiles.boxes[:, 2:].max() <= edge:

@@ -1,9 +1,9 @@
-"""Opening image files for the first time, in a process that may crash.
+"""Open image files for the first time in a separate process that may crash.
 
 Image libraries are written in C: a damaged or hostile file can end the process that
-opens it, or keep it busy for hours. :class:`FirstLook` opens it in a process of its
-own (``server.py``) and keeps that within limits of time and memory (``worker.py``,
-``limits.py``). Both speak JSON, with bytes behind it, over pipes (``messages.py``).
+opens it, or keep it busy for hours. :class:`FirstLook` opens files in a separate
+process (``server.py``) with limits on time and memory (``worker.py``, ``limits.py``).
+The two processes exchange JSON followed by bytes over pipes (``messages.py``).
 """
 
 from segmix_core.slides.first_look.look import FirstLook, ImageHeader, Look

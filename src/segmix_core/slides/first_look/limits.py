@@ -1,4 +1,4 @@
-"""How much time and memory a file may take, and what is said if it takes more."""
+"""Limits on the time and memory a file may take, and their errors."""
 
 import contextlib
 import signal
@@ -14,27 +14,27 @@ from segmix_core.errors import SlideError
 
 _SECONDS = 60.0
 _BYTES_PER_SECOND = 5_000_000
-"""A file may take a minute, and longer the larger it is: disks can be slow."""
+"""Base time per file; more for larger files, since disks can be slow."""
 _MEMORY = 2 * 2**30
 _MEMORY_PER_BYTE = 64
-"""A file may take 2 GiB of memory, and more the larger it is: images without smaller
-levels are decoded as a whole."""
+"""Base memory per file, 2 GiB; more for larger files, since images without a pyramid
+are decoded as a whole."""
 _MEMORY_SHARE = 0.75
-"""But never more than this share of the machine's memory."""
+"""Largest share of the machine's memory."""
 HAS_MEMORY_LIMIT = sys.platform == "linux"
 """Other systems have no limit of a process's memory, or do not keep it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds, and bytes of memory, that a file may take."""
+    """Limits of one file: seconds, and bytes of memory."""
 
     seconds: float
     memory: int
 
     @classmethod
     def of(cls, path: Path) -> Self:
-        """Return the limits of a file, by its size."""
+        """Return the limits of a file; they depend on its size."""
         size = 0
         with contextlib.suppress(OSError):
             size = path.stat().st_size
@@ -42,14 +42,14 @@ class Limits:
         return cls(_SECONDS + size / _BYTES_PER_SECOND, memory)
 
     def time_error(self, path: Path) -> SlideError:
-        """Return the error of a file that took too long."""
+        """Return the error for a file that took too long."""
         return SlideError(
             f"{path.name} could not be read within {self.seconds:.0f} seconds.",
             "The file is damaged or its disk is slow. Copy it to this computer again.",
         )
 
     def memory_error(self, path: Path) -> SlideError:
-        """Return the error of a file that took too much memory."""
+        """Return the error for a file that took too much memory."""
         return SlideError(
             f"{path.name} needs more than {self.memory / 2**30:.3g} GB of memory.",
             "The file is damaged, or a large image without a pyramid. Save it as a "
@@ -63,16 +63,16 @@ def _most_memory() -> int:
 
 
 def set_alarm(seconds: float) -> None:
-    """Let the system end this process after some time; 0 calls that off.
+    """Let the system end this process after some time; 0 cancels that.
 
-    It also ends a process in which no other thread gets to run.
+    Works even if no other thread of the process can run.
     """
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def limit_own_memory(more: int) -> None:
-    """Let this process take so many bytes more than it has now; on Linux."""
+    """Limit the additional memory of this process, in bytes; Linux only."""
     import resource
 
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])

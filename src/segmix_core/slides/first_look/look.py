@@ -1,4 +1,4 @@
-"""The caller's side: headers and tissue of files that another process opens."""
+"""Read headers and tissue of files through another process."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from segmix_core.slides.tissue import TissueMask
 
 _BATCH = 64
-"""Files of one request."""
+"""Most files in one request."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """What is known of an image without its pixels; see ``Slide``."""
+    """Properties of an image other than its pixels; see ``Slide``."""
 
     path: Path
     height: int
@@ -39,40 +39,40 @@ class ImageHeader:
 
 
 class Look(Protocol):
-    """What adding needs to know of files; see :class:`FirstLook`."""
+    """Reads what adding files needs; see :class:`FirstLook`."""
 
     def headers(self, paths: Sequence[Path]) -> Iterator[ImageHeader | SlideError]:
-        """Yield the header of each file in turn, or the error that there was."""
+        """Yield the header of each file in turn, or its error."""
 
     def damages(self, paths: Sequence[Path]) -> Iterator[SlideError | None]:
         """Yield for each file in turn why its pixels cannot be read, or None."""
 
     def tissue(self, path: Path, smallest_edge: int) -> "TissueMask":
-        """Return where a slide has tissue."""
+        """Find the tissue of a slide."""
 
 
 class FirstLook:
-    """A process that opens image files in place of this one.
+    """Opens image files in another process.
 
-    It starts at once, serves many files, and is replaced after a file that ended it.
+    The process starts at once, serves many files, and is replaced if a file crashes it.
     It ends with :meth:`close`, which a ``with`` statement calls, or with this process.
     For one thread at a time.
 
     Parameters
     ----------
     python
-        Interpreter that has SegMix; default is the one that runs now.
+        Interpreter with SegMix installed; by default the running one.
 
     Attributes
     ----------
     has_failed
-        Whether a file could not be used: what it left behind in the process, such as
-        an open file, stays there until :meth:`close`.
+        Whether a file could not be used. It may have left an open file or the like in
+        the process until :meth:`close`.
 
     Raises
     ------
     JobError
-        Here and by all methods, if the process cannot be started.
+        From here and all methods, if the process cannot be started.
     """
 
     def __init__(self, python: str | Path | None = None) -> None:
@@ -93,7 +93,7 @@ class FirstLook:
 
     @property
     def is_running(self) -> bool:
-        """Whether there is a process that waits for files."""
+        """Whether a process is waiting for files."""
         return self._worker is not None and self._worker.is_alive
 
     def close(self) -> None:
@@ -106,7 +106,7 @@ class FirstLook:
     def headers(
         self, paths: Sequence[Path], *, reads_pixels: bool = False
     ) -> Iterator[ImageHeader | SlideError]:
-        """Yield the header of each file in turn, or the error that there was.
+        """Yield the header of each file in turn, or its error.
 
         ``reads_pixels`` also reads the last pixel of each level, as :meth:`damages`.
         """
@@ -118,13 +118,13 @@ class FirstLook:
                 yield _header(path, answer[0])
 
     def header(self, path: Path) -> ImageHeader:
-        """Return what the header of a file says.
+        """Read the header of a file.
 
         Raises
         ------
         SlideError
-            If the file cannot be used, ends the process, or takes too much time or
-            memory.
+            If the file cannot be used, crashes the process, or takes too much time
+            or memory.
         """
         facts, _ = self._answer("header", path)
         return _header(path, facts)
@@ -132,13 +132,13 @@ class FirstLook:
     def damages(self, paths: Sequence[Path]) -> Iterator[SlideError | None]:
         """Yield for each file in turn why its pixels cannot be read, or None.
 
-        The last pixel of each level is read: files that were cut short lack it.
+        Reads the last pixel of each level, which truncated files lack.
         """
         for answer in self._answers("pixels", paths):
             yield answer if isinstance(answer, SlideError) else None
 
     def tissue(self, path: Path, smallest_edge: int) -> "TissueMask":
-        """Return where a slide has tissue; all levels are read from.
+        """Find the tissue of a slide; also reads from all levels.
 
         Parameters
         ----------
@@ -178,7 +178,7 @@ class FirstLook:
                     self.has_failed |= isinstance(answer, SlideError)
                     yield answer
         finally:
-            # What nobody fetched must not be taken for the answer to another request.
+            # Unread answers must not be taken for those to another request.
             if done < len(paths):
                 self.close()
 

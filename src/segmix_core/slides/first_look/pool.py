@@ -1,4 +1,4 @@
-"""A process for first looks that is ready before it is needed."""
+"""Keep a process for :class:`FirstLook` ready before it is needed."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -9,17 +9,16 @@ from segmix_core.slides.first_look.look import FirstLook
 
 
 class FirstLookPool:
-    """Lends first looks and keeps one process for the next who asks.
+    """Lends processes that open files, and keeps one ready for the next request.
 
-    Starting a process takes as long as reading hundreds of small files. For several
-    threads at once: each has a process of its own, so none waits for the file of
-    another.
+    Starting a process takes as long as reading hundreds of small files. Thread-safe:
+    each thread gets its own process, so none waits for another's files.
 
     Parameters
     ----------
     python
-        Returns the interpreter that has SegMix, as for :class:`FirstLook`; asked each
-        time, because people change it.
+        Returns the interpreter with SegMix, as for :class:`FirstLook`. Called each
+        time, because users can change it.
     """
 
     def __init__(self, python: Callable[[], str | None] = lambda: None) -> None:
@@ -29,17 +28,17 @@ class FirstLookPool:
         self._is_closed = False
 
     def warm(self) -> None:
-        """Start a process if none waits; does not wait for it."""
+        """Start a process in the background if none is ready."""
         with self._lock:
             is_needed = self._spare is None and not self._is_closed
         if is_needed:
-            # Whoever needs it is told why it cannot be started.
+            # The next request raises the error.
             with suppress(JobError):
                 self._keep(FirstLook(self._python()))
 
     @contextmanager
     def borrow(self) -> Iterator[FirstLook]:
-        """Lend a first look; JobError if its process cannot be started."""
+        """Lend a process; JobError if it cannot be started."""
         look = self._take()
         try:
             yield look
@@ -51,7 +50,7 @@ class FirstLookPool:
                 self.warm()
 
     def close(self) -> None:
-        """End the process that waits; those that are lent end when they are back."""
+        """End the waiting process; lent ones end when they are returned."""
         with self._lock:
             self._is_closed = True
             spare, self._spare = self._spare, None

@@ -1,4 +1,4 @@
-"""Headers that are asked for twice, read once."""
+"""Cache headers, so that no file is read twice."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -15,15 +15,15 @@ _State = tuple[int, ...]
 
 
 class RememberingLook:
-    """Looks at files, and knows their headers if it is asked again.
+    """Reads the headers of files, and caches them.
 
-    A file that changed since is looked at again. Files that could not be used are
-    remembered as well: one that hangs need not hang twice.
+    A changed file is read again. Errors are cached as well, so that a file that hangs
+    does so only once.
 
     Parameters
     ----------
     borrow
-        Lends what looks at the files, such as :meth:`FirstLookPool.borrow`.
+        Lends a process that opens files, such as :meth:`FirstLookPool.borrow`.
     """
 
     def __init__(self, borrow: Callable[[], AbstractContextManager[Look]]) -> None:
@@ -31,7 +31,7 @@ class RememberingLook:
         self._known: dict[Path, tuple[_State, ImageHeader | SlideError]] = {}
 
     def headers(self, paths: Sequence[Path]) -> Iterator[ImageHeader | SlideError]:
-        """Yield the header of each file in turn, or the error that there was."""
+        """Yield the header of each file in turn, or its error."""
         states = [_state(path) for path in paths]
         remembered = [
             self._recall(path, state) for path, state in zip(paths, states, strict=True)
@@ -60,7 +60,7 @@ class RememberingLook:
             yield from look.damages(paths)
 
     def tissue(self, path: Path, smallest_edge: int) -> "TissueMask":
-        """Return where a slide has tissue; see :meth:`FirstLook.tissue`."""
+        """Find the tissue of a slide; see :meth:`FirstLook.tissue`."""
         with self._borrow() as look:
             return look.tissue(path, smallest_edge)
 
@@ -72,7 +72,7 @@ class RememberingLook:
 
 
 def _state(path: Path) -> _State | None:
-    """Return what differs if a file was written or replaced; None without a file."""
+    """Return a key that changes when a file is written or replaced; None if missing."""
     try:
         state = path.stat()
     except OSError:

@@ -1,6 +1,6 @@
-"""The process that opens files: it answers one request after the other.
+"""The process that opens files and answers requests one by one.
 
-It ends when its caller is gone, whatever it is busy with.
+It ends as soon as its caller is gone, even in the middle of a file.
 """
 
 import contextlib
@@ -39,9 +39,9 @@ def main(caller: int) -> None:
     """Answer requests until the process ``caller`` is gone."""
     threading.Thread(target=_end_with, args=(caller,), daemon=True).start()
     source, sink = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    # What libraries print must not come between the answers.
+    # Output of libraries must not mix with the answers.
     os.dup2(2, 1)
-    # A keyboard interrupt is for the caller, who ends this process.
+    # Ctrl-C is for the caller, which ends this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         from segmix_core.slides import open_slide  # noqa: F401 - loads the libraries
@@ -64,7 +64,7 @@ def _end_with(caller: int) -> None:
 
 
 def _serve(sink: IO[bytes], request: dict[str, Any]) -> None:
-    # What it loads comes before the limits: a library that cannot have its own memory
+    # Load libraries before the limits are set: one that cannot allocate its own memory
     # may hang.
     look_at: _LookAt = _look_at_header
     if request["do"] == "pixels":
@@ -105,7 +105,7 @@ def _look_at_pixels(path: Path) -> Message:
 
     with contextlib.closing(open_slide(path)) as slide:
         for level, (height, width) in enumerate(slide.level_shapes):
-            # The last pixel: files that were cut short lack it.
+            # Truncated files lack the last pixel.
             slide.read_level(level, Box(height - 1, width - 1, 1, 1))
         return _header_of(slide)
 

@@ -1,4 +1,4 @@
-"""The process that opens files, as its caller sees it."""
+"""Start and control the process that opens files."""
 
 import contextlib
 import os
@@ -29,17 +29,17 @@ Answer = Message | SlideError
 
 
 class Worker:
-    """A process that starts at once and serves until :meth:`kill` or a file ends it.
+    """A process that serves until :meth:`kill`, or until a file crashes it.
 
     Parameters
     ----------
     python
-        Interpreter that has SegMix; None is the one that runs now.
+        Interpreter with SegMix installed; None: the running one.
 
     Raises
     ------
     JobError
-        Here and by :meth:`answers`, if it cannot be started.
+        From here and :meth:`answers`, if it cannot be started.
     """
 
     def __init__(self, python: str | Path | None) -> None:
@@ -66,11 +66,11 @@ class Worker:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the process runs; one that waited may have been ended by others."""
+        """Whether the process runs; others may have ended it while it waited."""
         return not self.has_ended and self._process.poll() is None
 
     def answers(self, do: str, paths: Sequence[Path], edge: int) -> Iterator[Answer]:
-        """Yield the answer for each file, up to the first that ends the process."""
+        """Yield the answer for each file, up to the first that crashes the process."""
         if not self._is_ready:
             self._await_start()
         limits = [Limits.of(path) for path in paths]
@@ -81,7 +81,7 @@ class Worker:
             "limits": [(limit.seconds, limit.memory) for limit in limits],
             "keeps_memory": HAS_MEMORY_LIMIT,
         }
-        # A process that has ended meanwhile is noticed when its answer does not come.
+        # If the process has ended meanwhile, reading the answer notices it.
         with contextlib.suppress(OSError):
             write_message(self._stdin, request)
         for path, limit in zip(paths, limits, strict=True):
@@ -100,7 +100,7 @@ class Worker:
             self._changed.notify()
         self._process.wait()
         for pipe in (self._stdin, self._stdout):
-            # What was not written yet has no reader any more.
+            # Unwritten data has no reader any more.
             with contextlib.suppress(OSError):
                 pipe.close()
 
@@ -117,7 +117,7 @@ class Worker:
         self._is_ready = True
 
     def _receive(self, limits: Limits) -> Message | None:
-        """Return the next message; None if the process ended, or was ended, instead."""
+        """Read the next message; None if the process ended or was killed."""
         with self._changed:
             self._watched = time.monotonic() + limits.seconds, limits
             self._changed.notify()
@@ -131,7 +131,7 @@ class Worker:
     def _watch(self) -> None:
         while True:
             with self._changed:
-                # Without a timeout: a process that waits for work costs nothing.
+                # No timeout: a process that waits for work costs nothing.
                 self._changed.wait_for(lambda: self._watched or self.has_ended)
             time.sleep(_POLL_SECONDS)
             with self._changed:
@@ -170,9 +170,9 @@ class Worker:
 
 def _command(python: str | Path | None) -> list[str]:
     if python is None and getattr(sys, "frozen", False):
-        # Its executable is the application: started again, it opens another window.
+        # The executable is the application itself; starting it opens another window.
         raise _start_error("this application does not include Python")
-    # -P: a module must not come from the folder that happens to be the current one.
+    # -P: do not import modules from the current folder.
     interpreter = str(python or sys.executable)
     module = "segmix_core.slides.first_look.server"
     return [interpreter, "-P", "-m", module, str(os.getpid())]
@@ -180,7 +180,7 @@ def _command(python: str | Path | None) -> list[str]:
 
 def _environment() -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith("QT_")}
-    # A thread a core takes long to start on large machines, and is of no use here.
+    # One thread per core is slow to start on large machines, and useless here.
     return {**kept, **dict.fromkeys(_THREAD_VARIABLES, "1"), "PYTHONUTF8": "1"}
 
 
