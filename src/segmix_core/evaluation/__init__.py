@@ -1,4 +1,4 @@
-"""Scores of a run's masks against masks that are known to be right."""
+"""Score the masks of a run against ground truth masks."""
 
 from segmix_core.evaluation.known_masks import read_mask_file
 from segmix_core.evaluation.scores import Evaluation, evaluate_run

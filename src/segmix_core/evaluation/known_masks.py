@@ -1,4 +1,4 @@
-"""Masks that are known to be right: which image each is of, and whether it can be."""
+"""Match ground truth masks to images, and check that they fit."""
 
 import struct
 import warnings
@@ -31,7 +31,7 @@ _EITHER = "; it could be of the whole image or of the scanner bounds"
 _UNKNOWN = "without an image in the project"
 _ELSEWHERE = "because their folders are not those of the images"
 _UNMASKED = "without a mask in the run"
-# What the readers raise for a damaged file; their decoders' errors are RuntimeErrors.
+# Errors of the readers on damaged files; those of decoders are RuntimeErrors.
 _DAMAGED = (
     OSError,
     ValueError,
@@ -48,7 +48,7 @@ _DAMAGED = (
 
 @dataclass(frozen=True, slots=True)
 class KnownMasks:
-    """Known masks with the image each is of, and sentences on files not used."""
+    """Ground truth masks with their images, and notes on unused files."""
 
     pairs: tuple[tuple[ImageRecord, Path], ...]
     notes: tuple[str, ...] = ()
@@ -62,18 +62,17 @@ def find_known_masks(
     Parameters
     ----------
     images
-        All images of the project, by whose paths files are found.
+        All images of the project; files are matched by their paths.
     masked
-        Ids of the images that there is something to compare with.
+        Ids of the images with a mask to compare with.
     truth
-        A mask file, which is of the image of its name, or else of the only one with
-        something to compare; or a folder of masks, in folders of their own if names
-        repeat.
+        A mask file, for the image with its name, or else for the only image in
+        ``masked``; or a folder of masks, with subfolders if names repeat.
 
     Raises
     ------
     ProjectError
-        If there is nothing at ``truth``, a file fits several images, or an image has
+        If ``truth`` does not exist, a file matches several images, or an image has
         several files.
     """
     if not truth.exists():
@@ -102,7 +101,7 @@ def read_mask_file(path: Path, max_pixels: int = MAX_PIXELS) -> MaskArray:
     ------
     ProjectError
         If the file is not an image with one channel of whole numbers from 0 to 255, of
-        whatever depth, or its header tells of more than ``max_pixels``; ``reason`` says
+        any bit depth, or its header states more than ``max_pixels``; ``reason`` says
         why without the name of the file.
     """
     try:
@@ -126,18 +125,18 @@ def _no_mask(path: Path, reason: str) -> ProjectError:
 
 def _why_damaged(error: Exception) -> str:
     if isinstance(error, (UnidentifiedImageError, tifffile.TiffFileError)):
-        return "it is no image"
+        return "it is not an image"
     words = getattr(error, "strerror", None) or " ".join(str(error).split())
     return printable(words)[:200].rstrip(".") or "it is damaged"
 
 
 def _why_no_indices(values: npt.NDArray[np.generic]) -> str:
-    """Return why pixels of any shape and type are no class indices, or ""."""
+    """Return why pixels are not class indices, or ""."""
     if values.ndim == 3 and values.shape[-1] in (3, 4):
         return "it has colors, not class indices"
     if values.ndim != 2:
         return f"it has {_times(values.shape)} values, not one channel"
-    # One bit, and 16 of which few are used, are what some programs save.
+    # Some programs save 1 bit, or 16 bits with small values.
     if values.dtype.kind not in "bui":
         return f"its pixels are not whole numbers ({values.dtype})"
     if values.dtype != np.uint8 and values.size:
@@ -155,10 +154,10 @@ def _times(shape: tuple[int, ...]) -> str:
 
 
 def most_pixels(image: ImageRecord) -> int:
-    """Return the most pixels that a known mask of ``image`` may have.
+    """Return the most pixels that a ground truth mask of ``image`` may have.
 
-    Masks may be finer than the image, but not without limit: a small file can tell of
-    more pixels than the memory holds.
+    Masks may be finer than the image, within limits: a small file can state more pixels
+    than fit into memory.
     """
     return max(_FEW_PIXELS, _FINER**2 * image.height * image.width)
 
@@ -166,21 +165,21 @@ def most_pixels(image: ImageRecord) -> int:
 def why_not_of(
     mask: MaskArray, image: ImageRecord, num_classes: int, path: Path
 ) -> str | None:
-    """Return why a mask cannot be of ``image`` in a project of C classes, or None.
+    """Return why a mask cannot belong to ``image`` in a project of C classes, or None.
 
     Parameters
     ----------
     mask
         (H, W) class indices.
     image
-        The image, which it has to cover whole. Where the bounds of the scanner have
-        the sides of the image, a mask of one of the image's own sizes (level 0,
-        working grid, halves of these) is whole, and one of the bounds' is not; one
-        that could be either is refused.
+        The image; the mask has to cover all of it. If the scanner bounds have the same
+        aspect ratio as the image, a mask with a size of the image (level 0, working
+        grid, halves of these) is complete, and one with a size of the bounds is not;
+        an ambiguous one is refused.
     num_classes
         C.
     path
-        The file; its ``.classes.json`` may say where the mask begins.
+        The file; its ``.classes.json`` may state the origin of the mask.
     """
     values = np.unique(mask)
     wrong = values[(values > num_classes) & (values != IGNORE_INDEX)]
@@ -206,13 +205,13 @@ def why_not_of(
 
 
 def _why_cropped(shape: tuple[int, int], image: ImageRecord, path: Path) -> str:
-    """Return why a mask with the sides of the image may not be whole, or ""."""
+    """Return why a mask with the aspect ratio of the image may be cropped, or ""."""
     frame, bounds = (image.height, image.width), image.bounds
     stated = _stated_place(path)
     if stated is not None:
         origin, downsample = stated
         is_whole = _is_size(shape, frame, downsample)
-        # A file of an earlier export may lie there, so it has to fit in size.
+        # The file may be left from an earlier export, so its size has to match.
         if is_whole and origin == (0, 0):
             return ""
         if not is_whole and origin != (0, 0):
@@ -257,7 +256,7 @@ def _is_size(shape: tuple[int, int], whole: tuple[int, int], downsample: float) 
 
 
 def fit_to(mask: MaskArray, shape: tuple[int, int]) -> MaskArray:
-    """Return a mask scaled to ``shape`` by nearest pixel centers."""
+    """Resize a mask to ``shape`` by nearest neighbor."""
     rows, cols = (
         ((np.arange(new) + 0.5) * old / new).astype(np.int64)
         for new, old in zip(shape, mask.shape, strict=True)
@@ -330,7 +329,7 @@ def _read(path: Path, max_pixels: int) -> npt.NDArray[np.generic]:
             _check_pixels(prod(level.shape), max_pixels)
             return np.asarray(level.asarray())
     with warnings.catch_warnings():
-        # Pillow's warning of large images is meant for web servers.
+        # Pillow's warning about large images is meant for web servers.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         with Image.open(path) as image:
             _check_pixels(image.width * image.height, max_pixels)
@@ -343,7 +342,7 @@ def _check_pixels(count: int, most: int) -> None:
 
 
 def _scales_to(height: int, width: int, to_height: int, to_width: int) -> bool:
-    """Return whether one scale, up to a pixel of rounding, makes both sides."""
+    """Return whether both sides have the same scale, up to a pixel of rounding."""
     low = max((height - 1) / to_height, (width - 1) / to_width)
     high = min((height + 1) / to_height, (width + 1) / to_width)
     return low < high

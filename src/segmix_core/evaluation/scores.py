@@ -1,4 +1,4 @@
-"""Scores over the pixels of all images with a known mask."""
+"""Scores over the pixels of all images with a ground truth mask."""
 
 import math
 from dataclasses import dataclass, field
@@ -34,17 +34,17 @@ class Evaluation:
     Attributes
     ----------
     images, run_images
-        Images that counted, and images that the run has masks of.
+        Numbers of scored images, and of images with masks in the run.
     pixels, counted
-        Pixels that counted, and their share of the known masks: those of 255 do not
-        count.
+        Number of scored pixels, and their share of the ground truth masks; 255 is not
+        scored.
     left_out
-        Names of known masks that could not be read.
+        Names of unreadable ground truth masks.
     answered
-        The share of counted pixels that the run's masks do not ignore; the scores count
-        an ignored pixel as missed by every class.
+        Share of scored pixels that the run's masks do not ignore; an ignored pixel is
+        scored as missed.
     notes
-        Sentences on what was not used and what looks wrong.
+        Notes on what was not used and what looks wrong.
     """
 
     images: int
@@ -61,7 +61,7 @@ class Evaluation:
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return the scores as JSON values: null where there are no such pixels."""
+        """Return the scores as JSON values; null if undefined."""
         names = (
             "mean_iou",
             "mean_dice",
@@ -88,7 +88,7 @@ def _or_null(score: float) -> float | None:
 def evaluate_run(
     store: ProjectStore, run: Path, truth: Path, *, corrected: bool = True
 ) -> Evaluation:
-    """Compare the masks of a run with known ones.
+    """Compare the masks of a run with ground truth masks.
 
     Parameters
     ----------
@@ -97,19 +97,18 @@ def evaluate_run(
     run
         Folder of a "pseudo-masks" or "predict" run.
     truth
-        A mask file, or a folder of masks with the paths or names of the images, by the
-        rule of :mod:`segmix_core.project.matching`. Pixels are class indices, 0
-        background, 255 not counted; a mask of another size than the image is scaled by
-        its nearest pixel.
+        A mask file, or a folder of masks with the paths or names of the images, matched
+        by :mod:`segmix_core.project.matching`. Pixels are class indices, 0 background,
+        255 not scored; a mask of another size is resized by nearest neighbor.
     corrected
-        Lay the corrections of people over the masks.
+        Apply manual corrections to the masks first.
 
     Raises
     ------
     ProjectError
-        If no image has a known mask, a mask or an image has several of the other, or
-        known masks cannot be of their images or of this project. A file of a folder
-        that cannot be read is left out, because it says nothing against the others.
+        If no image has a ground truth mask, the match is ambiguous, or masks cannot
+        belong to their images or to this project. Unreadable files in a folder are
+        skipped.
     """
     names = [tissue.name for tissue in store.classes()]
     masked = frozenset(mask_ids(run))
@@ -143,7 +142,7 @@ def evaluate_run(
 
 @dataclass(slots=True)
 class _Tally:
-    """What was counted so far, and what was seen that speaks against it."""
+    """Pixel counts so far, and signs that the masks do not match."""
 
     matrix: ConfusionMatrix
     images: int = 0
@@ -154,7 +153,7 @@ class _Tally:
     blank: list[str] = field(default_factory=list)
 
     def accepts(self, mask: MaskArray, image: ImageRecord, path: Path) -> bool:
-        """Return whether a mask can be that of its image; keep in mind what it has."""
+        """Return whether a mask can belong to its image; note its values."""
         why_not = why_not_of(mask, image, self.matrix.num_classes, path)
         if why_not:
             self.impossible.append(f"{path.name} has {why_not}")
@@ -164,7 +163,7 @@ class _Tally:
         return True
 
     def add(self, path: Path, truth: MaskArray, prediction: MaskArray) -> None:
-        """Count the pixels of an image, both masks on its working grid."""
+        """Count the pixels of an image, with both masks on its working grid."""
         self.matrix.update(truth, prediction)
         self.total += truth.size
         if (truth == IGNORE_INDEX).all():
@@ -173,7 +172,7 @@ class _Tally:
             self.images += 1
 
     def check(self, truth: Path, notes: tuple[str, ...]) -> None:
-        """Raise ProjectError if what was counted makes no score."""
+        """Raise ProjectError if the counts do not allow a score."""
         if self.impossible:
             raise ProjectError(
                 f"{count_text(len(self.impossible), 'ground truth mask')} cannot "
@@ -203,7 +202,7 @@ class _Tally:
             )
 
     def notes(self) -> list[str]:
-        """Return sentences on what was left out and what looks wrong."""
+        """Return notes on what was left out and what looks wrong."""
         reasons: dict[str, list[str]] = {}
         for name, reason in self.unreadable:
             reasons.setdefault(reason, []).append(name)

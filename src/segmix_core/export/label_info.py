@@ -1,4 +1,4 @@
-"""What a label image says about itself, and how a file keeps it."""
+"""Metadata of label images, and its form in files."""
 
 import re
 from dataclasses import asdict, dataclass
@@ -15,12 +15,12 @@ from segmix_core.project.records import (
 )
 
 NAMESPACE = "segmix/classes/v1"
-"""Of the map annotation, and key of the JSON, that hold the class names."""
+"""Namespace of the map annotation, and JSON key, with the class names."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelImageInfo:
-    """What a label image says about itself.
+    """The metadata of a label image.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class LabelImageInfo:
 
 
 def parse_classes(description: str) -> dict[int, str]:
-    """Return class index -> name from a TIFF description; empty if it has none."""
+    """Read class index -> name from a TIFF description; empty if it has none."""
     try:
         if description.lstrip().startswith("{"):
             return _classes_from_json(description)
@@ -80,7 +80,7 @@ def _classes_from_json(description: str) -> dict[int, str]:
 
 
 def _classes_from_xml(description: str) -> dict[int, str]:
-    # A foreign file could define entities that unfold to gigabytes; OME has none.
+    # A file could define entities that expand to gigabytes; OME-XML has none.
     if "<!" in description.replace("<!--", ""):
         return {}
     root = ElementTree.fromstring(description)
@@ -92,19 +92,19 @@ def _classes_from_xml(description: str) -> dict[int, str]:
     }
 
 
-# What XML 1.0 cannot hold, and line ends, which it would not keep.
+# Characters not allowed in XML 1.0, and newlines, which it does not preserve.
 _NOT_XML = re.compile(
     "[^\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]|[\\x7f-\\x9f]"
 )
 
 
 def xml_text(text: str) -> str:
-    r"""Return text that XML can hold: other characters are escaped, as in ``\\x1b``."""
+    r"""Escape characters that XML cannot contain, as in ``\\x1b``."""
     return _NOT_XML.sub(lambda found: _escaped(found[0]), text)
 
 
 def check_xml(description: str) -> None:
-    """Raise a ValueError if a description is no XML that can be parsed."""
+    """Raise ValueError if a description is not valid XML."""
     try:
         ElementTree.fromstring(description)
     except ElementTree.ParseError as error:
@@ -116,7 +116,7 @@ def _escaped(character: str) -> str:
 
 
 def sidecar_content(info: LabelImageInfo) -> dict[str, Any]:
-    """Return what ``<name>.classes.json`` holds: JSON values, with a version."""
+    """Return the content of ``<name>.classes.json``: JSON values, with a version."""
     return {
         "version": 1,
         "source": info.source,

@@ -1,4 +1,4 @@
-"""Label maps as strips of rows: assembled from boxes, kept on disk, cut into tiles."""
+"""Label maps as strips of rows: assembled from boxes, spooled, cut into tiles."""
 
 import tempfile
 import zlib
@@ -26,8 +26,8 @@ def strips_from_boxes(
     ----------
     boxes
         Rectangles of the map with their labels (h, w). Their ``y`` never decreases;
-        among equal ``y`` any order will do. What lies outside the map is cut off, and
-        of overlapping rectangles the later one counts.
+        the order among equal ``y`` does not matter. Parts outside the map are cut off,
+        and the later of overlapping rectangles wins.
     shape
         (height, width) of the map.
     fill
@@ -58,7 +58,7 @@ def strips_from_boxes(
 
 
 class _StripCanvas:
-    """The strips that boxes have touched and that are not written yet."""
+    """The strips that boxes have touched but that are not written yet."""
 
     def __init__(self, shape: tuple[int, int], fill: int) -> None:
         self._height, self._width = shape
@@ -67,7 +67,7 @@ class _StripCanvas:
         self._next = 0
 
     def paint(self, box: Box, labels: LabelArray) -> None:
-        """Copy the labels of a box into the strips that it crosses."""
+        """Copy the labels of a box into the strips it crosses."""
         inside = box.intersect(Box(0, 0, self._height, self._width))
         if inside.area == 0:
             return
@@ -81,7 +81,7 @@ class _StripCanvas:
             strip[part.moved(-top, 0).slices] = labels[part.slices_in(box)]
 
     def take_above(self, y: int) -> Iterator[LabelArray]:
-        """Give away, in order, the strips that end at or above row ``y``."""
+        """Yield, in order, the strips that end at or above row ``y``, and drop them."""
         while (
             self._next * STRIP_ROWS < self._height
             and (self._next + 1) * STRIP_ROWS <= y
@@ -96,7 +96,7 @@ class _StripCanvas:
 
 
 def tiles_of(strips: Iterable[LabelArray]) -> Iterator[LabelArray]:
-    """Cut strips into square tiles, left to right; edges are filled up with 0."""
+    """Cut strips into square tiles, left to right; pad edges with 0."""
     for strip in strips:
         for x in range(0, strip.shape[1], STRIP_ROWS):
             part = strip[:, x : x + STRIP_ROWS]
@@ -108,13 +108,13 @@ def tiles_of(strips: Iterable[LabelArray]) -> Iterator[LabelArray]:
 class HalfSizeSpool:
     """Every second row and column of passing strips, compressed in a hidden file.
 
-    The next level of a pyramid while the level above is still being written. The
-    file has no name where the system allows it and is gone when the spool is closed.
+    Holds the next level of a pyramid while the level above is being written. The file
+    has no name if the system allows that, and is removed when the spool is closed.
 
     Parameters
     ----------
     folder
-        Where the file lies: the disk that has to hold the result anyway.
+        Folder of the file, on the disk where the result goes.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -122,13 +122,13 @@ class HalfSizeSpool:
         self._entries: list[tuple[int, tuple[int, int]]] = []
 
     def close(self) -> None:
-        """Give the file up."""
+        """Close and remove the file."""
         self._file.close()
 
     def passing(self, strips: Iterable[LabelArray]) -> Iterator[LabelArray]:
-        """Yield the strips unchanged and keep them at half size."""
+        """Yield the strips unchanged, and store them at half size."""
         for strip in strips:
-            # Nearest neighbour: any average would invent class indices.
+            # Nearest neighbor: averages would create other class indices.
             half = strip[::2, ::2]
             data = zlib.compress(half.tobytes(), 1)
             self._file.write(data)
@@ -136,7 +136,7 @@ class HalfSizeSpool:
             yield strip
 
     def strips(self) -> Iterator[LabelArray]:
-        """Yield the kept level, two half strips joined to a whole one."""
+        """Yield the stored level, joining two half strips at a time."""
         self._file.seek(0)
         halves = (self._read(*entry) for entry in self._entries)
         for upper in halves:

@@ -1,9 +1,9 @@
-"""Pyramidal label TIFFs, written while the labels arrive.
+"""Write pyramidal label TIFFs while the labels arrive.
 
-Two layouts, because no single one is read fully by everybody: ``"ome"`` (pyramid in
+Two layouts, because no single one works in all programs: ``"ome"`` (pyramid in
 SubIFDs: QuPath, Bio-Formats, napari) and ``"generic"`` (pyramid as top-level pages:
-OpenSlide, ASAP). Pixels are plain class indices without a palette: some readers hand
-out its colors instead of the indices.
+OpenSlide, ASAP). Pixels are plain class indices without a palette, since some readers
+return palette colors instead of indices.
 """
 
 import json
@@ -54,10 +54,10 @@ def write_label_tiff(
 ) -> Path:
     """Write a tiled, deflate-compressed, pyramidal label TIFF and its class file.
 
-    Levels halve (nearest neighbour) until one tile of 512 px holds them. In memory
-    are the strips of 512 rows that incoming boxes can still reach; lower levels wait
-    compressed in a hidden file beside the target. The file appears under its name
-    only when it is whole: whatever happens before, an earlier file stays as it was.
+    Levels halve (nearest neighbour) until one tile of 512 px holds them. Only
+    the strips of 512 rows that incoming boxes can still reach are in memory; lower
+    levels wait compressed in a hidden file beside the target. The file gets its name
+    only when it is complete; until then an earlier file is not touched.
 
     Parameters
     ----------
@@ -65,14 +65,14 @@ def write_label_tiff(
         ``*.ome.tif`` for the layout "ome", any other ``*.tif`` for "generic".
     boxes
         Rectangles of the label map with (h, w) labels, top to bottom: their ``y``
-        never decreases. Pixels that none covers are 255. See
+        never decreases. Pixels outside all of them are 255. See
         :func:`~segmix_core.export.label_strips.strips_from_boxes`.
     shape
         (height, width) of the label map, each >= 1.
     info
         Classes, pixel size and origin.
     layout
-        Where the pyramid is kept: see the head of this module.
+        Where the pyramid is stored: see the top of this module.
 
     Returns
     -------
@@ -84,7 +84,7 @@ def write_label_tiff(
     JobError
         If the file cannot be written, e.g. because the disk is full.
     ValueError
-        If the suffix does not fit the layout, the shape is empty, or the boxes are
+        If the suffix does not match the layout, the shape is empty, or the boxes are
         not in order.
     """
     path = Path(path)
@@ -97,7 +97,7 @@ def write_label_tiff(
         _write_levels(file, strips, shape, tags, _common_tags(info), path.parent)
         if layout == "ome":
             _check_description(file)
-        # Until here a full disk costs nothing; afterwards only the rename is left.
+        # A full disk does no harm until here; only the rename is left.
         file.flush()
         os.fsync(file.fileno())
         write_json(sidecar, sidecar_content(info))
@@ -113,12 +113,12 @@ def write_label_tiff(
 
 
 def sidecar_path(path: Path) -> Path:
-    """Return where the classes of a label TIFF lie: ``<name>.classes.json``."""
+    """Return the path of the class file of a label TIFF: ``<name>.classes.json``."""
     return path.with_name(f"{_stem(path)}.classes.json")
 
 
 def row_bands(labels: npt.NDArray[np.uint8]) -> Iterator[tuple[Box, LabelArray]]:
-    """Yield a label map (H, W) that can be sliced, e.g. a zarr array, as full rows."""
+    """Yield a sliceable label map (H, W), such as a zarr array, as full rows."""
     height, width = labels.shape
     for y in range(0, height, STRIP_ROWS):
         box = Box(y, 0, min(STRIP_ROWS, height - y), width)
@@ -131,7 +131,7 @@ def read_label_tiff_classes(path: Path) -> dict[int, str]:
     Raises
     ------
     ProjectError
-        If the file is no TIFF or carries no class names.
+        If the file is not a TIFF or has no class names.
     """
     try:
         with tifffile.TiffFile(path) as tiff:
@@ -152,7 +152,7 @@ def _no_classes(path: Path, what: str) -> ProjectError:
 
 
 class _SourceError(Exception):
-    """An OSError of whoever makes the labels, not of the file that we write."""
+    """An OSError from the source of the labels, not from the written file."""
 
     def __init__(self, error: OSError) -> None:
         super().__init__(str(error))
@@ -194,7 +194,7 @@ def level_shapes(shape: tuple[int, int]) -> list[tuple[int, int]]:
 
 
 def needs_bigtiff(shape: tuple[int, int]) -> bool:
-    """Tell whether offsets may pass 4 GiB, if nothing could be compressed."""
+    """Return whether offsets may exceed 4 GiB if nothing can be compressed."""
     tiles = (
         -(-height // STRIP_ROWS) * -(-width // STRIP_ROWS)
         for height, width in level_shapes(shape)
@@ -241,7 +241,7 @@ def _common_tags(info: LabelImageInfo) -> Callable[[int], dict[str, Any]]:
         "tile": (STRIP_ROWS, STRIP_ROWS),
         "compression": "zlib",
         "photometric": "minisblack",
-        # tifffile collects 256 MB of tiles for its threads unless told otherwise.
+        # By default tifffile collects 256 MB of tiles for its threads.
         "buffersize": 2**24,
         "software": "SegMix",
     }

@@ -1,13 +1,14 @@
-r"""What exported files are called: one rule, for every image of a project.
+r"""Names of exported files: one rule for every image of a project.
 
-A file is called like its image, without the image's ending (``x.ome.tif`` is ``x``):
+A file is named after its image, without the suffix (``x.ome.tif`` becomes ``x``):
 
-- what file systems or other programs cannot take becomes ``_``: characters that cannot
-  be printed, bytes that are not UTF-8, ``< > : " / \ | ? *``, and a leading dot;
-- names that Windows keeps for devices, such as ``CON``, get a ``_`` at the end;
+- characters that file systems or other programs do not accept become ``_``:
+  unprintable characters, bytes that are not UTF-8, ``< > : " / \ | ? *``, and a
+  leading dot;
+- names that Windows reserves for devices, such as ``CON``, get a ``_`` at the end;
 - a name is cut to 200 bytes;
-- where two names differ only in case, or in how accents are composed, both get the id
-  of their image: ``x_3``.
+- if two names differ only in case, or in how accents are composed, both get the id of
+  their image: ``x_3``.
 """
 
 import unicodedata
@@ -29,18 +30,18 @@ def export_names(images: Iterable[tuple[int, str]]) -> dict[int, str]:
     Parameters
     ----------
     images
-        Ids and file names of all images of a project, exported or not: none may take
-        the name of another's export.
+        Ids and file names of all images of a project, exported or not, so that the
+        names never collide.
     """
     names = {image_id: export_name(name) for image_id, name in images}
     while shared := _shared(names):
-        # Again: a name with an id may be that of another image.
+        # Check again: a name with an id may belong to another image.
         names |= {image_id: f"{names[image_id]}_{image_id}" for image_id in shared}
     return names
 
 
 def export_name(file_name: str) -> str:
-    """Return what the export of an image is called if no other image has that name."""
+    """Return the name of an export, ignoring those of other images."""
     name = image_stem(file_name)
     # "x.ome.png": the mask of the generic format would be taken for an OME-TIFF.
     while name.lower().endswith(".ome"):

@@ -1,4 +1,4 @@
-"""A slide drawn from a seed, to try everything without data of one's own."""
+"""A synthetic slide drawn from a seed, to try SegMix without data."""
 
 from segmix_core.sample.labels import tile_labels
 from segmix_core.sample.layout import CLASS_NAMES

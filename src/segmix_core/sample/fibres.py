@@ -10,10 +10,10 @@ _WAVELENGTH_PX = 19.0
 
 
 class Fibres:
-    """A field of bundles that bend and vary in width.
+    """A field of wavy bundles of varying width.
 
-    Lines of equal phase are fibres. The phase grows across the slide and is bent by
-    noise; how dark a fibre is comes from a table of random values over the phase, so
+    Fibres are lines of equal phase. The phase increases across the slide and is bent by
+    noise; a table of random values over the phase gives the darkness of each fibre, so
     that no two bundles are alike.
     """
 
@@ -50,7 +50,7 @@ class Fibres:
     def texture(
         self, rows: npt.NDArray[np.int64], cols: npt.NDArray[np.int64]
     ) -> FloatArray:
-        """Return (rows, cols) float32 in 0..1: how much fibre there is."""
+        """Return (rows, cols) float32 in 0..1: the density of fibres."""
         phase = self.phase(rows, cols)
         strands = self._look_up(phase * np.float32(3.7) + np.float32(911))
         return np.float32(0.65) * self._look_up(phase) + np.float32(0.35) * strands
@@ -74,6 +74,6 @@ class Fibres:
         down = np.asarray(np.gradient(phase, axis=0))
         across = np.asarray(np.gradient(phase, axis=1))
         row, col = (np.asarray(p / step, np.int64) for p in (y, x))
-        # A fibre runs at a right angle to the steepest change of phase.
+        # Fibres are perpendicular to the gradient of the phase.
         angle = np.arctan2(down[row, col], across[row, col]) + np.pi / 2
         return np.asarray(angle, np.float32)

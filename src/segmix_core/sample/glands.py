@@ -1,4 +1,4 @@
-"""Glands: where they lie, their outlines, and how deep a pixel is in one."""
+"""Glands: positions, outlines, and the depth of pixels in them."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ OUTSIDE = 9.0
 
 @dataclass(frozen=True, slots=True)
 class Gland:
-    """A closed outline around a centre, with an epithelium of some thickness.
+    """A closed outline around a centre, with an epithelium.
 
     Attributes
     ----------
@@ -42,14 +42,14 @@ class Gland:
 def place_glands(
     rng: np.random.Generator, candidates: npt.NDArray[np.float64]
 ) -> list[Gland]:
-    """Return glands at candidate centres such that none covers another.
+    """Place glands at candidate centres so that none overlap.
 
     Parameters
     ----------
     rng
         Draws sizes and shapes.
     candidates
-        (n, 2) float: y, x, in the order in which they are tried.
+        (n, 2) float: y, x, in the order to try them.
     """
     radii = rng.uniform(MIN_RADIUS_PX, MAX_RADIUS_PX, len(candidates))
     centres = np.empty((0, 2))

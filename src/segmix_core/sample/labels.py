@@ -1,4 +1,4 @@
-"""The labels a person would give to tiles, from the exact mask."""
+"""Simulate the labels a person would give to tiles, from the exact mask."""
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +17,9 @@ def tile_labels(
     Parameters
     ----------
     mask
-        (H, W), 0 background, 1..num_classes; other values are no class.
+        (H, W), 0 background, 1..num_classes; other values are ignored.
     boxes
-        (n, 4): y, x, height, width in pixels of the mask; may reach beyond it.
+        (n, 4): y, x, height, width in pixels of the mask; may extend past it.
     num_classes
         C.
     min_share
@@ -28,8 +28,8 @@ def tile_labels(
     Returns
     -------
     ndarray
-        (n, C) int8: 1 present, 0 absent (below 0.02 of the tile), -1 unknown between:
-        what a person may overlook is no lesson.
+        (n, C) int8: 1 present, 0 absent (below 0.02 of the tile), -1 unknown between,
+        where a person may overlook the class.
 
     Raises
     ------

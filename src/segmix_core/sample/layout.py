@@ -1,4 +1,4 @@
-"""Where the sample slide has tissue, and of which class."""
+"""The layout of tissue classes on the sample slide."""
 
 from dataclasses import dataclass
 
@@ -12,17 +12,17 @@ GLASS, GLAND, STROMA, LYMPHOID = 0, 1, 2, 3
 CLASS_NAMES = ("gland", "stroma", "lymphoid")
 
 _COARSE = 8
-"""Pixels between the places at which shares of area are measured."""
+"""Spacing of the points at which area shares are measured, in pixels."""
 _TISSUE_SHARE = 0.57
 _LYMPHOID_SHARE = 0.20
 _GLAND_SHARE = 0.56
 BAND = 512
-"""Rows worked on at once, to bound memory."""
+"""Rows processed at once, to bound memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The plan of a slide.
+    """The layout of a slide.
 
     Attributes
     ----------
@@ -69,7 +69,7 @@ class _Field:
 
 
 def plan_layout(rng: np.random.Generator, size: int) -> Layout:
-    """Return the plan of a slide of ``size`` x ``size`` pixels with all classes."""
+    """Draw the layout of a slide of ``size`` x ``size`` pixels with all classes."""
     scale = max(size / 9, 150.0)
     tissue = _Field(
         rng, size, ((scale * 1.3, 1.0), (70, 0.16), (20, 0.07), (7, 0.03)), 3.6

@@ -1,4 +1,4 @@
-"""Smooth random fields that can be read anywhere."""
+"""Smooth random fields that can be evaluated anywhere."""
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,8 @@ _SPLINE_STD = 0.479
 class SmoothNoise:
     """A random field over a square: mean 0, standard deviation about 1.
 
-    Independent normal nodes on a grid, joined by cubic B-splines, so that any part of
-    the field can be computed without the rest and looks the same.
+    Independent normal nodes on a grid, interpolated by cubic B-splines, so that any
+    part can be computed without the rest.
 
     Parameters
     ----------

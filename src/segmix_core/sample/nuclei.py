@@ -26,7 +26,7 @@ def place_nuclei(rng: np.random.Generator, layout: Layout, fibres: Fibres) -> Sp
 
 
 def place_goblets(rng: np.random.Generator, layout: Layout) -> Spots:
-    """Return the mucin drops of the glands' epithelium, in glands only."""
+    """Return the mucin drops in the epithelium of glands."""
     parts = [_goblets(rng, gland) for gland in layout.glands]
     goblets = join_spots(parts)
     size = len(layout.mask)
@@ -99,7 +99,7 @@ def _fibroblasts(rng: np.random.Generator, layout: Layout, fibres: Fibres) -> Sp
 
 
 def _lamina_cells(rng: np.random.Generator, layout: Layout) -> Spots:
-    """Round cells scattered in the stroma: neither colour nor shape alone decides."""
+    """Scatter round cells in the stroma: color or shape alone must not decide."""
     size = len(layout.mask)
     y, x = _jittered(rng, size, 21.0)
     density = 0.10 + 0.16 * _at_points(SmoothNoise(rng, size, 55.0), y, x, size)

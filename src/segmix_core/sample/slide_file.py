@@ -94,7 +94,7 @@ def _write_pyramid(file: IO[bytes], image: _Image) -> None:
                 compressionargs={"level": 90},
                 resolution=(per_cm, per_cm),
                 resolutionunit="CENTIMETER",
-                # OpenSlide takes pages marked as reduced for levels, SubIFDs not.
+                # OpenSlide reads pages marked as reduced as levels, but not SubIFDs.
                 subfiletype=0 if level == 0 else 1,
                 metadata=None,
             )

@@ -1,4 +1,4 @@
-"""Drawing many small ellipses at once."""
+"""Draw many small ellipses at once."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ class Spots:
     strength
         Value drawn at the centre.
     rim
-        Share by which the border is darker than the middle, 0..1.
+        Relative darkening of the border, 0..1.
     """
 
     y: FloatArray
@@ -65,7 +65,7 @@ def draw_spots(spots: Spots, size: int) -> FloatArray:
     canvas = np.zeros((size, size), np.float32)
     if len(spots) == 0:
         return canvas
-    # Small and large ones apart, so that small ones are drawn in small windows.
+    # Group by size, so that small ones are drawn in small windows.
     order = np.argsort(spots.long, kind="stable")
     for start in range(0, len(order), _AT_ONCE):
         _draw(canvas, spots.take(order[start : start + _AT_ONCE]))

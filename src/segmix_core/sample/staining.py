@@ -1,4 +1,4 @@
-"""From a plan and its nuclei to the colours of haematoxylin and eosin."""
+"""Color a layout and its nuclei with haematoxylin and eosin."""
 
 from dataclasses import dataclass
 
@@ -12,13 +12,13 @@ from segmix_core.sample.noise import FloatArray, SmoothNoise
 
 # Optical density of red, green, blue per unit of stain: Ruifrok and Johnston,
 # Analytical and Quantitative Cytology and Histology 23 (2001), 291-299. Their eosin
-# (0.072, 0.990, 0.105) lets all blue through; scanned slides are pinker than that.
+# (0.072, 0.990, 0.105) absorbs hardly any blue; scanned slides are pinker than that.
 _HAEMATOXYLIN = (0.650, 0.704, 0.286)
 _EOSIN = (0.072, 0.930, 0.345)
 _LAMP = (244.0, 243.0, 245.0)
 _BLUR_PX = 0.75
 _HALO = 4
-"""Rows beyond a band, so that the blur has no seams."""
+"""Extra rows around a band, so that the blur has no seams."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,9 @@ class Drawn:
 
 
 class Stainer:
-    """Draws bands of the slide; what it draws depends on no other band.
+    """Draws the slide in independent bands.
 
-    Only the noise of the camera is drawn band after band from ``rng``.
+    Only the camera noise is drawn from ``rng`` band after band.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Stainer:
         return band
 
     def _stains(self, rows: npt.NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
-        """Return units of haematoxylin and eosin of some rows."""
+        """Return the amounts of haematoxylin and eosin of some rows."""
         part = slice(int(rows[0]), int(rows[-1]) + 1)
         mask, depth = self._layout.mask[part], self._layout.depth[part]
         grain = self._grain.sample(rows, self._cols)
