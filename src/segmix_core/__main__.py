@@ -23,7 +23,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         folder = _folder(arguments)
         lower_priority()
-        # Where it was started by hand or by torchrun, nobody else has set it.
+        # Not set yet if it was started by hand or by torchrun.
         let_idle_threads_sleep(os.environ)
         return run_child(folder, _run_stage, silent=not is_first_process(os.environ))
     except SegmixError as error:
@@ -49,7 +49,7 @@ def _folder(arguments: Sequence[str]) -> RunFolder:
 
 
 def _run_stage(request: RunRequest, writer: RunWriter) -> dict[str, Any]:
-    # Imported late: it loads torch, and by now the run has said that it is alive.
+    # Imported late: it loads torch, and the heartbeat has started by now.
     from segmix_core.pipeline import run_stage
 
     return run_stage(request, writer)

@@ -1,7 +1,7 @@
-"""Is everything here that SegMix needs? One check a line, each with a hint.
+"""Check the installation: one line per check, each with a hint.
 
-Torch and Qt are asked in processes of their own: a broken installation of either may
-take its process with it.
+Torch and Qt are checked in separate processes, since a broken installation may crash
+its process.
 """
 
 import json
@@ -56,7 +56,7 @@ print(json.dumps({
 
 @unique
 class Verdict(StrEnum):
-    """How bad a finding is."""
+    """Severity of a result."""
 
     OK = "ok"
     WARN = "warn"
@@ -65,7 +65,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One finding: what was looked at, what was found, what to do about it."""
+    """The result of one check, with a hint."""
 
     name: str
     verdict: Verdict
@@ -76,7 +76,7 @@ class Check:
 def examine(folder: Path, python: str | None = None) -> tuple[Check, ...]:
     """Check interpreter, packages, torch, Qt, and the disk below ``folder``.
 
-    ``python`` is the interpreter for jobs; None takes the one that runs now.
+    ``python`` is the interpreter for jobs; None: the running one.
     """
     return (
         check_python(),
@@ -98,7 +98,7 @@ def check_python(found: tuple[int, ...] = sys.version_info[:3]) -> Check:
 
 
 def check_packages() -> tuple[Check, ...]:
-    """Check that what SegMix depends on is installed, without importing it."""
+    """Check that the dependencies are installed, without importing them."""
     needed = [
         line.split(";")[0]
         for line in requires(_DISTRIBUTION) or []
@@ -143,7 +143,7 @@ def check_qt() -> Check:
     if answer is None:
         hint = "The command line works without; the dock needs the extra 'qt'."
         if "platform plugin" in message:
-            # Qt lists its plugins last, and the reason somewhere above.
+            # Qt lists its plugins last; the reason is above.
             message = "Qt found no display"
             hint = "The command line works without; the dock needs a screen."
         return Check("qt", Verdict.WARN, message, hint)
@@ -158,7 +158,7 @@ def check_qt() -> Check:
 
 
 def check_memory(total_bytes: int) -> Check:
-    """Check the size of the memory, in bytes."""
+    """Check the amount of memory, in bytes."""
     message = f"{total_bytes / 2**30:.1f} GiB"
     if total_bytes < _MEMORY_WARN:
         return Check("memory", Verdict.WARN, message, "Use small batches.")
@@ -181,7 +181,7 @@ def check_disk(folder: Path, free_bytes: int | None = None) -> Check:
 
 
 def check_writing(folder: Path) -> Check:
-    """Check that files can be made in ``folder``."""
+    """Check that files can be created in ``folder``."""
     try:
         with tempfile.TemporaryFile(dir=folder):
             return Check("writing", Verdict.OK, f"allowed in {folder.absolute()}")

@@ -1,7 +1,7 @@
-"""What a run tells the world: one JSON object a line.
+"""Events of a run: one JSON object per line.
 
-``events.jsonl`` is the only way news leaves a job process. Unknown events and unknown
-fields are skipped when read, so an older program can follow a newer run.
+``events.jsonl`` is how a job process reports to others. Unknown events and fields are
+skipped, so an older program can follow a newer run.
 """
 
 import json
@@ -28,7 +28,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageStarted(Event):
-    """A stage began; ``resumed_at`` is the step it goes on from."""
+    """A stage began; ``resumed_at`` is the step it resumes from."""
 
     kind: ClassVar[str] = "started"
     stage: str
@@ -60,7 +60,7 @@ class Metrics(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurriculumDecided(Event):
-    """The feedback controller looked at the loss and decided."""
+    """The feedback controller made a decision based on the loss."""
 
     kind: ClassVar[str] = "curriculum"
     step: Count
@@ -73,7 +73,7 @@ class CurriculumDecided(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreviewWritten(Event):
-    """A picture for the viewer lies at ``path``, relative to the run folder.
+    """A preview for the viewer was written to ``path``, relative to the run folder.
 
     ``content`` is "shuffled" or "cam"; the arrays are described in
     :mod:`segmix_core.runs.previews`.
@@ -87,7 +87,7 @@ class PreviewWritten(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointWritten(Event):
-    """The run can go on from ``step``; ``path`` is relative to the run folder."""
+    """The run can resume from ``step``; ``path`` is relative to the run folder."""
 
     kind: ClassVar[str] = "checkpoint"
     step: Count
@@ -98,9 +98,9 @@ class CheckpointWritten(Event):
 class SettingFitted(Event):
     """A setting was chosen on images of the split val.
 
-    ``setting`` is its dotted name and ``target`` the class it is for, empty if it is
-    for all. ``score`` is what the chosen ``value`` has by ``measure`` on ``tiles``
-    tiles; ``curve`` holds pairs of a value that was tried and its score.
+    ``setting`` is its dotted name and ``target`` its class, "" if it is for all.
+    ``score`` is the result of the chosen ``value`` by ``measure`` on ``tiles`` tiles;
+    ``curve`` contains pairs of a tried value and its score.
     """
 
     kind: ClassVar[str] = "fitted"
@@ -126,7 +126,7 @@ class SettingFitted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Warned(Event):
-    """Something the user should know that did not stop the run."""
+    """A warning for the user; the run continues."""
 
     kind: ClassVar[str] = "warning"
     message: str
@@ -134,7 +134,7 @@ class Warned(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageEnded(Event):
-    """The last event of every stage, however it ended.
+    """The last event of every stage, whether it succeeded or not.
 
     ``results`` are plain JSON values: scores and paths relative to the run folder.
     """
@@ -182,7 +182,7 @@ def from_line(line: bytes) -> Event | None:
     Raises
     ------
     ValueError
-        If the line is not JSON, or a field is missing or no such value.
+        If the line is not JSON, or a field is missing or invalid.
     """
     # Losses and scores may be NaN.
     content = parse_json(line, allow_nan=True)

@@ -1,4 +1,4 @@
-"""Files that are either whole or not there, and reading those of other people."""
+"""Write files atomically, and read untrusted files safely."""
 
 import hashlib
 import itertools
@@ -20,7 +20,7 @@ from typing import IO, Any, NoReturn
 from segmix_core.process_mark import ProcessMark, mark_process
 
 MAX_JSON_BYTES = 1 << 24
-"""Larger JSON files are refused unless the caller allows more."""
+"""Default size limit of JSON files."""
 MAX_JSON_DEPTH = 64
 _MAX_DIGITS = 18
 _ABANDONED_SECONDS = 86400.0
@@ -34,8 +34,8 @@ _numbers = itertools.count()
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Write ``path`` through a temporary name, flush it to disk, then rename.
 
-    A crash or a full disk leaves the old file as it was. Temporary files that
-    processes left in the folder when they were killed are removed.
+    A crash or a full disk leaves the old file unchanged. Also removes temporary files
+    of killed processes from the folder.
 
     Raises
     ------
@@ -56,9 +56,9 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 
 
 def temporary_name() -> str:
-    """Return the name of a temporary file or folder, which says whose process it is.
+    """Return a name for a temporary file or folder that identifies this process.
 
-    It does not contain the final name: that may be as long as the system allows.
+    Does not contain the final name, which may have the maximum length already.
     """
     mark = _own_mark()
     start = round(mark.since_boot * 1000)
@@ -67,10 +67,9 @@ def temporary_name() -> str:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what processes of this machine that have ended left in a folder.
+    """Remove temporary files in a folder left by dead processes of this machine.
 
-    Only files and folders with a name of :func:`temporary_name`, and what SQLite puts
-    beside such a file.
+    Only removes names made by :func:`temporary_name`, and the SQLite files beside them.
     """
     with suppress(OSError):
         names = [entry.name for entry in os.scandir(folder)]
@@ -90,7 +89,7 @@ def _remove(path: Path) -> None:
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """Make a folder of the system's temporary ones, and remove it at the end.
+    """Create a temporary folder, and remove it at the end.
 
     Raises
     ------
@@ -105,9 +104,9 @@ def temporary_folder() -> Iterator[Path]:
 
 
 def make_temporary_folder() -> Path:
-    """Make a folder of the system's temporary ones, and remove those left in there.
+    """Create a temporary folder, after removing those of dead processes.
 
-    Nobody else may look into it.
+    Other users cannot read it.
 
     Raises
     ------
@@ -122,9 +121,9 @@ def make_temporary_folder() -> Path:
 
 
 def flush_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk, so that a power cut keeps them."""
+    """Flush the names in a folder to disk, so that they survive a power cut."""
     if sys.platform == "win32":
-        return  # Windows cannot flush folders, and NTFS keeps a journal of names.
+        return  # Windows cannot flush folders, but NTFS journals names.
     # Some network drives refuse to flush a folder.
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
@@ -147,7 +146,7 @@ def encode_json(text: str) -> bytes:
 
 
 class JsonError(ValueError):
-    """Text that is no JSON, or JSON that is too large to be what it should be.
+    """The text is not valid JSON, or it is too large.
 
     The message is a few words, such as "it is not JSON".
     """
@@ -156,7 +155,7 @@ class JsonError(ValueError):
 def read_json(
     path: Path, *, max_bytes: int = MAX_JSON_BYTES, allow_nan: bool = False
 ) -> Any:
-    """Read a UTF-8 JSON file that anyone may have written; see :func:`parse_json`.
+    """Read an untrusted UTF-8 JSON file; see :func:`parse_json`.
 
     Raises
     ------
@@ -173,9 +172,9 @@ def read_json(
 def parse_json(
     data: bytes, *, max_bytes: int = MAX_JSON_BYTES, allow_nan: bool = False
 ) -> Any:
-    """Return the content of UTF-8 JSON; size and depth are checked before parsing.
+    """Parse UTF-8 JSON after checking its size and depth.
 
-    Numbers are finite, unless ``allow_nan``, and whole ones have at most 18 digits.
+    Numbers must be finite, unless ``allow_nan``, and integers have at most 18 digits.
 
     Raises
     ------
@@ -200,7 +199,7 @@ def parse_json(
 
 
 def open_regular(path: Path) -> IO[bytes]:
-    """Open a file for reading; a pipe or a device, which may block, is refused.
+    """Open a file for reading; refuses pipes and devices, which may block.
 
     Raises
     ------
@@ -213,7 +212,7 @@ def open_regular(path: Path) -> IO[bytes]:
     try:
         descriptor = os.open(path, flags)
     except ValueError as error:
-        raise OSError(f"{error}") from error  # A name with a zero byte.
+        raise OSError(f"{error}") from error  # The name contains a zero byte.
     return _as_regular(descriptor, path, "rb")
 
 
@@ -223,8 +222,8 @@ def open_for_append(path: Path) -> IO[bytes]:
     Raises
     ------
     OSError
-        If it cannot be written, is a link, or is not a regular file: a link in a
-        folder of somebody else could lead to any file of the user.
+        If it cannot be written, or is not a regular file. Links are refused, since in a
+        folder from someone else they could point to any file of the user.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
     for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"):
@@ -233,10 +232,9 @@ def open_for_append(path: Path) -> IO[bytes]:
 
 
 def printable(text: str) -> str:
-    r"""Return text that can be shown: what is not printable is escaped, as in ``\x1b``.
+    r"""Escape unprintable characters in text, as in ``\x1b``.
 
-    Names of files may hold line ends, colors for terminals, or bytes that are not
-    UTF-8.
+    File names may contain newlines, terminal escape codes, or bytes that are not UTF-8.
     """
     if text.isprintable():
         return text
@@ -249,7 +247,7 @@ _DOUBLE_SUFFIXES = (".ome.tif", ".ome.tiff", ".ome.btf", ".ome.tf2", ".ome.tf8")
 def image_stem(path: Path | str) -> str:
     """Return the name of an image file without its ending: ``x`` of ``x.ome.tif``.
 
-    Only the last suffix is an ending, but for those of OME-TIFF, which are two.
+    Removes the last suffix only, but both of OME-TIFF.
     """
     name = Path(path).name
     for suffix in _DOUBLE_SUFFIXES:
@@ -278,7 +276,7 @@ def _mark_of(pid: int) -> ProcessMark:
 
 
 def _own_mark() -> ProcessMark:
-    # By pid: a forked child has another one than its parent.
+    # By pid: a forked child has its own.
     return _mark_of(os.getpid())
 
 
@@ -291,14 +289,14 @@ def _has_ended(name: re.Match[str], path: Path) -> bool:
     if name["host"] != _digest(own.host):
         return False
     if name["boot"] != _digest(own.boot):
-        # Before the machine was started again; or another machine of the same name,
-        # which would still be writing.
+        # From before a reboot, or from another machine of the same name, which may
+        # still be writing.
         return time.time() - path.stat().st_mtime > _ABANDONED_SECONDS
     pid, start = int(name["pid"]), int(name["start"]) / 1000
     return ProcessMark(pid, start, own.boot, own.host).is_alive() is False
 
 
-# Possessive: each byte is looked at once, whatever the text.
+# Possessive: reads each byte once, whatever the text.
 _TOKENS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 
 

@@ -1,4 +1,4 @@
-"""The story: tiles and labels become a classifier, maps, masks, a segmenter, a TIFF.
+"""The stages in order: from labels to classifier, maps, masks, segmenter and TIFF.
 
 ::
 
@@ -10,7 +10,7 @@
     export           masks and corrections    -> label TIFFs
 
 Each stage reads the project and the run before it, and writes only into its own run
-folder and the project's exports. Which runs a stage can read stands in
+folder and the project's exports. The runs a stage can read are listed in
 :data:`segmix_core.stage_registry.STAGES`.
 """
 
@@ -30,7 +30,7 @@ from segmix_core.stages.job import Job, Stopped
 
 
 def run_stage(request: RunRequest, writer: RunWriter) -> dict[str, Any]:
-    """Do the work of a run and return its results as JSON values.
+    """Run a stage and return its results as JSON values.
 
     Returns early, with ``writer.stopped`` set, when the run is asked to stop.
 
@@ -58,7 +58,7 @@ def run_stage(request: RunRequest, writer: RunWriter) -> dict[str, Any]:
 
 
 def _warn_of_files(store: ProjectStore, writer: RunWriter) -> None:
-    """Tell of images whose files are others now than those that were labeled."""
+    """Warn about images whose files have changed since they were labeled."""
     changed = find_changed(store.images())
     if changed:
         writer.emit(Warned(message=changed_note(changed)))
@@ -67,9 +67,9 @@ def _warn_of_files(store: ProjectStore, writer: RunWriter) -> None:
 def _warn_of_changes(
     store: ProjectStore, request: RunRequest, config: RunSettings, writer: RunWriter
 ) -> None:
-    """Tell of a training that goes on with other labels than those it began with."""
+    """Warn if labels have changed since the training that is resumed began."""
     goes_on = writer.folder.status().checkpoint_step > 0
-    # The second network of SegMix+ learns from corrections, too.
+    # The second network of SegMix+ also learns from corrections.
     strokes = request.stage == "train" and config.train.learns_from_masks
     if goes_on and has_changed(
         request, store.last_changes(), strokes=strokes, revision=store.revision

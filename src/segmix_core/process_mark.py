@@ -1,4 +1,4 @@
-"""Which process did something, so that others can tell whether it still runs."""
+"""Identify processes, so that others can tell whether they still run."""
 
 import os
 import platform
@@ -17,7 +17,7 @@ _Seconds = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
 
 @dataclass(frozen=True, slots=True)
 class ProcessMark:
-    """A process, distinguished from later ones that get its number.
+    """Identifies a process, even if a later one gets its number.
 
     Attributes
     ----------
@@ -27,8 +27,8 @@ class ProcessMark:
         Seconds from the start of the system to that of the process. Setting the clock
         does not change it.
     boot
-        The start of the system and the container that the number is valid in; "" where
-        the system does not say.
+        Identifies the system start and the container in which the number is valid; ""
+        if unknown.
     host
         Name of the machine.
     """
@@ -44,12 +44,12 @@ class ProcessMark:
         return self.host == platform.node()
 
     def is_alive(self) -> bool | None:
-        """Whether the process still runs; None if that cannot be told from here."""
+        """Whether the process still runs; None if unknown from here."""
         if not self.is_here:
             return None
         if self.boot != current_boot():
-            # Of another container of this machine nothing is known. A machine that was
-            # started again has none of its former processes.
+            # Processes of other containers are invisible. After a reboot no earlier
+            # process is left.
             return None if _same_system(self.boot) else False
         try:
             process = psutil.Process(self.pid)
@@ -57,7 +57,7 @@ class ProcessMark:
                 return False
             shift = abs(_since_boot(process) - self.since_boot)
         except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
-            # A system can hide the processes of other users.
+            # The system may hide the processes of other users.
             return None if _is_hidden(self.pid) else False
         except (psutil.AccessDenied, PermissionError):
             return None
@@ -82,7 +82,7 @@ def mark_process(pid: int | None = None) -> ProcessMark:
 
 @cache
 def current_boot() -> str:
-    """Return what tells this start of the system, and this container, from others."""
+    """Return an identifier of this system start and container."""
     if sys.platform != "linux":
         return ""
     try:
@@ -103,7 +103,7 @@ def _is_hidden(pid: int) -> bool:
 
 def _since_boot(process: psutil.Process) -> float:
     if sys.platform == "linux":
-        # psutil gives the time of day, which moves with the clock.
+        # psutil gives clock time, which changes when the clock is set.
         stat = Path(f"/proc/{process.pid}/stat").read_bytes()
         ticks = int(stat.rpartition(b")")[2].split()[19])
         return ticks / os.sysconf("SC_CLK_TCK")

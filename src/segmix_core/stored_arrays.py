@@ -1,9 +1,8 @@
-"""Arrays that somebody else may have stored, read without believing a word of them.
+"""Read untrusted arrays safely.
 
-Only what SegMix itself writes is read: arrays of bytes in zarr's format 3, as they are
-or compressed with zstd, and npz files that are not compressed. No codec is looked up
-by its name, no link is followed, nothing is unpickled, and a size is checked before
-memory is taken for it.
+Only reads what SegMix itself writes: uint8 arrays in zarr format 3, uncompressed or
+compressed with zstd, and uncompressed npz files. No codec is looked up by name, no link
+is followed, nothing is unpickled, and sizes are checked before memory is allocated.
 """
 
 import itertools
@@ -59,7 +58,7 @@ class _Codec(BaseModel):
 
 
 class _Metadata(BaseModel):
-    """What ``zarr.json`` of an array says."""
+    """The content of ``zarr.json`` of an array."""
 
     zarr_format: Literal[3]
     node_type: Literal["array"]
@@ -74,14 +73,14 @@ class _Metadata(BaseModel):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredArray:
-    """A uint8 array in a folder, read when it is sliced.
+    """A uint8 array in a folder, read on slicing.
 
     Attributes
     ----------
     folder
-        Of the array; it holds ``zarr.json`` and ``c/``.
+        Folder of the array, with ``zarr.json`` and ``c/``.
     shape, chunks
-        Of the array, and of the part of it that a file holds.
+        Shape of the array, and of the part in each file.
     """
 
     folder: Path
@@ -146,7 +145,7 @@ class StoredArray:
             if path.resolve() != path:
                 raise self._damaged(f"has a symbolic link at {name}")
             with open_regular(path) as file:
-                # A little more than zstd needs for what it cannot compress.
+                # Slightly more than zstd needs for incompressible data.
                 data = file.read(size + size // 64 + 1024)
         except FileNotFoundError:
             return None
@@ -162,7 +161,7 @@ class StoredArray:
         if not self._is_compressed:
             return np.frombuffer(data, np.uint8) if len(data) == size else None
         try:
-            # The decoder writes into this memory and never beyond.
+            # The decoder never writes past this buffer.
             found: Any = imagecodecs.zstd_decode(data, out=bytearray(size))
         except imagecodecs.ZstdError:
             return None
@@ -182,14 +181,14 @@ def open_array(
     folder
         With ``zarr.json``.
     ndim
-        Dimensions that the array must have.
+        Required number of dimensions.
     error
-        What to raise, also when the array is sliced.
+        Error to raise, here and on slicing.
 
     Raises
     ------
     SegmixError
-        If it is no array of bytes as SegMix writes them.
+        If it is not a uint8 array as SegMix writes them.
     """
     found = _read_metadata(folder, error)
     if found is None:
@@ -237,7 +236,7 @@ def read_table(path: Path, error: type[SegmixError] = JobError) -> Table:
     FileNotFoundError
         If there is none.
     SegmixError
-        ``error``, if it is anything else.
+        ``error``, for any other file.
     """
     try:
         with open_regular(path) as file:
@@ -252,18 +251,18 @@ def read_table(path: Path, error: type[SegmixError] = JobError) -> Table:
         raise _damaged(path, f"cannot be read ({reason})", error) from failed
     except _TableError as failed:
         raise _damaged(path, str(failed), error) from failed
-    # What a damaged archive makes of zipfile and of numpy's reader of headers.
+    # Errors of zipfile and NumPy on damaged archives.
     except Exception as failed:
         raise _damaged(path, "is not a valid table of numbers", error) from failed
 
 
 def is_link(path: Path) -> bool:
-    """Whether a path, or the folder that it is in, is a symbolic link."""
+    """Whether a path or its folder is a symbolic link."""
     return path.is_symlink() or path.parent.is_symlink()
 
 
 class _TableError(ValueError):
-    """Says in a few words what is wrong with a file."""
+    """Internal error; its text says in a few words what is wrong with a file."""
 
 
 def _columns(archive: zipfile.ZipFile) -> Iterator[tuple[str, npt.NDArray[Any]]]:

@@ -118,7 +118,7 @@ def run_stage(order: Order, voice: Voice) -> int:
 
 def _prepare(folder: RunFolder, voice: Voice) -> int:
     check_not_running(folder)
-    folder.take_back_stop()
+    folder.clear_stop_request()
     commands = start_commands(folder)
     voice.say(f"Prepared: {folder.path}", "green")
     voice.say(f"\nOne process:\n{commands.alone}")

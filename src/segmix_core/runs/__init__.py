@@ -1,4 +1,4 @@
-"""Runs: a process and a folder that is the only thing said between it and others."""
+"""Runs: each is a process that communicates only through its folder."""
 
 from segmix_core.runs.child import run_child
 from segmix_core.runs.folder import (

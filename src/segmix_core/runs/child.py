@@ -1,4 +1,4 @@
-"""The life of a run's process: every way to end is one last event."""
+"""Run a stage in this process; however it ends, the last event says so."""
 
 import signal
 import sys
@@ -27,7 +27,7 @@ _NICENESS = 5
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 RunStage = Callable[[RunRequest, RunWriter], dict[str, Any]]
-"""Does the work and returns JSON results; returns early when asked to stop."""
+"""Runs a stage and returns JSON results; returns early when asked to stop."""
 
 
 def run_child(folder: RunFolder, run_stage: RunStage, *, silent: bool = False) -> int:
@@ -36,22 +36,21 @@ def run_child(folder: RunFolder, run_stage: RunStage, *, silent: bool = False) -
     Parameters
     ----------
     folder
-        The run; its request is passed on to ``run_stage``.
+        The run; its request is passed to ``run_stage``.
     run_stage
         The work.
     silent
-        Whether this is a helper process of a run that another process speaks for.
+        Whether this is a worker of a run that another process reports on.
 
     Raises
     ------
     JobError
-        If the folder is not that of a run, cannot be written, or another process is
-        at work in it.
+        If the folder is not a run, cannot be written, or another process is using it.
     """
     request = folder.request()
     if not silent and folder.state() is RunState.CANCELLED:
-        # Started again by hand: the request to stop was heard in its former life.
-        folder.take_back_stop()
+        # Started again by hand: the old request to stop has been obeyed.
+        folder.clear_stop_request()
     with RunWriter(folder, silent=silent) as writer, _stopping_on_signals(writer):
         code, reason, message, results = _attempt(run_stage, request, writer)
         writer.end(reason, message, results)
@@ -59,7 +58,7 @@ def run_child(folder: RunFolder, run_stage: RunStage, *, silent: bool = False) -
 
 
 def lower_priority() -> None:
-    """Let the viewer and other programs go first."""
+    """Lower the priority, so that the viewer and other programs stay responsive."""
     process = psutil.Process()
     if sys.platform == "win32":
         process.nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)
@@ -106,12 +105,12 @@ def _unexpected(error: Exception) -> str:
 
 @contextmanager
 def _stopping_on_signals(writer: RunWriter) -> Iterator[None]:
-    # Schedulers send SIGTERM, keyboards SIGINT; the second one is obeyed at once.
+    # Schedulers send SIGTERM, Ctrl-C sends SIGINT; a second signal ends it at once.
     def ask(number: int, frame: FrameType | None) -> None:
         writer.ask_to_stop()
         signal.signal(number, signal.default_int_handler)
 
-    # Python hands signals to the main thread only.
+    # Python delivers signals to the main thread only.
     handled = _SIGNALS if threading.current_thread() is threading.main_thread() else ()
     former = [(number, signal.signal(number, ask)) for number in handled]
     try:

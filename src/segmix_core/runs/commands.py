@@ -1,7 +1,7 @@
-"""The command lines that start a run by hand: alone, or spread over processes.
+"""Command lines that start a run by hand, in one process or several.
 
-Nothing else is needed for a run in several processes: every process reads the folder,
-and only the first one writes to it.
+A run in several processes needs nothing else: every process reads the folder, and only
+the first one writes to it.
 """
 
 import shlex
@@ -15,7 +15,7 @@ from segmix_core.runs.folder import RunFolder
 from segmix_core.runs.launch import job_command
 
 PROCESSES = 2
-"""Processes a machine in the examples; one a GPU is right."""
+"""Processes per machine in the examples; use one per GPU."""
 _PORT = 29500
 
 
@@ -49,9 +49,9 @@ def start_commands(
     Parameters
     ----------
     folder
-        The run; on several machines, at a path that all of them see.
+        The run; for several machines, at a path that all of them share.
     python
-        Interpreter that has SegMix and torch; default is the one that runs now.
+        Interpreter with SegMix and torch; by default the running one.
     """
     stage = folder.request().stage
     torchrun = [str(python or sys.executable), "-m", "torch.distributed.run"]

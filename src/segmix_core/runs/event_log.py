@@ -1,4 +1,4 @@
-"""Reading and appending ``events.jsonl``, whole lines only."""
+"""Read and append ``events.jsonl``, complete lines only."""
 
 import os
 from pathlib import Path
@@ -9,20 +9,19 @@ from segmix_core.events import Event, from_line, to_line
 from segmix_core.files import encode_json, open_for_append, open_regular
 
 MAX_LINE_BYTES = 1 << 24
-"""No event is as long: of a longer line nothing is read."""
+"""No event is this long; longer lines are skipped."""
 _CHUNK_BYTES = 1 << 20
-# Most last lines are short; one with large results is looked for in further tries.
+# Most last lines are short; for one with large results, read more and try again.
 _TAIL_BYTES = (1 << 14, 1 << 22, 2 * MAX_LINE_BYTES)
 
 
 def read_events(
     path: Path, offset: int = 0, max_bytes: int = -1
 ) -> tuple[list[Event], int]:
-    """Return the events after byte ``offset``, and the offset to go on from.
+    """Return the events after byte ``offset``, and the offset to continue from.
 
-    A last line without its line end is left for the next call; lines that are no
-    event, such as one torn by a killed process, are skipped. A file that cannot be
-    read has no events.
+    An incomplete last line is left for the next call. Invalid lines, such as one cut
+    off by a killed process, are skipped. An unreadable file has no events.
     """
     events: list[Event] = []
     try:
@@ -38,7 +37,7 @@ def read_events(
 
 
 def last_event(path: Path) -> tuple[Event | None, int]:
-    """Return the last whole event and the byte its line begins at."""
+    """Return the last complete event and the offset of its line."""
     try:
         with open_regular(path) as file:
             size = file.seek(0, os.SEEK_END)
@@ -76,9 +75,9 @@ def _last_in(data: bytes) -> tuple[Event | None, int]:
 
 
 class EventAppender:
-    """Appends events to a file; what is appended can be read at once.
+    """Appends events to a file, unbuffered.
 
-    A torn last line of a former process is ended first.
+    First ends an incomplete last line of an earlier process.
 
     Raises
     ------
@@ -89,7 +88,7 @@ class EventAppender:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            # Unbuffered: a buffer would try a failed write again when it is closed.
+            # Unbuffered: a buffer would repeat a failed write on closing.
             self._file = open_for_append(path)
             self.start = self._file.seek(0, os.SEEK_END)
             self._torn = False

@@ -1,4 +1,4 @@
-"""The folder of a run: its layout, and what it says about the run."""
+"""The folder of a run: its layout, and the state of the run."""
 
 import itertools
 import os
@@ -38,21 +38,21 @@ class RunFolder:
 
     ::
 
-        config.json    what was asked (:class:`RunRequest`)
-        events.jsonl   what happened, one event a line
+        config.json    the request (:class:`RunRequest`)
+        events.jsonl   the events, one per line
         status.json    heartbeat of the process
-        log.txt        what the process printed
+        log.txt        output of the process
         previews/      pictures for the viewer
-        checkpoints/   weights to go on from
+        checkpoints/   weights to resume from
         STOP           asks the process to stop
-        .lock          locked by the process at work
+        .lock          locked by the running process
     """
 
     path: Path
 
     @classmethod
     def create(cls, runs_path: Path, request: RunRequest) -> "RunFolder":
-        """Make a new folder below ``runs_path`` and store the request in it.
+        """Create a folder below ``runs_path`` and store the request in it.
 
         Raises
         ------
@@ -108,13 +108,13 @@ class RunFolder:
         return self.path / "STOP"
 
     def request(self) -> RunRequest:
-        """Return what the run was asked to do.
+        """Read the request of the run.
 
         Raises
         ------
         JobError
-            If the folder is damaged, not that of a run, or of a newer SegMix; the
-            ``reason`` of the error says it in a few words.
+            If the folder is damaged, not a run, or from a newer SegMix; ``reason`` says
+            it in a few words.
         """
         try:
             self._check_entries()
@@ -129,7 +129,7 @@ class RunFolder:
             raise damaged(self.path, reason) from error
 
     def _check_entries(self) -> None:
-        # A link in a folder of somebody else could lead to any file of the user.
+        # In a folder from someone else a link could point to any file of the user.
         if self.path.is_symlink():
             raise damaged(self.path, "it is a symbolic link")
         if not self.path.exists():
@@ -149,7 +149,7 @@ class RunFolder:
             raise damaged(self.path, "its events.jsonl cannot be read")
 
     def status(self) -> RunStatus:
-        """Return the last status the process wrote; see :meth:`state` for the truth."""
+        """Return the last status written; :meth:`state` also checks the process."""
         try:
             return status_from_json(_read_shared(self.status_path))
         except FileNotFoundError:
@@ -158,22 +158,22 @@ class RunFolder:
             return status_from_json(None)
 
     def state(self) -> RunState:
-        """Return what has become of the run, asking whether its process is alive."""
+        """Return the state of the run, after checking whether its process is alive."""
         status = self.status()
         if status.state is not RunState.RUNNING:
             return status.state
-        # The last event comes a moment before the last status and the process's end.
+        # The last event is written just before the last status and the process's end.
         if ended := self.ended():
             return RunState(ended.reason)
         at_work = self.is_at_work(status)
         return RunState.RUNNING if at_work else RunState.INTERRUPTED
 
     def is_at_work(self, status: RunStatus) -> bool:
-        """Whether the process that wrote ``status`` runs, and works in this folder."""
+        """Whether the process that wrote ``status`` is running and uses this folder."""
         return is_alive(status) and not _is_copy(Path(status.folder), self.path)
 
     def ended(self) -> StageEnded | None:
-        """Return how the run's last life ended, or None if it did not say."""
+        """Return how the run ended; None while it is running or if it crashed."""
         event, position = last_event(self.events_path)
         started = self.status().events_from
         return event if isinstance(event, StageEnded) and position >= started else None
@@ -201,8 +201,8 @@ class RunFolder:
                 "Make the folder writable, or kill the process of the run.",
             ) from error
 
-    def take_back_stop(self) -> None:
-        """Forget a request to stop, before the run is started again."""
+    def clear_stop_request(self) -> None:
+        """Remove the request to stop, before the run is started again."""
         self.stop_path.unlink(missing_ok=True)
 
     def log_tail(self, lines: int = 20) -> str:
@@ -219,7 +219,7 @@ class RunFolder:
 
 @dataclass(frozen=True, slots=True)
 class DamagedRun:
-    """Something among the runs in which no run can be read; ``reason`` says why."""
+    """An entry among the runs that cannot be read; ``reason`` says why."""
 
     path: Path
     reason: str
@@ -227,14 +227,14 @@ class DamagedRun:
 
 @dataclass(frozen=True, slots=True)
 class RunScan:
-    """What lies below a folder of runs: runs, oldest first, and what is damaged."""
+    """The contents of a folder of runs: runs, oldest first, and damaged entries."""
 
     runs: tuple[RunFolder, ...]
     damaged: tuple[DamagedRun, ...]
 
 
 def scan_runs(runs_path: Path) -> RunScan:
-    """Return all runs below ``runs_path``, and what is no run or a damaged one.
+    """Return all runs below ``runs_path``, and the entries that cannot be read.
 
     Hidden files are skipped.
     """
@@ -284,7 +284,7 @@ def find_latest(runs_path: Path, stage: str) -> RunFolder | None:
 
 
 def _make_folder(runs_path: Path, name: str, request: RunRequest) -> Path:
-    # It gets its name when it is whole: others never see a run without a request.
+    # Renamed once complete, so that nobody sees a run without a request.
     remove_leftovers(runs_path)
     made = runs_path / temporary_name()
     made.mkdir()
@@ -306,21 +306,21 @@ def _rename(made: Path, path: Path) -> bool:
         made.rename(path)
     except OSError:
         if path.exists():
-            return False  # Another program was faster.
+            return False  # Another program has taken the name.
         raise
     return True
 
 
 def _is_copy(original: Path, here: Path) -> bool:
-    """Whether the folder that a process works in is there, and not this one."""
+    """Whether the process uses another existing folder, of which this is a copy."""
     try:
         return original.is_absolute() and not original.samefile(here)
     except (OSError, ValueError):
-        return False  # It was moved, or is seen under another name from here.
+        return False  # It was moved, or has another path on this machine.
 
 
 def _read_shared(path: Path) -> Any:
-    # Windows refuses to open a file in the moment in which it is replaced.
+    # Windows refuses to open a file while it is being replaced.
     for _ in range(5):
         try:
             return read_json(path, max_bytes=_MAX_STATUS_BYTES)

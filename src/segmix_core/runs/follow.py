@@ -1,4 +1,4 @@
-"""Watching a run from outside its process."""
+"""Follow a run from outside its process."""
 
 import time
 from collections.abc import Iterator
@@ -14,20 +14,19 @@ _CHUNK_BYTES = 1 << 20
 def follow(
     folder: RunFolder, poll_seconds: float = 0.1, offset: int = 0
 ) -> Iterator[list[Event]]:
-    """Yield the events of a run as they come, until it has ended or died.
+    """Yield the events of a run as they come, until it ends or crashes.
 
-    Only reads bytes and sleeps. Yields an empty list when there is nothing new, so
-    that a caller can look after other things, such as being asked to quit. Ask
-    :meth:`RunFolder.state` afterwards how it went.
+    Yields an empty list if there is nothing new, so that the caller can do other
+    things, such as quit. See :meth:`RunFolder.state` for the result.
 
     Parameters
     ----------
     folder
         The run, launched before.
     poll_seconds
-        Pause between looks at the file.
+        Pause between two reads of the file.
     offset
-        Byte of ``events.jsonl`` to begin at; 0 tells of former lives of the run too.
+        Byte of ``events.jsonl`` to begin at; 0 includes the events before a resume.
     """
     looked = time.monotonic()
     while True:
@@ -39,18 +38,18 @@ def follow(
                 return
             continue
         if reached > began:
-            continue  # There was something, but no event.
+            continue  # New bytes, but no event.
         if time.monotonic() - looked >= _ALIVE_SECONDS:
             looked = time.monotonic()
             if folder.state() is not RunState.RUNNING:
-                # The last words may have come between the two looks.
+                # The last events may have come between the two reads.
                 yield folder.events(offset)[0]
                 return
         time.sleep(poll_seconds)
 
 
 def _has_ended(folder: RunFolder, events: list[Event], began: int) -> bool:
-    # A resumed run has the ends of its former lives in the same file.
+    # In a resumed run the file also has earlier end events.
     if not any(isinstance(event, StageEnded) for event in events):
         return False
     last = folder.ended()

@@ -1,4 +1,4 @@
-"""Which runs a stage works on: by default the newest completed ones."""
+"""Choose the runs a stage reads: by default the newest completed ones."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def find_inputs(
     *,
     has_corrections: bool = False,
 ) -> dict[str, Path]:
-    """Return the ``inputs`` of a request for ``stage``.
+    """Choose the ``inputs`` of a request for ``stage``.
 
     Parameters
     ----------
@@ -24,15 +24,15 @@ def find_inputs(
     stage
         One of :data:`segmix_core.stage_registry.STAGES`.
     run
-        The run to read, however it ended; None takes the newest completed one.
+        The run to read, in any state; None: the newest completed one.
     has_corrections
-        Whether the project has corrected pixels. They can be exported without a run:
-        then nothing is returned where there is none.
+        Whether the project has corrected pixels. They can be exported without a run, so
+        the result may be empty then.
 
     Raises
     ------
     JobError
-        If there is no such run, or ``run`` is of a stage that cannot be read.
+        If there is no such run, or ``stage`` cannot read the stage of ``run``.
     ValueError
         If the stage is unknown.
     """
@@ -63,12 +63,12 @@ def find_inputs(
 
 
 def find_run(runs_path: Path, name: str | Path) -> RunFolder:
-    """Return the run of a name below ``runs_path``, or at a path of its own.
+    """Find a run by its name below ``runs_path``, or by its path.
 
     Raises
     ------
     JobError
-        If there is none, naming the newest runs there are.
+        If there is none; the hint lists the newest runs.
     """
     for path in (runs_path / name, Path(name)):
         if _exists(path / "config.json"):

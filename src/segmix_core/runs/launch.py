@@ -85,7 +85,7 @@ def _start(
         # Again: somebody else may have started it since.
         check_not_running(folder)
         former = _last_status(folder)
-        folder.take_back_stop()
+        folder.clear_stop_request()
         starting = _starting(folder, former)
         write_status(folder, starting)
         try:

@@ -1,8 +1,8 @@
-"""A lock on a run folder, which the system takes back when its holder ends.
+"""A lock on a run folder, released by the system when the process ends.
 
-A status says who works in a folder, but two processes that start in the same moment
-both read it before either writes it. The helpers of a run in several processes take no
-lock: only the process that speaks for the run does.
+The status tells which process uses a folder, but two processes that start at the same
+time could both read it before either writes it. In a run with several processes, only
+the one that reports on the run takes the lock.
 """
 
 import errno
@@ -15,9 +15,9 @@ from filelock import FileLock, Timeout
 from segmix_core.errors import JobError
 
 LOCK_SECONDS = 5.0
-"""How long to wait for a lock: a launcher holds it only while it writes a status."""
+"""How long to wait for a lock; a launcher holds it only while it writes a status."""
 _POLL_SECONDS = 0.02
-# What network drives without locks answer: the status has to do there.
+# Errors of network drives without locks, where only the status is used.
 _NO_LOCKS = {errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
@@ -25,8 +25,8 @@ _NO_LOCKS = {errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPN
 def locked(folder: Path) -> Iterator[None]:
     """Hold the lock of the run in ``folder``.
 
-    It lies in the file ``.lock``, which stays: another process may just be opening it.
-    On a file system without locks nothing is held.
+    The file ``.lock`` is never removed, since another process may be opening it. On a
+    file system without locks this does nothing.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def locked(folder: Path) -> Iterator[None]:
     OSError
         If the folder cannot be written.
     """
-    # No marker file in place of a missing lock: it would outlive a killed process.
+    # No marker file instead of a missing lock: it would outlive a killed process.
     lock = FileLock(
         folder / ".lock",
         timeout=LOCK_SECONDS,

@@ -1,4 +1,4 @@
-"""Which runs are outdated: what they are made of has changed since they started."""
+"""Find outdated runs: their inputs have changed since they started."""
 
 import os
 import sys
@@ -24,15 +24,15 @@ def has_changed(
     Parameters
     ----------
     request
-        Of the run; the runs it reads are not looked at.
+        Of the run; the runs it reads are not checked.
     last_changes
-        Kind of change -> revision of the last one, as
-        :meth:`segmix_core.project.reader.ProjectReader.last_changes` returns them.
+        Kind of change -> revision of the last one; see
+        :meth:`segmix_core.project.reader.ProjectReader.last_changes`.
     strokes
-        Corrections count whatever the stage.
+        Whether corrections count for every stage.
     revision
-        Of the project now. A run of a later one is outdated, too: an older copy of
-        the project was put back.
+        Current revision of the project. A run of a later one is outdated, too: an older
+        copy of the project was restored.
     """
     stage = STAGES.get(request.stage)
     kinds = stage.outdated_by if stage else frozenset()
@@ -52,25 +52,25 @@ def find_outdated(
     files_changed: bool = False,
     revision: int = _NEWEST,
 ) -> frozenset[RunFolder]:
-    """Return the runs to make anew because what they are made of has changed.
+    """Return the runs whose inputs have changed.
 
     Parameters
     ----------
     runs
-        All runs of a project, in any order. A run is outdated with one that it reads;
-        of one that is not among them, for instance deleted, nothing is known.
+        All runs of a project, in any order. A run is outdated if a run it reads is;
+        deleted runs are ignored.
     last_changes
         As for :func:`has_changed`.
     files_changed
-        Files of images are others now than when they were added, and nobody has
-        accepted them yet: whatever read the images is outdated.
+        Whether image files have changed and are not yet accepted; all runs that read
+        images are outdated then.
     revision
         As for :func:`has_changed`.
 
     Returns
     -------
     frozenset of RunFolder
-        Without those that cannot be read.
+        Without unreadable ones.
     """
     return outdated_requests(
         dict(read_requests(runs)),
@@ -87,14 +87,14 @@ def outdated_requests(
     files_changed: bool = False,
     revision: int = _NEWEST,
 ) -> frozenset[RunFolder]:
-    """Return the runs that :func:`find_outdated` finds, by what they were asked to do.
+    """Like :func:`find_outdated`, for requests that were already read.
 
     Reads no file; the parameters are those of :func:`find_outdated`.
     """
     if files_changed:
         last_changes = {**last_changes, "file": _NEWEST}
     places: set[Path] = set()
-    # In the order of the stages: each reads runs of those before it only.
+    # In the order of the stages: each only reads runs of earlier stages.
     for stage in STAGES:
         for run, request in requests.items():
             if request.stage == stage and (
@@ -106,7 +106,7 @@ def outdated_requests(
 
 
 def _has_areas(request: RunRequest) -> bool:
-    """Whether smallest objects or holes of masks are given in µm²."""
+    """Whether the smallest objects or holes of masks are set in µm²."""
     settings = request.config.get("pseudo_masks", {})
     if request.stage == "train":
         method = request.config.get("train", {}).get("method")
@@ -117,5 +117,5 @@ def _has_areas(request: RunRequest) -> bool:
 
 
 def _place(path: Path) -> Path:
-    # A request knows its project without "..", whichever way it was opened.
+    # Requests store the project path without "..".
     return Path(os.path.normpath(path.absolute()))

@@ -27,7 +27,7 @@ from segmix_core.files import write_atomically
 from segmix_core.stored_arrays import read_table
 
 KEPT = 8
-"""How many previews of each content stay on disk."""
+"""Number of previews of each content kept on disk."""
 
 Preview = dict[str, npt.NDArray[Any]]
 
@@ -42,7 +42,7 @@ def save_preview(
     TypeError
         If an array holds Python objects.
     OSError
-        From the file system; nothing half-written stays.
+        From the file system; no partial file remains.
     """
     ready = {name: np.asarray(values) for name, values in arrays.items()}
     for name, values in ready.items():
@@ -52,7 +52,7 @@ def save_preview(
     path = folder / f"{content}_{step:08d}.npz"
     write_atomically(path, lambda file: np.savez(file, **ready))  # type: ignore[arg-type]
     for old in sorted(folder.glob(f"{content}_*.npz"))[:-KEPT]:
-        # Windows keeps a file that the viewer is just reading; it goes next time.
+        # Windows keeps a file while the viewer reads it; it is removed next time.
         with contextlib.suppress(OSError):
             old.unlink()
     return path
@@ -64,7 +64,7 @@ def load_preview(path: Path) -> Preview:
     Raises
     ------
     JobError
-        If the file is gone (only the newest are kept) or is no preview.
+        If the file is gone (only the newest are kept) or is not a preview.
     """
     try:
         preview = read_table(path)

@@ -1,12 +1,12 @@
-"""Which of several processes of a run this one is."""
+"""Tell the processes of a run apart."""
 
 from collections.abc import Mapping
 
 
 def is_first_process(environment: Mapping[str, str]) -> bool:
-    """Whether this process speaks for a run that may be spread over several.
+    """Whether this is the first process of a run, the one that reports on it.
 
-    The variables are those of torchrun, of SLURM and of Lightning's own launcher.
+    Reads the variables of torchrun, SLURM and Lightning's launcher.
     """
     for name in ("RANK", "SLURM_PROCID"):
         if name in environment:

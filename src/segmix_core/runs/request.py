@@ -1,4 +1,4 @@
-"""What a run was asked to do: the content of ``config.json`` in its folder."""
+"""The request of a run: the content of ``config.json`` in its folder."""
 
 import os
 import re
@@ -28,7 +28,7 @@ _PathText = Annotated[str, Field(max_length=32768), AfterValidator(_can_be_opene
 
 
 class _StoredRequest(BaseModel):
-    """What ``config.json`` holds, as far as the program needs it."""
+    """The fields of ``config.json``."""
 
     version: Annotated[int, Field(strict=True, ge=1)]
     stage: Annotated[str, Field(pattern=rf"^{_STAGE.pattern}$", max_length=64)]
@@ -42,7 +42,7 @@ class _StoredRequest(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """A stage and everything it needs to know.
+    """A stage with everything it needs to run.
 
     Parameters
     ----------
@@ -58,8 +58,8 @@ class RunRequest:
         JSON values that say what to work on rather than how, such as
         ``{"image_ids": [3], "format": "ome"}``.
     revision
-        The project's revision when the run was asked for;
-        :mod:`segmix_core.runs.outdated` tells by it what has changed since.
+        The project's revision when the run was requested; lets
+        :mod:`segmix_core.runs.outdated` find later changes.
     created
         Seconds since the epoch.
     version
@@ -88,8 +88,8 @@ class RunRequest:
 def to_json(request: RunRequest, folder: Path) -> dict[str, Any]:
     """Return the JSON content of a request that is stored in ``folder``.
 
-    Paths are stored relative where they lie inside the project, so that a project can
-    be moved together with its runs.
+    Paths inside the project are stored relative, so that a project can be moved with
+    its runs.
     """
     project = request.project.absolute()
     inside = folder.absolute().is_relative_to(project)
@@ -116,7 +116,7 @@ def from_json(content: Any, folder: Path) -> RunRequest:
     Raises
     ------
     JobError
-        If the content is no request, or of a newer version of SegMix.
+        If the content is not a request, or from a newer version of SegMix.
     """
     version = content.get("version") if isinstance(content, dict) else None
     if isinstance(version, int) and version > FORMAT_VERSION:
@@ -168,7 +168,7 @@ def _shorten(path: Path, project: Path) -> str:
 
 
 def _software() -> dict[str, str]:
-    # Kept for the reader of an old run; nothing depends on it.
+    # Kept for people who read an old run; nothing depends on it.
     found = {}
     for name in ("napari-segmix", "torch", "numpy"):
         try:

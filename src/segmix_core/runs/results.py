@@ -1,12 +1,13 @@
-"""What stages leave in their run folders for other stages, the viewer and people.
+"""Result files in run folders, for other stages, the viewer and users.
 
 - ``masks.zarr``: one array per image, named by its id, (H, W) uint8 on the working
-  grid: 0 background, 1..C classes, 255 where no tile lies or the class is doubtful.
+  grid: 0 background, 1..C classes, 255 outside the tiles and where the class is
+  uncertain.
 - ``cams.zarr``: array "cams", (N, C, h, w) uint8: the map of each tile and class,
-  divided by its own largest value, times 255. Times ``scales`` / 255, (N, C) float32
-  in ``tiles.npz``, gives the maps back, on one scale for all classes and tiles.
-- ``tiles.npz``: columns about the N tiles, ``tile_ids`` among them. A tile that could
-  not be read has the id -1. ``class_names`` (C,) says what the classes were called.
+  divided by its own maximum, times 255. Multiply by ``scales`` / 255, (N, C) float32 in
+  ``tiles.npz``, to restore the maps on one scale for all classes and tiles.
+- ``tiles.npz``: columns about the N tiles, ``tile_ids`` among them. An unreadable
+  tile has the id -1. ``class_names`` (C,) are the names of the classes at that time.
 """
 
 import shutil
@@ -28,7 +29,7 @@ MASK_CHUNK = 512
 _OUTSIDE = 255
 _MOST_STRIDE = 4096
 _GROUP = {"attributes": {}, "zarr_format": 3, "node_type": "group"}
-# Column -> kinds of numpy and dimensions; the first is that of the tiles.
+# Column -> NumPy kinds and number of dimensions; the first dimension is the tile.
 _TILE_COLUMNS = {
     "tile_ids": ("iu", (1,)),
     "doubt": ("f", (1,)),
@@ -39,7 +40,7 @@ _TILE_COLUMNS = {
 
 
 def create_mask(run: Path, image_id: int, shape: tuple[int, int]) -> zarr.Array[Any]:
-    """Add the mask of an image to a run, 255 everywhere; an old one is replaced."""
+    """Create the mask of an image in a run, 255 everywhere; replaces an old one."""
     return zarr.create_array(
         store=str(_clear(run / "masks.zarr" / str(image_id))),
         shape=shape,
@@ -59,12 +60,12 @@ def remove_mask(run: Path, image_id: int) -> None:
 def open_mask(
     run: Path, image_id: int, shape: tuple[int, int] | None = None
 ) -> StoredArray | None:
-    """Return the mask of an image; None if the run made none for it.
+    """Return the mask of an image; None if the run has none.
 
     Raises
     ------
     JobError
-        If it is damaged, or not of ``shape`` where one is given.
+        If it is damaged, or ``shape`` is given and differs.
     """
     mask = open_array(run / "masks.zarr" / str(image_id), 2)
     if mask is not None and shape is not None and mask.shape != shape:
@@ -89,7 +90,7 @@ def mask_ids(run: Path) -> tuple[int, ...]:
 
 
 def read_mask(run: Path, image_id: int, box: Box) -> npt.NDArray[np.uint8]:
-    """Return a part of an image's mask, (box.height, box.width) uint8.
+    """Read a part of the mask of an image, (box.height, box.width) uint8.
 
     255 outside the image and where the run has no mask.
     """
@@ -115,7 +116,7 @@ def create_cams(
 
 
 def _clear(array: Path) -> Path:
-    """Make the group of an array, and remove what is in the array's place."""
+    """Create the group of an array, and remove an existing array."""
     group = array.parent
     for place in (group, array):
         if place.is_symlink():
@@ -144,7 +145,7 @@ def open_cams(run: Path) -> StoredArray:
 
 
 def save_tiles(run: Path, columns: Mapping[str, npt.ArrayLike]) -> None:
-    """Store columns about tiles; ``tile_ids`` says which."""
+    """Store columns about the tiles in ``tile_ids``."""
     write_atomically(
         run / "tiles.npz",
         lambda file: np.savez(file, allow_pickle=False, **dict(columns)),
@@ -183,7 +184,7 @@ def _is_sound(columns: Table, name: str) -> bool:
     if name not in _TILE_COLUMNS:
         return True
     kinds, dimensions = _TILE_COLUMNS[name]
-    # Of a run that made nothing, numpy cannot tell what the numbers are.
+    # NumPy cannot tell the type of empty columns.
     is_kind = values.dtype.kind in kinds or values.size == 0
     if not is_kind or values.ndim not in dimensions:
         return False

@@ -10,23 +10,23 @@ from pydantic import Field, TypeAdapter, ValidationError
 from segmix_core.process_mark import ProcessMark
 
 SILENT_SECONDS = 30.0
-"""Age of the heartbeat after which a run on another machine counts as dead."""
+"""A run on another machine counts as crashed if its heartbeat is older than this."""
 
 Count = Annotated[int, Field(ge=0, lt=2**53)]
 Moment = Annotated[float, Field(ge=0, le=2.5e11, allow_inf_nan=False)]
-"""Seconds since the epoch, until the year 9892: what Python's dates can hold."""
+"""Seconds since the epoch, up to the year 9892, the limit of Python's dates."""
 
 
 @unique
 class RunState(StrEnum):
-    """What has become of a run.
+    """The state of a run.
 
     ::
 
         CREATED -> RUNNING -> COMPLETED | CANCELLED | FAILED | INTERRUPTED
                       ^------------- resumed ------------------------|
 
-    DAMAGED is a folder in which no run can be read.
+    DAMAGED is a folder that cannot be read as a run.
     """
 
     CREATED = "created"
@@ -40,14 +40,13 @@ class RunState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStatus:
-    """The last word of a run's process.
+    """The last status written by the process of a run.
 
-    ``process`` is None from the launch until the process has written a status itself;
-    ``launched`` is who launches it, then what was launched: the process, or a program
-    that starts it.
-    ``folder`` is where the process works: in a copy of a run folder nobody does.
-    ``events_from`` is the byte of ``events.jsonl`` where this life of the run begins: a
-    resumed run has events of former lives before it.
+    ``process`` is None until the process has written a status itself. ``launched`` is
+    first the launching process, then the launched one, which may be a program that
+    starts the run. ``folder`` is the folder that the process uses; it differs in a copy
+    of a run folder. ``events_from`` is the byte of ``events.jsonl`` where the events
+    since the last start or resume begin.
     """
 
     state: RunState = RunState.CREATED
@@ -79,8 +78,8 @@ def status_to_json(status: RunStatus) -> dict[str, Any]:
 def status_from_json(content: Any) -> RunStatus:
     """Read a status; fields of other versions are skipped.
 
-    Content that is no status counts as one of a process that was never heard of
-    again, so that the events decide what has become of the run.
+    Invalid content counts as the status of a process that died, so that the events
+    determine the state of the run.
     """
     if not isinstance(content, dict) or "state" not in content:
         return RunStatus(state=RunState.RUNNING)
@@ -93,14 +92,14 @@ def status_from_json(content: Any) -> RunStatus:
 def is_alive(status: RunStatus) -> bool:
     """Whether the process that wrote ``status`` still runs.
 
-    On this machine the process is looked up, whatever the clock says; on another one
-    (a project on a network drive) the heartbeat must be of the last half minute.
+    Looks up processes of this machine. For another machine (a project on a network
+    drive), the heartbeat must be less than half a minute old.
     """
     known = status.process or status.launched
     if known is None:
         return False
     alive = known.is_alive()
     if alive is None:
-        # A heartbeat of the future is none: it would never grow old.
+        # A heartbeat in the future does not count, since it would never expire.
         return abs(time.time() - status.heartbeat) < SILENT_SECONDS
     return alive

@@ -1,4 +1,4 @@
-"""How a running stage speaks: events, progress, heartbeat, previews."""
+"""Write events, progress, heartbeat and previews of a running stage."""
 
 import threading
 import time
@@ -37,7 +37,7 @@ _FIRST_PACE_SECONDS = 1.0
 
 
 class RunWriter:
-    """Writes a run folder from inside the process that does the work.
+    """Writes to a run folder from the process of the run.
 
     Use it as a context manager: entering writes the first status and starts the
     heartbeat, leaving stops it. Safe to use from several threads.
@@ -47,14 +47,14 @@ class RunWriter:
     folder
         The run.
     silent
-        Write nothing and only listen for a stop; for the helpers of a run that is
-        spread over several processes.
+        Write nothing and only check for a stop; for the workers of a run in several
+        processes.
 
     Raises
     ------
     JobError
-        On entering, if another process is at work in the folder; from every method
-        that writes, if the folder cannot be written.
+        On entering, if another process is using the folder; from every method that
+        writes, if the folder cannot be written.
     """
 
     def __init__(self, folder: RunFolder, *, silent: bool = False) -> None:
@@ -130,7 +130,7 @@ class RunWriter:
         self._place.close()
 
     def emit(self, event: Event) -> None:
-        """Append an event; readers see it at once."""
+        """Append an event; readers see it immediately."""
         if self._silent:
             return
         with self._lock:
@@ -138,10 +138,10 @@ class RunWriter:
             self._events.append(event)
 
     def progress(self, step: int, total: int, message: str = "") -> None:
-        """Tell that ``step`` of ``total`` steps are done.
+        """Report that ``step`` of ``total`` steps are done.
 
-        May be called for every step: at most ten events a second are written, the
-        last step and a new message always.
+        May be called for every step: writes at most ten events a second, plus the last
+        step and every new message.
         """
         now = time.monotonic()
         left = self._pace.seconds_left(step, total, now)
@@ -152,7 +152,7 @@ class RunWriter:
         self.emit(Progress(step=step, total=total, seconds_left=left, message=message))
 
     def save_preview(self, step: int, content: str, **arrays: npt.ArrayLike) -> None:
-        """Store a picture for the viewer and tell about it.
+        """Store a preview for the viewer and report it.
 
         ``content`` and ``arrays`` are described in :mod:`segmix_core.runs.previews`.
         """
@@ -166,13 +166,13 @@ class RunWriter:
         self.emit(PreviewWritten(step=step, content=content, path=name))
 
     def should_stop(self) -> bool:
-        """Whether somebody asked the run to stop; remembered in ``stopped``."""
+        """Whether the run was asked to stop; stored in ``stopped``."""
         if not self.stopped:
             self.stopped = self._asked or self.folder.stop_path.exists()
         return self.stopped
 
     def ask_to_stop(self) -> None:
-        """Let :meth:`should_stop` say yes; safe in a signal handler."""
+        """Make :meth:`should_stop` return True; safe in a signal handler."""
         self._asked = True
 
     def end(
@@ -186,7 +186,7 @@ class RunWriter:
             return
         ended = StageEnded(reason=reason, message=message, results=results or {})
         self._done.set()
-        # On a full disk this makes room for the last words.
+        # On a full disk this makes room for the last event.
         self._reserve.unlink(missing_ok=True)
         self.emit(ended)
         try:
@@ -199,7 +199,7 @@ class RunWriter:
             try:
                 self._write_status()
             except OSError:
-                # The events raise where the disk is full; the next beat tries again.
+                # On a full disk, writing events raises; the next heartbeat tries again.
                 continue
 
     def _write_status(self) -> None:
@@ -218,8 +218,8 @@ class Pace:
     def seconds_left(self, step: int, total: int, now: float) -> float | None:
         """Return the seconds until ``total``, or None before a second has passed.
 
-        ``now`` is in seconds of any steady clock. A new total or a smaller step is
-        the beginning of other work: the estimate starts again.
+        ``now`` is in seconds of any steady clock. A new total or a smaller
+        step means that other work begins, and the estimate restarts.
         """
         if total != self._total or (self._marks and step < self._marks[-1][1]):
             self._marks.clear()
@@ -244,7 +244,7 @@ def write_status(folder: RunFolder, status: RunStatus) -> None:
         From the file system.
     """
     content = status_to_json(status)
-    # Windows refuses to replace a file in the moment in which somebody reads it.
+    # Windows refuses to replace a file while someone reads it.
     for _ in range(5):
         try:
             write_json(folder.status_path, content)
@@ -286,5 +286,5 @@ def _is_at_work(folder: RunFolder, status: RunStatus) -> bool:
 
 
 def disk_error(folder: RunFolder, error: OSError) -> JobError:
-    """Return what the user is told where a run cannot write its results."""
+    """Return the error for a run that cannot write its results."""
     return run_error(folder.path, error)
