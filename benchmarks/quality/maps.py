@@ -6,10 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from benchmarks.quality.folder import BenchmarkFolder, LabelledImage
-from segmix_core.inference.cam_maps import cam_maps
+from segmix_core.inference.image_cams import image_cams
 from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.models.precision import resolve_precision
 from segmix_core.settings import RunSettings
@@ -27,19 +26,15 @@ def class_maps(model: CamClassifier, config: RunSettings) -> MapsOfPixels:
     precision = resolve_precision(config.machine.precision, device)
 
     def maps_of(pixels: RgbArray) -> npt.NDArray[np.float32]:
-        images = as_batch(pixels, device)
-        maps = cam_maps(
+        found = image_cams(
             model,
-            images,
+            pixels,
             scales=config.cams.scales,
             flips=config.cams.flips,
             refine=config.cams.refine,
             precision=precision,
-        ).cam
-        height, width = images.shape[-2:]
-        rows, cols = (cells * model.stride for cells in maps.shape[-2:])
-        large = F.interpolate(maps, (rows, cols), mode="bilinear", align_corners=False)
-        return np.asarray(large[..., :height, :width].cpu().numpy())
+        )
+        return found.cams
 
     return maps_of
 

@@ -5,18 +5,20 @@ ignore is an error. Loads no torch.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    ValidationError,
     field_validator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 
 from segmix_core.encoders import DOWNLOAD, SCRATCH
+from segmix_core.errors import ConfigError
 
 UNKNOWN_SETTING = "unknown_setting"
 """Type of the validation error for a field that a class does not have."""
@@ -24,7 +26,25 @@ UNKNOWN_SETTING = "unknown_setting"
 _EPOCHS = "Passes over the tiles; in segmix-plus those of all networks together."
 
 
-class Settings(BaseModel):
+if TYPE_CHECKING:
+    # Type checkers and editors know the arguments of settings by their fields.
+    _Base = BaseModel
+else:
+
+    class _ConfigErrors(type(BaseModel)):
+        """Makes settings that a program makes wrongly a ConfigError."""
+
+        def __call__(cls, *values: Any, **fields: Any) -> Any:
+            try:
+                return super().__call__(*values, **fields)
+            except ValidationError as error:
+                raise as_config_error(error) from error
+
+    class _Base(BaseModel, metaclass=_ConfigErrors):
+        pass
+
+
+class Settings(_Base):
     """Settings that belong together: frozen, and an unknown name is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -396,3 +416,32 @@ METHODS: dict[str, type[MethodSettings]] = {
 """Class by the name of the method."""
 
 DEFAULT_METHOD = SegMixPlus.title
+
+
+def as_config_error(error: ValidationError) -> ConfigError:
+    """Return what is wrong with settings, as two sentences for people."""
+    first = error.errors(include_url=False)[0]
+    context = first.get("ctx", {})
+    if first["type"] == UNKNOWN_SETTING:
+        return ConfigError(context["message"], context["hint"])
+    if first["type"] == "union_tag_invalid":
+        return ConfigError(
+            f"'{context['tag']}' is not a valid method.",
+            f"Choose one of {', '.join(METHODS)}.",
+        )
+    # Below "train" stands the method, which is no part of the setting's name.
+    place = [str(part) for part in first["loc"]]
+    if place[:1] == ["train"]:
+        del place[1:2]
+    name = ".".join(place) or "settings"
+    message = first["msg"].removeprefix("Value error, ")
+    # The input of a check of a whole section is every setting.
+    if first["type"] == "value_error" and isinstance(first["input"], dict):
+        where = f" of {name}" if place else ""
+        return ConfigError(
+            f"Settings{where} conflict: {message}.", "Change one of them."
+        )
+    return ConfigError(
+        f"{name} has the invalid value {first.get('input')!r} ({message}).",
+        "Change it; 'segmix train --help' lists the settings and ranges.",
+    )

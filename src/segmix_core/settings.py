@@ -13,10 +13,10 @@ from segmix_core.errors import ConfigError
 from segmix_core.methods import (
     DEFAULT_METHOD,
     METHODS,
-    UNKNOWN_SETTING,
     Method,
     SegMixPlus,
     Settings,
+    as_config_error,
 )
 
 
@@ -311,31 +311,3 @@ class RunSettings(Settings):
             if name != "method"
             and (name in known or value != former[name].get_default())
         }
-
-
-def as_config_error(error: ValidationError) -> ConfigError:
-    """Return what is wrong with settings, as two sentences for people."""
-    first = error.errors(include_url=False)[0]
-    context = first.get("ctx", {})
-    if first["type"] == UNKNOWN_SETTING:
-        return ConfigError(context["message"], context["hint"])
-    if first["type"] == "union_tag_invalid":
-        return ConfigError(
-            f"'{context['tag']}' is not a valid method.",
-            f"Choose one of {', '.join(METHODS)}.",
-        )
-    # Below "train" stands the method, which is no part of the setting's name.
-    place = [str(part) for part in first["loc"]]
-    if place[:1] == ["train"]:
-        del place[1:2]
-    name = ".".join(place) or "settings"
-    message = first["msg"].removeprefix("Value error, ")
-    # The input of a check of a whole section is every setting.
-    if first["type"] == "value_error" and isinstance(first["input"], dict):
-        return ConfigError(
-            f"Settings of {name} conflict: {message}.", "Change one of them."
-        )
-    return ConfigError(
-        f"{name} has the invalid value {first.get('input')!r} ({message}).",
-        "Change it; 'segmix train --help' lists the settings and ranges.",
-    )

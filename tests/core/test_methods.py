@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from segmix_core.errors import ConfigError
 from segmix_core.methods import (
     METHODS,
     Cam,
@@ -57,7 +58,7 @@ def test_everyday_fields_are_fields():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_an_unknown_field_is_an_error_that_names_the_known_ones(method):
-    with pytest.raises(ValidationError) as caught:
+    with pytest.raises(ConfigError) as caught:
         METHODS[method](speed=3)
     fields = ", ".join(METHODS[method].fields())
     wanted = f"{method} has no setting 'speed'. Its settings are {fields}."
@@ -99,21 +100,21 @@ def test_a_file_of_weights_is_found_from_everywhere(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("weights", ["downlod", "uni.pth", ""])
 def test_weights_that_are_neither_word_nor_file(weights):
-    with pytest.raises(ValidationError, match="Input should be 'scratch'"):
+    with pytest.raises(ConfigError, match="Input should be 'scratch'"):
         Cam(weights=weights)
 
 
 def test_only_what_was_loaded_can_be_frozen():
-    with pytest.raises(ValidationError, match="other than 'scratch'"):
+    with pytest.raises(ConfigError, match="other than 'scratch'"):
         Cam(freeze=True)
     assert Cam(freeze=True, weights="download").freeze
 
 
 @pytest.mark.parametrize("method", [SegMix, SegMixPlus])
 def test_settings_of_the_shuffle_agree(method):
-    with pytest.raises(ValidationError, match="min_ratio must not be larger"):
+    with pytest.raises(ConfigError, match="min_ratio must not be larger"):
         method(min_ratio=0.8, max_ratio=0.5)
-    with pytest.raises(ValidationError, match="in_place must be off"):
+    with pytest.raises(ConfigError, match="in_place must be off"):
         method(group_size=1)
     assert method(group_size=1, in_place=False).group_size == 1
 

@@ -13,6 +13,7 @@ from segmix_core.data.samples import ArraySamples, SampleSource
 from segmix_core.errors import ConfigError
 from segmix_core.events import Event
 from segmix_core.inference.evidence import Evidence
+from segmix_core.inference.little_glass import warn_of_little_glass
 from segmix_core.inference.mask_rules import rules_of
 from segmix_core.inference.pseudo_rules import PseudoMaskRules
 from segmix_core.inference.sample_cams import gather_evidence, predict_cams
@@ -81,6 +82,7 @@ def fit_loader(
 
     def teach(model: CamClassifier, part: Listener) -> SampleSource | None:
         samples = loader.collect()
+        warn_of_little_glass(settings.pseudo_masks, samples, part.emit)
         look = _look(samples, settings, plan.tile_px, fabric)
         return Teacher(samples, look)(model, part)
 

@@ -99,7 +99,9 @@ def fit_project(
         ):
             return None
         if parts.rounds:
-            warn_of_little_glass(settings.pseudo_masks, tiles, raw, listener.emit)
+            warn_of_little_glass(
+                settings.pseudo_masks, TileSamples(tiles, raw), listener.emit
+            )
         samples = TileSamples(tiles, reader)
         plan = BatchPlan(
             tile_px=batch_edge(working_boxes(tiles, images)),

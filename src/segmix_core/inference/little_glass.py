@@ -4,10 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from segmix_core.data.tile_reader import TileReader
+from segmix_core.data.samples import SampleSource
 from segmix_core.errors import SlideError
 from segmix_core.events import Event, Warned
-from segmix_core.project.records import TileTable
 from segmix_core.settings import PseudoMaskSettings
 from segmix_core.slides.glass import glass_mask
 
@@ -19,8 +18,7 @@ _LITTLE = 0.005
 
 def warn_of_little_glass(
     settings: PseudoMaskSettings,
-    tiles: TileTable,
-    reader: TileReader,
+    samples: SampleSource,
     emit: Callable[[Event], None],
 ) -> None:
     """Warn if masks with the background "glass" will have hardly any background.
@@ -31,18 +29,18 @@ def warn_of_little_glass(
     ----------
     settings
         With another background nothing is read.
-    tiles, reader
-        Which tiles, and their pixels as they are.
+    samples
+        The tiles, with their pixels as they are.
     emit
         Is given the warning.
     """
-    if settings.background != "glass" or len(tiles) == 0:
+    if settings.background != "glass" or len(samples.ids) == 0:
         return
-    count = min(_LOOKED_AT, len(tiles))
+    count = min(_LOOKED_AT, len(samples.ids))
     glass = seen = 0
-    for row in np.linspace(0, len(tiles) - 1, count).round().astype(int).tolist():
+    for row in np.linspace(0, len(samples.ids) - 1, count).round().astype(int).tolist():
         try:
-            pixels = reader.read_pixels(int(tiles.image_ids[row]), tiles.box(row))
+            pixels = samples.read(row).image
         except SlideError:
             continue
         found = glass_mask(pixels)

@@ -8,6 +8,7 @@ import numpy as np
 
 from segmix_core.data.lost_tiles import LostTiles
 from segmix_core.data.project_tiles import tiles_of
+from segmix_core.data.samples import TileSamples
 from segmix_core.data.tile_reader import TileReader
 from segmix_core.errors import SlideError
 from segmix_core.events import StageStarted
@@ -46,7 +47,7 @@ def make_pseudo_masks(job: Job) -> dict[str, Any]:
     fit = fit_on_val(job, maps) if settings.fit else Fit()
     done = 0
     with TileReader(images, cache_bytes=0) as reader:
-        warn_of_little_glass(settings, tiles, reader, job.writer.emit)
+        warn_of_little_glass(settings, TileSamples(tiles, reader), job.writer.emit)
         for image in images:
             rows = np.flatnonzero(tiles.image_ids == image.id)
             rules = fit.applied_to(rules_of(settings, image.working_mpp))

@@ -1,4 +1,4 @@
-"""Tiny images of two classes: plain and striped."""
+"""Tiny images of two classes under a strip of glass: plain and striped."""
 
 import numpy as np
 import pytest
@@ -25,6 +25,7 @@ def draw(count, edge=32, seed=0):
     images = rng.normal(0.6, 0.02, (count, 3, edge, edge))
     striped = np.arange(count) % 2 == 1
     images[striped, ..., ::4] -= 0.4
+    images[..., :2, :] = 0.95
     labels = np.stack([~striped, striped], axis=1)
     return images.clip(0, 1).astype(np.float32), labels.astype(np.int64)
 

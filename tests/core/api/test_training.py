@@ -257,6 +257,12 @@ def test_a_class_that_no_image_has_is_named():
     ]
 
 
+def test_images_without_glass_are_told_of():
+    images, labels = draw(4)
+    with pytest.warns(UserWarning, match="almost no background"):
+        train([(images * 0.8, labels)], METHODS["segmix-plus"])
+
+
 def test_smaller_images_are_continued():
     small = draw(2, edge=24)
     model = train([(IMAGES, LABELS), small], METHODS["segmix-plus"])

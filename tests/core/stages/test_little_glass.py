@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segmix_core.data.samples import TileSamples
 from segmix_core.data.tile_reader import TileReader
 from segmix_core.events import Warned
 from segmix_core.inference.little_glass import warn_of_little_glass
@@ -32,8 +33,9 @@ def messages(tmp_path):
         events = []
         settings = PseudoMaskSettings(background=background)
         with TileReader(images, cache_bytes=0) as reader:
-            warn_of_little_glass(settings, tiles, reader, events.append)
-            warn_of_little_glass(settings, tiles.take(tiles.ids < 0), reader, None)
+            warn_of_little_glass(settings, TileSamples(tiles, reader), events.append)
+            none = TileSamples(tiles.take(tiles.ids < 0), reader)
+            warn_of_little_glass(settings, none, None)
         return [event.message for event in events if isinstance(event, Warned)]
 
     return warn
