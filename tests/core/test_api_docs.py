@@ -1,6 +1,7 @@
 """What the docstrings of the public names say is true: their examples run."""
 
 import doctest
+import importlib
 import importlib.util
 import inspect
 import re
@@ -27,6 +28,25 @@ def test_examples_run(name, tmp_path):
         test.globs = {"sx": sx, "np": np, "folder": folder}
         runner.run(test, out=report.append)
     assert runner.summarize(verbose=False).failed == 0, "".join(report)
+
+
+def _modules_with_examples():
+    """Return the modules whose docstrings have examples, but for the public names."""
+    source = ROOT / "src"
+    public = {getattr(sx, name).__module__ for name in sx.__all__}
+    found = [
+        ".".join(path.relative_to(source).with_suffix("").parts)
+        for path in sorted(source.rglob("*.py"))
+        if ">>> " in path.read_text(encoding="utf-8")
+    ]
+    return [name for name in found if name not in public]
+
+
+@pytest.mark.parametrize("name", _modules_with_examples())
+def test_examples_of_other_modules_run(name):
+    found = doctest.testmod(importlib.import_module(name))
+    assert found.attempted > 0
+    assert found.failed == 0
 
 
 @pytest.mark.parametrize("name", sx.__all__)

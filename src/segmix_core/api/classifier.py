@@ -69,7 +69,8 @@ class TrainedClassifier:
     def shared_foreground(self) -> bool:
         """Whether the maps of an image add up to its foreground.
 
-        Then :func:`pseudo_masks` needs ``shared_foreground=True``.
+        Then :meth:`cams` needs the labels, or :func:`pseudo_masks` needs
+        ``shared_foreground=True``.
         """
         return self.network.shared_foreground
 

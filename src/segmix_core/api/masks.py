@@ -62,7 +62,7 @@ def pseudo_masks(  # noqa: PLR0913 - every one is a choice of the caller, by nam
     shared_foreground
         The maps of an image add up to its foreground, see
         :attr:`TrainedClassifier.shared_foreground`: what absent classes have of it
-        goes to the others.
+        goes to the others. Not needed for maps that were made with the labels.
 
     Returns
     -------

@@ -84,6 +84,7 @@ def plan_grid(
 
     Examples
     --------
+    >>> from segmix_core.project.records import TilingPlan
     >>> plan_grid((100, 224), 1.0, TilingPlan(64, 64)).boxes[:, :2].tolist()
     [[0, 0], [0, 64], [0, 128], [0, 192], [64, 0], [64, 64], [64, 128], [64, 192]]
     """

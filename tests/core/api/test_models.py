@@ -30,6 +30,23 @@ def test_maps_of_strongest_cells_are_probabilities():
     np.testing.assert_allclose(shared, own * raw.sum(1, keepdims=True), atol=1e-5)
 
 
+def test_labels_given_to_the_maps_or_to_the_masks_are_the_same():
+    model = make(pooled_share=0.1, shared_foreground=True)
+    with torch.no_grad():
+        model.network.head.weight *= 20_000
+    options = {"background": "score", "background_score": 0.6, "margin": 0.0}
+    plain, given, lost = (
+        sx.pseudo_masks(cams, LABELS, shared_foreground=shared, **options)
+        for cams, shared in (
+            (model.cams(IMAGES), True),
+            (model.cams(IMAGES, LABELS), False),
+            (model.cams(IMAGES), False),
+        )
+    )
+    np.testing.assert_array_equal(plain, given)
+    assert (lost != plain).any()
+
+
 def test_other_maps_are_shares_of_the_strongest():
     model = make()
     cams = model.cams(IMAGES, scales=(1.0, 1.5), refine=0.5)
