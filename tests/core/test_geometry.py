@@ -11,8 +11,9 @@ INSIDE, PARTLY = Box(2, 1, 3, 4), Box(-2, 4, 5, 9)
 @pytest.mark.parametrize(
     "box", [INSIDE, PARTLY, Box(0, 0, *SHAPE), Box(-3, -3, 20, 20)]
 )
-def test_a_box_beyond_its_image_is_filled(rng, box, outside):
+def test_a_box_beyond_its_image_is_filled(box, outside):
     channels = np.shape(outside)
+    rng = np.random.default_rng(1)
     image = rng.integers(0, 255, (*SHAPE, *channels), dtype=np.uint8)
     around = np.empty((49, 47, *channels), np.uint8)
     around[:] = outside
