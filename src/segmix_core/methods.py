@@ -1,7 +1,7 @@
 """The methods that train a CAM classifier: one settings class each.
 
-A class has the fields of its method and no others, so a setting that a method would
-ignore is an error. Loads no torch.
+A class has only the fields of its method, so a setting that a method would ignore is an
+error. Does not load torch.
 """
 
 from pathlib import Path
@@ -23,7 +23,7 @@ from segmix_core.errors import ConfigError
 UNKNOWN_SETTING = "unknown_setting"
 """Type of the validation error for a field that a class does not have."""
 
-_EPOCHS = "Passes over the tiles; in segmix-plus those of all networks together."
+_EPOCHS = "Passes over the tiles; in segmix-plus the total of all networks."
 
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ else:
 
 
 class Settings(_Base):
-    """Settings that belong together: frozen, and an unknown name is an error."""
+    """A group of settings: frozen, and unknown names are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     title: ClassVar[str] = "settings"
@@ -76,9 +76,9 @@ class Settings(_Base):
 
 
 class MethodSettings(Settings):
-    """What all methods have: the length of a training, its steps, and the network.
+    """Settings of all methods: length of training, optimizer, and network.
 
-    ``everyday`` names the settings that people change often; forms and help show them
+    ``everyday`` lists the settings that users change often; forms and help show them
     first.
     """
 
@@ -95,7 +95,7 @@ class MethodSettings(Settings):
         le=1000,
         description=_EPOCHS,
     )
-    batch_size: int = Field(16, ge=2, le=1024, description="Tiles in a step.")
+    batch_size: int = Field(16, ge=2, le=1024, description="Tiles per training step.")
     backbone: str = Field(
         "small",
         description="'small', a timm model name, or a pathology encoder such as "
@@ -107,12 +107,12 @@ class MethodSettings(Settings):
         "published weights, under their license), or the path of a .safetensors file.",
     )
     freeze: bool = Field(
-        False, description="Keep the weights of the backbone as they were loaded."
+        False, description="Do not train the backbone; keep its initial weights."
     )
     stride: Literal[8, 16] | None = Field(
         None,
-        description="Pixels per cell of the maps; empty: 8 where the backbone can, 16 "
-        "where not, and the patch of a vision transformer.",
+        description="Pixels per cell of the maps. Empty: 8 if the backbone supports "
+        "it, otherwise 16; for a vision transformer its patch size.",
     )
     width: int = Field(
         32, ge=8, le=256, description="Channels of the small backbone's first layer."
@@ -124,10 +124,11 @@ class MethodSettings(Settings):
     )
     keep: Literal["last", "best"] = Field(
         "last",
-        description="Weights that make the maps: those of the last epoch, or of the "
-        "epoch with the lowest loss on the tiles of the split val, if there are any.",
+        description="Weights that compute the maps: those of the last epoch, or of "
+        "the epoch with the lowest loss on the tiles of the split val, if there are "
+        "any.",
     )
-    seed: int = Field(0, ge=0, description="Seed of everything random.")
+    seed: int = Field(0, ge=0, description="Random seed.")
 
     @property
     def learns_from_masks(self) -> bool:
@@ -144,7 +145,7 @@ class MethodSettings(Settings):
                 f"Input should be '{SCRATCH}', '{DOWNLOAD}' or the path of a "
                 ".safetensors file"
             )
-        # The run is a process of its own, with another working directory.
+        # The run is a separate process with another working directory.
         return str(Path(weights).expanduser().absolute())
 
     @model_validator(mode="after")
@@ -155,7 +156,7 @@ class MethodSettings(Settings):
 
 
 class _TwoViews(MethodSettings):
-    """Methods with SEAM's second view of each tile."""
+    """Settings of methods with SEAM's second view of each tile."""
 
     er_weight: float = Field(
         0.2, ge=0, description="Weight of equivariant regularization (SEAM ER)."
@@ -166,7 +167,7 @@ class _TwoViews(MethodSettings):
 
 
 class _Shuffle(MethodSettings):
-    """Methods that also learn from shuffled tiles."""
+    """Settings of methods that also learn from shuffled tiles."""
 
     shuffle_weight: float = Field(
         1.0,
@@ -188,22 +189,22 @@ class _Shuffle(MethodSettings):
     @model_validator(mode="after")
     def _something_can_move(self) -> Self:
         if self.group_size == 1 and self.in_place:
-            raise ValueError("in_place must be off where group_size is 1")
+            raise ValueError("in_place must be off if group_size is 1")
         return self
 
 
 class _MixedLabels(MethodSettings):
-    """Methods whose shuffled tiles have labels by area, as published."""
+    """Settings of methods that label shuffled tiles by area, as published."""
 
     labels: Literal["area", "certain"] = Field(
         "area",
-        description="Labels of shuffled tiles. area: shares of the area; certain: only "
-        "where tiles of several classes leave no doubt about a share.",
+        description="Labels of shuffled tiles. area: area share of each class; "
+        "certain: only shares that are certain, though tiles have several classes.",
     )
 
 
 class _Curriculum(_Shuffle):
-    """Methods whose shuffle becomes harder while they learn."""
+    """Settings of methods whose shuffle gets harder during training."""
 
     strategy: Literal["hold", "cellmix"] = Field(
         "hold",
@@ -218,13 +219,16 @@ class _Curriculum(_Shuffle):
     )
     max_ratio: float = Field(0.75, ge=0, le=1, description="Shuffle ratio at the end.")
     warmup: float = Field(
-        0.10, ge=0, le=0.9, description="Share of the steps before feedback starts."
+        0.10,
+        ge=0,
+        le=0.9,
+        description="Warm-up: share of the steps before feedback starts.",
     )
     threshold: float | None = Field(
         None,
         gt=0,
-        description="Relative loss below which it gets harder; 1 is as good as "
-        "guessing by class frequency. Empty: from warm-up.",
+        description="Relative loss below which the shuffle gets harder; 1 equals "
+        "guessing by class frequency. Empty: measured during warm-up.",
     )
     patience: int = Field(
         4, ge=1, description="Feedbacks without progress before the planned level."
@@ -287,7 +291,8 @@ class PuzzleCam(MethodSettings):
     puzzle_weight: float = Field(
         4.0,
         gt=0,
-        description="Weight of maps of tiles agreeing with those of their quarters.",
+        description="Weight of the agreement between the maps of a tile and of its "
+        "quarters.",
     )
 
 
@@ -365,11 +370,11 @@ class SegMixPlus(_Curriculum):
         1,
         ge=0,
         le=5,
-        description="How many times a fresh network learns from the masks of the one "
-        "before. All share the epochs, so there are fewer rounds than epochs.",
+        description="Rounds of self-training: in each, a new network learns from the "
+        "masks of the one before. All networks share the epochs.",
     )
     fusion: bool = Field(
-        True, description="Finer maps, from early and late features together."
+        True, description="Fuse early and late features for finer maps."
     )
     stain_normalization: bool = Field(
         True,
@@ -385,16 +390,16 @@ class SegMixPlus(_Curriculum):
         0.1,
         gt=0,
         le=1,
-        description="Top-k pooling: share of the strongest cells of a map whose mean "
-        "is the tile's score; about as much of a tile as a label means at least. 1: "
-        "all cells.",
+        description="Top-k pooling: share of the strongest map cells whose mean is "
+        "the tile's score. Set it to about the smallest share of a tile that a "
+        "present class covers. 1: all cells.",
     )
     pooled_mean: float = Field(
         0.5,
         ge=0,
         le=1,
-        description="Weight of the mean of the whole map in that score; the strongest "
-        "cells have the rest.",
+        description="Weight of the mean of the whole map in the tile's score; top-k "
+        "pooling has the rest.",
     )
 
     @property

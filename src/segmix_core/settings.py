@@ -1,7 +1,7 @@
-"""The settings of a run, one class a stage: frozen, validated, shown by forms and help.
+"""The settings of a run, one class per stage: frozen and validated.
 
-Below training and inference everything takes plain keyword arguments instead. Loads no
-torch.
+Forms and help are generated from them. The functions for training and inference take
+plain keyword arguments instead. Does not load torch.
 """
 
 from collections.abc import Mapping
@@ -41,9 +41,9 @@ class CamSettings(Settings):
         32,
         ge=0,
         le=1024,
-        description="Pixels around a tile of a larger image that are seen with it.",
+        description="Context around a tile cut from a larger image, in pixels.",
     )
-    batch_size: int = Field(32, ge=1, description="Tiles at a time.")
+    batch_size: int = Field(32, ge=1, description="Tiles per batch.")
 
     @model_validator(mode="after")
     def _scales_are_positive(self) -> Self:
@@ -65,8 +65,8 @@ class PseudoMaskSettings(Settings):
     background: Literal["none", "score", "glass"] = Field(
         "glass",
         description="none: every pixel gets a class; score: pixels of low CAM are "
-        "background; glass: white pixels are background. SegMix+ asks while it trains, "
-        "too: its second network learns from such masks.",
+        "background; glass: white pixels are background. SegMix+ also uses this in "
+        "training, for the masks that its second network learns from.",
     )
     background_score: float = Field(
         0.30, ge=0, le=1, description="CAM below which a pixel is background."
@@ -75,12 +75,12 @@ class PseudoMaskSettings(Settings):
         0.50,
         ge=0,
         le=1,
-        description="Probability a class of unknown label needs to take part.",
+        description="Probability above which a class with unknown label is included.",
     )
     fit: bool = Field(
         False,
-        description="Choose the gate of each class, and the background score, on "
-        "images of the split val. Values that cannot be determined keep their setting.",
+        description="Fit the gate of each class and the background score to the "
+        "images of the split val. Values that cannot be fitted keep their setting.",
     )
     normalization: Literal["class", "joint"] = Field(
         "joint", description="Scale CAMs per class or all classes together."
@@ -89,7 +89,7 @@ class PseudoMaskSettings(Settings):
         0.05,
         ge=0,
         le=1,
-        description="Pixels whose two best classes are closer are ignored.",
+        description="Pixels are ignored if their two best classes differ by less.",
     )
     min_object_px: int = Field(
         64, ge=0, description="Smaller objects are ignored, in mask pixels."
@@ -97,8 +97,8 @@ class PseudoMaskSettings(Settings):
     min_object_um2: float | None = Field(
         None,
         ge=0,
-        description="The same in µm²; wins over the pixels in images whose pixel size "
-        "is known. Empty: the pixels count everywhere.",
+        description="The same in µm², used instead in images with known pixel size. "
+        "Empty: always use pixels.",
     )
     min_hole_px: int = Field(
         0,
@@ -108,8 +108,8 @@ class PseudoMaskSettings(Settings):
     min_hole_um2: float | None = Field(
         None,
         ge=0,
-        description="The same in µm²; wins over the pixels in images whose pixel size "
-        "is known. Empty: the pixels count everywhere.",
+        description="The same in µm², used instead in images with known pixel size. "
+        "Empty: always use pixels.",
     )
 
 
@@ -137,7 +137,7 @@ class SegmenterSettings(Settings):
     depth: Literal[3, 4, 5] = Field(
         3,
         description="Downsampling stages of the encoder: 3 for textures and small "
-        "tiles, up to 5 for what only a wide view shows.",
+        "tiles, up to 5 for structures that need a wide view.",
     )
     pretrained: bool = Field(False, description="Let the library download weights.")
     epochs: int = Field(
@@ -147,37 +147,37 @@ class SegmenterSettings(Settings):
         description="Passes over the tiles; 0 = automatic: 8 epochs, and at least 100 "
         "steps.",
     )
-    batch_size: int = Field(16, ge=2, le=1024, description="Tiles in a step.")
+    batch_size: int = Field(16, ge=2, le=1024, description="Tiles per training step.")
     learning_rate: float = Field(1e-3, gt=0, le=1, description="Peak learning rate.")
     loss: Literal["ce", "oeem", "gce", "sce", "bootstrapped"] = Field(
         "ce",
-        description="Loss of pixels. ce: cross entropy, every label is believed. For "
-        "wrong pseudo labels: oeem prefers pixels that agree with their mask; gce "
-        "(generalized) and sce (symmetric cross entropy) follow outliers less; "
-        "bootstrapped mixes labels with the network's choice.",
+        description="Pixel loss. ce: cross entropy, trusts every label. For noisy "
+        "pseudo labels: oeem prefers pixels that agree with their mask; gce "
+        "(generalized) and sce (symmetric cross entropy) are less sensitive to "
+        "outliers; bootstrapped mixes labels with the network's prediction.",
     )
     label_smoothing: float = Field(
         0.0,
         ge=0,
         le=0.5,
-        description="Share of a pseudo label spread over all classes; ce and oeem "
-        "only.",
+        description="Label smoothing: share of a pseudo label spread over all "
+        "classes; ce and oeem only.",
     )
     dice_weight: float = Field(0.5, ge=0, description="Weight of the Dice loss.")
     corrected_weight: float = Field(
-        4.0, ge=1, description="Weight of corrected pixels; pseudo pixels have 1."
+        4.0, ge=1, description="Weight of corrected pixels; other pixels have 1."
     )
     average: bool = Field(
         True, description="Predict with a moving average of the weights of all steps."
     )
-    seed: int = Field(0, ge=0, description="Seed of everything random.")
+    seed: int = Field(0, ge=0, description="Random seed.")
 
     @model_validator(mode="after")
     def _loss_takes_smoothing(self) -> Self:
         if self.label_smoothing > 0 and self.loss not in ("ce", "oeem"):
             raise ValueError(
-                f"label_smoothing must be 0 with the loss {self.loss}; ce and oeem "
-                "take it"
+                f"label_smoothing must be 0 with the loss {self.loss}; only ce and "
+                "oeem use it"
             )
         return self
 
@@ -195,7 +195,7 @@ class PredictSettings(Settings):
     window_px: int = Field(512, ge=64, description="Edge of a window, in pixels.")
     overlap_px: int = Field(64, ge=0, description="Overlap of windows, in pixels.")
     flips: bool = Field(False, description="Average over flips and quarter turns.")
-    batch_size: int = Field(4, ge=1, description="Windows at a time.")
+    batch_size: int = Field(4, ge=1, description="Windows per batch.")
 
     @model_validator(mode="after")
     def _overlap_is_smaller(self) -> Self:
@@ -217,11 +217,11 @@ class MachineSettings(Settings):
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1 or mps.")
     precision: Literal["auto", "float32", "bf16"] = Field(
         "auto",
-        description="Numbers that networks compute in. auto: bf16 where there are "
-        "instructions for it, but float32 for training on a processor.",
+        description="Number format of the networks. auto: bf16 if the hardware "
+        "supports it, but float32 for training on a CPU.",
     )
     threads: int = Field(
-        0, ge=0, description="CPU threads; 0: one less than there are cores."
+        0, ge=0, description="CPU threads; 0 = automatic: all cores but one."
     )
 
 
@@ -246,10 +246,10 @@ class RunSettings(Settings):
 
     @property
     def trained_background(self) -> str | None:
-        """The background of the masks that a training with these settings learns from.
+        """The background setting of the masks used in training.
 
-        Pseudo masks made after it have the same, unless another is chosen; None where
-        no network learns from masks, because nobody asked for a background then.
+        Later pseudo masks use the same by default. None if no network learns from
+        masks.
         """
         if not self.train.learns_from_masks:
             return None
@@ -262,8 +262,8 @@ class RunSettings(Settings):
         Raises
         ------
         ConfigError
-            Naming the first setting that is unknown or out of range, or the first
-            settings that contradict each other.
+            If a setting is unknown or out of range, or settings conflict; names the
+            first.
         """
         try:
             return cls.model_validate(dict(content))
@@ -273,14 +273,14 @@ class RunSettings(Settings):
     def replace(self, changes: Mapping[str, Any]) -> "RunSettings":
         """Return a copy with dotted settings changed, e.g. ``{"train.epochs": 4}``.
 
-        Another ``train.method`` keeps the settings that were chosen before, as far as
-        it has them; its own defaults count for all others.
+        A new ``train.method`` keeps the chosen settings that it has; all others get its
+        defaults.
 
         Raises
         ------
         ConfigError
-            If a setting is unknown or out of range, or was chosen for the former
-            method and the new one has no such setting.
+            If a setting is unknown or out of range, or was chosen for the old method
+            but does not exist in the new one.
         """
         content = self.model_dump(exclude_unset=True)
         method = changes.get("train.method", self.train.method)
@@ -300,9 +300,9 @@ class RunSettings(Settings):
         return RunSettings.parse(content)
 
     def _chosen_for(self, method: str) -> dict[str, Any]:
-        """Return what was chosen for training, but for defaults of this method alone.
+        """Return the chosen training settings, without the defaults of the old method.
 
-        The settings of a run that is done name all fields of its method.
+        The settings of a finished run contain all fields of its method.
         """
         former, known = type(self.train).model_fields, METHODS[method].model_fields
         return {

@@ -1,4 +1,4 @@
-"""The command line: one command a stage, the same runs the dock starts."""
+"""The command line: one command per stage; it starts the same runs as the dock."""
 
 from segmix_core.cli.app import main
 

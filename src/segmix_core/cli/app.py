@@ -1,4 +1,4 @@
-"""The program ``segmix``: its commands in the order of the work."""
+"""The program ``segmix``: its commands in the order of use."""
 
 from importlib.metadata import version
 from typing import Annotated
@@ -64,7 +64,7 @@ app.command("repair", rich_help_panel=_RECOVERY)(recovery.repair)
 app.command("snapshots", rich_help_panel=_RECOVERY)(recovery.snapshots)
 app.command("restore", rich_help_panel=_RECOVERY)(recovery.restore)
 
-_STAGES = "Stages, in their order"
+_STAGES = "Stages, in order"
 app.command(
     "train",
     rich_help_panel=_STAGES,

@@ -1,4 +1,4 @@
-"""The commands on a run that goes on: watch and stop."""
+"""The commands for a running job: watch and stop."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -18,7 +18,7 @@ from segmix_core.runs.status import RunState
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions(ProjectOptions):
-    """What commands on a run take."""
+    """Options of commands on a run."""
 
     run: Annotated[
         str | None, typer.Argument(help="Name or folder; default: the newest run.")
@@ -27,7 +27,7 @@ class RunOptions(ProjectOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class StopOptions(RunOptions):
-    """What ``stop`` takes."""
+    """Options of ``stop``."""
 
     kill: Annotated[
         bool, typer.Option("--kill", help="Kill the process if it does not respond.")

@@ -16,13 +16,14 @@ _STYLES = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FAIL: "red"}
 
 @dataclass(frozen=True, kw_only=True)
 class DoctorOptions(Options):
-    """What ``doctor`` takes."""
+    """Options of ``doctor``."""
 
     folder: Annotated[
-        Path, typer.Argument(help="Where projects will lie: disk space, permission.")
+        Path,
+        typer.Argument(help="Folder for projects; checks disk space and permissions."),
     ] = Path()
     python: Annotated[
-        str | None, typer.Option(help="The Python that will run the jobs.")
+        str | None, typer.Option(help="The Python that runs the jobs.")
     ] = None
 
 

@@ -1,4 +1,4 @@
-"""The licence of weights is told before a run uses them."""
+"""Print the licence of weights before a run uses them."""
 
 from collections.abc import Iterable
 
@@ -15,19 +15,19 @@ from segmix_core.settings import RunSettings
 
 
 def tell_licence(request: RunRequest, voice: Voice) -> None:
-    """Print the licence of the weights that a training begins with, on stderr."""
+    """Print the licence of the initial weights of a training to stderr."""
     tell_licences([(request.stage, RunSettings.parse(request.config))], voice)
 
 
 def tell_licences(stages: Iterable[tuple[str, RunSettings]], voice: Voice) -> None:
-    """Print the licences of the weights that stages begin with, each once, on stderr.
+    """Print the licences of the initial weights of stages to stderr, each once.
 
     Parameters
     ----------
     stages
         Name and settings of each.
     voice
-        Tells them.
+        Prints them.
     """
     networks = (_loaded(stage, config) for stage, config in stages)
     for network in dict.fromkeys(networks):
@@ -38,7 +38,7 @@ def tell_licences(stages: Iterable[tuple[str, RunSettings]], voice: Voice) -> No
 def _tell(network: str, voice: Voice) -> None:
     licence = find_licence(network)
     if licence is UNKNOWN:
-        # Imported late: it loads torch, and most runs need no more than the table.
+        # Imported late: it loads torch, and most runs need only the table.
         from segmix_core.models.timm_backbone import published_licence
 
         licence = published_licence(network)
@@ -48,7 +48,7 @@ def _tell(network: str, voice: Voice) -> None:
 
 
 def _loaded(stage: str, config: RunSettings) -> str | None:
-    """Return the network whose published weights a stage begins with; None: none."""
+    """Return the network whose published weights a stage uses, or None."""
     if stage == "train" and config.train.weights != SCRATCH:
         return config.train.backbone
     if stage == "train-segmenter" and config.segmenter.pretrained:

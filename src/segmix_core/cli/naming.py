@@ -1,4 +1,4 @@
-"""Finding the source or the image that was named on the command line."""
+"""Find sources and images named on the command line."""
 
 from typing import TYPE_CHECKING
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 def find_source(store: "ProjectStore", name: str) -> "Source":
-    """Return the source of an id, a name or a path.
+    """Find a source by id, name or path.
 
-    Paths are understood by the rule of :mod:`segmix_core.project.matching`.
+    Paths are matched by :mod:`segmix_core.project.matching`.
 
     Raises
     ------
     ProjectError
-        If the project has none such, or several.
+        If there is no such source, or several.
     """
     from segmix_core.project.matching import PathMatcher
 
@@ -40,12 +40,12 @@ def find_source(store: "ProjectStore", name: str) -> "Source":
 def image_ids(store: "ProjectStore", name: str) -> list[int]:
     """Return the ids of the images of a source, or of one image, by name or path.
 
-    Images are found by the rule of :mod:`segmix_core.project.matching`.
+    Images are matched by :mod:`segmix_core.project.matching`.
 
     Raises
     ------
     ProjectError
-        If the project has nothing of that name, or several images fit.
+        If there is nothing of that name, or several images match.
     """
     from segmix_core.project.matching import ImageMatcher, shortest_paths
 
@@ -71,5 +71,5 @@ def image_ids(store: "ProjectStore", name: str) -> list[int]:
 
 
 def _named(sources: "Iterable[Source]", name: str) -> "list[Source]":
-    """Return the sources whose name, path, or file or folder name is just this."""
+    """Return the sources with exactly this name, path, or file or folder name."""
     return [s for s in sources if name in {s.name, str(s.path), s.path.name}]

@@ -1,4 +1,4 @@
-"""What commands take: dataclasses whose fields are arguments and options."""
+"""Options of commands: dataclasses whose fields are arguments and options."""
 
 import inspect
 from collections.abc import Callable
@@ -16,14 +16,14 @@ from segmix_core.runs.child import EXIT_ERROR
 
 @dataclass(frozen=True, kw_only=True)
 class AnyJson:
-    """What every command takes, one way or the other: where its JSON goes."""
+    """Base of all options: whether to print JSON."""
 
     json: bool | Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options(AnyJson):
-    """What commands take that print one JSON object."""
+    """Options of commands that print one JSON object."""
 
     json: Annotated[
         bool,
@@ -38,9 +38,9 @@ ProjectPath = Annotated[Path, typer.Argument(help="The project folder.")]
 def takes(
     options: type[AnyOptions],
 ) -> Callable[[Callable[[AnyOptions, Voice], int]], Callable[..., None]]:
-    """Make a typer command of a function of ``options`` that returns its exit code.
+    """Turn a function of ``options`` that returns an exit code into a typer command.
 
-    Errors a user can act on become a message and exit code 2.
+    A SegmixError is printed and gives exit code 2.
     """
 
     def decorate(function: Callable[[AnyOptions, Voice], int]) -> Callable[..., None]:
@@ -54,7 +54,7 @@ def takes(
                 code = EXIT_ERROR
             raise typer.Exit(code)
 
-        # Typer reads these two, so that the fields are written down once.
+        # Typer reads these two, so that the fields are declared only once.
         command.__annotations__ = get_type_hints(options, include_extras=True)
         command.__signature__ = _signature(options)  # type: ignore[attr-defined]
         command.__doc__ = function.__doc__
@@ -64,7 +64,7 @@ def takes(
 
 
 def _signature(options: type[AnyJson]) -> inspect.Signature:
-    # What all commands have is the last thing their help should tell.
+    # Put options common to all commands last in their help.
     found = inspect.signature(options)
     first, *rest = found.parameters.values()
     return found.replace(parameters=[*rest, first])
@@ -72,16 +72,16 @@ def _signature(options: type[AnyJson]) -> inspect.Signature:
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectOptions(Options):
-    """What commands on a project take."""
+    """Options of commands on a project."""
 
     project: ProjectPath
 
 
 @dataclass(frozen=True, kw_only=True)
 class StageOptions(ProjectOptions):
-    """What every stage takes.
+    """Options of every stage.
 
-    ``FLAGS`` maps fields of a stage to the settings they are short for.
+    ``FLAGS`` maps fields to the settings they set.
     """
 
     FLAGS: ClassVar[dict[str, str]] = {}
@@ -105,14 +105,14 @@ class StageOptions(ProjectOptions):
     ] = False
 
     def flags(self) -> dict[str, object]:
-        """Return the settings that were given by flags; None where not."""
+        """Return the settings by name; None for flags that were not given."""
         short = {"device": "machine.device", "threads": "machine.threads", **self.FLAGS}
         return {setting: getattr(self, field) for field, setting in short.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
 class FollowingOptions(StageOptions):
-    """What a stage takes that reads another run."""
+    """Options of stages that read another run."""
 
     run: Annotated[
         str | None,
@@ -124,7 +124,7 @@ class FollowingOptions(StageOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions(StageOptions):
-    """What the stages take that several processes can work on."""
+    """Options of stages that can use several processes."""
 
     prepare: Annotated[
         bool,
@@ -138,7 +138,7 @@ class TrainingOptions(StageOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions(TrainingOptions):
-    """What ``train`` takes."""
+    """Options of ``train``."""
 
     FLAGS: ClassVar[dict[str, str]] = {
         "method": "train.method",
@@ -157,7 +157,7 @@ class TrainOptions(TrainingOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class CamOptions(FollowingOptions):
-    """What ``cams`` takes."""
+    """Options of ``cams``."""
 
     FLAGS: ClassVar[dict[str, str]] = {"batch_size": "cams.batch_size"}
 
@@ -166,7 +166,7 @@ class CamOptions(FollowingOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class PseudoMaskOptions(FollowingOptions):
-    """What ``pseudo-masks`` takes."""
+    """Options of ``pseudo-masks``."""
 
     FLAGS: ClassVar[dict[str, str]] = {
         "background": "pseudo_masks.background",
@@ -179,7 +179,7 @@ class PseudoMaskOptions(FollowingOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class SegmenterOptions(FollowingOptions, TrainingOptions):
-    """What ``train-segmenter`` takes."""
+    """Options of ``train-segmenter``."""
 
     FLAGS: ClassVar[dict[str, str]] = {
         "epochs": "segmenter.epochs",
@@ -204,7 +204,7 @@ Format = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class PredictOptions(FollowingOptions):
-    """What ``predict`` takes."""
+    """Options of ``predict``."""
 
     FLAGS: ClassVar[dict[str, str]] = {"batch_size": "predict.batch_size"}
 
@@ -215,7 +215,7 @@ class PredictOptions(FollowingOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions(FollowingOptions):
-    """What ``export`` takes."""
+    """Options of ``export``."""
 
     slides: Slides = None
     format: Format = "ome"

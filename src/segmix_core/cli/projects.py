@@ -1,4 +1,4 @@
-"""The commands on a project: new, add, set-mpp, tissue, import-labels, relocate."""
+"""Commands on a project: new, add, set-mpp, tissue, import-labels, relocate."""
 
 from dataclasses import dataclass
 from enum import StrEnum, unique
@@ -17,7 +17,7 @@ from segmix_core.runs.child import EXIT_COMPLETED
 
 @dataclass(frozen=True, kw_only=True)
 class NewOptions(ProjectOptions):
-    """What ``new`` takes."""
+    """Options of ``new``."""
 
     classes: Annotated[
         str, typer.Option(help="Names of the classes, separated by commas.")
@@ -51,7 +51,7 @@ def new(options: NewOptions, voice: Voice) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class AddOptions(ProjectOptions):
-    """What ``add`` takes."""
+    """Options of ``add``."""
 
     paths: Annotated[
         list[Path], typer.Argument(help="Slides, or folders of tile images.")
@@ -116,7 +116,7 @@ def add(options: AddOptions, voice: Voice) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class SetMppOptions(ProjectOptions):
-    """What ``set-mpp`` takes."""
+    """Options of ``set-mpp``."""
 
     source: Annotated[str, typer.Argument(help="Name or id of a source; see status.")]
     mpp: Annotated[float, typer.Argument(help="µm per pixel at full resolution.")]
@@ -148,7 +148,7 @@ def set_mpp(options: SetMppOptions, voice: Voice) -> int:
 
 @unique
 class Kind(StrEnum):
-    """What a file of labels looks like."""
+    """Layout of a label file."""
 
     AUTO = "auto"
     TABLE = "table"
@@ -158,7 +158,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class ImportOptions(ProjectOptions):
-    """What ``import-labels`` takes."""
+    """Options of ``import-labels``."""
 
     file: Annotated[Path, typer.Argument(help="A CSV file, or a folder.")]
     kind: Annotated[
@@ -213,7 +213,7 @@ def import_labels(options: ImportOptions, voice: Voice) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class RelocateOptions(ProjectOptions):
-    """What ``relocate`` takes."""
+    """Options of ``relocate``."""
 
     source: Annotated[str, typer.Argument(help="Name or id of a source; see status.")]
     path: Annotated[Path, typer.Argument(help="Current path of the slide or folder.")]
@@ -238,7 +238,7 @@ def relocate(options: RelocateOptions, voice: Voice) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class TissueOptions(ProjectOptions):
-    """What ``tissue`` takes."""
+    """Options of ``tissue``."""
 
     source: Annotated[str, typer.Argument(help="Name or id of a slide; see status.")]
     mask: Annotated[

@@ -1,4 +1,4 @@
-"""The command that compares masks with known ones."""
+"""The command that scores masks: evaluate."""
 
 import math
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateOptions(ProjectOptions):
-    """What ``evaluate`` takes."""
+    """Options of ``evaluate``."""
 
     masks: Annotated[
         Path,
@@ -45,7 +45,7 @@ def evaluate(options: EvaluateOptions, voice: Voice) -> int:
     with ProjectStore.open(options.project) as store:
         runs = store.runs_path
         chosen = find_run(runs, options.run) if options.run else _newest(runs)
-        # What can be exported is what can be scored.
+        # Every run that can be exported can be scored.
         [run] = find_inputs(runs, "export", chosen).values()
         check_mask_classes(store, run)
         result = evaluate_run(store, run, options.masks, corrected=options.corrected)
@@ -69,7 +69,7 @@ def _newest(runs_path: Path) -> RunFolder | None:
 
 
 def show_scores(voice: Voice, scores: "dict[str, Evaluation]") -> None:
-    """Print a column for each evaluation: there may be many classes, which are rows."""
+    """Print a table with a column per evaluation and a row per class."""
     names = list(next(iter(scores.values())).class_iou)
     rows = [
         ["mean IoU", *(_number(found.mean_iou) for found in scores.values())],

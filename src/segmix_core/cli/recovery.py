@@ -1,4 +1,4 @@
-"""The commands for a project in trouble: verify, repair, snapshots, restore."""
+"""Commands for damaged projects: verify, repair, snapshots, restore."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ def verify(options: ProjectOptions, voice: Voice) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class RepairOptions(ProjectOptions):
-    """What ``repair`` takes."""
+    """Options of ``repair``."""
 
     to: Annotated[
         Path | None,
@@ -47,7 +47,7 @@ class RepairOptions(ProjectOptions):
 
 @takes(RepairOptions)
 def repair(options: RepairOptions, voice: Voice) -> int:
-    """Recover what can be read of a damaged project into a new one."""
+    """Recover everything readable from a damaged project into a new one."""
     with _Steps(voice, "Replaying the journal") as steps:
         report = repair_project(options.project, options.to, steps.show)
     voice.say(
@@ -122,7 +122,7 @@ def _tell_kept(kept: Sequence[KeptCopy], voice: Voice) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class RestoreOptions(ProjectOptions):
-    """What ``restore`` takes."""
+    """Options of ``restore``."""
 
     snapshot: Annotated[
         str, typer.Argument(help="Name of the snapshot; see 'segmix snapshots'.")
@@ -143,7 +143,7 @@ def restore(options: RestoreOptions, voice: Voice) -> int:
 
 
 class _Steps:
-    """A bar of journal entries with the time left, on stderr of a terminal."""
+    """A progress bar of journal entries with the time left, on stderr of a terminal."""
 
     def __init__(self, voice: Voice, text: str) -> None:
         self._bar = Progress(
@@ -156,7 +156,7 @@ class _Steps:
         self._task = self._bar.add_task(text, total=None)
 
     def show(self, done: int, total: int) -> None:
-        """Show how many entries of the journal are done."""
+        """Show how many journal entries are done."""
         self._bar.update(self._task, completed=done, total=total)
 
     def __enter__(self) -> "_Steps":

@@ -1,4 +1,4 @@
-"""The command that writes the synthetic slide, and its mask, for trying things."""
+"""The command that writes the synthetic slide and its mask: sample."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ SIZE_PX = 3072
 
 @dataclass(frozen=True, slots=True)
 class SampleFiles:
-    """Where the slide and its mask lie in a folder."""
+    """Paths of the slide and its mask in a folder."""
 
     folder: Path
 
@@ -36,16 +36,16 @@ class SampleFiles:
 
     @property
     def are_there(self) -> bool:
-        """Whether both have been written."""
+        """Whether both files exist."""
         return self.slide.exists() and self.mask.exists()
 
 
 @dataclass(frozen=True, kw_only=True)
 class SampleOptions(Options):
-    """What ``sample`` takes."""
+    """Options of ``sample``."""
 
     folder: Annotated[
-        Path, typer.Argument(help="Where the two files go.", show_default=".")
+        Path, typer.Argument(help="Folder for the two files.", show_default=".")
     ] = Path()
     size: Annotated[
         int, typer.Option(min=512, help="Edge of the slide, in pixels.")
@@ -55,14 +55,14 @@ class SampleOptions(Options):
 
 @takes(SampleOptions)
 def sample(options: SampleOptions, voice: Voice) -> int:
-    """Write a synthetic H&E-like slide and its exact mask, to try commands on."""
+    """Write a synthetic H&E slide and its exact mask, to try SegMix."""
     from segmix_core.sample.layout import CLASS_NAMES
 
     files = SampleFiles(options.folder)
     for path in (files.slide, files.mask):
         if path.exists():
             raise ProjectError(
-                f"{path} exists already.", "Delete it, or choose another folder."
+                f"{path} already exists.", "Delete it, or choose another folder."
             )
     write_sample(files, options.size, options.seed, voice)
     voice.say(f"Wrote {files.slide} and {files.mask}.", "green")
@@ -100,7 +100,7 @@ def write_sample(files: SampleFiles, size: int, seed: int, voice: Voice) -> None
 
 @contextmanager
 def waiting(voice: Voice, title: str) -> Iterator[None]:
-    """Show a bar for work whose steps nobody counts."""
+    """Show a progress bar for work of unknown length."""
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=voice.console) as progress:
         task = progress.add_task(title, total=None)

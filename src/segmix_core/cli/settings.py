@@ -1,6 +1,6 @@
 """Settings on the command line: flags, ``--set``, ``--config``, and their help.
 
-Everything is read from :mod:`segmix_core.settings`; nothing is repeated here.
+All texts come from :mod:`segmix_core.settings`.
 """
 
 import json
@@ -29,19 +29,19 @@ def build_config(
     Parameters
     ----------
     flags
-        Dotted setting to value; None is left at its default.
+        Dotted setting to value; None keeps the default.
     assignments
-        Texts of the form ``section.field=value``; they win over flags.
+        Texts of the form ``section.field=value``; override flags.
     file
-        JSON file of settings, or the ``config.json`` of an earlier run; both win
-        over it.
+        JSON file of settings, or the ``config.json`` of an earlier run; flags and
+        assignments override it.
     defaults
-        Dotted setting to value, for settings that none of the others says.
+        Dotted setting to value, for settings not given otherwise.
 
     Raises
     ------
     ConfigError
-        Naming the setting, or the file, that is wrong.
+        If a setting or the file is invalid.
     """
     content = _read(file) if file else {}
     changes = {
@@ -61,14 +61,14 @@ def _says(content: Mapping[str, Any], name: str) -> bool:
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
-    """Return the dotted name and the value of a text ``section.field=value``.
+    """Parse ``section.field=value`` into the dotted name and the value.
 
-    The value is JSON; what is no JSON is taken as a text.
+    The value is JSON; anything else is taken as text.
 
     Raises
     ------
     ConfigError
-        If the text has no such form.
+        If the text does not have this form.
     """
     name, equals, value = text.partition("=")
     if not equals:
@@ -83,12 +83,12 @@ def parse_assignment(text: str) -> tuple[str, Any]:
 
 
 def flag(name: str) -> Any:
-    """Return a typer option with the help of a dotted setting."""
+    """Return a typer option with the help text of a dotted setting."""
     return typer.Option(help=_text(name), show_default=False)
 
 
 def settings_help(*sections: str) -> str:
-    """Return the settings of some sections with default, range and description."""
+    """List the settings of some sections with default, range and description."""
     lines = ["[bold]Settings[/bold] for --set and --config:"]
     for section in sections:
         fields = _models(section)[0].fields()
@@ -97,11 +97,11 @@ def settings_help(*sections: str) -> str:
 
 
 def training_help() -> str:
-    """Return the settings of training: everyday ones first, then by method."""
-    lines = ["[bold]Settings[/bold] for --set and --config, everyday ones first:"]
+    """List the training settings: common ones first, then by method."""
+    lines = ["[bold]Settings[/bold] for --set and --config, common ones first:"]
     everyday = MethodSettings.everyday
     lines += [_line(f"train.{field}") for field in ("method", *everyday)]
-    lines.append("[bold]More, in all methods:[/bold]")
+    lines.append("[bold]Other settings of all methods:[/bold]")
     common = MethodSettings.fields()
     lines += [_line(f"train.{field}") for field in common if field not in everyday]
     for owners, fields in _own_fields().items():
@@ -113,7 +113,7 @@ def training_help() -> str:
 
 
 def _own_fields() -> dict[tuple[str, ...], list[str]]:
-    """Return the fields that not all methods have, by the methods that have them."""
+    """Return the fields that only some methods have, by these methods."""
     owners: dict[str, list[str]] = {}
     for name, method in METHODS.items():
         for field in method.fields():
@@ -154,7 +154,7 @@ def _models(section: str) -> list[type[Settings]]:
 
 
 def _defaults(infos: Mapping[str, FieldInfo]) -> str:
-    """Return the default, and the methods in which it is another."""
+    """Return the default, and the methods with a different one."""
     first, *_ = shown = {title: _show(info.default) for title, info in infos.items()}
     others = [
         f"{value} in {title}" for title, value in shown.items() if value != shown[first]
@@ -163,7 +163,7 @@ def _defaults(infos: Mapping[str, FieldInfo]) -> str:
 
 
 def _choices(annotation: Any) -> str:
-    # An optional choice is a union of one with None.
+    # An optional choice is a union with None.
     for kind in (annotation, *get_args(annotation)):
         if get_origin(kind) is Literal:
             return " | ".join(str(choice) for choice in get_args(kind))
@@ -186,7 +186,7 @@ def _range(info: FieldInfo) -> str:
 
 
 def _show(value: object) -> str:
-    # Rich reads square brackets as markup.
+    # Rich interprets square brackets as markup.
     shown = "empty" if value is None else json.dumps(value)
     return shown.strip('"').replace("[", r"\[")
 
@@ -200,7 +200,7 @@ def _read(file: Path) -> dict[str, Any]:
             f"The settings in {file} cannot be read ({reason}).",
             "Give a JSON file of settings or the config.json of a run.",
         ) from error
-    # A run's own request has the settings as one of its parts.
+    # The config.json of a run has the settings in one of its fields.
     if isinstance(content, dict) and "stage" in content:
         content = content.get("config")
     if not isinstance(content, dict):

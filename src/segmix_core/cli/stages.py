@@ -1,4 +1,4 @@
-"""The commands that start a run: one a stage."""
+"""The commands that start a run, one per stage."""
 
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -50,7 +50,7 @@ def cams(options: CamOptions, voice: Voice) -> int:
 
 @takes(PseudoMaskOptions)
 def pseudo_masks(options: PseudoMaskOptions, voice: Voice) -> int:
-    """Make pseudo masks of class activation maps."""
+    """Make pseudo masks from class activation maps."""
     return run_stage(Order("pseudo-masks", options), voice)
 
 
@@ -78,7 +78,7 @@ def export(options: ExportOptions, voice: Voice) -> int:
 
 @dataclass(frozen=True)
 class Order:
-    """A stage as it was typed."""
+    """A stage with its options from the command line."""
 
     stage: str
     options: StageOptions
@@ -145,7 +145,7 @@ def _created(order: Order, voice: Voice) -> RunFolder:
         if order.stage == "train":
             check_trainable(store)
         given = options.flags(), options.set or [], options.config
-        # A wrong setting is said before a run is looked for that may be missing, too.
+        # Report invalid settings before missing runs.
         build_config(*given)
         inputs = _inputs(store, order)
         config = build_config(*given, _defaults(inputs, voice))
@@ -192,9 +192,9 @@ def _inputs(store: "ProjectStore", order: Order) -> dict[str, Any]:
 
 
 def _defaults(inputs: dict[str, Any], voice: Voice) -> dict[str, object]:
-    """Return what a run takes over from the training before it, unless told otherwise.
+    """Return the defaults that a run inherits from the training before it.
 
-    Pseudo masks have the background of the masks that the training learned from.
+    Pseudo masks use the same background as the masks used in training.
     """
     if "cams" not in inputs:
         return {}

@@ -36,7 +36,7 @@ def status(options: ProjectOptions, voice: Voice) -> int:
         damaged = _damaged_runs(store)
     _table(voice, "Sources", sources)
     _table(voice, "Tiles per class", labels)
-    # The stage is part of a run's name.
+    # The name of a run includes the stage.
     shown = [{k: v for k, v in run.items() if k != "stage"} for run in runs]
     _table(voice, "Runs", shown[-_SHOWN_RUNS:])
     for run in damaged:
@@ -58,7 +58,7 @@ def status(options: ProjectOptions, voice: Voice) -> int:
 
 
 def describe_source(store: "ProjectStore", source_id: int) -> dict[str, Any]:
-    """Return what is told of a source: id, name, kind, counts and path."""
+    """Return the facts about a source: id, name, kind, counts and path."""
     source = store.source(source_id)
     tiles = store.tiles(source_id)
     return {

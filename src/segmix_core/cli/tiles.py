@@ -1,4 +1,4 @@
-"""The command that lists tiles, as a table that ``import-labels`` reads."""
+"""The command that lists tiles in a table for ``import-labels``: tiles."""
 
 import csv
 import io
@@ -27,7 +27,7 @@ _UNKNOWN = -1
 
 @dataclass(frozen=True, kw_only=True)
 class TilesOptions(ProjectOptions):
-    """What ``tiles`` takes."""
+    """Options of ``tiles``."""
 
     slides: Annotated[
         list[str] | None,
@@ -44,7 +44,7 @@ def tiles(options: TilesOptions, voice: Voice) -> int:
 
     x, y, width and height are pixels of the image at full resolution; x and y are the
     tile's upper left corner. is_CLASS is 1 present, 0 absent, blank unknown. Fill it in
-    and read it back with import-labels.
+    and import it with import-labels.
     """
     from segmix_core.project.store import ProjectStore
 
@@ -87,9 +87,9 @@ def _rows(store: "ProjectStore", slides: Sequence[str] | None) -> list[dict[str,
 
 
 def _names(images: Sequence["ImageRecord"]) -> dict[int, str]:
-    """Return what each image is called: its file name, or its path if others share it.
+    """Return the name of each image: its file name, or its path if that is not unique.
 
-    Names that differ in case or ending only could be taken for each other.
+    Names that differ only in case or suffix count as equal.
     """
     count = Counter(image.path.stem.lower() for image in images)
     return {

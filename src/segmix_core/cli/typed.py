@@ -1,4 +1,4 @@
-"""Commands that are printed so that a person can type them as they stand."""
+"""Print commands that users can copy and run."""
 
 import shutil
 import sys
@@ -8,10 +8,10 @@ from segmix_core.runs.commands import join_words
 
 
 def typed(program: str, *words: str | Path) -> str:
-    """Return a command line for a shell, with quotes where they are needed.
+    """Return a command line for the shell, quoted if necessary.
 
-    Paths become absolute, so that it works in every folder. The program is named by
-    its path where its name alone would start nothing, or that of another environment.
+    Paths become absolute, so that it works in every folder. The program is given by its
+    path if its name alone starts nothing, or the one of another environment.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def typed(program: str, *words: str | Path) -> str:
 
 
 def find_program(name: str) -> Path | None:
-    """Return the program of this Python environment, or None if it has no such one."""
+    """Return the path of a program in this Python environment, or None."""
     found = shutil.which(name, path=str(Path(sys.executable).parent))
     return Path(found) if found else None
 

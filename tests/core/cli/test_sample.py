@@ -8,7 +8,7 @@ def test_slide_and_mask_are_written_once(tmp_path, answer):
     assert tifffile.imread(said["mask"]).shape == (512, 512)
     code, said = answer("sample", tmp_path / "a", "--size", 512)
     assert (code, said["error"]) == (2, "ProjectError")
-    assert "exists already" in said["message"]
+    assert "already exists" in said["message"]
 
 
 def test_another_seed_is_another_slide(tmp_path, answer):

@@ -99,7 +99,7 @@ def test_help_says_which_method_has_which_setting(segmix):
     places = [
         shown.index(text)
         for text in (
-            *("everyday ones first", "train.epochs", "train.weights Initial"),
+            *("common ones first", "train.epochs", "train.weights Initial"),
             *("in all methods", "train.width", "Only in seam, fixed-shuffle, segmix:"),
             *("train.er_weight", "Only in puzzle-cam:", "train.puzzle_weight"),
             *("Only in segmix-plus:", "train.rounds", "The machine:"),
