@@ -8,22 +8,22 @@ import numpy.typing as npt
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from segmix_core import events
-from segmix_core.cli.voice import Voice
+from segmix_core.cli.console import Console
 from segmix_core.cli.watch import time_left
 
 
 class Bars:
     """A bar for each training."""
 
-    def __init__(self, voice: Voice) -> None:
+    def __init__(self, console: Console) -> None:
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.completed}/{task.total}"),
             TextColumn("{task.fields[left]}"),
-            console=voice.console,
+            console=console.out,
         )
-        self._voice = voice
+        self._console = console
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -40,16 +40,16 @@ class Bars:
     def begin(self, title: str) -> "Bar":
         """Start the bar of a training."""
         task = self._progress.add_task(title, total=None, left="")
-        return Bar(self._progress, task, self._voice)
+        return Bar(self._progress, task, self._console)
 
 
 class Bar:
     """Listens to a training and shows its progress."""
 
-    def __init__(self, progress: Progress, task: TaskID, voice: Voice) -> None:
+    def __init__(self, progress: Progress, task: TaskID, console: Console) -> None:
         self._progress = progress
         self._task = task
-        self._voice = voice
+        self._console = console
 
     def emit(self, event: events.Event) -> None:
         """Show what matters of an event."""
@@ -63,7 +63,7 @@ class Bar:
                     left=time_left(event.seconds_left),
                 )
             case events.Warned():
-                self._voice.warn(event.message)
+                self._console.warn(event.message)
 
     def should_stop(self) -> bool:
         """Never: Ctrl-C ends the program, and what is done has been written."""

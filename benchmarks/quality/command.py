@@ -9,10 +9,10 @@ import typer
 
 from benchmarks.quality.bars import Bars
 from benchmarks.quality.tables import show_report
-from segmix_core.cli.licence import tell_licences
+from segmix_core.cli.console import Console
+from segmix_core.cli.licence import print_licences
 from segmix_core.cli.options import AnyJson, takes
 from segmix_core.cli.settings import build_config, flag, parse_assignment
-from segmix_core.cli.voice import Voice
 from segmix_core.errors import ConfigError
 from segmix_core.methods import Cam, MethodSettings
 from segmix_core.runs.child import EXIT_CANCELLED, EXIT_COMPLETED
@@ -83,7 +83,7 @@ class QualityOptions(AnyJson):
 
 
 @takes(QualityOptions)
-def quality(options: QualityOptions, voice: Voice) -> int:
+def quality(options: QualityOptions, console: Console) -> int:
     """Compare methods on images with masks, trivial predictors beside them.
 
     Val masks choose thresholds, test masks score; with --score val, test masks are
@@ -93,21 +93,21 @@ def quality(options: QualityOptions, voice: Voice) -> int:
     from benchmarks.quality.training import run_trainings
 
     report, trainings = _prepare(options)
-    tell_licences(_stages(trainings), voice)
+    print_licences(_stages(trainings), console)
     code = EXIT_COMPLETED
     try:
-        with Bars(voice) as bars:
+        with Bars(console) as bars:
             results = run_trainings(
                 trainings, options.jobs, lambda training: bars.begin(training.title)
             )
             with closing(results):
                 for result in results:
-                    _take(report, result, options.json, voice)
+                    _take(report, result, options.json, console)
     except KeyboardInterrupt:
         code = EXIT_CANCELLED
     finally:
         # Rows took hours: an error in a later one must not hide them.
-        show_report(report, voice)
+        show_report(report, console)
     return code
 
 
@@ -208,10 +208,10 @@ def _stages(trainings: "Sequence[Training]") -> "Iterator[tuple[str, RunSettings
 
 
 def _take(
-    report: "Report", result: "MethodResult", file: Path | None, voice: Voice
+    report: "Report", result: "MethodResult", file: Path | None, console: Console
 ) -> None:
     if not report.add(result):
-        voice.warn(
+        console.warn(
             f"{result.method}, seed {result.seed}, was trained again for its "
             f"segmenter, and its {result.scored} came out otherwise than in {file}: "
             "the machine, the version or the images may have changed."

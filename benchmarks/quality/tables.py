@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from segmix_core.cli.voice import Voice
+from segmix_core.cli.console import Console
 
 if TYPE_CHECKING:
     from benchmarks.quality.paired import Difference
     from benchmarks.quality.report import Report
 
 
-def show_report(report: "Report", voice: Voice) -> None:
+def show_report(report: "Report", console: Console) -> None:
     """Print a row a method, and the differences to one of them."""
     from benchmarks.quality.report import METRICS
 
@@ -25,7 +25,7 @@ def show_report(report: "Report", voice: Voice) -> None:
         ]
         for entry in report.summary()
     ]
-    voice.table(
+    console.table(
         f"{shared.folder}, {shared.protocol}, {shared.split} images",
         ["method", "scored", "seeds", *(name.replace("_", " ") for name in METRICS)],
         rows,
@@ -44,7 +44,7 @@ def show_report(report: "Report", voice: Voice) -> None:
         for entry in report.differences()
     ]
     if differences:
-        voice.table(
+        console.table(
             f"Difference in mean IoU from {report.against}, same seeds",
             ["method", "scored", "seeds", "difference", "95% CI", "by seed"],
             differences,

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from segmix_core.cli.console import Console
 from segmix_core.cli.options import ProjectOptions, takes
-from segmix_core.cli.voice import Voice
 from segmix_core.cli.watch import report, watch
 from segmix_core.errors import JobError
 from segmix_core.runs.child import EXIT_COMPLETED
@@ -35,27 +35,27 @@ class StopOptions(RunOptions):
 
 
 @takes(RunOptions)
-def watch_run(options: RunOptions, voice: Voice) -> int:
+def watch_run(options: RunOptions, console: Console) -> int:
     """Watch a run. Ctrl-C stops watching; the run continues."""
     folder = _chosen(options)
     try:
-        return watch(folder, voice)
+        return watch(folder, console)
     except KeyboardInterrupt:
-        voice.say(f"The run continues: {folder.path}")
+        console.say(f"The run continues: {folder.path}")
         return EXIT_COMPLETED
 
 
 @takes(StopOptions)
-def stop(options: StopOptions, voice: Voice) -> int:
+def stop(options: StopOptions, console: Console) -> int:
     """Ask a run to stop within its next step; it can be resumed."""
     folder = _chosen(options)
     if folder.state() is not RunState.RUNNING:
-        return report(folder, voice)
+        return report(folder, console)
     folder.request_stop()
     if options.kill:
         kill(folder)
-    voice.say(f"Asked to stop: {folder.path}")
-    voice.result({"run": str(folder.path), "state": str(folder.state())})
+    console.say(f"Asked to stop: {folder.path}")
+    console.result({"run": str(folder.path), "state": str(folder.state())})
     return EXIT_COMPLETED
 
 

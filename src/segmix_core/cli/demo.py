@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from segmix_core.cli.console import Console
 from segmix_core.cli.demo_stages import DemoStage, run_demo_stage
 from segmix_core.cli.options import Options, takes
 from segmix_core.cli.quality import show_scores
 from segmix_core.cli.sample import SIZE_PX, SampleFiles, waiting, write_sample
 from segmix_core.cli.settings import flag
 from segmix_core.cli.typed import find_program, typed
-from segmix_core.cli.voice import Voice
 from segmix_core.runs.child import EXIT_CANCELLED, EXIT_COMPLETED
 from segmix_core.runs.folder import RunFolder
 
@@ -51,7 +51,7 @@ class DemoOptions(Options):
 
 
 @takes(DemoOptions)
-def demo(options: DemoOptions, voice: Voice) -> int:
+def demo(options: DemoOptions, console: Console) -> int:
     """Run the whole loop on a synthetic slide whose mask is known.
 
     Labels, training with the shuffle curriculum, CAMs, pseudo masks, segmenter,
@@ -63,27 +63,27 @@ def demo(options: DemoOptions, voice: Voice) -> int:
     files = SampleFiles(folder)
     project = folder / PROJECT_NAME
     if files.are_there:
-        voice.say(f"Continuing with {files.slide}.")
+        console.say(f"Continuing with {files.slide}.")
     else:
-        write_sample(files, options.size, options.seed, voice)
-    _make_project(project, files, voice)
-    quiet = _Quiet(voice)
+        write_sample(files, options.size, options.seed, console)
+    _make_project(project, files, console)
+    quiet = _Quiet(console)
     runs: dict[str, RunFolder] = {}
     run: RunFolder | None = None
     for stage in _STAGES:
         code, run = run_demo_stage(stage, project, run, options.threads, quiet)
         if code != EXIT_COMPLETED or run is None:
             if code == EXIT_CANCELLED:
-                voice.say(f"Go on with the demo: {typed('segmix', 'demo', folder)}")
-            voice.result(quiet.last)
+                console.say(f"Go on with the demo: {typed('segmix', 'demo', folder)}")
+            console.result(quiet.last)
             return code
         runs[stage.name] = run
     scores = _scores(project, files.mask, runs)
-    show_scores(voice, scores)
+    show_scores(console, scores)
     seconds = time.monotonic() - begun
-    voice.say(f"The demo took {seconds:.0f} s.")
-    voice.say(_what_next(project))
-    voice.result(
+    console.say(f"The demo took {seconds:.0f} s.")
+    console.say(_what_next(project))
+    console.result(
         {
             "project": str(project),
             "seconds": seconds,
@@ -93,11 +93,11 @@ def demo(options: DemoOptions, voice: Voice) -> int:
     return EXIT_COMPLETED
 
 
-class _Quiet(Voice):
-    """A voice for stages that are part of something larger: one JSON in the end."""
+class _Quiet(Console):
+    """A console for stages that are part of something larger: one JSON in the end."""
 
-    def __init__(self, voice: Voice) -> None:
-        super().__init__(voice.as_json)
+    def __init__(self, console: Console) -> None:
+        super().__init__(console.as_json)
         self.last: dict[str, Any] = {}
 
     def result(self, content: dict[str, Any]) -> None:
@@ -111,7 +111,7 @@ def _what_next(project: Path) -> str:
     return f"Look at it: {typed('napari', project)}"
 
 
-def _make_project(project: Path, files: SampleFiles, voice: Voice) -> None:
+def _make_project(project: Path, files: SampleFiles, console: Console) -> None:
     from segmix_core.intake import add_paths
 
     with _open_project(project) as store:
@@ -120,9 +120,9 @@ def _make_project(project: Path, files: SampleFiles, voice: Voice) -> None:
             add_paths(store, [files.slide], tile_px=_TILE_PX, mpp=_MPP)
         if (store.tiles().labels >= 0).any():
             return
-        with waiting(voice, "label"):
+        with waiting(console, "label"):
             count = _label(store, files.mask)
-    voice.say(f"Labeled {count} tiles of {files.slide.name} from the ground truth.")
+    console.say(f"Labeled {count} tiles of {files.slide.name} from the ground truth.")
 
 
 def _open_project(project: Path) -> "ProjectStore":

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from segmix_core.cli.console import Console
 from segmix_core.cli.options import (
     CamOptions,
     ExportOptions,
@@ -17,7 +18,6 @@ from segmix_core.cli.options import (
 )
 from segmix_core.cli.settings import parse_assignment
 from segmix_core.cli.stages import Order, run_stage
-from segmix_core.cli.voice import Voice
 from segmix_core.cli.watch import stopping, watch
 from segmix_core.project.changed_files import find_changed
 from segmix_core.runs.child import EXIT_COMPLETED
@@ -85,7 +85,7 @@ def run_demo_stage(
     project: Path,
     source: RunFolder | None,
     threads: int | None,
-    voice: Voice,
+    console: Console,
 ) -> tuple[int, RunFolder | None]:
     """Bring a stage to its end, from wherever an earlier demo left it.
 
@@ -99,7 +99,7 @@ def run_demo_stage(
         The run that the stage reads; None for the first stage.
     threads
         CPU threads; None for the default.
-    voice
+    console
         Tells of the run.
 
     Returns
@@ -110,18 +110,18 @@ def run_demo_stage(
     run = _find_run(stage, project, source)
     state = None if run is None else run.state()
     if run is not None and state is RunState.COMPLETED:
-        voice.say(f"{stage.name}: done before ({run.name}).")
+        console.say(f"{stage.name}: done before ({run.name}).")
         return EXIT_COMPLETED, run
     if run is not None and state is RunState.RUNNING:
         # It went on when the demo was killed.
-        voice.say(f"{stage.name}: still running ({run.name}).")
-        with stopping(run, voice):
-            code = watch(run, voice)
+        console.say(f"{stage.name}: still running ({run.name}).")
+        with stopping(run, console):
+            code = watch(run, console)
     elif run is not None:
-        voice.say(f"{stage.name}: going on with {run.name}.")
-        code = run_stage(stage.resume(project, run), voice)
+        console.say(f"{stage.name}: going on with {run.name}.")
+        code = run_stage(stage.resume(project, run), console)
     else:
-        code = run_stage(stage.order(project, source, threads), voice)
+        code = run_stage(stage.order(project, source, threads), console)
     # Labels that somebody gave meanwhile are for the next demo.
     return code, next(_runs(stage, project, source), None)
 

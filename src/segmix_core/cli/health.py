@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from segmix_core.cli.console import Console
 from segmix_core.cli.options import Options, takes
-from segmix_core.cli.voice import Voice
 from segmix_core.doctor import Verdict, examine
 from segmix_core.runs.child import EXIT_COMPLETED, EXIT_UNEXPECTED
 
@@ -28,16 +28,16 @@ class DoctorOptions(Options):
 
 
 @takes(DoctorOptions)
-def doctor(options: DoctorOptions, voice: Voice) -> int:
+def doctor(options: DoctorOptions, console: Console) -> int:
     """Check whether everything is installed and works."""
     checks = examine(options.folder, options.python)
     for check in checks:
         hint = f"  -> {check.hint}" if check.hint else ""
         line = f"{check.verdict:<4}  {check.name:<12}  {check.message}{hint}"
-        voice.say(line, _STYLES[check.verdict])
+        console.say(line, _STYLES[check.verdict])
     healthy = all(check.verdict is not Verdict.FAIL for check in checks)
-    voice.say("All is well." if healthy else "SegMix will not work fully.")
-    voice.result(
+    console.say("All is well." if healthy else "SegMix will not work fully.")
+    console.result(
         {
             "healthy": healthy,
             "checks": [

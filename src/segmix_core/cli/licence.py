@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from segmix_core.cli.voice import Voice
+from segmix_core.cli.console import Console
 from segmix_core.encoders import SCRATCH
 from segmix_core.licences import (
     UNKNOWN,
@@ -14,28 +14,28 @@ from segmix_core.runs.request import RunRequest
 from segmix_core.settings import RunSettings
 
 
-def tell_licence(request: RunRequest, voice: Voice) -> None:
+def print_licence(request: RunRequest, console: Console) -> None:
     """Print the licence of the initial weights of a training to stderr."""
-    tell_licences([(request.stage, RunSettings.parse(request.config))], voice)
+    print_licences([(request.stage, RunSettings.parse(request.config))], console)
 
 
-def tell_licences(stages: Iterable[tuple[str, RunSettings]], voice: Voice) -> None:
+def print_licences(stages: Iterable[tuple[str, RunSettings]], console: Console) -> None:
     """Print the licences of the initial weights of stages to stderr, each once.
 
     Parameters
     ----------
     stages
         Name and settings of each.
-    voice
+    console
         Prints them.
     """
     networks = (_loaded(stage, config) for stage, config in stages)
     for network in dict.fromkeys(networks):
         if network is not None:
-            _tell(network, voice)
+            _tell(network, console)
 
 
-def _tell(network: str, voice: Voice) -> None:
+def _tell(network: str, console: Console) -> None:
     licence = find_licence(network)
     if licence is UNKNOWN:
         # Imported late: it loads torch, and most runs need only the table.
@@ -44,7 +44,7 @@ def _tell(network: str, voice: Voice) -> None:
         licence = published_licence(network)
     note = licence_note(network, licence)
     if note:
-        voice.note(note)
+        console.note(note)
 
 
 def _loaded(stage: str, config: RunSettings) -> str | None:

@@ -8,8 +8,8 @@ from typing import Annotated, Any, ClassVar, TypeVar, get_type_hints
 
 import typer
 
+from segmix_core.cli.console import Console
 from segmix_core.cli.settings import flag
-from segmix_core.cli.voice import Voice
 from segmix_core.errors import SegmixError
 from segmix_core.runs.child import EXIT_ERROR
 
@@ -37,20 +37,20 @@ ProjectPath = Annotated[Path, typer.Argument(help="The project folder.")]
 
 def takes(
     options: type[AnyOptions],
-) -> Callable[[Callable[[AnyOptions, Voice], int]], Callable[..., None]]:
+) -> Callable[[Callable[[AnyOptions, Console], int]], Callable[..., None]]:
     """Turn a function of ``options`` that returns an exit code into a typer command.
 
     A SegmixError is printed and gives exit code 2.
     """
 
-    def decorate(function: Callable[[AnyOptions, Voice], int]) -> Callable[..., None]:
+    def decorate(function: Callable[[AnyOptions, Console], int]) -> Callable[..., None]:
         def command(**values: Any) -> None:
             given = options(**values)
-            voice = Voice(given.json is True)
+            console = Console(given.json is True)
             try:
-                code = function(given, voice)
+                code = function(given, console)
             except SegmixError as error:
-                voice.fail(error)
+                console.fail(error)
                 code = EXIT_ERROR
             raise typer.Exit(code)
 

@@ -8,10 +8,10 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from segmix_core.cli.console import Console
 from segmix_core.cli.naming import find_source
 from segmix_core.cli.options import ProjectOptions, takes
 from segmix_core.cli.status import describe_source
-from segmix_core.cli.voice import Voice
 from segmix_core.runs.child import EXIT_COMPLETED
 
 
@@ -28,7 +28,7 @@ class NewOptions(ProjectOptions):
 
 
 @takes(NewOptions)
-def new(options: NewOptions, voice: Voice) -> int:
+def new(options: NewOptions, console: Console) -> int:
     """Create a project with its classes."""
     from segmix_core.project.store import ProjectStore
 
@@ -36,8 +36,8 @@ def new(options: NewOptions, voice: Voice) -> int:
     colors = _split(options.colors) if options.colors else None
     with ProjectStore.create(options.project, names, _matching(names, colors)) as store:
         classes = store.classes()
-    voice.say(f"Created {options.project} with {len(classes)} classes.", "green")
-    voice.result(
+    console.say(f"Created {options.project} with {len(classes)} classes.", "green")
+    console.result(
         {
             "project": str(options.project.absolute()),
             "classes": [
@@ -78,7 +78,7 @@ class AddOptions(ProjectOptions):
 
 
 @takes(AddOptions)
-def add(options: AddOptions, voice: Voice) -> int:
+def add(options: AddOptions, console: Console) -> int:
     """Add slides or folders of tile images to a project."""
     from segmix_core.intake import add_paths
     from segmix_core.project.store import ProjectStore
@@ -95,13 +95,13 @@ def add(options: AddOptions, voice: Voice) -> int:
         )
         sources = [describe_source(store, entry.id) for entry in report.sources]
     for entry in sources:
-        voice.say(
+        console.say(
             f"Added {entry['name']}: {entry['images']} images, {entry['tiles']} tiles.",
             "green",
         )
     for note in report.notes:
-        voice.warn(note)
-    voice.result(
+        console.warn(note)
+    console.result(
         {
             "sources": sources,
             "left_out": [
@@ -127,7 +127,7 @@ class SetMppOptions(ProjectOptions):
 
 
 @takes(SetMppOptions)
-def set_mpp(options: SetMppOptions, voice: Voice) -> int:
+def set_mpp(options: SetMppOptions, console: Console) -> int:
     """Set the pixel size of a slide or folder. Can be undone."""
     from segmix_core.project.store import ProjectStore
 
@@ -137,12 +137,12 @@ def set_mpp(options: SetMppOptions, voice: Voice) -> int:
         store.set_mpp(np.array(images, np.int64), options.mpp, options.mpp_x)
     sizes = (options.mpp, options.mpp_x or options.mpp)
     shown = " x ".join(f"{size:g}" for size in dict.fromkeys(sizes))
-    voice.say(f"The pixel size of {source.name} is now {shown} µm.", "green")
-    voice.say(
+    console.say(f"The pixel size of {source.name} is now {shown} µm.", "green")
+    console.say(
         "Sizes, scale bars and exports are updated; tiles and masks do not change. To "
         "cut a slide at another resolution, add it to a new project."
     )
-    voice.result({"source": source.id, "mpp_y": sizes[0], "mpp_x": sizes[1]})
+    console.result({"source": source.id, "mpp_y": sizes[0], "mpp_x": sizes[1]})
     return EXIT_COMPLETED
 
 
@@ -178,7 +178,7 @@ class ImportOptions(ProjectOptions):
 
 
 @takes(ImportOptions)
-def import_labels(options: ImportOptions, voice: Voice) -> int:
+def import_labels(options: ImportOptions, console: Console) -> int:
     """Read tile labels from a CSV file or from file names."""
     from segmix_core.project.labels_import import import_labels as read_labels
     from segmix_core.project.store import ProjectStore
@@ -192,13 +192,13 @@ def import_labels(options: ImportOptions, voice: Voice) -> int:
             replace=options.replace,
             keep=options.keep,
         )
-    voice.say(
+    console.say(
         f"Read {report.labels} labels: {report.tiles} tiles, {report.images} images.",
         "green",
     )
     for note in report.notes:
-        voice.warn(note)
-    voice.result(
+        console.warn(note)
+    console.result(
         {
             "images": report.images,
             "tiles": report.tiles,
@@ -220,7 +220,7 @@ class RelocateOptions(ProjectOptions):
 
 
 @takes(RelocateOptions)
-def relocate(options: RelocateOptions, voice: Voice) -> int:
+def relocate(options: RelocateOptions, console: Console) -> int:
     """Set the new path of a slide or folder, or accept its changed files."""
     from segmix_core.intake import relocate_source
     from segmix_core.project.store import ProjectStore
@@ -229,10 +229,10 @@ def relocate(options: RelocateOptions, voice: Voice) -> int:
     with ProjectStore.open(options.project) as store:
         source = find_source(store, options.source)
         notes = relocate_source(store, source.id, path)
-    voice.say(f"{source.name} is now at {options.path}.", "green")
+    console.say(f"{source.name} is now at {options.path}.", "green")
     for note in notes:
-        voice.warn(note)
-    voice.result({"source": source.id, "path": str(path), "notes": list(notes)})
+        console.warn(note)
+    console.result({"source": source.id, "path": str(path), "notes": list(notes)})
     return EXIT_COMPLETED
 
 
@@ -257,7 +257,7 @@ class TissueOptions(ProjectOptions):
 
 
 @takes(TissueOptions)
-def tissue(options: TissueOptions, voice: Voice) -> int:
+def tissue(options: TissueOptions, console: Console) -> int:
     """Show, save or correct the tissue of a slide and update its tiles.
 
     Tiles that remain keep their labels. Removed tiles are hidden: they return with
@@ -285,12 +285,12 @@ def tissue(options: TissueOptions, voice: Voice) -> int:
         tiles = len(store.tiles(source.id))
     if options.save is not None:
         tissues.save_tissue_png(now, options.save)
-        voice.say(f"Wrote {options.save}.", "green")
+        console.say(f"Wrote {options.save}.", "green")
     if change is not None:
-        voice.say(f"{change.description}.", "green")
+        console.say(f"{change.description}.", "green")
     share = float(now.mask.mean())
-    voice.say(f"{source.name}: {100 * share:.3g} % tissue, {tiles} tiles.")
-    voice.result(
+    console.say(f"{source.name}: {100 * share:.3g} % tissue, {tiles} tiles.")
+    console.result(
         {
             "source": source.id,
             "tiles": tiles,

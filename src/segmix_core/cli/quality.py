@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from segmix_core.cli.console import Console
 from segmix_core.cli.options import ProjectOptions, takes
-from segmix_core.cli.voice import Voice
 from segmix_core.runs.child import EXIT_COMPLETED
 from segmix_core.runs.folder import RunFolder, find_latest
 from segmix_core.runs.inputs import find_inputs, find_run
@@ -36,7 +36,7 @@ class EvaluateOptions(ProjectOptions):
 
 
 @takes(EvaluateOptions)
-def evaluate(options: EvaluateOptions, voice: Voice) -> int:
+def evaluate(options: EvaluateOptions, console: Console) -> int:
     """Score the masks of a run against ground truth masks."""
     from segmix_core.evaluation import evaluate_run
     from segmix_core.project.store import ProjectStore
@@ -49,15 +49,15 @@ def evaluate(options: EvaluateOptions, voice: Voice) -> int:
         [run] = find_inputs(runs, "export", chosen).values()
         check_mask_classes(store, run)
         result = evaluate_run(store, run, options.masks, corrected=options.corrected)
-    voice.say(
+    console.say(
         f"Run {run.name}: {result.images} of {result.run_images} images and "
         f"{result.pixels:,} pixels ({result.counted:.1%} of the ground truth masks) "
         "count."
     )
-    show_scores(voice, {run.name: result})
+    show_scores(console, {run.name: result})
     for note in result.notes:
-        voice.warn(note)
-    voice.result({"run": str(run), **result.to_json()})
+        console.warn(note)
+    console.result({"run": str(run), **result.to_json()})
     return EXIT_COMPLETED
 
 
@@ -68,7 +68,7 @@ def _newest(runs_path: Path) -> RunFolder | None:
     return max(runs, key=lambda run: run.request().created, default=None)
 
 
-def show_scores(voice: Voice, scores: "dict[str, Evaluation]") -> None:
+def show_scores(console: Console, scores: "dict[str, Evaluation]") -> None:
     """Print a table with a column per evaluation and a row per class."""
     names = list(next(iter(scores.values())).class_iou)
     rows = [
@@ -80,7 +80,7 @@ def show_scores(voice: Voice, scores: "dict[str, Evaluation]") -> None:
         ),
         ["answered", *(_number(found.answered) for found in scores.values())],
     ]
-    voice.table("Scores, all pixels together", ["", *scores], rows)
+    console.table("Scores, all pixels together", ["", *scores], rows)
 
 
 def _number(value: float) -> str:

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 from rich.progress import Progress, TextColumn, TimeRemainingColumn
 
+from segmix_core.cli.console import Console
 from segmix_core.cli.options import ProjectOptions, takes
-from segmix_core.cli.voice import Voice
 from segmix_core.project.reader import check_folders
 from segmix_core.project.repair import repair as repair_project
 from segmix_core.project.restore import restore as restore_project
@@ -19,17 +19,17 @@ from segmix_core.runs.child import EXIT_COMPLETED, EXIT_ERROR
 
 
 @takes(ProjectOptions)
-def verify(options: ProjectOptions, voice: Voice) -> int:
+def verify(options: ProjectOptions, console: Console) -> int:
     """Check that a project can be read and matches its recorded changes."""
-    with _Steps(voice, "Checking the journal") as steps:
+    with _Steps(console, "Checking the journal") as steps:
         faults = find_faults(options.project, steps.show)
     for fault in faults:
-        voice.say(fault, "red")
+        console.say(fault, "red")
     if faults:
-        voice.say("Run 'segmix repair' or 'segmix restore' on this project.")
+        console.say("Run 'segmix repair' or 'segmix restore' on this project.")
     else:
-        voice.say(f"No problems found in {options.project}.", "green")
-    voice.result({"sound": not faults, "faults": list(faults)})
+        console.say(f"No problems found in {options.project}.", "green")
+    console.result({"sound": not faults, "faults": list(faults)})
     return EXIT_ERROR if faults else EXIT_COMPLETED
 
 
@@ -46,21 +46,21 @@ class RepairOptions(ProjectOptions):
 
 
 @takes(RepairOptions)
-def repair(options: RepairOptions, voice: Voice) -> int:
+def repair(options: RepairOptions, console: Console) -> int:
     """Recover everything readable from a damaged project into a new one."""
-    with _Steps(voice, "Replaying the journal") as steps:
+    with _Steps(console, "Replaying the journal") as steps:
         report = repair_project(options.project, options.to, steps.show)
-    voice.say(
+    console.say(
         f"Wrote {report.path} with {report.tiles} tiles from {report.entries} "
         "changes. The original project was not changed; runs and exports were not "
         "copied.",
         "green",
     )
     for sentence in report.lost:
-        voice.warn(sentence)
+        console.warn(sentence)
     if not report.lost:
-        voice.say("Nothing was lost.")
-    voice.result(
+        console.say("Nothing was lost.")
+    console.result(
         {
             "project": str(report.path.absolute()),
             "entries": report.entries,
@@ -72,12 +72,12 @@ def repair(options: RepairOptions, voice: Voice) -> int:
 
 
 @takes(ProjectOptions)
-def snapshots(options: ProjectOptions, voice: Voice) -> int:
+def snapshots(options: ProjectOptions, console: Console) -> int:
     """List the snapshots of a project, newest first."""
     check_folders(options.project)
     found, kept = list_snapshots(options.project), list_kept(options.project)
     if found:
-        voice.table(
+        console.table(
             "Snapshots",
             ["name", "made", "MB"],
             [
@@ -86,12 +86,12 @@ def snapshots(options: ProjectOptions, voice: Voice) -> int:
             ],
         )
     else:
-        voice.say(
+        console.say(
             "There are no snapshots yet. SegMix takes one before the first change of "
             "each day."
         )
-    _tell_kept(kept, voice)
-    voice.result(
+    _tell_kept(kept, console)
+    console.result(
         {
             "snapshots": [
                 {
@@ -110,14 +110,14 @@ def snapshots(options: ProjectOptions, voice: Voice) -> int:
     return EXIT_COMPLETED
 
 
-def _tell_kept(kept: Sequence[KeptCopy], voice: Voice) -> None:
+def _tell_kept(kept: Sequence[KeptCopy], console: Console) -> None:
     if kept:
-        voice.say(
+        console.say(
             "SegMix never deletes these copies, made by 'segmix restore' and by "
             "conversions from older formats. Delete those you no longer need:"
         )
     for copy in kept:
-        voice.say(f"{copy.path.absolute()} ({copy.size / 1e6:.1f} MB)")
+        console.say(f"{copy.path.absolute()} ({copy.size / 1e6:.1f} MB)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,13 +130,13 @@ class RestoreOptions(ProjectOptions):
 
 
 @takes(RestoreOptions)
-def restore(options: RestoreOptions, voice: Voice) -> int:
+def restore(options: RestoreOptions, console: Console) -> int:
     """Restore a project from a snapshot; the current state is kept."""
     kept = restore_project(options.project, options.snapshot)
-    voice.say(f"Restored {options.project} from {options.snapshot}.", "green")
+    console.say(f"Restored {options.project} from {options.snapshot}.", "green")
     if kept.exists():
-        voice.say(f"The previous state is kept in {kept}.")
-    voice.result(
+        console.say(f"The previous state is kept in {kept}.")
+    console.result(
         {"project": str(options.project.absolute()), "kept": str(kept.absolute())}
     )
     return EXIT_COMPLETED
@@ -145,12 +145,12 @@ def restore(options: RestoreOptions, voice: Voice) -> int:
 class _Steps:
     """A progress bar of journal entries with the time left, on stderr of a terminal."""
 
-    def __init__(self, voice: Voice, text: str) -> None:
+    def __init__(self, console: Console, text: str) -> None:
         self._bar = Progress(
             *Progress.get_default_columns()[:2],
             TextColumn("{task.completed} of {task.total}"),
             TimeRemainingColumn(),
-            console=voice.problems,
+            console=console.err,
             transient=True,
         )
         self._task = self._bar.add_task(text, total=None)

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from segmix_core.cli.console import Console
 from segmix_core.cli.options import Options, takes
-from segmix_core.cli.voice import Voice
 from segmix_core.disk_errors import reason_of
 from segmix_core.errors import ProjectError
 from segmix_core.runs.child import EXIT_COMPLETED
@@ -54,7 +54,7 @@ class SampleOptions(Options):
 
 
 @takes(SampleOptions)
-def sample(options: SampleOptions, voice: Voice) -> int:
+def sample(options: SampleOptions, console: Console) -> int:
     """Write a synthetic H&E slide and its exact mask, to try SegMix."""
     from segmix_core.sample.layout import CLASS_NAMES
 
@@ -64,10 +64,10 @@ def sample(options: SampleOptions, voice: Voice) -> int:
             raise ProjectError(
                 f"{path} already exists.", "Delete it, or choose another folder."
             )
-    write_sample(files, options.size, options.seed, voice)
-    voice.say(f"Wrote {files.slide} and {files.mask}.", "green")
-    voice.say(f"Its classes are {', '.join(CLASS_NAMES)}.")
-    voice.result(
+    write_sample(files, options.size, options.seed, console)
+    console.say(f"Wrote {files.slide} and {files.mask}.", "green")
+    console.say(f"Its classes are {', '.join(CLASS_NAMES)}.")
+    console.result(
         {
             "slide": str(files.slide),
             "mask": str(files.mask),
@@ -77,7 +77,7 @@ def sample(options: SampleOptions, voice: Voice) -> int:
     return EXIT_COMPLETED
 
 
-def write_sample(files: SampleFiles, size: int, seed: int, voice: Voice) -> None:
+def write_sample(files: SampleFiles, size: int, seed: int, console: Console) -> None:
     """Write slide and mask.
 
     Raises
@@ -89,7 +89,7 @@ def write_sample(files: SampleFiles, size: int, seed: int, voice: Voice) -> None
 
     try:
         files.folder.mkdir(parents=True, exist_ok=True)
-        with waiting(voice, "sample"):
+        with waiting(console, "sample"):
             write_sample_slide(files.slide, files.mask, size=size, seed=seed)
     except OSError as error:
         raise ProjectError(
@@ -99,10 +99,10 @@ def write_sample(files: SampleFiles, size: int, seed: int, voice: Voice) -> None
 
 
 @contextmanager
-def waiting(voice: Voice, title: str) -> Iterator[None]:
+def waiting(console: Console, title: str) -> Iterator[None]:
     """Show a progress bar for work of unknown length."""
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=voice.console) as progress:
+    with Progress(*columns, console=console.out) as progress:
         task = progress.add_task(title, total=None)
         yield
         progress.update(task, total=1, completed=1)

@@ -3,7 +3,8 @@
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from segmix_core.cli.licence import tell_licence
+from segmix_core.cli.console import Console
+from segmix_core.cli.licence import print_licence
 from segmix_core.cli.naming import image_ids
 from segmix_core.cli.options import (
     CamOptions,
@@ -18,7 +19,6 @@ from segmix_core.cli.options import (
     takes,
 )
 from segmix_core.cli.settings import build_config
-from segmix_core.cli.voice import Voice
 from segmix_core.cli.watch import stopping, watch
 from segmix_core.errors import ConfigError, JobError, SegmixError
 from segmix_core.runs.child import EXIT_COMPLETED
@@ -37,42 +37,42 @@ _BACKGROUND = "pseudo_masks.background"
 
 
 @takes(TrainOptions)
-def train(options: TrainOptions, voice: Voice) -> int:
+def train(options: TrainOptions, console: Console) -> int:
     """Train the CAM classifier on the labeled tiles."""
-    return run_stage(Order("train", options), voice)
+    return run_stage(Order("train", options), console)
 
 
 @takes(CamOptions)
-def cams(options: CamOptions, voice: Voice) -> int:
+def cams(options: CamOptions, console: Console) -> int:
     """Compute the class activation maps of all tiles."""
-    return run_stage(Order("cams", options), voice)
+    return run_stage(Order("cams", options), console)
 
 
 @takes(PseudoMaskOptions)
-def pseudo_masks(options: PseudoMaskOptions, voice: Voice) -> int:
+def pseudo_masks(options: PseudoMaskOptions, console: Console) -> int:
     """Make pseudo masks from class activation maps."""
-    return run_stage(Order("pseudo-masks", options), voice)
+    return run_stage(Order("pseudo-masks", options), console)
 
 
 @takes(SegmenterOptions)
-def train_segmenter(options: SegmenterOptions, voice: Voice) -> int:
+def train_segmenter(options: SegmenterOptions, console: Console) -> int:
     """Train a segmenter on pseudo masks and corrections."""
-    return run_stage(Order("train-segmenter", options), voice)
+    return run_stage(Order("train-segmenter", options), console)
 
 
 @takes(PredictOptions)
-def predict(options: PredictOptions, voice: Voice) -> int:
+def predict(options: PredictOptions, console: Console) -> int:
     """Segment whole slides and write the masks as TIFF."""
     return run_stage(
-        Order("predict", options, options.format, options.slides or []), voice
+        Order("predict", options, options.format, options.slides or []), console
     )
 
 
 @takes(ExportOptions)
-def export(options: ExportOptions, voice: Voice) -> int:
+def export(options: ExportOptions, console: Console) -> int:
     """Write masks, with corrections, as TIFF."""
     return run_stage(
-        Order("export", options, options.format, options.slides or []), voice
+        Order("export", options, options.format, options.slides or []), console
     )
 
 
@@ -86,7 +86,7 @@ class Order:
     slides: list[str] = field(default_factory=list)
 
 
-def run_stage(order: Order, voice: Voice) -> int:
+def run_stage(order: Order, console: Console) -> int:
     """Launch a stage and watch it; return the exit code."""
     options = order.options
     prepare = isinstance(options, TrainingOptions) and options.prepare
@@ -95,15 +95,15 @@ def run_stage(order: Order, voice: Voice) -> int:
             "--prepare and --detach cannot be combined.",
             "Leave one of them out.",
         )
-    folder = _resumed(order) if options.resume else _created(order, voice)
+    folder = _resumed(order) if options.resume else _created(order, console)
     if not options.resume:
-        tell_licence(folder.request(), voice)
+        print_licence(folder.request(), console)
     if prepare:
-        return _prepare(folder, voice)
+        return _prepare(folder, console)
     pid = launch(folder)
     if options.detach:
-        voice.say(f"Running as process {pid}: {folder.path}")
-        voice.result(
+        console.say(f"Running as process {pid}: {folder.path}")
+        console.result(
             {
                 "run": str(folder.path),
                 "stage": order.stage,
@@ -112,20 +112,20 @@ def run_stage(order: Order, voice: Voice) -> int:
             }
         )
         return EXIT_COMPLETED
-    with stopping(folder, voice):
-        return watch(folder, voice)
+    with stopping(folder, console):
+        return watch(folder, console)
 
 
-def _prepare(folder: RunFolder, voice: Voice) -> int:
+def _prepare(folder: RunFolder, console: Console) -> int:
     check_not_running(folder)
     folder.clear_stop_request()
     commands = start_commands(folder)
-    voice.say(f"Prepared: {folder.path}", "green")
-    voice.say(f"\nOne process:\n{commands.alone}")
-    voice.say(f"\n{PROCESSES} processes on this machine:\n{commands.machine}")
-    voice.say(f"\nTwo machines, each with its --node-rank:\n{commands.nodes}")
-    voice.say(f"\nA script for SLURM:\n{commands.slurm}")
-    voice.result(
+    console.say(f"Prepared: {folder.path}", "green")
+    console.say(f"\nOne process:\n{commands.alone}")
+    console.say(f"\n{PROCESSES} processes on this machine:\n{commands.machine}")
+    console.say(f"\nTwo machines, each with its --node-rank:\n{commands.nodes}")
+    console.say(f"\nA script for SLURM:\n{commands.slurm}")
+    console.result(
         {
             "run": str(folder.path),
             "stage": folder.request().stage,
@@ -136,7 +136,7 @@ def _prepare(folder: RunFolder, voice: Voice) -> int:
     return EXIT_COMPLETED
 
 
-def _created(order: Order, voice: Voice) -> RunFolder:
+def _created(order: Order, console: Console) -> RunFolder:
     from segmix_core.project.readiness import check_trainable
     from segmix_core.project.store import ProjectStore
 
@@ -148,7 +148,7 @@ def _created(order: Order, voice: Voice) -> RunFolder:
         # Report invalid settings before missing runs.
         build_config(*given)
         inputs = _inputs(store, order)
-        config = build_config(*given, _defaults(inputs, voice))
+        config = build_config(*given, _defaults(inputs, console))
         request = RunRequest(
             stage=order.stage,
             project=options.project.absolute(),
@@ -191,7 +191,7 @@ def _inputs(store: "ProjectStore", order: Order) -> dict[str, Any]:
     )
 
 
-def _defaults(inputs: dict[str, Any], voice: Voice) -> dict[str, object]:
+def _defaults(inputs: dict[str, Any], console: Console) -> dict[str, object]:
     """Return the defaults that a run inherits from the training before it.
 
     Pseudo masks use the same background as the masks used in training.
@@ -205,14 +205,14 @@ def _defaults(inputs: dict[str, Any], voice: Voice) -> dict[str, object]:
         reason = (
             error.reason if isinstance(error, SegmixError) else "it was not recorded"
         )
-        voice.warn(
+        console.warn(
             f"The background setting of the training is unknown ({reason}). Pass "
             "--background if it was not the default."
         )
         return {}
     if background is None:
         return {}
-    voice.note(
+    console.note(
         f"{training.name} was trained on masks with the background {background}."
     )
     return {_BACKGROUND: background}

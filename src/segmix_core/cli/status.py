@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from segmix_core.cli.console import Console
 from segmix_core.cli.options import ProjectOptions, takes
-from segmix_core.cli.voice import Voice
 from segmix_core.files import printable
 from segmix_core.project.changed_files import (
     changed_note,
@@ -23,7 +23,7 @@ _SHOWN_RUNS = 10
 
 
 @takes(ProjectOptions)
-def status(options: ProjectOptions, voice: Voice) -> int:
+def status(options: ProjectOptions, console: Console) -> int:
     """Show sources, labels and runs of a project."""
     from segmix_core.project.store import ProjectStore
 
@@ -34,18 +34,18 @@ def status(options: ProjectOptions, voice: Voice) -> int:
         missing = find_missing(store.images())
         runs = _runs(store, files_changed=bool(changed))
         damaged = _damaged_runs(store)
-    _table(voice, "Sources", sources)
-    _table(voice, "Tiles per class", labels)
+    _table(console, "Sources", sources)
+    _table(console, "Tiles per class", labels)
     # The name of a run includes the stage.
     shown = [{k: v for k, v in run.items() if k != "stage"} for run in runs]
-    _table(voice, "Runs", shown[-_SHOWN_RUNS:])
+    _table(console, "Runs", shown[-_SHOWN_RUNS:])
     for run in damaged:
-        voice.warn(f"The run {printable(run['run'])} is damaged: {run['reason']}.")
+        console.warn(f"The run {printable(run['run'])} is damaged: {run['reason']}.")
     if changed:
-        voice.warn(changed_note(changed))
+        console.warn(changed_note(changed))
     if missing:
-        voice.warn(missing_note(missing))
-    voice.result(
+        console.warn(missing_note(missing))
+    console.result(
         {
             "sources": sources,
             "classes": labels,
@@ -118,8 +118,8 @@ def _damaged_runs(store: "ProjectStore") -> list[dict[str, str]]:
     ]
 
 
-def _table(voice: Voice, title: str, rows: list[dict[str, Any]]) -> None:
+def _table(console: Console, title: str, rows: list[dict[str, Any]]) -> None:
     if not rows:
-        voice.say(f"{title}: none yet.")
+        console.say(f"{title}: none yet.")
         return
-    voice.table(title, list(rows[0]), [list(row.values()) for row in rows])
+    console.table(title, list(rows[0]), [list(row.values()) for row in rows])

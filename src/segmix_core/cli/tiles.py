@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from segmix_core.cli.console import Console
 from segmix_core.cli.naming import image_ids
 from segmix_core.cli.options import ProjectOptions, takes
-from segmix_core.cli.voice import Voice
 from segmix_core.disk_errors import reason_of
 from segmix_core.errors import ProjectError
 from segmix_core.files import write_atomically
@@ -39,7 +39,7 @@ class TilesOptions(ProjectOptions):
 
 
 @takes(TilesOptions)
-def tiles(options: TilesOptions, voice: Voice) -> int:
+def tiles(options: TilesOptions, console: Console) -> int:
     """List tiles with their boxes and labels, as CSV.
 
     x, y, width and height are pixels of the image at full resolution; x and y are the
@@ -53,10 +53,10 @@ def tiles(options: TilesOptions, voice: Voice) -> int:
         rows = _rows(store, options.slides)
     if options.save is not None:
         _save(options.save, _csv(rows, classes))
-        voice.say(f"Wrote {len(rows)} tiles to {options.save}.", "green")
-    elif not voice.as_json:
+        console.say(f"Wrote {len(rows)} tiles to {options.save}.", "green")
+    elif not console.as_json:
         typer.echo(_csv(rows, classes), nl=False)
-    voice.result({"classes": classes, "tiles": rows})
+    console.result({"classes": classes, "tiles": rows})
     return EXIT_COMPLETED
 
 

@@ -11,8 +11,8 @@ from typing import Any
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from segmix_core import events
+from segmix_core.cli.console import Console
 from segmix_core.cli.typed import typed
-from segmix_core.cli.voice import Voice
 from segmix_core.runs.child import (
     EXIT_CANCELLED,
     EXIT_COMPLETED,
@@ -32,20 +32,20 @@ _BAR_WIDTH = 16
 _SHOWN_VALUES = {"loss": "loss", "patch_size": "patch", "shuffle_ratio": "ratio"}
 
 
-def watch(folder: RunFolder, voice: Voice) -> int:
+def watch(folder: RunFolder, console: Console) -> int:
     """Show the current life of a run until it ends; return the exit code it stands for.
 
     0 completed, 1 unexpected failure, 2 an error the user can solve, 3 cancelled.
     """
-    with _progress(voice) as progress:
-        screen = _Screen(voice, progress, folder.request().stage)
+    with _progress(console) as progress:
+        screen = _Screen(console, progress, folder.request().stage)
         for batch in follow(folder, offset=folder.status().events_from):
             for event in batch:
                 screen.show(event)
-    return report(folder, voice)
+    return report(folder, console)
 
 
-def report(folder: RunFolder, voice: Voice) -> int:
+def report(folder: RunFolder, console: Console) -> int:
     """Tell how a run ended; return the exit code that stands for it."""
     state, ended, request = folder.state(), folder.ended(), folder.request()
     again = typed("segmix", request.stage, request.project, "--resume", folder.name)
@@ -61,18 +61,18 @@ def report(folder: RunFolder, voice: Voice) -> int:
                 # Its events have told it, in sentences.
                 continue
             shown = _where(value) if isinstance(value, list) else value
-            voice.say(f"{name}: {shown}")
-        voice.say(f"Completed: {folder.path}", "green")
-        return _left_out(facts, voice)
+            console.say(f"{name}: {shown}")
+        console.say(f"Completed: {folder.path}", "green")
+        return _left_out(facts, console)
     if state is RunState.CANCELLED:
-        voice.say(f"Stopped. Resume with: {again}", "yellow")
-        voice.result({**facts, "message": ended.message if ended else ""})
+        console.say(f"Stopped. Resume with: {again}", "yellow")
+        console.result({**facts, "message": ended.message if ended else ""})
         return EXIT_CANCELLED
     if state is RunState.FAILED and ended:
-        voice.failed(ended.message, ended.hint, **facts)
+        console.failed(ended.message, ended.hint, **facts)
         return EXIT_ERROR if ended.hint else EXIT_UNEXPECTED
-    voice.say(folder.log_tail(_LOG_LINES), "dim")
-    voice.failed(
+    console.say(folder.log_tail(_LOG_LINES), "dim")
+    console.failed(
         "The process crashed; its last log lines are above.",
         f"Resume with: {again}",
         **facts,
@@ -88,29 +88,29 @@ def _where(files: list[Any]) -> str:
     return " ".join([str(len(files)), *(f"in {folder}" for folder in sorted(folders))])
 
 
-def _left_out(facts: dict[str, Any], voice: Voice) -> int:
+def _left_out(facts: dict[str, Any], console: Console) -> int:
     failed = facts["results"].get("failed")
     if not isinstance(failed, dict) or not failed:
-        voice.result({**facts, "message": ""})
+        console.result({**facts, "message": ""})
         return EXIT_COMPLETED
     named = [f"{Path(path).name} ({why})" for path, why in failed.items()]
     rest = f" and {len(named) - _NAMED} more" if len(named) > _NAMED else ""
     count = "1 image" if len(named) == 1 else f"{len(named)} images"
     message = f"{count} failed: {', '.join(named[:_NAMED])}{rest}."
-    voice.failed(f"{message} All other images were written.", **facts)
+    console.failed(f"{message} All other images were written.", **facts)
     return EXIT_ERROR
 
 
 @contextmanager
-def stopping(folder: RunFolder, voice: Voice) -> Iterator[None]:
+def stopping(folder: RunFolder, console: Console) -> Iterator[None]:
     """Let Ctrl-C ask the run to stop, and a second Ctrl-C kill it."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         if folder.stop_path.exists():
-            voice.warn("Killing the run.")
+            console.warn("Killing the run.")
             kill(folder)
         else:
-            voice.warn("Stopping after this step; press Ctrl-C again to kill.")
+            console.warn("Stopping after this step; press Ctrl-C again to kill.")
             folder.request_stop()
 
     # Python hands signals to the main thread only.
@@ -127,8 +127,8 @@ def stopping(folder: RunFolder, voice: Voice) -> Iterator[None]:
 class _Screen:
     """Turns events into a bar and lines."""
 
-    def __init__(self, voice: Voice, progress: Progress, stage: str) -> None:
-        self._voice = voice
+    def __init__(self, console: Console, progress: Progress, stage: str) -> None:
+        self._console = console
         self._progress = progress
         self._task: TaskID = progress.add_task(
             stage, total=None, steps="", left="", facts=""
@@ -140,8 +140,8 @@ class _Screen:
             events.Progress: self._moved,
             events.Metrics: self._measured,
             events.CurriculumDecided: self._decided,
-            events.SettingFitted: lambda event: voice.say(event.message),
-            events.Warned: lambda event: voice.warn(event.message),
+            events.SettingFitted: lambda event: console.say(event.message),
+            events.Warned: lambda event: console.warn(event.message),
         }
 
     def show(self, event: events.Event) -> None:
@@ -152,7 +152,7 @@ class _Screen:
     def _started(self, event: events.StageStarted) -> None:
         where = f" on {event.device}" if event.device else ""
         since = f", from step {event.resumed_at}" if event.resumed_at else ""
-        self._voice.say(f"{event.stage}: {event.total_steps} steps{where}{since}")
+        self._console.say(f"{event.stage}: {event.total_steps} steps{where}{since}")
         self._update(event.resumed_at, event.total_steps)
 
     def _moved(self, event: events.Progress) -> None:
@@ -163,11 +163,11 @@ class _Screen:
         self._update(event.step, event.total, left=left)
         self._progress.update(self._task, facts=facts or event.message)
         # Without a terminal there is no bar: a line now and then replaces it.
-        if self._voice.console.is_terminal or event.time - self._told < _LINE_SECONDS:
+        if self._console.out.is_terminal or event.time - self._told < _LINE_SECONDS:
             return
         self._told = event.time
         parts = (f"step {event.step}/{event.total}", event.message, left, facts)
-        self._voice.say(", ".join(part for part in parts if part))
+        self._console.say(", ".join(part for part in parts if part))
 
     def _measured(self, event: events.Metrics) -> None:
         parts = [
@@ -185,7 +185,7 @@ class _Screen:
         )
 
     def _decided(self, event: events.CurriculumDecided) -> None:
-        self._voice.say(
+        self._console.say(
             f"step {event.step}: patch size {event.patch_size} px, "
             f"shuffle ratio {event.shuffle_ratio:.2f} ({event.reason})",
             "dim",
@@ -202,12 +202,12 @@ def time_left(seconds: float | None) -> str:
     return f"{hours} h {minutes:02d} min left" if hours else f"{minutes} min left"
 
 
-def _progress(voice: Voice) -> Progress:
+def _progress(console: Console) -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(_BAR_WIDTH),
         TextColumn("{task.fields[steps]}"),
         TextColumn("{task.fields[left]}"),
         TextColumn("{task.fields[facts]}"),
-        console=voice.console,
+        console=console.out,
     )

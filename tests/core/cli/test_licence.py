@@ -2,14 +2,14 @@ from pathlib import Path
 
 import pytest
 
-from segmix_core.cli.licence import tell_licence
-from segmix_core.cli.voice import Voice
+from segmix_core.cli.console import Console
+from segmix_core.cli.licence import print_licence
 from segmix_core.runs import RunRequest
 
 
 def told(capsys, settings, stage="train-segmenter"):
     request = RunRequest(stage, Path("demo.segmix"), {"segmenter": settings})
-    tell_licence(request, Voice(as_json=False))
+    print_licence(request, Console(as_json=False))
     said = capsys.readouterr()
     assert said.out == ""
     return said.err

@@ -57,7 +57,7 @@ def test_a_wrong_setting_is_named(text, message):
         (
             ["segmenter.label_smoothing=0.1", "segmenter.loss=gce"],
             "segmenter",
-            "label_smoothing must be 0 with the loss gce; ce and oeem take it",
+            "label_smoothing must be 0 with the loss gce; only ce and oeem use it",
         ),
     ],
 )
@@ -100,7 +100,7 @@ def test_help_says_which_method_has_which_setting(segmix):
         shown.index(text)
         for text in (
             *("common ones first", "train.epochs", "train.weights Initial"),
-            *("in all methods", "train.width", "Only in seam, fixed-shuffle, segmix:"),
+            *("of all methods", "train.width", "Only in seam, fixed-shuffle, segmix:"),
             *("train.er_weight", "Only in puzzle-cam:", "train.puzzle_weight"),
             *("Only in segmix-plus:", "train.rounds", "The machine:"),
         )

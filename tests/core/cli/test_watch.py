@@ -2,10 +2,10 @@ import io
 import json
 
 import pytest
-from rich.console import Console
+from rich.console import Console as RichConsole
 
 from segmix_core import events
-from segmix_core.cli.voice import Voice
+from segmix_core.cli.console import Console
 from segmix_core.cli.watch import _progress, _Screen, report, time_left
 from segmix_core.runs import RunFolder, RunRequest, RunWriter
 from segmix_core.runs.child import EXIT_ERROR
@@ -27,8 +27,8 @@ def test_time_is_told_as_people_do(seconds, text):
 
 
 def test_a_reader_sees_loss_curriculum_and_warnings(capsys):
-    voice = Voice()
-    voice.console = Console(
+    console = Console()
+    console.out = RichConsole(
         file=io.StringIO(), width=80, force_terminal=True, highlight=False
     )
     values = {"loss": 0.51234, "extra": 1.0, "patch_size": 32, "shuffle_ratio": 0.25}
@@ -40,8 +40,8 @@ def test_a_reader_sees_loss_curriculum_and_warnings(capsys):
         threshold=0.5,
         reason="loss below threshold [0.5]",
     )
-    with _progress(voice) as progress:
-        screen = _Screen(voice, progress, "train")
+    with _progress(console) as progress:
+        screen = _Screen(console, progress, "train")
         for event in (
             events.StageStarted(
                 stage="train", total_steps=9, device="cpu", resumed_at=2
@@ -61,7 +61,7 @@ def test_a_reader_sees_loss_curriculum_and_warnings(capsys):
         ):
             screen.show(event)
         progress.refresh()
-    shown = voice.console.file.getvalue()
+    shown = console.out.file.getvalue()
     for text in (
         "train: 9 steps on cpu, from step 2",
         "3/9",
@@ -79,47 +79,47 @@ def test_what_events_have_told_is_not_told_again(tmp_path):
     folder = RunFolder.create(tmp_path, RunRequest("pseudo-masks", tmp_path / "a"))
     with RunWriter(folder) as writer:
         writer.end("completed", "", {"tiles": 3, "gates": {"gland": {"gate": 0.4}}})
-    voice = Voice()
-    voice.console = Console(file=io.StringIO(), width=200)
-    assert report(folder, voice) == 0
-    shown = voice.console.file.getvalue()
+    console = Console()
+    console.out = RichConsole(file=io.StringIO(), width=200)
+    assert report(folder, console) == 0
+    shown = console.out.file.getvalue()
     assert "tiles: 3" in shown
     assert "gland" not in shown
 
 
 def test_a_log_file_gets_a_line_now_and_then():
-    voice = Voice()
-    voice.console = Console(file=io.StringIO(), width=200, force_terminal=False)
-    with _progress(voice) as progress:
-        screen = _Screen(voice, progress, "train")
+    console = Console()
+    console.out = RichConsole(file=io.StringIO(), width=200, force_terminal=False)
+    with _progress(console) as progress:
+        screen = _Screen(console, progress, "train")
         for step in range(1, 31):
             moment = 1e9 + step
             screen.show(events.Metrics(step=step, epoch=0, values={"loss": 2.0}))
             screen.show(events.Progress(step=step, total=30, message="a", time=moment))
     lines = [
-        line for line in voice.console.file.getvalue().splitlines() if "step" in line
+        line for line in console.out.file.getvalue().splitlines() if "step" in line
     ]
     assert lines == [f"step {step}/30, a, loss 2" for step in (1, 11, 21)]
 
 
 def between_networks(is_terminal):
     """Return what is shown while masks for the next network are made."""
-    voice = Voice()
-    voice.console = Console(
+    console = Console()
+    console.out = RichConsole(
         file=io.StringIO(), width=80, force_terminal=is_terminal, highlight=False
     )
-    with _progress(voice) as progress:
-        screen = _Screen(voice, progress, "train")
+    with _progress(console) as progress:
+        screen = _Screen(console, progress, "train")
         screen.show(events.StageStarted(stage="train", total_steps=936))
         values = {"loss": 0.25, "patch_size": 8, "shuffle_ratio": 0.75}
         screen.show(events.Metrics(step=624, epoch=7, values=values))
         screen.show(events.Progress(step=624, total=936, message="epoch 8", time=1e9))
         progress.refresh()
-        before = len(voice.console.file.getvalue())
+        before = len(console.out.file.getvalue())
         text = "masks for the next network: tile 1341 of 99621"
         screen.show(events.Progress(step=624, total=936, message=text, time=1e9 + 60))
         progress.refresh()
-        return voice.console.file.getvalue()[before:]
+        return console.out.file.getvalue()[before:]
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])
@@ -130,10 +130,10 @@ def test_what_is_going_on_between_two_networks_is_shown(is_terminal):
 
 
 def test_tables_keep_square_brackets():
-    voice = Voice()
-    voice.console = Console(file=io.StringIO(), width=80)
-    voice.table("Sources", ["name", "tiles"], [["slide [1]", 12]])
-    assert "slide [1]" in voice.console.file.getvalue()
+    console = Console()
+    console.out = RichConsole(file=io.StringIO(), width=80)
+    console.table("Sources", ["name", "tiles"], [["slide [1]", 12]])
+    assert "slide [1]" in console.out.file.getvalue()
 
 
 @pytest.mark.parametrize("count", [1, 2, 298])
@@ -143,11 +143,11 @@ def test_many_files_are_a_number_and_a_folder(tmp_path, capsys, count):
     files = [f"/data/exports/mask {n}.tif" for n in range(count)]
     with RunWriter(folder) as writer:
         writer.end("completed", "", {"files": files})
-    assert report(folder, Voice()) == 0
+    assert report(folder, Console()) == 0
     said = capsys.readouterr().out.splitlines()
     several = f"files: {count} in /data/exports"
     assert said[0] == ("files: /data/exports/mask 0.tif" if count == 1 else several)
-    assert report(folder, Voice(as_json=True)) == 0
+    assert report(folder, Console(as_json=True)) == 0
     assert json.loads(capsys.readouterr().out)["results"]["files"] == files
 
 
@@ -158,7 +158,7 @@ def test_images_that_failed_are_named_and_are_no_success(tmp_path, capsys, count
     failed = {f"slides/s{n}.svs": "it is damaged" for n in range(count)}
     with RunWriter(folder) as writer:
         writer.end("completed", "", {"files": ["x.tif"], "failed": failed})
-    assert report(folder, Voice()) == EXIT_ERROR
+    assert report(folder, Console()) == EXIT_ERROR
     said = capsys.readouterr()
     assert "x.tif" in said.out
     told = {
@@ -169,9 +169,9 @@ def test_images_that_failed_are_named_and_are_no_success(tmp_path, capsys, count
 
 
 def test_nothing_printed_can_color_a_terminal(capsys):
-    voice = Voice()
-    voice.say("a\x1b[31mb")
-    voice.warn("a\udcffb")
+    console = Console()
+    console.say("a\x1b[31mb")
+    console.warn("a\udcffb")
     said = capsys.readouterr()
     assert r"a\x1b[31mb" in said.out
     assert r"a\udcffb" in said.err

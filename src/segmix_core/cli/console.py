@@ -1,18 +1,18 @@
-"""How commands speak: to a person, or to a program that asked for JSON."""
+"""Print the output of commands: text for people, or JSON for programs."""
 
 import json
 from collections.abc import Sequence
 from typing import Any, Literal
 
 from rich import box
-from rich.console import Console
+from rich.console import Console as RichConsole
 from rich.table import Table
 
 from segmix_core.errors import SegmixError
 from segmix_core.files import encode_json, printable
 
 
-class Voice:
+class Console:
     """Text for people, and one JSON object for programs.
 
     Parameters
@@ -23,20 +23,20 @@ class Voice:
 
     def __init__(self, as_json: bool = False) -> None:
         self.as_json = as_json
-        self.console = Console(stderr=as_json, highlight=False)
-        self.problems = Console(stderr=True, highlight=False)
+        self.out = RichConsole(stderr=as_json, highlight=False)
+        self.err = RichConsole(stderr=True, highlight=False)
 
     def say(self, text: str, style: str | None = None) -> None:
-        """Print a line for a person, never broken by us."""
-        self.console.print(_text(text), style=style, markup=False, soft_wrap=True)
+        """Print a line of text, without wrapping it."""
+        self.out.print(_text(text), style=style, markup=False, soft_wrap=True)
 
     def note(self, text: str) -> None:
-        """Print a line that is no result, on stderr."""
-        self.problems.print(_text(text), style="dim", markup=False, soft_wrap=True)
+        """Print a remark to stderr."""
+        self.err.print(_text(text), style="dim", markup=False, soft_wrap=True)
 
     def warn(self, text: str) -> None:
         """Print a warning."""
-        self.problems.print(
+        self.err.print(
             f"Warning: {_text(text)}", style="yellow", markup=False, soft_wrap=True
         )
 
@@ -47,15 +47,15 @@ class Voice:
     def failed(self, message: str, hint: str = "", **facts: Any) -> None:
         """Print an error; ``facts`` are added to the JSON object."""
         text = _text(f"{message} {hint}".strip())
-        self.problems.print(f"Error: {text}", style="red", markup=False, soft_wrap=True)
+        self.err.print(f"Error: {text}", style="red", markup=False, soft_wrap=True)
         self.result({"message": message, "hint": hint, **facts})
 
     def result(self, content: dict[str, Any]) -> None:
-        """Print the JSON object, if it was asked for."""
+        """Print the JSON object, if requested."""
         if self.as_json:
             text = json.dumps(content, indent=1, ensure_ascii=False, default=str)
             text = encode_json(text).decode()
-            Console(highlight=False).print(text, markup=False, soft_wrap=True)
+            RichConsole(highlight=False).print(text, markup=False, soft_wrap=True)
 
     def table(
         self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
@@ -70,16 +70,16 @@ class Voice:
             table.add_column(name, justify=side, overflow="fold")
         for row in rows:
             table.add_row(*(_plain(value) for value in row))
-        self.console.print(table)
+        self.out.print(table)
 
 
 def _plain(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else ""
-    # Square brackets are common in file names, and markup to rich.
+    # Square brackets occur in file names, but rich interprets them as markup.
     return printable(str(value)).replace("[", r"\[")
 
 
 def _text(text: str) -> str:
-    # Names of files may hold colors for terminals, or bytes that are not UTF-8.
+    # File names may contain terminal escape codes, or bytes that are not UTF-8.
     return "\n".join(map(printable, text.split("\n")))
