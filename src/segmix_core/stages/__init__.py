@@ -1,1 +1,1 @@
-"""What each stage does with a project: a file a stage, each one function of a job."""
+"""The stages: one file per stage, each a function of a job."""

@@ -1,4 +1,4 @@
-"""Class activation maps of all tiles, labelled or not."""
+"""Compute the class activation maps of all tiles, labelled or not."""
 
 from contextlib import closing
 from typing import Any
@@ -26,7 +26,7 @@ _NO_TILE = -1
 
 
 def compute_cams(job: Job) -> dict[str, Any]:
-    """Store a map per class of every tile, and the class probabilities."""
+    """Store a map per class for every tile, and the class probabilities."""
     settings = job.config.cams
     device = prepare_device(job.config.machine)
     precision = resolve_precision(job.config.machine.precision, device)
@@ -35,7 +35,7 @@ def compute_cams(job: Job) -> dict[str, Any]:
     tiles = tiles_of(job.store, images)
     edge = batch_edge(working_boxes(tiles, images))
     steps = -(-len(tiles) // settings.batch_size)
-    # All images of a group tell its stain, whichever are asked for.
+    # All images of a group determine its stain, whichever are requested.
     with TileReader(
         job.store.images(),
         cache_bytes=0,
@@ -68,12 +68,12 @@ def compute_cams(job: Job) -> dict[str, Any]:
 def _load_classifier(job: Job, device: torch.device) -> CamClassifier:
     model = load_classifier(load_input(job, "train", "classifier"))
     fold_norms(model)
-    # Convolutions run fastest with channels innermost, on CPU and GPU alike.
+    # Convolutions are fastest with channels last, on CPU and GPU.
     return model.to(memory_format=torch.channels_last).to(device)
 
 
 class _Maps:
-    """The maps and columns of a run, filled batch by batch in the order of tiles."""
+    """The maps and columns of a run, filled batch by batch in tile order."""
 
     def __init__(
         self,
@@ -103,10 +103,10 @@ class _Maps:
         }
 
     def add(self, batch: Batch, result: CamResult) -> None:
-        """Take in the next tiles."""
+        """Add the next tiles."""
         part = slice(self._row, self._row + len(batch))
         self._row += len(batch)
-        # A tile that cannot be read comes as another one, whose map it must not get.
+        # An unreadable tile is replaced by another one, whose map it must not get.
         replaced = batch.tile_ids.numpy() != self._wanted[part]
         valid = -(-batch.valid.numpy() // self._stride)
         cam = without_padding(result.cam.cpu().numpy(), valid)
@@ -116,7 +116,7 @@ class _Maps:
         columns["probabilities"][part] = result.probabilities.cpu().numpy()
         columns["valid"][part] = valid
         columns["tile_ids"][part][replaced] = _NO_TILE
-        # A chunk is compressed as a whole: writing it in parts would do so every time.
+        # Write whole chunks: each partial write would compress the chunk again.
         if self._row - self._written >= self._cams.chunks[0]:
             self._write()
 
@@ -136,7 +136,7 @@ class _Maps:
 def without_padding(
     cams: npt.NDArray[np.float32], valid: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float32]:
-    """Return maps (B, C, h, w) that are 0 outside the ``valid`` (B, 2) cells."""
+    """Set maps (B, C, h, w) to 0 outside the ``valid`` (B, 2) cells."""
     rows = np.arange(cams.shape[2]) < valid[:, :1]
     cols = np.arange(cams.shape[3]) < valid[:, 1:]
     return cams * (rows[:, None, :, None] & cols[:, None, None, :])
@@ -145,10 +145,10 @@ def without_padding(
 def quantise(
     cams: npt.NDArray[np.float32],
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
-    """Return maps (B, C, h, w) >= 0 as bytes, and what 255 stands for (B, C).
+    """Quantize maps (B, C, h, w) >= 0 to bytes; also return the scales (B, C) of 255.
 
-    Each class has all levels: beside a strong map that turns out to be of an absent
-    class, a weak one that is present would have few.
+    Each class uses the full range. With a common scale, a strong map of an absent class
+    would leave few levels for a weak one of a present class.
     """
     scales = cams.max(axis=(2, 3))
     shares = cams / np.where(scales > 0, scales, 1)[:, :, None, None]

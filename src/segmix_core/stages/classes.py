@@ -1,4 +1,4 @@
-"""Whether what an earlier run made is of the classes that the project has now."""
+"""Check that the results of an earlier run match the current classes."""
 
 from collections.abc import Sequence
 from itertools import zip_longest
@@ -18,23 +18,23 @@ def check_classes(
     error: type[SegmixError],
     fewer: bool = False,
 ) -> None:
-    """Raise unless ``found`` are the project's classes, by their names so far.
+    """Check that ``found`` are the project's classes, under current or earlier names.
 
     Parameters
     ----------
     store
         The project. A renamed class is the same class.
     found
-        Names at the time of the earlier run, of the classes 1..C.
+        Names of the classes 1..C in the earlier run.
     of, hint, error
-        What was made, what to do instead, and what to raise.
+        The kind of result, the hint, and the error to raise.
     fewer
-        Accept that classes were added since.
+        Accept classes that were added since.
 
     Raises
     ------
     SegmixError
-        ``error``, naming the classes that differ.
+        ``error``, if classes differ; names them.
     """
     known = store.class_names_so_far()
     wanted = [entry.name for entry in store.classes()]
@@ -58,12 +58,12 @@ def _difference(name: str | None, now: str | None) -> str:
 
 
 def check_mask_classes(store: ProjectStore, run: Path) -> None:
-    """Raise unless the masks of a run are of classes that the project has.
+    """Check that the masks of a run match the classes of the project.
 
     Raises
     ------
     JobError
-        If they are of others, or the run does not say of which.
+        If they do not, or the run does not name its classes.
     """
     columns = load_tiles(run)
     if "class_names" not in columns:

@@ -1,4 +1,4 @@
-"""Masks as people have corrected them, as label TIFFs."""
+"""Export corrected masks as label TIFFs."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -26,20 +26,20 @@ BAND_ROWS = 512
 
 
 def export_masks(job: Job) -> dict[str, Any]:
-    """Write the masks of a run with all corrections into the project's exports.
+    """Write the masks of a run, with all corrections, to the project's exports.
 
     Options: ``format`` "ome" or "generic", ``image_ids`` to export some images only,
-    ``crop_to_bounds`` to export the part of an image that its scanner marked.
+    ``crop_to_bounds`` to crop to the scanner bounds of an image.
 
-    Images with corrected pixels are exported without a mask of the run, too, or
-    without any run: all other pixels are 255. The results name their files, under
-    "only_corrections", and images that cannot be exported, under "failed".
+    Images with corrected pixels are exported even without a mask, or without any run;
+    all other pixels are 255. The results list these files under "only_corrections", and
+    images that cannot be exported under "failed".
 
     Raises
     ------
     JobError
-        If there is neither a mask of any of the images nor a correction, or the run
-        is of other classes, or none can be written.
+        If there are neither masks nor corrections of the images, the run has other
+        classes, or no file can be written.
     """
     base = _masks_run(job)
     known = set() if base is None else set(mask_ids(base))
@@ -57,9 +57,9 @@ def export_masks(job: Job) -> dict[str, Any]:
     crop = job.request.options.get("crop_to_bounds") is True
     paths = export_paths(job.store, images, layout)
     if not crop:
-        tell_bounds(job, images)
+        warn_about_bounds(job, images)
     unmasked = [image for image in images if image.id not in known]
-    tell_unmasked(job, unmasked)
+    warn_about_missing_masks(job, unmasked)
     left_out = LeftOut(job.writer, "exported")
     written: dict[int, str] = {}
     for number, (image, path) in enumerate(zip(images, paths, strict=True)):
@@ -84,18 +84,18 @@ def export_masks(job: Job) -> dict[str, Any]:
 
 
 def _masks_run(job: Job) -> Path | None:
-    """Return the run whose masks are exported; None: the request names none."""
+    """Return the run whose masks are exported, or None."""
     inputs = job.request.inputs
     return inputs.get("predict", inputs.get("pseudo-masks"))
 
 
 def chosen_layout(job: Job) -> Layout:
-    """Return the format that a run was asked to write.
+    """Return the requested format of a run.
 
     Raises
     ------
     JobError
-        If there is no such format.
+        If the format is unknown.
     """
     layout = job.request.options.get("format", "ome")
     for known in SUFFIXES:
@@ -107,7 +107,7 @@ def chosen_layout(job: Job) -> Layout:
 
 
 def export_frame(image: ImageRecord, *, crop: bool) -> Box:
-    """Return the part of an image that its export shows, in working pixels."""
+    """Return the exported part of an image, in working pixels."""
     whole = Box(0, 0, *image.working_shape)
     if not crop or image.bounds is None:
         return whole
@@ -115,8 +115,8 @@ def export_frame(image: ImageRecord, *, crop: bool) -> Box:
     return frame if frame.area else whole
 
 
-def tell_bounds(job: Job, images: Sequence[ImageRecord]) -> None:
-    """Say, once, of which images QuPath shows less than their masks cover."""
+def warn_about_bounds(job: Job, images: Sequence[ImageRecord]) -> None:
+    """Warn once about images of which QuPath shows only a part."""
     bounded = [image for image in images if image.bounds is not None]
     if not bounded:
         return
@@ -134,8 +134,8 @@ def tell_bounds(job: Job, images: Sequence[ImageRecord]) -> None:
         )
 
 
-def tell_unmasked(job: Job, images: Sequence[ImageRecord]) -> None:
-    """Say, once, which images have no mask but corrections."""
+def warn_about_missing_masks(job: Job, images: Sequence[ImageRecord]) -> None:
+    """Warn once about images with corrections but no mask."""
     if not images:
         return
     name = printable(images[0].path.name)
@@ -162,7 +162,7 @@ def corrected_bands(
 ) -> Iterator[tuple[Box, LabelArray]]:
     """Yield a mask in full rows of ``frame``: corrections over the masks of a run.
 
-    Where the run has no mask, or there is no run, all that is not corrected is 255.
+    Without a mask or a run, all pixels that are not corrected are 255.
     """
     for y in range(0, frame.height, BAND_ROWS):
         rows = min(BAND_ROWS, frame.height - y)
@@ -178,7 +178,7 @@ def corrected_bands(
 def corrected(
     store: ProjectStore, image: ImageRecord, box: Box, labels: LabelArray
 ) -> LabelArray:
-    """Return the labels (h, w) of ``box``, working pixels, as people corrected them."""
+    """Return the corrected labels (h, w) of ``box``, in working pixels."""
     changes = store.corrections(image.id, box)
     return np.where(changes == UNTOUCHED, labels, changes)
 
@@ -186,7 +186,7 @@ def corrected(
 def label_info(
     store: ProjectStore, image: ImageRecord, frame: Box | None = None
 ) -> LabelImageInfo:
-    """Return what the label TIFF of an image, or of a part of it, says of itself."""
+    """Return the metadata of the label TIFF of an image or a part of it."""
     scale, first = image.downsample, frame or Box(0, 0, 0, 0)
     return LabelImageInfo(
         classes=store.classes(),
@@ -202,9 +202,9 @@ def label_info(
 def export_paths(
     store: ProjectStore, images: Sequence[ImageRecord], layout: Layout
 ) -> list[Path]:
-    """Return a file below the project's exports for each image.
+    """Return the export path of each image.
 
-    :mod:`segmix_core.export.names` says what they are called, whichever are exported.
+    Named by :mod:`segmix_core.export.names`, whichever images are exported.
     """
     names = export_names((image.id, image.path.name) for image in store.images())
     folder = store.exports_path

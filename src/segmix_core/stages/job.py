@@ -1,4 +1,4 @@
-"""What every stage is given. Loads no torch: not every stage needs it."""
+"""The input of every stage. Does not load torch, which some stages do not need."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +11,13 @@ from segmix_core.runs.writer import RunWriter
 from segmix_core.settings import RunSettings
 
 
-class Stopped(Exception):  # noqa: N818 - it is no error
-    """The user asked the stage to stop, in the middle of something."""
+class Stopped(Exception):  # noqa: N818 - not an error
+    """Raised to end a stage early because the user asked it to stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A stage at work: its project, settings, request, and whom it tells."""
+    """A running stage: its project, settings, request, and writer."""
 
     store: ProjectStore
     config: RunSettings
@@ -35,12 +35,12 @@ class Job:
         return [tissue.name for tissue in self.store.classes()]
 
     def input_run(self, *stages: str) -> Path:
-        """Return the folder of the run of one of ``stages`` that this one reads.
+        """Return the folder of the input run, which is of one of ``stages``.
 
         Raises
         ------
         ValueError
-            If the request names none: whoever launched the run has to.
+            If the request has no such input.
         """
         for stage in stages:
             if stage in self.request.inputs:
@@ -48,12 +48,12 @@ class Job:
         raise ValueError(f"The request names no run of {' or '.join(stages)}")
 
     def images(self) -> tuple[ImageRecord, ...]:
-        """Return the images the request asks for: all, unless it names some.
+        """Return the requested images; by default all.
 
         Raises
         ------
         JobError
-            If the request names something else than images.
+            If the list of images is invalid.
         """
         chosen = self.request.options.get("image_ids")
         if chosen is not None and not isinstance(chosen, list):

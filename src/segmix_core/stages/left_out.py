@@ -1,4 +1,4 @@
-"""Images that a stage could not do: the others go on, and the end names them."""
+"""Collect the images that a stage could not process; the others continue."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,14 +12,14 @@ from segmix_core.runs.writer import RunWriter
 
 
 class LeftOut:
-    """The images that failed, by name, and why.
+    """The images that failed, with the reasons.
 
     Parameters
     ----------
     writer
-        Tells of each at once.
+        Gets a warning for each at once.
     verb
-        What could not be done to them: "exported".
+        What could not be done, such as "exported".
     """
 
     def __init__(self, writer: RunWriter, verb: str) -> None:
@@ -29,7 +29,7 @@ class LeftOut:
 
     @contextmanager
     def catching(self, image: ImageRecord) -> Iterator[None]:
-        """Take note if the image fails; a full disk, which fails all, is raised.
+        """Record an error of the image; a full disk is raised, since it affects all.
 
         Raises
         ------
@@ -47,12 +47,12 @@ class LeftOut:
             self._writer.emit(Warned(message=message))
 
     def results(self, done: int) -> dict[str, dict[str, str]]:
-        """Return what the results of a run say: nothing, or path -> reason.
+        """Return the entry for the results of a run: path -> reason, or nothing.
 
         Raises
         ------
         JobError
-            If not one of the images was ``done``.
+            If no image was ``done``.
         """
         if self._last is not None and not done:
             count = len(self._reasons)

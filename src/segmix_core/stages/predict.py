@@ -1,4 +1,4 @@
-"""Whole images through the segmenter, streamed into masks and label TIFFs."""
+"""Segment whole images; stream the result into masks and label TIFFs."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,7 +26,7 @@ from segmix_core.stages.export import (
     corrected,
     export_paths,
     label_info,
-    tell_bounds,
+    warn_about_bounds,
 )
 from segmix_core.stages.job import Job, Stopped
 from segmix_core.stages.left_out import LeftOut
@@ -38,9 +38,9 @@ Boxes = npt.NDArray[np.int64]
 
 
 def predict_slides(job: Job) -> dict[str, Any]:
-    """Store a mask of every image, and write it as TIFF while it is made.
+    """Store a mask of every image, and write it as TIFF at the same time.
 
-    What people have corrected is in the TIFF; the stored mask is the prediction alone.
+    The TIFF includes corrections; the stored mask is the prediction alone.
 
     Options: ``format`` "ome" or "generic", ``image_ids`` to predict some images only.
     """
@@ -53,7 +53,7 @@ def predict_slides(job: Job) -> dict[str, Any]:
     prediction = _Prediction(job, images)
     layout = chosen_layout(job)
     paths = export_paths(job.store, images, layout)
-    tell_bounds(job, images)
+    warn_about_bounds(job, images)
     doubts, made = np.zeros(len(tiles), np.float32), np.zeros(len(tiles), bool)
     left_out, written = LeftOut(job.writer, "predicted"), []
     with TileReader(images, cache_bytes=0) as reader:
@@ -76,7 +76,7 @@ def predict_slides(job: Job) -> dict[str, Any]:
 
 
 class _Prediction:
-    """The segmenter and the progress over all images."""
+    """The segmenter, with the progress over all images."""
 
     def __init__(self, job: Job, images: list[ImageRecord]) -> None:
         self._job = job
@@ -109,7 +109,7 @@ class _Prediction:
         path: Path,
         layout: Layout,
     ) -> npt.NDArray[np.float32]:
-        """Predict an image into mask and TIFF; return the doubt of its tiles, (n,)."""
+        """Predict an image into mask and TIFF; return its uncertainty per tile, (n,)."""
         boxes = np.array(
             [(b.y, b.x, b.height, b.width) for b in working_boxes(tiles, [image])],
             np.int64,
@@ -124,13 +124,13 @@ class _Prediction:
                 layout=layout,
             )
         except SegmixError:
-            # Half a mask would be exported as if it were the whole.
+            # A partial mask would later be exported as if it were complete.
             remove_mask(self._job.run, image.id)
             raise
         return doubts.result()
 
     def finish(self) -> None:
-        """Say that all windows are done."""
+        """Report that all windows are done."""
         self._job.writer.progress(self._total, self._total)
 
     def _bands(
@@ -156,7 +156,7 @@ class _Prediction:
         ):
             mask[band.box.slices] = band.labels
             doubts.add(band.box, band.confidence)
-            # The file has the name of an export, and must not take corrections back.
+            # The file has the name of an export, so it must not lose corrections.
             yield (
                 band.box,
                 corrected(self._job.store, image, band.box, band.labels),
@@ -165,7 +165,7 @@ class _Prediction:
     def _counting(
         self, image: ImageRecord, skip: Callable[[Box], bool]
     ) -> Callable[[Box], bool]:
-        """Ask about each window once, which makes it the place to count and stop."""
+        """Called once per window, so this is where to count and stop."""
 
         def ask(window: Box) -> bool:
             if self._job.writer.should_stop():
@@ -178,7 +178,7 @@ class _Prediction:
 
 
 def _outside(boxes: Boxes) -> Callable[[Box], bool]:
-    """Return a test for windows that no tile touches: there is only glass."""
+    """Return a test for windows without tiles, which contain only glass."""
 
     def is_outside(window: Box) -> bool:
         y, x, height, width = boxes.T

@@ -1,4 +1,4 @@
-"""Pseudo masks from the maps of a "cams" run and the labels as they are now."""
+"""Make pseudo masks from the maps of a "cams" run and the current labels."""
 
 import math
 from collections.abc import Iterator
@@ -24,15 +24,15 @@ from segmix_core.stages.val_fit import Fit, fit_on_val
 
 
 def make_pseudo_masks(job: Job) -> dict[str, Any]:
-    """Store a mask per image and the doubt of every tile.
+    """Store a mask per image and the uncertainty of every tile.
 
-    A tile that cannot be read has neither: a warning names it.
+    Skips unreadable tiles with a warning.
 
     Raises
     ------
     JobError
-        If the maps are of other tiles or classes than the project has now, or if too
-        many tiles cannot be read.
+        If the maps do not match the current tiles or classes, or if too many tiles
+        cannot be read.
     """
     maps = StoredMaps(job.input_run("cams"))
     maps.check_classes(job)
@@ -77,7 +77,7 @@ def _image_masks(
     rules: PseudoMaskRules,
     lost: LostTiles,
 ) -> Iterator[float]:
-    """Write the mask of an image tile by tile; yield the doubt of each, or NaN."""
+    """Write the mask of an image tile by tile; yield each uncertainty, or NaN."""
     target = None
     inside = Box(0, 0, *image.working_shape)
     for row, box in enumerate(maps.boxes):

@@ -1,4 +1,4 @@
-"""The maps of a "cams" run, as evidence for the masks of a project's tiles."""
+"""Read the maps of a "cams" run for the masks of tiles."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from segmix_core.stages.job import Job
 
 
 class StoredMaps:
-    """The maps of a run by tile id, as they were before they became bytes."""
+    """The maps of a run by tile id, converted back from bytes."""
 
     def __init__(self, run: Path) -> None:
         self._columns = columns = load_tiles(run)
@@ -58,7 +58,7 @@ class StoredMaps:
 
     @property
     def tile_ids(self) -> npt.NDArray[np.int64]:
-        """Ids (N,) of the tiles; -1 for one that could not be read."""
+        """Ids (N,) of the tiles; -1 for unreadable ones."""
         return self._columns["tile_ids"]
 
     @property
@@ -68,11 +68,11 @@ class StoredMaps:
 
     @property
     def shared_foreground(self) -> bool:
-        """The maps of a tile add up to its foreground; labels say who may have it."""
+        """Whether the maps of a tile add up to its foreground, which classes share."""
         return bool(self._columns["shared_foreground"])
 
     def check_classes(self, job: Job) -> None:
-        """Raise a JobError if the project has other classes than the maps."""
+        """Raise JobError if the classes of project and maps differ."""
         found, wanted = self._cams.shape[1], len(job.class_names)
         if found != wanted:
             raise JobError(
@@ -88,7 +88,7 @@ class StoredMaps:
         )
 
     def image_ids(self, job: Job) -> set[int]:
-        """Return the images that have tiles with maps; a JobError if none has."""
+        """Return the images with mapped tiles; JobError if there are none."""
         tiles = job.store.tiles()
         found = tiles.image_ids[np.isin(tiles.ids, self.tile_ids)]
         if found.size == 0:
@@ -111,7 +111,7 @@ class StoredMaps:
         return np.asarray(self._columns["probabilities"][self._rows[tile_id]])
 
     def _read(self, row: int) -> npt.NDArray[np.uint8]:
-        # Decoding a chunk for each of its tiles would be hundreds of times the work.
+        # Cache chunks: decoding one for each of its tiles is hundreds of times slower.
         size = self._cams.chunks[0]
         number = row // size
         if self._chunk[0] != number:
@@ -121,11 +121,11 @@ class StoredMaps:
 
 
 class ImageMaps:
-    """The maps of an image's tiles, blended where tiles overlap.
+    """The maps of the tiles of an image, blended where tiles overlap.
 
-    Tiles may lie on a grid or anywhere. Where two overlap both see the mean of their
-    maps, but each makes its mask by its own labels and normalisation, so they may still
-    differ there; whoever writes the masks in the order of the table lets the last win.
+    Tiles may lie anywhere. Where two overlap, both use the mean of their maps, but the
+    masks depend on the labels and normalisation of each, so they may still differ. When
+    masks are written in table order, the last one wins.
 
     Parameters
     ----------
@@ -136,12 +136,12 @@ class ImageMaps:
     maps
         Of the run.
     reader
-        Knows the image.
+        Reads the image.
 
     Attributes
     ----------
     boxes
-        Of the tiles on the working grid.
+        Boxes of the tiles on the working grid.
     """
 
     def __init__(
@@ -157,12 +157,12 @@ class ImageMaps:
         self._canvas = self._blend() if any_overlap(self.boxes) else None
 
     def evidence(self, row: int, *, with_pixels: bool) -> Evidence:
-        """Return what is known of the tile in ``row`` of the table.
+        """Return the evidence for the tile in ``row`` of the table.
 
         Raises
         ------
         SlideError
-            If its pixels are wanted and cannot be read.
+            If its pixels are needed and cannot be read.
         """
         tile_id, box = int(self._tiles.ids[row]), self.boxes[row]
         canvas = self._canvas
@@ -180,7 +180,7 @@ class ImageMaps:
         )
 
     def name(self, row: int) -> str:
-        """Return what people call the tile in ``row`` of the table."""
+        """Return a readable name of the tile in ``row`` of the table."""
         return tile_name(self._tiles, self._reader, row)
 
     def _blend(self) -> CamCanvas:

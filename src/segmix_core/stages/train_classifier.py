@@ -1,4 +1,4 @@
-"""The stage "train": a CAM classifier, from tile labels."""
+"""The stage "train": a CAM classifier from tile labels."""
 
 from typing import Any
 
@@ -9,14 +9,14 @@ from segmix_core.training.start import launch_fabric
 
 
 def train_classifier(job: Job) -> dict[str, Any]:
-    """Train on the labelled tiles; resume if the run has a checkpoint already.
+    """Train on the labelled tiles; resume if the run has a checkpoint.
 
     Raises
     ------
     ProjectError
         If the labels cannot train a classifier.
     ConfigError
-        If settings contradict the tiles.
+        If settings do not suit the tiles.
     Stopped
         If the user asks to stop before the first step.
     """

@@ -1,4 +1,4 @@
-"""The segmenter, from pseudo masks and corrections."""
+"""The stage "train-segmenter": a segmenter from pseudo masks and corrections."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def train_segmenter(job: Job) -> dict[str, Any]:
     Raises
     ------
     JobError
-        If the masks have no pixel of any class, or are of other classes.
+        If the masks have no pixel of any class, or have other classes.
     """
     base = job.input_run("pseudo-masks")
     check_mask_classes(job.store, base)
@@ -68,12 +68,12 @@ def train_segmenter(job: Job) -> dict[str, Any]:
 
 
 def _warn_of_unused(job: Job, tiles: TileTable) -> None:
-    """Tell of corrected tiles without a pseudo mask: they are not learned from."""
+    """Warn about corrected tiles without a pseudo mask, which are not used."""
     unused = int((~np.isin(job.store.corrected_tiles(), tiles.ids)).sum())
     if unused:
         job.writer.emit(
             Warned(
-                message=f"{unused} corrected tiles are not learned from: they are in "
+                message=f"{unused} corrected tiles are not used: they are in "
                 "no training image, or newer than the pseudo masks. Make pseudo "
                 "masks again to use the newer ones."
             )

@@ -1,7 +1,7 @@
-"""Gates and background score of pseudo masks, chosen on the images of the split val.
+"""Fit the gates and the background score of pseudo masks on the split val.
 
-Labels, probabilities, maps and corrections of val only: train has taught the
-classifier, and test is for the end.
+Uses labels, probabilities, maps and corrections of val only: the classifier has seen
+train, and test is for the final scores.
 """
 
 from collections.abc import Iterator
@@ -29,21 +29,21 @@ from segmix_core.stages.stored_maps import ImageMaps, StoredMaps
 from segmix_core.training.metrics import ConfusionMatrix
 
 SCORES = tuple(percent / 100 for percent in range(5, 61, 5))
-"""Background scores that are tried."""
+"""Background scores to try."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """What val has chosen; None: the setting stays.
+    """The fitted values; None keeps the setting.
 
     Attributes
     ----------
     gates
-        One a class.
+        One per class.
     background_score
-        For the background of that name.
+        For the background mode "score".
     results
-        For the run's results: what was chosen, from how many tiles, and the curves.
+        For the run's results: fitted values, numbers of tiles, and curves.
     """
 
     gates: tuple[float, ...] | None = None
@@ -51,7 +51,7 @@ class Fit:
     results: dict[str, Any] = field(default_factory=dict)
 
     def applied_to(self, rules: PseudoMaskRules) -> PseudoMaskRules:
-        """Return the rules with what was chosen."""
+        """Return the rules with the fitted values."""
         if self.gates is not None:
             rules = replace(rules, gate=self.gates)
         if self.background_score is not None:
@@ -61,7 +61,7 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class _Val:
-    """The images of the split val, their tiles that have maps, and the maps."""
+    """The images of the split val, their tiles with maps, and the maps."""
 
     job: Job
     maps: StoredMaps
@@ -70,16 +70,16 @@ class _Val:
 
 
 def fit_on_val(job: Job, maps: StoredMaps) -> Fit:
-    """Return the gates with the best F1, and the score with the best mean IoU.
+    """Fit the gates by best F1, and the background score by best mean IoU.
 
-    The score is chosen only if it is used, among ``SCORES``, on the corrected pixels of
-    val tiles, with the gates that were just chosen and everything else as set. What val
-    has too few tiles for is kept and told of.
+    The score is only fitted if it is used: among ``SCORES``, on the corrected pixels of
+    val tiles, with the new gates and all other settings unchanged. Values with too few
+    val tiles are kept, with a warning.
 
     Raises
     ------
     Stopped
-        If the user asks for it.
+        If the user asks to stop.
     """
     images = [image for image in job.store.images() if image.split == VAL_SPLIT]
     tiles = job.store.tiles()
@@ -143,7 +143,7 @@ def _fit_background(val: _Val, fit: Fit) -> Fit:
         return replace(fit, results=fit.results | {"background_score": found})
     curve = {score: matrix.mean_iou for score, matrix in matrices.items()}
     best = max(curve.values())
-    # Of equals the nearest to the setting.
+    # Among equals, the nearest to the setting.
     chosen = min(
         (score for score in SCORES if curve[score] == best),
         key=lambda score: abs(score - setting),
@@ -165,7 +165,7 @@ def _fit_background(val: _Val, fit: Fit) -> Fit:
 def _confusions(
     val: _Val, fit: Fit, is_corrected: npt.NDArray[np.bool_]
 ) -> tuple[dict[float, ConfusionMatrix], int]:
-    """Return what each score makes of the corrected pixels, and of how many tiles."""
+    """Return a confusion matrix per score on corrected pixels, and the tile count."""
     job = val.job
     matrices = {score: ConfusionMatrix(len(job.class_names)) for score in SCORES}
     seen, count = 0, int(is_corrected.sum())
@@ -189,9 +189,9 @@ def _drawn(
     is_corrected: npt.NDArray[np.bool_],
     reader: TileReader,
 ) -> Iterator[tuple[npt.NDArray[np.uint8], Evidence]]:
-    """Yield what people drew in tiles of an image, and what their masks are made of.
+    """Yield the corrections in tiles of an image, and the evidence for their masks.
 
-    Pixels that nobody corrected are 255 in the first: they are not counted.
+    Pixels without a correction are 255 in the first and not counted.
     """
     is_mine = val.tiles.image_ids == image.id
     rows = np.flatnonzero(is_corrected[is_mine])
@@ -201,5 +201,5 @@ def _drawn(
     for row in rows:
         drawn = val.job.store.corrections(image.id, maps.boxes[row])
         truth = np.where(drawn == UNTOUCHED, np.uint8(IGNORE_INDEX), drawn)
-        # Where a score tells background, no mask asks for pixels.
+        # With background by score, masks do not need the pixels.
         yield truth, maps.evidence(int(row), with_pixels=False)

@@ -1,4 +1,4 @@
-"""The weights that a stage works with: those of the run it reads."""
+"""Load the weights of the run that a stage reads."""
 
 from segmix_core.api.checkpoints import find_weights
 from segmix_core.errors import CheckpointError
@@ -9,9 +9,9 @@ from segmix_core.stages.job import Job
 
 
 def load_input(job: Job, stage: str, kind: str) -> Checkpoint:
-    """Return the weights of the run of ``stage`` that the job reads.
+    """Return the weights of the input run of ``stage``.
 
-    Those of the best epoch where the run was to keep them, else the newest.
+    Those of the best epoch if the run kept them, else the newest.
 
     Raises
     ------

@@ -143,7 +143,7 @@ def test_corrections_that_are_not_learned_from_are_told(folder):
     run = folder.run("train-segmenter", changes={"segmenter.epochs": 1})
     told = [event.message for event in run.events()[0] if isinstance(event, Warned)]
     assert len(told) == 1
-    assert told[0].startswith("1 corrected tiles are not learned from")
+    assert told[0].startswith("1 corrected tiles are not used")
 
 
 def test_masks_without_a_decision_cannot_train(folder):
