@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.quality.maps import MapsOfPixels, as_batch
+from segmix_core.data.symmetries import symmetries_of, turn, turn_back
 from segmix_core.errors import ConfigError
-from segmix_core.inference.views import views_of
 from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.settings import RunSettings
 from segmix_core.slides.slide import RgbArray
@@ -45,14 +45,14 @@ def gradient_maps(model: CamClassifier, config: RunSettings) -> MapsOfPixels:
     package = load_package()
     network = _LogitsOnly(model)
     device = next(model.parameters()).device
-    views = views_of(config.cams.flips)
+    views = symmetries_of(config.cams.flips)
 
     def map_of(images: Tensor, column: int) -> npt.NDArray[np.float32]:
         target = package.utils.model_targets.ClassifierOutputTarget(column)
         targets = [target] * len(images)
         with package.GradCAM(model=network, target_layers=[network.features]) as ask:
             seen = [
-                view.undo(torch.from_numpy(ask(view.apply(images), targets)))
+                turn_back(torch.from_numpy(ask(turn(images, view), targets)), view)
                 for view in views
             ]
         return np.asarray(torch.stack(seen).mean(dim=0).numpy())

@@ -9,19 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from segmix_core.data.augment import (
-    IDENTITY,
-    apply_symmetry,
-    draw_color_tables,
-    draw_symmetries,
-    look_up,
-    plain_tables,
-)
 from segmix_core.data.batch import Batch
+from segmix_core.data.color_tables import draw_color_tables, look_up, plain_tables
 from segmix_core.data.lost_tiles import LostTiles
 from segmix_core.data.prefetch import prefetch
 from segmix_core.data.randomness import Stream, seeded_generator
 from segmix_core.data.samples import Sample, SampleSource
+from segmix_core.data.symmetries import IDENTITY, draw_symmetries, turn_array
 from segmix_core.data.tile_reader import pad_tile
 from segmix_core.errors import SlideError
 from segmix_core.events import Event, Warned
@@ -209,10 +203,10 @@ def _turned(sample: Sample, code: int) -> Sample:
         return sample
     mask, weight, corrected = sample.mask, sample.weight, sample.corrected
     return Sample(
-        apply_symmetry(sample.image, code),
-        None if mask is None else apply_symmetry(mask, code),
-        None if weight is None else apply_symmetry(weight, code),
-        None if corrected is None else apply_symmetry(corrected, code),
+        turn_array(sample.image, code),
+        None if mask is None else turn_array(mask, code),
+        None if weight is None else turn_array(weight, code),
+        None if corrected is None else turn_array(corrected, code),
     )
 
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from segmix_core.inference.views import asking, views_of
+from segmix_core.data.symmetries import symmetries_of, turn, turn_back
 from segmix_core.models.cam_classifier import CamClassifier
-from segmix_core.models.precision import Precision
+from segmix_core.models.precision import Precision, inference_mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +79,15 @@ def cam_maps(
     images = _pad_to_multiple(images, model.size_multiple)
     grid = (images.shape[-2] // model.stride, images.shape[-1] // model.stride)
     cams, probabilities = [], []
-    views = views_of(flips)
-    with asking(model, precision):
+    views = symmetries_of(flips)
+    with inference_mode(model, precision):
         for scale in scales:
             scaled = _rescale(images, scale, model.size_multiple)
             for view in views:
-                raw, cam, logits = _ask(model, view.apply(scaled), refine)
-                cams.append(_resize(view.undo(cam), grid)[part])
+                raw, cam, logits = _ask(model, turn(scaled, view), refine)
+                cams.append(_resize(turn_back(cam, view), grid)[part])
                 if margin > 0:
-                    logits = model.pool(_resize(view.undo(raw), grid)[part])
+                    logits = model.pool(_resize(turn_back(raw, view), grid)[part])
                 probabilities.append(torch.sigmoid(logits))
         return CamResult(_mean(cams), _mean(probabilities))
 

@@ -9,12 +9,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from segmix_core.data.symmetries import symmetries_of, turn, turn_back
 from segmix_core.geometry import Box
 from segmix_core.inference.blending import ByteArray, FloatArray, RowBlender
-from segmix_core.inference.views import asking, views_of
 from segmix_core.inference.windows import fading_weights, window_rows
 from segmix_core.models.memory import PartsThatFit
-from segmix_core.models.precision import Precision
+from segmix_core.models.precision import Precision, inference_mode
 from segmix_core.project.records import BACKGROUND, IGNORE_INDEX
 
 ReadRegion = Callable[[Box], npt.NDArray[np.uint8]]
@@ -174,15 +174,15 @@ def predict_probabilities(
     bottom, right = (-edge % segmenter.size_multiple for edge in (height, width))
     # NumPy reflects repeatedly where the image is smaller than its padding.
     padded = np.pad(images, ((0, 0), (0, bottom), (0, right), (0, 0)), mode="reflect")
-    views = views_of(flips)
+    views = symmetries_of(flips)
     # Any segmenter is a module; the protocol names only what it adds to one.
-    with asking(cast("nn.Module", segmenter), precision):
+    with inference_mode(cast("nn.Module", segmenter), precision):
         pixels = torch.from_numpy(padded).to(device).permute(0, 3, 1, 2).float() / 255
         # A sum, not eight maps at once: memory is what predict_image says.
         total = torch.zeros((), device=device)
         for view in views:
-            logits = segmenter(view.apply(pixels)).float()
-            total = total + view.undo(logits.softmax(dim=1))
+            logits = segmenter(turn(pixels, view)).float()
+            total = total + turn_back(logits.softmax(dim=1), view)
         mean = total[:, :, :height, :width] / len(views)
         return np.asarray(mean.cpu().numpy())
 

@@ -1,8 +1,11 @@
-"""Which numbers a network computes in."""
+"""Which numbers a network computes in, and a network that only answers."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
+from torch import nn
 
 from segmix_core.errors import ConfigError
 
@@ -55,3 +58,22 @@ def has_bf16(device: torch.device) -> bool:
         able = torch.cpu.get_capabilities()
         return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
     return False
+
+
+@contextmanager
+def inference_mode(
+    module: nn.Module, precision: Precision = "float32"
+) -> Iterator[None]:
+    """Switch to evaluation without gradients, and back to what was before.
+
+    Never around a ``yield``: the mode would be that of the caller, too.
+    """
+    was_training = module.training
+    module.eval()
+    device = next(module.parameters()).device.type
+    numbers = torch.autocast(device, torch.bfloat16, enabled=precision == "bf16")
+    try:
+        with torch.inference_mode(), numbers:
+            yield
+    finally:
+        module.train(was_training)

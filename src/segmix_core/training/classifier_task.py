@@ -11,6 +11,7 @@ from segmix_core.curriculum.level import PAIRS, ShuffleLevel, ShuffleScope
 from segmix_core.curriculum.mixed_labels import AREA, LabelRule
 from segmix_core.curriculum.shuffle import Shuffled, shuffle_batch
 from segmix_core.data.batch import Batch
+from segmix_core.data.symmetries import draw_symmetries, turn_each, turn_each_back
 from segmix_core.models.backbone import keep_statistics
 from segmix_core.models.cam import make_seed
 from segmix_core.models.cam_classifier import CamClassifier, ClassifierOutput
@@ -30,12 +31,9 @@ from segmix_core.training.shuffle_feedback import ShuffleFeedback
 from segmix_core.training.shuffled_view import show_shuffled, shuffled_loss
 from segmix_core.training.task import PreviewArrays, StepContext, StepResult
 from segmix_core.training.views import (
-    draw_turns,
     jitter_colors,
     rescale,
     second_scale,
-    turn,
-    turn_back,
 )
 
 if TYPE_CHECKING:
@@ -161,8 +159,8 @@ class ClassifierTask:
             self.feedback.load_state(state, device)
 
     def _augment(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        turns = draw_turns(len(images), square=_is_square(images), generator=generator)
-        return jitter_colors(turn(images, turns), generator=generator)
+        turns = draw_symmetries(len(images), generator, square=_is_square(images))
+        return jitter_colors(turn_each(images, turns), generator=generator)
 
     def _seam_terms(
         self,
@@ -171,17 +169,17 @@ class ClassifierTask:
         labels: Tensor,
         generator: torch.Generator,
     ) -> dict[str, Tensor]:
-        turns = draw_turns(len(images), square=_is_square(images), generator=generator)
+        turns = draw_symmetries(len(images), generator, square=_is_square(images))
         height, width = images.shape[-2:]
         multiple = self.module.size_multiple
         scale = second_scale(height, width, multiple)
-        view = rescale(turn(images, turns), scale, multiple)
+        view = rescale(turn_each(images, turns), scale, multiple)
         with keep_statistics(self.module):
             second: ClassifierOutput = self.module(view)
         present = labels > 0
-        second_cam = turn_back(second.cam, turns)
+        second_cam = turn_each_back(second.cam, turns)
         refined = self._refine(output, images, present)
-        refined_second = turn_back(self._refine(second, view, present), turns)
+        refined_second = turn_each_back(self._refine(second, view, present), turns)
         ecr = [
             cross_regularisation_loss(maps, other, present)
             for maps, other in ((refined, second_cam), (refined_second, output.cam))

@@ -12,11 +12,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from segmix_core.data.batch import Batch
+from segmix_core.data.symmetries import Codes, draw_symmetries, turn_each
 from segmix_core.models.cam_classifier import CamClassifier, ClassifierOutput
 from segmix_core.project.records import BACKGROUND, IGNORE_INDEX
 from segmix_core.training.cam_preview import preview_cams
 from segmix_core.training.task import PreviewArrays, StepContext, StepResult
-from segmix_core.training.views import draw_turns, jitter_colors, turn
+from segmix_core.training.views import jitter_colors
 
 
 class SupervisedTask:
@@ -186,15 +187,15 @@ def _masks_of(batch: Batch) -> tuple[Tensor, Tensor]:
 def _augmented(batch: Batch, generator: torch.Generator) -> Batch:
     """Return tiles that are turned with all that is known of their pixels, coloured."""
     square = batch.images.shape[-1] == batch.images.shape[-2]
-    turns = draw_turns(len(batch), square=square, generator=generator)
+    turns = draw_symmetries(len(batch), generator, square=square)
     return replace(
         batch,
-        images=jitter_colors(turn(batch.images, turns), generator=generator),
+        images=jitter_colors(turn_each(batch.images, turns), generator=generator),
         masks=_turned(batch.masks, turns),
         weights=_turned(batch.weights, turns),
         corrected=_turned(batch.corrected, turns),
     )
 
 
-def _turned(pixels: Tensor | None, turns: Tensor) -> Tensor | None:
-    return None if pixels is None else turn(pixels[:, None], turns)[:, 0]
+def _turned(pixels: Tensor | None, turns: Codes) -> Tensor | None:
+    return None if pixels is None else turn_each(pixels[:, None], turns)[:, 0]

@@ -1,6 +1,5 @@
-"""Views of tiles: turns, mirror images, colours and a smaller scale."""
+"""Views of tiles in other colors and at a smaller scale."""
 
-from collections.abc import Callable, Sequence
 from math import ceil
 
 import torch
@@ -10,49 +9,6 @@ from torch.nn import functional as F
 # Cells an edge that the second view's map keeps. SEAM's second view has 16 (0.3 of 448
 # pixels at stride 8), but tissue tiles are smaller; below 8, a cell is a whole gland.
 _CELLS = 8
-
-
-def draw_turns(
-    count: int, *, square: bool, generator: torch.Generator | None = None
-) -> Tensor:
-    """Draw symmetries: transposed, flipped upside down, flipped sideways.
-
-    Parameters
-    ----------
-    count
-        Tiles B.
-    square
-        Tiles that are not square are never transposed.
-    generator
-        Source of randomness, on the CPU.
-
-    Returns
-    -------
-    Tensor
-        (B, 3) bool, all eight (four) symmetries equally likely.
-    """
-    turns = torch.rand(count, 3, generator=generator) < 0.5
-    if not square:
-        turns[:, 0] = False
-    return turns
-
-
-def turn(images: Tensor, turns: Tensor) -> Tensor:
-    """Apply symmetries, one to each tile.
-
-    Parameters
-    ----------
-    images
-        (B, C, H, W); H equals W if a tile is transposed.
-    turns
-        (B, 3) bool, as from :func:`draw_turns`.
-    """
-    return _each(images, turns, _turn_tile)
-
-
-def turn_back(images: Tensor, turns: Tensor) -> Tensor:
-    """Undo :func:`turn`, for images or for maps of them."""
-    return _each(images, turns, _turn_tile_back)
 
 
 def jitter_colors(
@@ -116,39 +72,3 @@ def rescale(images: Tensor, scale: float, stride: int) -> Tensor:
     return F.interpolate(
         images, (height, width), mode="bilinear", align_corners=False, antialias=True
     )
-
-
-def _each(
-    images: Tensor,
-    turns: Tensor,
-    act: Callable[[Tensor, Sequence[bool], int], Tensor],
-) -> Tensor:
-    # Tile by tile, so that no pixel is moved for a turn that its tile does not take,
-    # and in the layout of memory that the batch came in, which convolutions depend on.
-    last = not images.is_contiguous() and images.is_contiguous(
-        memory_format=torch.channels_last
-    )
-    tiles = images.permute(0, 2, 3, 1) if last else images
-    first = 0 if last else 1
-    turned = torch.stack(
-        [act(tile, own, first) for tile, own in zip(tiles, turns.tolist(), strict=True)]
-    )
-    return turned.permute(0, 3, 1, 2) if last else turned
-
-
-def _turn_tile(tile: Tensor, turns: Sequence[bool], first: int) -> Tensor:
-    """Turn a tile whose rows and columns are axes ``first`` and ``first + 1``."""
-    return _flip(_transpose(tile, turns, first), turns, first)
-
-
-def _turn_tile_back(tile: Tensor, turns: Sequence[bool], first: int) -> Tensor:
-    return _transpose(_flip(tile, turns, first), turns, first)
-
-
-def _transpose(tile: Tensor, turns: Sequence[bool], first: int) -> Tensor:
-    return tile.transpose(first, first + 1) if turns[0] else tile
-
-
-def _flip(tile: Tensor, turns: Sequence[bool], first: int) -> Tensor:
-    axes = [first + axis for axis in (0, 1) if turns[1 + axis]]
-    return tile.flip(axes) if axes else tile

@@ -3,8 +3,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from segmix_core.data.symmetries import symmetries_of, turn, turn_back
 from segmix_core.inference.cam_maps import cam_maps
-from segmix_core.inference.views import views_of
 from segmix_core.models.cam_classifier import CamClassifier
 
 
@@ -146,8 +146,8 @@ def test_a_margin_is_seen_but_has_no_map(fusion, flips):
     torch.testing.assert_close(found.cam, whole.cam[..., first:-first, first:-first])
     logits = []
     with torch.no_grad():
-        for view in views_of(flips):
-            raw = view.undo(model(view.apply(images)).cam)
+        for view in symmetries_of(flips):
+            raw = turn_back(model(turn(images, view)).cam, view)
             inner = raw[..., first:-first, first:-first]
             logits.append(inner.mean(dim=(2, 3)).sigmoid())
     torch.testing.assert_close(found.probabilities, torch.stack(logits).mean(dim=0))

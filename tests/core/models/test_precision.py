@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from segmix_core.errors import ConfigError
 from segmix_core.inference.cam_maps import cam_maps
 from segmix_core.inference.slide_prediction import predict_probabilities
 from segmix_core.models.cam_classifier import CamClassifier
-from segmix_core.models.precision import has_bf16, resolve_precision
+from segmix_core.models.precision import has_bf16, inference_mode, resolve_precision
 from segmix_core.models.segmenter import Segmenter
 
 CPU, GPU, METAL = (torch.device(name) for name in ("cpu", "cuda", "mps"))
@@ -69,3 +70,19 @@ def test_predictions_in_bf16_are_nearly_the_same():
     assert rough.dtype == np.float32
     assert not np.array_equal(exact, rough)
     np.testing.assert_allclose(rough, exact, atol=0.02)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_inference_mode_restores_the_mode_even_after_an_error(training):
+    module = nn.BatchNorm2d(2).train(training)
+
+    def fail_while_inference_mode():
+        with inference_mode(module):
+            assert not module.training
+            assert torch.is_inference_mode_enabled()
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail_while_inference_mode()
+    assert module.training is training
+    assert not torch.is_inference_mode_enabled()

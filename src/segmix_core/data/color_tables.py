@@ -1,49 +1,15 @@
-"""Changes of a tile that leave its labels true.
+"""Colors of a tile as other stainings would have them.
 
-H&E tissue has no up: the eight symmetries of the square are exact. Stains vary:
-colours are bent per channel such that white stays white, as thicker or thinner stain
-does (optical density times a factor is intensity to a power, Beer-Lambert).
+Stains vary: colors are bent per channel such that white stays white, as thicker or
+thinner stain does (optical density times a factor is intensity to a power,
+Beer-Lambert).
 """
-
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from segmix_core.slides.slide import RgbArray
-
-T = TypeVar("T", bound=np.generic)
-IDENTITY = 0
-
-
-def draw_symmetries(count: int, generator: torch.Generator) -> npt.NDArray[np.int64]:
-    """Return (count,) int64 codes 0..7 for :func:`apply_symmetry`."""
-    codes: npt.NDArray[np.int64] = torch.randint(
-        0, 8, (count,), generator=generator
-    ).numpy()
-    return codes
-
-
-def apply_symmetry(array: npt.NDArray[T], code: int) -> npt.NDArray[T]:
-    """Return a view of ``array`` turned ``code % 4`` quarters, mirrored from 4 on.
-
-    Parameters
-    ----------
-    array
-        (H, W, ...); H and W change places for odd codes.
-    code
-        0..7; 0 changes nothing.
-
-    Raises
-    ------
-    ValueError
-        If there is no such symmetry.
-    """
-    if not 0 <= code < 8:
-        raise ValueError(f"Expected a symmetry in 0..7, got {code}")
-    turned = np.rot90(array, code % 4)
-    return turned[:, ::-1] if code >= 4 else turned
 
 
 def plain_tables(count: int) -> npt.NDArray[np.float32]:
