@@ -8,9 +8,13 @@ from typing import Any
 
 from segmix_core.cores import let_idle_threads_sleep
 from segmix_core.errors import JobError, SegmixError
-from segmix_core.runs.child import EXIT_ERROR, lower_priority, run_child
+from segmix_core.runs.child import (
+    EXIT_ERROR,
+    is_first_process,
+    lower_priority,
+    run_child,
+)
 from segmix_core.runs.folder import RunFolder
-from segmix_core.runs.processes import is_first_process
 from segmix_core.runs.request import RunRequest
 from segmix_core.runs.writer import RunWriter
 

@@ -21,8 +21,7 @@ from segmix_core.data.samples import TileSamples
 from segmix_core.data.tile_reader import TileReader
 from segmix_core.events import Event, Warned
 from segmix_core.inference.evidence import Evidence
-from segmix_core.inference.little_glass import warn_of_little_glass
-from segmix_core.inference.mask_rules import rules_of
+from segmix_core.inference.mask_rules import rules_of, warn_of_little_glass
 from segmix_core.inference.pseudo_rules import PseudoMaskRules
 from segmix_core.inference.sample_cams import gather_evidence, predict_tile_cams
 from segmix_core.inference.teacher import Teacher

@@ -4,7 +4,7 @@ A symmetry is a code 0..7, three bits: 4, transposed; then 2, flipped upside dow
 1, flipped sideways. 0 changes nothing; from 4 on height and width change places.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeVar
 
 import numpy as np
@@ -128,5 +128,5 @@ def _turned_back(tile: Tensor, code: int, first: int) -> Tensor:
     return upright.transpose(first, first + 1) if code & _TRANSPOSED else upright
 
 
-def _flipped_axes(code: int, first: int) -> Sequence[int]:
+def _flipped_axes(code: int, first: int) -> list[int]:
     return [first + axis for axis, flips in enumerate(_flips(code)) if flips]

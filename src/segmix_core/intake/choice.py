@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from unicodedata import category
 
 from segmix_core.errors import ProjectError, SegmixError, SlideError
 from segmix_core.files import printable
 from segmix_core.geometry import mean_mpp
-from segmix_core.intake.file_names import check_file_name
 from segmix_core.intake.known_images import KnownImages
 from segmix_core.intake.left_out import LeftOut, count_files, name_some
 from segmix_core.intake.options import (
@@ -113,7 +113,7 @@ class Choice:
         named = []
         for path in paths:
             try:
-                check_file_name(path)
+                _check_file_name(path)
                 named.append(path)
             except SlideError as error:
                 self.left_out.append(LeftOut(path, error))
@@ -165,4 +165,27 @@ def _inner_note(folder: Path, inner: Sequence[Path]) -> str:
     return (
         f"{printable(folder.name)}: the images in its {what} {name_some(inner)} were "
         "not added. Choose them as well if you want them."
+    )
+
+
+def _check_file_name(path: Path) -> None:
+    """Raise if the name of an image would cause errors later.
+
+    Raises
+    ------
+    SlideError
+        If the path is not valid UTF-8, which the database cannot store, or the name has
+        control characters, which label tables cannot contain.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise _bad_name(path, "is not valid UTF-8") from None
+    if any(category(character) == "Cc" for character in path.name):
+        raise _bad_name(path, "has control characters, such as a line break")
+
+
+def _bad_name(path: Path, what: str) -> SlideError:
+    return SlideError(
+        f"The path of {printable(path.name)} {what}.", "Rename the file or folder."
     )

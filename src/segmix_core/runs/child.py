@@ -4,7 +4,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -55,6 +55,18 @@ def run_child(folder: RunFolder, run_stage: RunStage, *, silent: bool = False) -
         code, reason, message, results = _attempt(run_stage, request, writer)
         writer.end(reason, message, results)
     return code
+
+
+def is_first_process(environment: Mapping[str, str]) -> bool:
+    """Whether this is the first process of a run, the one that reports on it.
+
+    Reads the variables of torchrun, SLURM and Lightning's launcher.
+    """
+    for name in ("RANK", "SLURM_PROCID"):
+        if name in environment:
+            return int(environment[name]) == 0
+    places = (environment.get(name, "0") for name in ("NODE_RANK", "LOCAL_RANK"))
+    return all(int(place) == 0 for place in places)
 
 
 def lower_priority() -> None:

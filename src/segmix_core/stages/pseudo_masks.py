@@ -13,8 +13,7 @@ from segmix_core.data.tile_reader import TileReader
 from segmix_core.errors import SlideError
 from segmix_core.events import StageStarted
 from segmix_core.geometry import Box
-from segmix_core.inference.little_glass import warn_of_little_glass
-from segmix_core.inference.mask_rules import rules_of
+from segmix_core.inference.mask_rules import rules_of, warn_of_little_glass
 from segmix_core.inference.pseudo_rules import PseudoMaskRules
 from segmix_core.project.records import ImageRecord
 from segmix_core.runs.results import create_mask, save_tiles

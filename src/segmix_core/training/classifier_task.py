@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,11 +17,13 @@ from segmix_core.models.backbone import keep_statistics
 from segmix_core.models.cam import make_seed
 from segmix_core.models.cam_classifier import CamClassifier, ClassifierOutput
 from segmix_core.training.cam_preview import preview_cams
-from segmix_core.training.loss_weights import DEFAULT_WEIGHTS, LossWeights, ramp
 from segmix_core.training.losses import (
+    DEFAULT_WEIGHTS,
+    LossWeights,
     classification_loss,
     cross_regularisation_loss,
     equivariance_loss,
+    ramp,
 )
 from segmix_core.training.puzzle import (
     cut_quarters,
@@ -28,7 +31,6 @@ from segmix_core.training.puzzle import (
     reconstruction_loss,
 )
 from segmix_core.training.shuffle_feedback import ShuffleFeedback
-from segmix_core.training.shuffled_view import show_shuffled, shuffled_loss
 from segmix_core.training.task import PreviewArrays, StepContext, StepResult
 from segmix_core.training.views import (
     jitter_colors,
@@ -38,6 +40,8 @@ from segmix_core.training.views import (
 
 if TYPE_CHECKING:
     from segmix_core.events import CurriculumDecided
+
+_PREVIEW_TILES = 16
 
 
 class ClassifierTask:
@@ -121,13 +125,13 @@ class ClassifierTask:
             news, curves = self.feedback.decide(context.step), self.feedback.curves()
             level = self.feedback.level
             mixed = self._shuffle(images, batch.labels, level, context.generator)
-            parts["shuffled"] = shuffled = shuffled_loss(self.module, mixed)
+            parts["shuffled"] = shuffled = _shuffled_loss(self.module, mixed)
             self.feedback.hear(
                 shuffled.detach(), batch.labels, mixed.labels, context.step
             )
             loss = loss + self.weights.shuffle * shuffled
             if context.wants_preview:
-                shown = show_shuffled(mixed, batch.tile_ids, level, self.scope)
+                shown = _show_shuffled(mixed, batch.tile_ids, level, self.scope)
                 previews["shuffled"] = shown
         detached = {name: value.detach() for name, value in parts.items()}
         return StepResult(loss, {**detached, **curves}, news, previews)
@@ -233,3 +237,29 @@ class ClassifierTask:
 
 def _is_square(images: Tensor) -> bool:
     return images.shape[-1] == images.shape[-2]
+
+
+def _shuffled_loss(module: CamClassifier, mixed: Shuffled) -> Tensor:
+    """Return the classification loss of shuffled tiles, a scalar."""
+    # Seams are not tissue: inference must not inherit their statistics.
+    with keep_statistics(module):
+        output: ClassifierOutput = module(mixed.images)
+    return classification_loss(output.logits, mixed.labels)
+
+
+def _show_shuffled(
+    mixed: Shuffled, tile_ids: Tensor, level: ShuffleLevel, scope: ShuffleScope
+) -> PreviewArrays:
+    """Return the first shuffled tiles; see :mod:`segmix_core.runs.previews`."""
+    # Whole groups only: a source must be among the tiles that are shown.
+    size = scope.tiles(len(tile_ids))
+    count = min(len(tile_ids), max(size, _PREVIEW_TILES // size * size))
+    images = (255 * mixed.images[:count]).round().to(torch.uint8)
+    return {
+        "images": images.permute(0, 2, 3, 1).contiguous().cpu().numpy(),
+        "tile_ids": tile_ids[:count].cpu().numpy(),
+        "sources": mixed.origins.sources[:count].cpu().numpy(),
+        "positions": mixed.origins.positions[:count].cpu().numpy(),
+        "patch_size": np.asarray(level.patch_size),
+        "shuffle_ratio": np.asarray(level.shuffle_ratio),
+    }

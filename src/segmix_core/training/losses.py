@@ -4,6 +4,8 @@ Labels are 1 present, 0 absent, -1 unknown; the soft labels of shuffled tiles li
 between 0 and 1.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -12,6 +14,31 @@ from segmix_core.models.cam import keep_present_classes, make_seed, normalize_ca
 
 # SEAM's train loop: the largest fifth of all differences counts.
 _HARD_SHARE = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossWeights:
+    """Weights of the terms beside the classification loss, which has weight 1.
+
+    ``er`` is below the 1 of SEAM: at 1 it held the class scores back on tissue.
+    ``puzzle`` (Puzzle-CAM) grows from 0 at the first step to its value in the middle of
+    the run, and is not computed at weight 0.
+    """
+
+    shuffle: float = 1.0
+    er: float = 0.2
+    ecr: float = 1.0
+    puzzle: float = 0.0
+
+
+DEFAULT_WEIGHTS = LossWeights()
+
+
+def ramp(step: int, start: float, end: float) -> float:
+    """Return 0 up to ``start``, 1 from ``end``, and a straight line between."""
+    if step >= end:
+        return 1.0
+    return 0.0 if step <= start else (step - start) / (end - start)
 
 
 def classification_loss(logits: Tensor, labels: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from segmix_core.methods import (
     SegMix,
     SegMixPlus,
 )
-from segmix_core.training.loss_weights import DEFAULT_WEIGHTS, LossWeights
+from segmix_core.training.losses import DEFAULT_WEIGHTS, LossWeights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

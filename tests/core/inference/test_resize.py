@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from segmix_core.inference.resize import resize_maps
+from segmix_core.inference.pseudo_masks import resize_maps
 
 
 @pytest.mark.parametrize("shape", [(16, 24), (13, 7), (2, 3), (5, 3), (1, 1)])

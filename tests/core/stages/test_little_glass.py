@@ -5,7 +5,7 @@ from PIL import Image
 from segmix_core.data.samples import TileSamples
 from segmix_core.data.tile_reader import TileReader
 from segmix_core.events import Warned
-from segmix_core.inference.little_glass import warn_of_little_glass
+from segmix_core.inference.mask_rules import warn_of_little_glass
 from segmix_core.intake import add_paths
 from segmix_core.project.store import ProjectStore
 from segmix_core.settings import PseudoMaskSettings

@@ -29,7 +29,7 @@ from segmix_core.runs import RunState, follow, launch
 from segmix_core.runs.child import run_child
 from segmix_core.runs.previews import load_preview
 from segmix_core.runs.results import load_tiles
-from segmix_core.training.loss_weights import LossWeights
+from segmix_core.training.losses import LossWeights
 from segmix_core.training.method_parts import Steps, parts_of
 
 STEPS = Steps(tile_px=64, stride=8, epochs=8, per_epoch=10)

@@ -9,7 +9,7 @@ import torch
 from segmix_core.curriculum.level import ShuffleScope
 from segmix_core.data.batch import Batch
 from segmix_core.events import CurriculumDecided
-from segmix_core.training.loss_weights import LossWeights
+from segmix_core.training.losses import LossWeights
 from tests.core.training.textures import TOTAL, context, make_batch, make_task
 from tests.reference import shuffle as reference
 

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from segmix_core.training.batch_norm import share_batch_norm
 from segmix_core.training.classifier_task import ClassifierTask
 from segmix_core.training.device import make_fabric
-from segmix_core.training.loss_weights import LossWeights
+from segmix_core.training.losses import LossWeights
 from segmix_core.training.stepper import Stepper
 from tests.core.training.textures import make_batch, make_task
 
