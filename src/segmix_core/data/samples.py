@@ -3,7 +3,6 @@
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -13,7 +12,6 @@ from segmix_core.data.tile_reader import TileReader
 from segmix_core.geometry import Box
 from segmix_core.project.records import IGNORE_INDEX, UNTOUCHED, TileTable
 from segmix_core.slides.slide import RgbArray
-from segmix_core.stored_arrays import StoredArray, open_array
 
 MaskArray = npt.NDArray[np.uint8]
 MaskReader = Callable[[int, Box], MaskArray]
@@ -281,33 +279,3 @@ def tile_name(tiles: TileTable, reader: TileReader, row: int) -> str:
     return (
         f"{image.path.name} (row {tiles.rows[row] + 1}, column {tiles.cols[row] + 1})"
     )
-
-
-class MaskArrays:
-    """Masks in a folder with one zarr array an image, named by its id.
-
-    Parameters
-    ----------
-    folder
-        A zarr group, or a plain folder of arrays.
-    missing
-        Value of pixels outside an array, and of images without one.
-    """
-
-    def __init__(self, folder: Path, *, missing: int = IGNORE_INDEX) -> None:
-        self._folder = folder
-        self._missing = missing
-        self._arrays: dict[int, StoredArray | None] = {}
-
-    def __call__(self, image_id: int, box: Box) -> MaskArray:
-        """Return (h, w) uint8 of ``box`` on the image's working grid."""
-        out = np.full((box.height, box.width), self._missing, np.uint8)
-        if image_id not in self._arrays:
-            path = self._folder / str(image_id)
-            self._arrays[image_id] = open_array(path, 2)
-        array = self._arrays[image_id]
-        if array is not None:
-            inside = box.intersect(Box(0, 0, *array.shape))
-            if inside.area:
-                out[inside.moved(-box.y, -box.x).slices] = array[inside.slices]
-        return out

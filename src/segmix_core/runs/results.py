@@ -90,15 +90,29 @@ def mask_ids(run: Path) -> tuple[int, ...]:
 
 
 def read_mask(run: Path, image_id: int, box: Box) -> npt.NDArray[np.uint8]:
-    """Read a part of the mask of an image, (box.height, box.width) uint8.
+    """Read a part of the mask of an image, as :class:`RunMasks` does."""
+    return RunMasks(run)(image_id, box)
 
-    255 outside the image and where the run has no mask.
-    """
-    mask = open_mask(run, image_id)
-    if mask is None:
-        return np.full((box.height, box.width), _OUTSIDE, np.uint8)
-    height, width = mask.shape
-    return read_inside(box, (height, width), lambda part: mask[part.slices], _OUTSIDE)
+
+class RunMasks:
+    """The masks of a run, each opened once."""
+
+    def __init__(self, run: Path) -> None:
+        self._run = run
+        self._masks: dict[int, StoredArray | None] = {}
+
+    def __call__(self, image_id: int, box: Box) -> npt.NDArray[np.uint8]:
+        """Return a part of an image's mask, (box.height, box.width) uint8.
+
+        255 outside the image and where the run has no mask.
+        """
+        if image_id not in self._masks:
+            self._masks[image_id] = open_mask(self._run, image_id)
+        mask = self._masks[image_id]
+        if mask is None:
+            return np.full((box.height, box.width), _OUTSIDE, np.uint8)
+        shape = mask.shape[0], mask.shape[1]
+        return read_inside(box, shape, lambda part: mask[part.slices], _OUTSIDE)
 
 
 def create_cams(

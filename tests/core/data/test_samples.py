@@ -3,26 +3,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import zarr
 
 from segmix_core.data.samples import (
-    MaskArrays,
     MaskedSamples,
     PackedMasks,
     TileSamples,
 )
 from segmix_core.data.tile_reader import TileReader
-from segmix_core.geometry import Box
 from segmix_core.project.records import ImageRecord, TileTable
+from segmix_core.runs.results import RunMasks, create_mask
 
 AddImage = Callable[..., ImageRecord]
 MakeTable = Callable[..., TileTable]
-
-
-def write_mask(folder: Path, image_id: int, mask: np.ndarray) -> None:
-    group = zarr.open_group(str(folder), mode="a")
-    array = group.create_array(str(image_id), shape=mask.shape, dtype="uint8")
-    array[:] = mask
 
 
 def test_tiles_have_no_mask(add_image: AddImage, make_table: MakeTable) -> None:
@@ -34,34 +26,21 @@ def test_tiles_have_no_mask(add_image: AddImage, make_table: MakeTable) -> None:
     assert sample.corrected is None
 
 
-def test_arrays_are_read_where_they_are(tmp_path: Path) -> None:
-    mask = np.arange(48, dtype=np.uint8).reshape(6, 8)
-    write_mask(tmp_path / "masks", 7, mask)
-    masks = MaskArrays(tmp_path / "masks", missing=254)
-    assert np.array_equal(masks(7, Box(1, 2, 3, 4)), mask[1:4, 2:6])
-    beyond = masks(7, Box(4, 6, 4, 4))
-    assert np.array_equal(beyond[:2, :2], mask[4:, 6:])
-    assert (beyond[2:] == 254).all()
-    assert (masks(7, Box(10, 10, 2, 2)) == 254).all()
-    assert (masks(8, Box(0, 0, 2, 2)) == 254).all()
-
-
 @pytest.fixture
 def samples(
     add_image: AddImage, make_table: MakeTable, tmp_path: Path
 ) -> tuple[MaskedSamples, np.ndarray]:
     mask = np.random.default_rng(0).choice([0, 1, 2, 255], (32, 48)).astype(np.uint8)
-    write_mask(tmp_path / "pseudo", 1, mask)
+    create_mask(tmp_path, 1, mask.shape)[:] = mask
     corrected = np.full((32, 48), 254, np.uint8)
     corrected[:4, :4] = 2
     corrected[4:6, :4] = 255
-    write_mask(tmp_path / "corrected", 1, corrected)
     table = make_table([(1, 0, 0, 32, 32), (1, 32, 32, 32, 32)])
     tiles = TileSamples(table, TileReader([add_image(1, downsample=2.0)]))
     source = MaskedSamples(
         tiles,
-        tiles.masks(MaskArrays(tmp_path / "pseudo")),
-        tiles.masks(MaskArrays(tmp_path / "corrected", missing=254)),
+        tiles.masks(RunMasks(tmp_path)),
+        tiles.masks(lambda _image, box: corrected[box.slices]),
         corrected_weight=4,
     )
     return source, mask

@@ -25,6 +25,19 @@ def test_reading_beyond_the_image_gives_ignored_pixels(tmp_path: Path) -> None:
     assert (part == 255).sum() == 12
 
 
+def test_masks_are_opened_once(tmp_path: Path) -> None:
+    mask = np.arange(48, dtype=np.uint8).reshape(6, 8)
+    results.create_mask(tmp_path, 7, (6, 8))[:] = mask
+    masks = results.RunMasks(tmp_path)
+    assert np.array_equal(masks(7, Box(1, 2, 3, 4)), mask[1:4, 2:6])
+    (tmp_path / "masks.zarr" / "7" / "zarr.json").unlink()
+    beyond = masks(7, Box(4, 6, 4, 4))
+    assert np.array_equal(beyond[:2, :2], mask[4:, 6:])
+    assert (beyond[2:] == 255).all()
+    assert (masks(7, Box(10, 10, 2, 2)) == 255).all()
+    assert (masks(8, Box(0, 0, 2, 2)) == 255).all()
+
+
 def test_a_run_without_masks_has_none(tmp_path: Path) -> None:
     assert results.mask_ids(tmp_path) == ()
     assert results.open_mask(tmp_path, 1) is None
