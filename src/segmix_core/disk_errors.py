@@ -10,9 +10,9 @@ from segmix_core.files import printable
 _FULL = {getattr(errno, name, errno.ENOSPC) for name in ("ENOSPC", "EDQUOT", "EFBIG")}
 
 
-def reason_of(error: OSError) -> str:
+def reason_of(error: Exception) -> str:
     """Return what the system says, or the error's own words where it says nothing."""
-    return error.strerror or str(error)
+    return getattr(error, "strerror", None) or str(error)
 
 
 def is_disk_full(error: BaseException | None) -> bool:

@@ -12,6 +12,7 @@ import annotated_types as limits
 import typer
 from pydantic.fields import FieldInfo
 
+from segmix_core.disk_errors import reason_of
 from segmix_core.errors import ConfigError
 from segmix_core.files import JsonError, parse_json, read_json
 from segmix_core.methods import DEFAULT_METHOD, METHODS, MethodSettings, Settings
@@ -195,9 +196,8 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         content = read_json(file)
     except (OSError, JsonError) as error:
-        reason = getattr(error, "strerror", None) or error
         raise ConfigError(
-            f"The settings in {file} cannot be read ({reason}).",
+            f"The settings in {file} cannot be read ({reason_of(error)}).",
             "Give a JSON file of settings or the config.json of a run.",
         ) from error
     # The config.json of a run has the settings in one of its fields.

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import tifffile
 from PIL import Image, UnidentifiedImageError
 
+from segmix_core.disk_errors import reason_of
 from segmix_core.errors import ProjectError
 from segmix_core.files import JsonError, image_stem, printable, read_json
 from segmix_core.project.importers.report import count_text
@@ -126,8 +127,8 @@ def _no_mask(path: Path, reason: str) -> ProjectError:
 def _why_damaged(error: Exception) -> str:
     if isinstance(error, (UnidentifiedImageError, tifffile.TiffFileError)):
         return "it is not an image"
-    words = getattr(error, "strerror", None) or " ".join(str(error).split())
-    return printable(words)[:200].rstrip(".") or "it is damaged"
+    words = printable(" ".join(reason_of(error).split()))
+    return words[:200].rstrip(".") or "it is damaged"
 
 
 def _why_no_indices(values: npt.NDArray[np.generic]) -> str:

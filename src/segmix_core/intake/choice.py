@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from unicodedata import category
 
+from segmix_core.disk_errors import reason_of
 from segmix_core.errors import ProjectError, SegmixError, SlideError
 from segmix_core.files import printable
 from segmix_core.geometry import mean_mpp
@@ -139,7 +140,7 @@ class Choice:
         return found
 
     def _leave_out_unreadable(self, path: Path, error: OSError) -> None:
-        message = f"{path.name} cannot be read: {error.strerror or error}."
+        message = f"{path.name} cannot be read: {reason_of(error)}."
         hint = "Check its permissions and that its disk is connected."
         self.left_out.append(LeftOut(path, SlideError(message, hint)))
 

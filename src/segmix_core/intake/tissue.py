@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from segmix_core.disk_errors import reason_of
 from segmix_core.errors import ProjectError
 from segmix_core.files import write_atomically
 from segmix_core.geometry import Box
@@ -219,7 +220,7 @@ def save_tissue_png(tissue: Tissue, path: Path) -> None:
         write_atomically(path, lambda file: image.save(file, "PNG"))
     except OSError as error:
         raise ProjectError(
-            f"{path.name} cannot be written ({error.strerror or error}).",
+            f"{path.name} cannot be written ({reason_of(error)}).",
             "Choose a writable folder.",
         ) from error
 

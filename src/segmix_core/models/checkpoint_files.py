@@ -15,6 +15,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as dump_tensors
 from torch import Tensor
 
+from segmix_core.disk_errors import reason_of
 from segmix_core.errors import CheckpointError, SegmixError
 from segmix_core.files import (
     JsonError,
@@ -79,7 +80,7 @@ def read_manifest(folder: Path) -> Manifest:
     except JsonError as error:
         raise broken(folder, f"{MANIFEST} cannot be read: {error}") from error
     except OSError as error:
-        reason = error.strerror or str(error)
+        reason = reason_of(error)
         raise broken(folder, f"{MANIFEST} cannot be read ({reason})") from error
     version = content.get("version") if isinstance(content, dict) else None
     if isinstance(version, int) and version > FORMAT_VERSION:
@@ -141,7 +142,7 @@ def read_tensors(folder: Path, entry: _File) -> dict[str, Tensor]:
     except FileNotFoundError:
         raise
     except OSError as error:
-        reason = error.strerror or str(error)
+        reason = reason_of(error)
         raise broken(folder, f"{entry.name} cannot be read ({reason})") from error
     if hashlib.sha256(data).hexdigest() != entry.sha256:
         raise broken(folder, f"{entry.name} was changed or is truncated")

@@ -9,6 +9,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from segmix_core.disk_errors import reason_of
 from segmix_core.encoders import DOWNLOAD, SCRATCH
 from segmix_core.errors import ConfigError
 from segmix_core.files import open_regular, printable
@@ -69,7 +70,7 @@ def find_weights(text: str) -> InitialWeights:
             data = file.read()
     except OSError as error:
         # The text of an OSError repeats the path.
-        raise _unusable(path, f"cannot be read ({error.strerror or error})") from error
+        raise _unusable(path, f"cannot be read ({reason_of(error)})") from error
     tensors = parse_tensors(data, lambda what: _unusable(path, what))
     return InitialWeights("file", path.name, hashlib.sha256(data).hexdigest(), tensors)
 

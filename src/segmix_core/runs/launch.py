@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 
 from segmix_core.cores import default_threads, let_idle_threads_sleep
+from segmix_core.disk_errors import reason_of, run_error
 from segmix_core.errors import JobError
 from segmix_core.events import StageEnded
 from segmix_core.files import open_for_append, printable
@@ -24,7 +25,7 @@ from segmix_core.runs.folder import RunFolder
 from segmix_core.runs.lock import locked
 from segmix_core.runs.request import RunRequest
 from segmix_core.runs.status import RunState, RunStatus
-from segmix_core.runs.writer import disk_error, write_status
+from segmix_core.runs.writer import write_status
 
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -69,7 +70,7 @@ def launch(
     try:
         process, starting = _start(folder, line, environment)
     except OSError as error:
-        raise disk_error(folder, error) from error
+        raise run_error(folder.path, error) from error
     # Somebody has to wait for a child, or it stays as a zombie after its end.
     threading.Thread(
         target=_wait, args=(process, folder, starting), daemon=True
@@ -94,7 +95,7 @@ def _start(
             with contextlib.suppress(OSError):  # What counts is the first error.
                 write_status(folder, former)
             raise JobError(
-                f"{line[0]} cannot be started ({error.strerror or error}).",
+                f"{line[0]} cannot be started ({reason_of(error)}).",
                 "Choose a Python with SegMix and torch; check it with 'segmix doctor'.",
             ) from error
         with contextlib.suppress(psutil.NoSuchProcess):

@@ -84,7 +84,7 @@ class RunWriter:
         try:
             self._place.enter_context(locked(self.folder.path))
         except OSError as error:
-            raise disk_error(self.folder, error) from error
+            raise run_error(self.folder.path, error) from error
         try:
             self._begin()
         except BaseException:
@@ -113,7 +113,7 @@ class RunWriter:
             self._reserve.write_bytes(bytes(_RESERVE_BYTES))
         except OSError as error:
             self._events.close()
-            raise disk_error(self.folder, error) from error
+            raise run_error(self.folder.path, error) from error
 
     def __exit__(
         self,
@@ -161,7 +161,7 @@ class RunWriter:
         try:
             path = save_preview(self.folder.previews_path, step, content, arrays)
         except OSError as error:
-            raise disk_error(self.folder, error) from error
+            raise run_error(self.folder.path, error) from error
         name = path.relative_to(self.folder.path).as_posix()
         self.emit(PreviewWritten(step=step, content=content, path=name))
 
@@ -192,7 +192,7 @@ class RunWriter:
         try:
             self._write_status()
         except OSError as error:
-            raise disk_error(self.folder, error) from error
+            raise run_error(self.folder.path, error) from error
 
     def _beat(self) -> None:
         while not self._done.wait(HEARTBEAT_SECONDS):
@@ -283,8 +283,3 @@ def _is_at_work(folder: RunFolder, status: RunStatus) -> bool:
     is_other = status.process != mark_process()
     running = status.state is RunState.RUNNING
     return running and is_other and folder.is_at_work(status)
-
-
-def disk_error(folder: RunFolder, error: OSError) -> JobError:
-    """Return the error for a run that cannot write its results."""
-    return run_error(folder.path, error)

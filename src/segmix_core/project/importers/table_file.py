@@ -67,9 +67,8 @@ def read_table(path: Path) -> TableFile:
         if not table.rows:
             raise _NoTableError("it has no rows")
     except (_NoTableError, OSError) as error:
-        reason = reason_of(error) if isinstance(error, OSError) else error
         raise ProjectError(
-            f"{name} cannot be read as a table: {reason}.",
+            f"{name} cannot be read as a table: {reason_of(error)}.",
             "Save it as UTF-8 CSV with a header row. Nothing was imported.",
         ) from error
     return table

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 
+from segmix_core.disk_errors import reason_of
 from segmix_core.errors import JobError, SlideError
 from segmix_core.slides.first_look.limits import HAS_MEMORY_LIMIT, Limits
 from segmix_core.slides.first_look.messages import (
@@ -53,7 +54,7 @@ class Worker:
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
             )
         except OSError as error:
-            raise _start_error(error.strerror or str(error)) from error
+            raise _start_error(reason_of(error)) from error
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._stdin, self._stdout = self._process.stdin, self._process.stdout
