@@ -28,7 +28,7 @@ from segmix_core.slides.first_look import (
     Look,
     RememberingLook,
 )
-from segmix_core.slides.tissue import TissueMask, find_tissue
+from segmix_core.slides.tissue import FoundTissue, find_tissue
 
 # benchmarks.speed.report knows it as well, but loads torch, which no command here does.
 ROOT = Path(__file__).parents[2]
@@ -68,7 +68,7 @@ class Here:
                     slide.read_level(level, Box(height - 1, width - 1, 1, 1))
             yield None
 
-    def tissue(self, path: Path, smallest_edge: int) -> TissueMask:
+    def tissue(self, path: Path, smallest_edge: int) -> FoundTissue:
         """Return where a slide has tissue."""
         from segmix_core.slides.open_slide import open_slide
 

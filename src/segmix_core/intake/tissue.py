@@ -29,7 +29,7 @@ from segmix_core.project.records import (
 )
 from segmix_core.project.store import ProjectStore
 from segmix_core.slides.tiling import TileGrid, plan_grid
-from segmix_core.slides.tissue import TissueMask, find_tissue
+from segmix_core.slides.tissue import FoundTissue, find_tissue
 
 DEFAULT_MIN_SHARE = 0.25
 """Default of the share of a tile that has to be tissue."""
@@ -42,7 +42,7 @@ _MAX_STRETCH = 0.02
 
 
 def find_slide_tissue(
-    find: Callable[[int], TissueMask],
+    find: Callable[[int], FoundTissue],
     plan: TilingPlan,
     downsample: float,
     min_share: float,
@@ -75,8 +75,7 @@ def smallest_edge(plan: TilingPlan, downsample: float) -> int:
 
 def tiles_with_tissue(grid: TileGrid, tissue: Tissue) -> npt.NDArray[np.bool_]:
     """Return which tiles of a grid, (n,), have enough tissue."""
-    mask = TissueMask(tissue.mask, tissue.downsample)
-    return np.asarray(mask.fractions(grid.boxes) >= tissue.min_share)
+    return np.asarray(tissue.fractions(grid.boxes) >= tissue.min_share)
 
 
 def read_tissue(

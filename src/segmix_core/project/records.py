@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segmix_core.geometry import Box, mean_mpp
+from segmix_core.tissue_mask import TissueMask
 
 BACKGROUND = 0
 IGNORE_INDEX = 255
@@ -255,22 +256,15 @@ class TileChanges:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Tissue:
+class Tissue(TissueMask):
     """Where a slide has tissue, and how much of it a tile needs.
 
     Attributes
     ----------
-    mask
-        (H, W) bool; pixel (i, j) covers ``downsample`` level-0 pixels an edge, from
-        (i, j) times ``downsample`` on.
-    downsample
-        Level-0 pixels per pixel of the mask, >= 1.
     min_share
         Share of a tile that has to be tissue, 0..1.
     """
 
-    mask: npt.NDArray[np.bool_]
-    downsample: float
     min_share: float
 
     def __post_init__(self) -> None:

@@ -9,11 +9,11 @@ from scipy import ndimage
 from segmix_core.slides.glass import stained_share
 from segmix_core.slides.open_slide import open_slide
 from segmix_core.slides.tissue import (
-    TissueMask,
     find_tissue,
     tissue_fraction,
     tissue_mask,
 )
+from segmix_core.tissue_mask import TissueMask
 
 GLASS = np.uint8([243, 242, 244])
 PINK = np.uint8([222, 140, 180])

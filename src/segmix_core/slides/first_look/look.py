@@ -14,7 +14,7 @@ from segmix_core.slides.first_look.messages import Message
 from segmix_core.slides.first_look.worker import Answer, Worker
 
 if TYPE_CHECKING:
-    from segmix_core.slides.tissue import TissueMask
+    from segmix_core.slides.tissue import FoundTissue
 
 _BATCH = 64
 """Most files in one request."""
@@ -47,7 +47,7 @@ class Look(Protocol):
     def damages(self, paths: Sequence[Path]) -> Iterator[SlideError | None]:
         """Yield for each file in turn why its pixels cannot be read, or None."""
 
-    def tissue(self, path: Path, smallest_edge: int) -> "TissueMask":
+    def tissue(self, path: Path, smallest_edge: int) -> "FoundTissue":
         """Find the tissue of a slide."""
 
 
@@ -137,7 +137,7 @@ class FirstLook:
         for answer in self._answers("pixels", paths):
             yield answer if isinstance(answer, SlideError) else None
 
-    def tissue(self, path: Path, smallest_edge: int) -> "TissueMask":
+    def tissue(self, path: Path, smallest_edge: int) -> "FoundTissue":
         """Find the tissue of a slide; also reads from all levels.
 
         Parameters
@@ -152,11 +152,11 @@ class FirstLook:
         SlideError
             As :meth:`header`.
         """
-        from segmix_core.slides.tissue import TissueMask
+        from segmix_core.slides.tissue import FoundTissue
 
         facts, data = self._answer("tissue", path, smallest_edge)
         mask = np.frombuffer(data, np.bool_).reshape(facts["shape"])
-        return TissueMask(mask, facts["downsample"], facts["doubtful"])
+        return FoundTissue(mask, facts["downsample"], facts["doubtful"])
 
     def _answer(self, do: str, path: Path, edge: int = 0) -> Message:
         (answer,) = self._answers(do, [path], edge)

@@ -9,7 +9,7 @@ from segmix_core.errors import SlideError
 from segmix_core.slides.first_look.look import ImageHeader, Look
 
 if TYPE_CHECKING:
-    from segmix_core.slides.tissue import TissueMask
+    from segmix_core.slides.tissue import FoundTissue
 
 _State = tuple[int, ...]
 
@@ -59,7 +59,7 @@ class RememberingLook:
         with self._borrow() as look:
             yield from look.damages(paths)
 
-    def tissue(self, path: Path, smallest_edge: int) -> "TissueMask":
+    def tissue(self, path: Path, smallest_edge: int) -> "FoundTissue":
         """Find the tissue of a slide; see :meth:`FirstLook.tissue`."""
         with self._borrow() as look:
             return look.tissue(path, smallest_edge)
