@@ -8,13 +8,13 @@ from napari_segmix.model.curves import RunCurves
 from napari_segmix.model.run_info import RunInfo
 from segmix_core.runs import RunFolder, RunState
 from segmix_core.runs.outdated import outdated_requests
+from segmix_core.stage_registry import TRAINING_STAGES
 
 if TYPE_CHECKING:
     from napari_segmix.model.project import ProjectState
 
 Pictures = dict[str, tuple[int, dict[str, Any]]]
 """Content -> step and arrays."""
-_LEARNING = ("train", "train-segmenter")
 
 
 class RunsState:
@@ -88,7 +88,7 @@ class RunsState:
         self.followed = info
         self.is_stopping = self.may_kill = False
         self.pictures = {}
-        if info is None or info.stage in _LEARNING:
+        if info is None or info.stage in TRAINING_STAGES:
             self.learning = info
             self.curves.clear()
         self._changes.note(Topic.FOLLOWED)

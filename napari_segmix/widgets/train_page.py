@@ -42,7 +42,6 @@ _METHOD_HINTS = {
 }
 # All methods in one row would be wider than a dock.
 _METHOD_COLUMNS = 3
-_LEARNING = ("train", "train-segmenter")
 # The second network of SegMix+ learns from pseudo masks that the first one makes.
 _OF_MASKS = ("cams", "pseudo_masks")
 _SECTIONS = ("train", *_OF_MASKS, "machine")

@@ -27,6 +27,8 @@ class Stage:
     outdated_by
         Kinds of change (:data:`segmix_core.project.records.ChangeKind`) in a project
         that make it worth running again.
+    trains
+        Whether it trains a network, and so has losses to plot.
     makes_masks
         Whether it makes pseudo masks: where their smallest regions are given in µm²,
         a change of the pixel size ("mpp") outdates it, too.
@@ -39,6 +41,7 @@ class Stage:
     function: str
     inputs: tuple[str, ...] = ()
     outdated_by: frozenset[str] = frozenset()
+    trains: bool = False
     makes_masks: bool = False
     masks_title: str = ""
 
@@ -49,6 +52,7 @@ _IN_ORDER = (
         title="Train classifier",
         function="train_classifier:train_classifier",
         outdated_by=_LABELS,
+        trains=True,
         # SegMix+ trains its second network on masks that it makes.
         makes_masks=True,
     ),
@@ -76,6 +80,7 @@ _IN_ORDER = (
         function="train_segmenter:train_segmenter",
         inputs=("pseudo-masks",),
         outdated_by=_LABELS | {"mask"},
+        trains=True,
     ),
     Stage(
         name="predict",
@@ -96,6 +101,7 @@ _IN_ORDER = (
 
 STAGES: dict[str, Stage] = {stage.name: stage for stage in _IN_ORDER}
 """All stages by name, in the order of the work: each reads runs of those before it."""
+TRAINING_STAGES = frozenset(stage.name for stage in _IN_ORDER if stage.trains)
 MASK_TITLES: dict[str, str] = {
     stage.name: stage.masks_title for stage in _IN_ORDER if stage.masks_title
 }

@@ -45,7 +45,7 @@ def compute_cams(job: Job) -> dict[str, Any]:
     ) as reader:
         maps = _Maps(job, tiles.ids, model, edge)
         job.writer.emit(
-            StageStarted(stage="cams", total_steps=steps, device=str(device))
+            StageStarted(stage=job.request.stage, total_steps=steps, device=str(device))
         )
         predicted = predict_tile_cams(
             model,

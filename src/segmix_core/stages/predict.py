@@ -97,7 +97,9 @@ class _Prediction:
         self._done = 0
         job.writer.emit(
             StageStarted(
-                stage="predict", total_steps=self._total, device=str(self._device)
+                stage=job.request.stage,
+                total_steps=self._total,
+                device=str(self._device),
             )
         )
 

@@ -42,7 +42,7 @@ def make_pseudo_masks(job: Job) -> dict[str, Any]:
     settings = job.config.pseudo_masks
     doubt = np.full(len(tiles), np.nan, np.float32)
     lost = LostTiles(len(tiles))
-    job.writer.emit(StageStarted(stage="pseudo-masks", total_steps=len(tiles)))
+    job.writer.emit(StageStarted(stage=job.request.stage, total_steps=len(tiles)))
     fit = fit_on_val(job, maps) if settings.fit else Fit()
     done = 0
     with TileReader(images, cache_bytes=0) as reader:
