@@ -111,7 +111,7 @@ class _Prediction:
         path: Path,
         layout: Layout,
     ) -> npt.NDArray[np.float32]:
-        """Predict an image into mask and TIFF; return its uncertainty per tile, (n,)."""
+        """Predict an image into mask and TIFF; return its doubt per tile, (n,)."""
         boxes = np.array(
             [(b.y, b.x, b.height, b.width) for b in working_boxes(tiles, [image])],
             np.int64,
