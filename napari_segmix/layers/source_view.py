@@ -27,7 +27,7 @@ from napari_segmix.layers.tile_codes import rgb
 from napari_segmix.layers.tile_layer import TileLayer
 from napari_segmix.model.label_edits import PaintMode
 from napari_segmix.model.placement import place_gallery, place_slide
-from segmix_core.errors import SegmixError
+from segmix_core.errors import SegmixError, SlideError
 from segmix_core.intake.opening import ImageOpener
 from segmix_core.project.records import (
     ImageRecord,
@@ -36,6 +36,7 @@ from segmix_core.project.records import (
     TileTable,
     TissueClass,
 )
+from segmix_core.slides.first_look import ImageHeader
 from segmix_core.slides.pyramid import pyramid_arrays
 
 if TYPE_CHECKING:
@@ -125,14 +126,17 @@ class SourceView:
         return True
 
     def _add_slide(self, image: ImageRecord) -> None:
-        if not self._opener.is_known(image):
-            # A look at it may take a minute, which the window must not wait for.
-            self._reading = self._executor.submit(
-                partial(self._opener.look_at, [image]),
-                on_done=lambda _headers: self._add_below(image),
-                on_error=self._report,
-            )
+        if self._opener.is_known(image):
+            self._open_slide(image)
             return
+        # A look at it may take a minute, which the window must not wait for.
+        self._reading = self._executor.submit(
+            partial(self._opener.look_at, [image]),
+            on_done=partial(self._add_below, image),
+            on_error=self._report,
+        )
+
+    def _open_slide(self, image: ImageRecord) -> None:
         try:
             slide = self._opener.open(image)
         except SegmixError as error:
@@ -141,10 +145,17 @@ class SourceView:
             return
         self._draw_slide(slide)
 
-    def _add_below(self, image: ImageRecord) -> None:
+    def _add_below(
+        self, image: ImageRecord, answers: Sequence[ImageHeader | SlideError]
+    ) -> None:
         """Add the slide, which was looked at, below the other layers."""
+        (answer,) = answers
+        if isinstance(answer, SlideError):
+            # A file that is missing is never known: it is not looked at again.
+            self._report(answer)
+            return
         with selection_kept(self._viewer):
-            self._add_slide(image)
+            self._open_slide(image)
             layer = find_layer(self._viewer, "image", source=self.source.id)
             if layer is not None:
                 move_below_tiles(self._viewer, layer)

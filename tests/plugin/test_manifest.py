@@ -80,12 +80,12 @@ def test_the_sample_opens_in_the_dock(
     tmp_path: Path,
     qtbot: Any,
 ) -> None:
-    from napari_segmix import intake_control
+    from napari_segmix.actions import sources
     from napari_segmix.actions.sample_project import prepare_sample
 
-    monkeypatch.setattr(intake_control, "sample_folder", lambda: tmp_path)
+    monkeypatch.setattr(sources, "sample_folder", lambda: tmp_path)
     monkeypatch.setattr(
-        intake_control, "prepare_sample", lambda folder: prepare_sample(folder, 512)
+        sources, "prepare_sample", lambda folder: prepare_sample(folder, 512)
     )
     viewer = make_napari_viewer_proxy()
     with npe2pm.tmp_plugin(package="napari-segmix"):

@@ -8,6 +8,7 @@ import pytest
 import tifffile
 
 from napari_segmix.session import Session
+from segmix_core.project.records import NewImage, SourceKind, TilingPlan
 from segmix_core.slides.first_look import FirstLook
 from tests.plugin.conftest import InlineExecutor, InlineTask
 
@@ -318,3 +319,28 @@ def test_a_tile_image_that_was_replaced_by_a_crashing_one_stays_gray(
     crash.write_bytes(crashing_slide.read_bytes())
     project.actions.sources.show(project.model.project.sources[0].id)
     assert "1 images cannot be read, such as tile2.png" in messages[-1][0]
+
+
+def test_a_slide_that_nobody_has_seen_and_that_is_missing_is_told_once(
+    project: Session, slide_file: Path, messages: Messages
+) -> None:
+    store = project.model.project.require()
+    cells, one = np.arange(2), np.full(2, TILE_PX)
+    image = NewImage(
+        path=slide_file.with_name("gone.tif"),
+        height=TILE_PX,
+        width=2 * TILE_PX,
+        mpp_y=None,
+        mpp_x=None,
+        downsample=1.0,
+        group="gone",
+        boxes=np.column_stack((0 * cells, cells * TILE_PX, one, one)),
+        rows=0 * cells,
+        cols=cells,
+    )
+    plan = TilingPlan(TILE_PX, TILE_PX)
+    store.add_source(SourceKind.SLIDE, image.path, "gone", plan, [image])
+    project.showing.reload_sources()
+    assert [level for _, level in messages].count("error") == 1
+    assert "gone.tif" in messages[-1][0]
+    assert project.viewer.layers[0].name == "Tile labels"

@@ -30,7 +30,7 @@ def test_bar_shows_progress_and_stops(jobs, qtbot, messages):
 
 
 def test_a_long_text_does_not_widen_the_dock(jobs, qtbot):
-    bar = RunBar(jobs)
+    bar = RunBar(jobs.model, jobs.actions)
     qtbot.addWidget(bar)
     bar._detail.setText("short")
     before = bar.minimumSizeHint().width()
@@ -137,6 +137,7 @@ def test_damaged_runs_are_listed_with_their_reason(show, jobs):
     (runs / "a <b>").mkdir()
     (runs / "broken").mkdir()
     (runs / "broken" / "config.json").write_text("[" * 1000)
+    jobs.actions.runs.refresh()
     page = show(RunList)
     texts = [page.tree.topLevelItem(i).text(0) for i in range(3)]
     assert texts == ["Train classifier", "a <b>", "broken"]
