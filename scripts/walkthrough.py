@@ -99,12 +99,12 @@ class Walk:
 
         def is_done() -> bool:
             nonlocal idle_since
-            if runs.is_following or runs.is_running:
+            if runs.is_following or self.session.model.runs.is_running:
                 idle_since = time.monotonic()
             return time.monotonic() - idle_since > 2
 
         self.wait(is_done, "the run", seconds)
-        current = runs.current
+        current = self.session.model.runs.followed
         print("  run:", current and (current.stage, current.state, current.step))
 
     def add(self, path: Path, **options: object) -> None:

@@ -52,7 +52,8 @@ def dock(
 ) -> Iterator[Any]:
     monkeypatch.setenv("NAPARI_ENSURE_PLUGIN_MAIN_THREAD", "1")
     with npe2pm.tmp_plugin(package="napari-segmix"):
-        viewer = make_napari_viewer_proxy()
+        # Pages that cannot be seen do nothing.
+        viewer = make_napari_viewer_proxy(show=True)
         _, dock = viewer.window.add_plugin_dock_widget("napari-segmix", "SegMix")
         yield dock
 
@@ -70,20 +71,27 @@ def test_open_label_train_look_correct_segment_export(
     _paint_labels(session)
     assert session.model.project.label_counts.labelled == TILES * TILES
 
+    session.page_requested.emit("Train")
     training = {"train.epochs": 8, "train.batch_size": 6, "train.width": 16}
-    _run(pages["Train"].box, training, qtbot)
+    _run(session, pages["Train"].box, training, qtbot)
     assert find_layers(session.viewer, "shuffled")
     assert len(find_layers(session.viewer, "cam")) == 2
 
-    masks = pages["Masks"]
-    _run(masks.making, {"pseudo_masks.background": "none"}, qtbot)
     session.page_requested.emit("Masks")
+    masks = pages["Masks"]
+    _run(session, masks.making, {"pseudo_masks.background": "none"}, qtbot)
     _correct_most_doubtful(session, qtbot)
     corrected = store.corrected_tiles()
     assert len(corrected) == 1
 
-    _run(masks.segmenter, {"segmenter.epochs": 15, "segmenter.batch_size": 6}, qtbot)
-    _run(masks.prediction, {"predict.window_px": 256}, qtbot)
+    _run(
+        session,
+        masks.segmenter,
+        {"segmenter.epochs": 15, "segmenter.batch_size": 6},
+        qtbot,
+    )
+    _run(session, masks.prediction, {"predict.window_px": 256}, qtbot)
+    session.page_requested.emit("Export")
     pages["Export"].format.value = "generic"
     _press(session, pages["Export"].export_button, qtbot)
     # The scores below are the segmenter's, not those of the masks it learned from.
@@ -99,30 +107,33 @@ def test_open_label_train_look_correct_segment_export(
         np.testing.assert_array_equal(reopened.corrected_tiles(), corrected)
 
 
-def _run(box: Any, settings: dict[str, object], qtbot: Any) -> None:
+def _run(session: Any, box: Any, settings: dict[str, object], qtbot: Any) -> None:
     box.form.set_values(settings)
-    _press(box.session, box.start_button, qtbot)
+    _press(session, box.start_button, qtbot)
 
 
 def _press(session: Any, button: Any, qtbot: Any) -> None:
     """Press a start button and wait until all its stages are done."""
-    runs = session.actions.runs
-    before = runs.current
+    runs = session.model.runs
+    before = runs.followed
     qtbot.waitUntil(button.isEnabled, timeout=10_000)
     button.click()
-    qtbot.waitUntil(lambda: runs.current != before, timeout=30_000)
-    qtbot.waitUntil(_stays_idle(runs), timeout=STAGE_MS)
-    assert runs.current.state is RunState.COMPLETED, runs.current.message
+    qtbot.waitUntil(lambda: runs.followed != before, timeout=30_000)
+    qtbot.waitUntil(_stays_idle(session), timeout=STAGE_MS)
+    assert runs.followed.state is RunState.COMPLETED, runs.followed.message
 
 
-def _stays_idle(runs: Any) -> Callable[[], bool]:
+def _stays_idle(session: Any) -> Callable[[], bool]:
     """Return a test that is true once nothing was followed for a second."""
     calm = 0
+
+    def is_busy() -> bool:
+        return session.actions.runs.is_following or session.model.runs.is_running
 
     def is_idle() -> bool:
         nonlocal calm
         # waitUntil asks every 10 ms; between two stages there is a short gap.
-        calm = 0 if runs.is_following or runs.is_running else calm + 1
+        calm = 0 if is_busy() else calm + 1
         return calm > 100
 
     return is_idle
