@@ -92,7 +92,7 @@ class ConfigError(SegmixError):
     ...     sx.shuffle_batch(images, [[1, 0], [0, 1]], patch_size=4, ratio=2)
     ... except sx.ConfigError as error:
     ...     print(error.message)
-    Images cannot be shuffled this way: Expected a ratio in 0..1, got 2.
+    Images cannot be shuffled this way: shuffle_ratio must be in 0..1, not 2.
     """
 
 

@@ -26,7 +26,7 @@ class Box:
 
     def __post_init__(self) -> None:
         if self.height < 0 or self.width < 0:
-            raise ValueError(f"Expected a size >= 0, got {self.height} x {self.width}")
+            raise ValueError(f"The size must be >= 0, not {self.height} x {self.width}")
 
     @property
     def bottom(self) -> int:

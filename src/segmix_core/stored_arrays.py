@@ -308,10 +308,10 @@ def _read_column(member: IO[bytes], size: int) -> npt.NDArray[Any]:
 
 def _span(part: slice, length: int | slice) -> tuple[int, int]:
     if isinstance(length, slice):
-        raise IndexError("Expected no more slices than dimensions")
+        raise IndexError("There are more slices than dimensions")
     start, stop, step = part.indices(length)
     if step != 1:
-        raise IndexError("Expected slices without steps")
+        raise IndexError("Slices must not have steps")
     return start, max(start, stop)
 
 

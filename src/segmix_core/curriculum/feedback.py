@@ -132,7 +132,7 @@ class CurriculumController:
         threshold: float | None = None,
     ) -> None:
         if threshold is not None and threshold <= 0:
-            raise ValueError(f"Expected a threshold above 0, got {threshold}")
+            raise ValueError(f"threshold must be > 0, not {threshold}")
         self.plan = plan
         self.strategy = strategy
         at_once = plan.warmup_steps == 0 or isinstance(strategy, Fixed)
@@ -176,11 +176,11 @@ class CurriculumController:
             level = ShuffleLevel(**content["level"])
             state = CurriculumState(**{**content, "level": level})
         except (KeyError, TypeError) as error:
-            raise ValueError(f"Expected the state of a curriculum: {error}") from error
+            raise ValueError(f"Invalid state of a curriculum: {error}") from error
         possible = (*self.plan.patch_sizes, self.level.patch_size)
         if level.patch_size not in possible:
             raise ValueError(
-                f"Expected a patch size of {possible}, got {level.patch_size}"
+                f"The patch size must be in {possible}, not {level.patch_size}"
             )
         self.state = state
 

@@ -15,9 +15,9 @@ class ShuffleLevel:
 
     def __post_init__(self) -> None:
         if self.patch_size < 1:
-            raise ValueError(f"Expected a patch size >= 1, got {self.patch_size}")
+            raise ValueError(f"patch_size must be >= 1, not {self.patch_size}")
         if not 0 <= self.shuffle_ratio <= 1:
-            raise ValueError(f"Expected a ratio in 0..1, got {self.shuffle_ratio}")
+            raise ValueError(f"shuffle_ratio must be in 0..1, not {self.shuffle_ratio}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,8 @@ class ShuffleScope:
     def __post_init__(self) -> None:
         if self.group_size < 0 or (self.group_size == 1 and self.in_place):
             raise ValueError(
-                "Expected groups of at least 2 tiles, or of 1 where patches leave "
-                f"their place, got {self.group_size}"
+                "group_size must be at least 2, or 1 with in_place off, not "
+                f"{self.group_size}"
             )
 
     def tiles(self, count: int) -> int:

@@ -43,7 +43,7 @@ class LabelRule:
 
     def __post_init__(self) -> None:
         if not 0 <= self.least_share <= 1:
-            raise ValueError(f"Expected a share in 0..1, got {self.least_share}")
+            raise ValueError(f"least_share must be in 0..1, not {self.least_share}")
 
 
 AREA = LabelRule()

@@ -141,7 +141,7 @@ def make_strategy(name: str, *, fixed_level: ShuffleLevel) -> Strategy:
         "fixed": Fixed(fixed_level),
     }
     if name not in strategies:
-        raise ValueError(f"Expected one of {', '.join(strategies)}, got {name!r}")
+        raise ValueError(f"{name!r} is not one of {', '.join(strategies)}")
     return strategies[name]
 
 

@@ -42,17 +42,17 @@ class CurriculumPlan:
 
     def __post_init__(self) -> None:
         if not self.patch_sizes:
-            raise ValueError("Expected at least one patch size, got none")
+            raise ValueError("There are no patch sizes")
         if list(self.patch_sizes) != sorted(set(self.patch_sizes), reverse=True):
-            raise ValueError(f"Expected sizes coarse to fine, got {self.patch_sizes}")
+            raise ValueError(f"patch_sizes must decrease: {self.patch_sizes}")
         if not 0 <= self.min_ratio <= self.max_ratio <= 1:
             raise ValueError(
-                "Expected 0 <= min_ratio <= max_ratio <= 1, "
-                f"got {self.min_ratio} and {self.max_ratio}"
+                "Ratios must satisfy 0 <= min_ratio <= max_ratio <= 1, not "
+                f"{self.min_ratio} and {self.max_ratio}"
             )
         if min(self.total_steps, self.interval, self.patience) < 1:
             raise ValueError(
-                "Expected steps, interval and patience of at least 1, got "
+                "Steps, interval and patience must be at least 1, not "
                 f"{self.total_steps}, {self.interval} and {self.patience}"
             )
 

@@ -48,9 +48,11 @@ def strips_from_boxes(
     last_y: int | None = None
     for box, labels in boxes:
         if labels.shape != (box.height, box.width):
-            raise ValueError(f"Expected labels of the size of {box}, {labels.shape=}")
+            raise ValueError(f"Labels {labels.shape} do not match {box}")
         if last_y is not None and box.y < last_y:
-            raise ValueError(f"Expected boxes top to bottom, got {box} after {last_y=}")
+            raise ValueError(
+                f"Boxes must go top to bottom, but {box} comes after y {last_y}"
+            )
         last_y = box.y
         yield from canvas.take_above(box.y)
         canvas.paint(box, labels)

@@ -172,9 +172,11 @@ def _check(path: Path, shape: tuple[int, int], layout: Layout) -> None:
     is_ome = path.name.lower().endswith((".ome.tif", ".ome.tiff"))
     if _stem(path) == path.name or is_ome != (layout == "ome"):
         wanted = "*.ome.tif" if layout == "ome" else "*.tif, not *.ome.tif,"
-        raise ValueError(f"Expected {wanted} for layout {layout!r}, got {path.name}")
+        raise ValueError(
+            f"Layout {layout!r} needs a name like {wanted}, not {path.name}"
+        )
     if min(shape) < 1:
-        raise ValueError(f"Expected a shape of at least 1 x 1, got {shape}")
+        raise ValueError(f"The shape must be at least 1 x 1, not {shape}")
 
 
 def _stem(path: Path) -> str:

@@ -171,9 +171,9 @@ def paint_tissue(
     """
     frame = Box(0, 0, *base.mask.shape)
     if box.intersect(frame) != box or values.shape != (box.height, box.width):
-        raise ValueError(f"Expected values of {box} inside {frame}")
+        raise ValueError(f"Values and {box} do not fit into {frame}")
     if not np.isin(values, (0, 1, UNCHANGED)).all():
-        raise ValueError("Expected 0, 1 and 253")
+        raise ValueError("Values must be 0, 1 or 253")
     with store.atomic():
         now = store.tissue(image_id) or base
         if now.mask.shape != base.mask.shape or now.downsample != base.downsample:

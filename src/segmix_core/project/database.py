@@ -211,7 +211,7 @@ class Database:
     def _nested(self) -> Iterator[None]:
         """Begin a nested transaction that is rolled back on its own if it fails."""
         if not self._is_writing:
-            raise ValueError("Expected no change while a snapshot is read")
+            raise ValueError("A change began while a snapshot was read")
         self._connection.execute("SAVEPOINT part")
         try:
             yield

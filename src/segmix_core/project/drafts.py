@@ -60,9 +60,9 @@ def draft_labels(
     count, width = len(tile_ids), states.shape[-1]
     if states.shape != (count, width) or width > len(classes):
         expected = f"({count}, at most {len(classes)})"
-        raise ValueError(f"Expected states of shape {expected}, got {states.shape}")
+        raise ValueError(f"States must have the shape {expected}, not {states.shape}")
     if states.size and not KEEP <= states.min() <= states.max() <= 1:
-        raise ValueError("Expected states of -2, -1, 0 and 1")
+        raise ValueError("States must be -2, -1, 0 or 1")
     now = tile_states(database, tile_ids, len(classes))
     wanted = now.labels.copy()
     wanted[:, :width] = np.where(states == KEEP, wanted[:, :width], states)
@@ -131,7 +131,7 @@ def draft_image_texts(
     """Set ``column`` "split" or "group" of (n,) images to n texts."""
     stored = {"split": "split", "group": "grp"}[column]
     if column == "split" and not set(texts) <= set(SPLITS):
-        raise ValueError(f"Expected splits of {SPLITS}, got {sorted(set(texts))}")
+        raise ValueError(f"Splits must be in {SPLITS}, not {sorted(set(texts))}")
     rows = database.execute(f"SELECT id, {stored} FROM image").fetchall()
     now = dict(rows)
     changed = [
@@ -425,7 +425,7 @@ def _describe_labels(
 
 def _known(image_id: int, found: dict[int, Value]) -> Value:
     if image_id not in found:
-        raise ValueError(f"Expected the id of an image, got {image_id}")
+        raise ValueError(f"No image has the id {image_id}")
     return found[image_id]
 
 

@@ -270,9 +270,9 @@ class Tissue(TissueMask):
     def __post_init__(self) -> None:
         edges = self.mask.shape
         if len(edges) != 2 or not 1 <= min(edges) <= max(edges) <= MAX_TISSUE_EDGE:
-            raise ValueError(f"Expected a mask of 1..{MAX_TISSUE_EDGE}, got {edges}")
+            raise ValueError(f"Mask edges must be 1..{MAX_TISSUE_EDGE}, not {edges}")
         if self.downsample < 1 or not 0 <= self.min_share <= 1:
-            raise ValueError(f"Impossible: {self.downsample}, {self.min_share}")
+            raise ValueError(f"Invalid values: {self.downsample}, {self.min_share}")
 
 
 SPLITS = ("train", "val", "test")
@@ -336,13 +336,13 @@ class NewImage:
     def __post_init__(self) -> None:
         count = len(self.boxes)
         if self.boxes.shape != (count, 4):
-            raise ValueError(f"Expected boxes (n, 4), got {self.boxes.shape}")
+            raise ValueError(f"Boxes must be (n, 4), not {self.boxes.shape}")
         if self.rows.shape != (count,) or self.cols.shape != (count,):
-            raise ValueError(f"Expected a row and a column for {count} tiles")
+            raise ValueError(f"Rows and columns do not match {count} tiles")
         if self.split not in SPLITS:
-            raise ValueError(f"Expected a split of {SPLITS}, got {self.split!r}")
+            raise ValueError(f"The split must be in {SPLITS}, not {self.split!r}")
         if self.height < 1 or self.width < 1 or self.downsample < 1:
-            raise ValueError("Expected a size and a downsample of at least 1")
+            raise ValueError("Size and downsample must be at least 1")
 
 
 @dataclass(frozen=True, slots=True)

@@ -495,9 +495,7 @@ class ProjectStore(ProjectReader):
     ) -> tuple[TissueClass, tuple[TissueClass, ...]]:
         classes = self.classes()
         if not 1 <= index <= len(classes):
-            raise ValueError(
-                f"Expected a class index of 1..{len(classes)}, got {index}"
-            )
+            raise ValueError(f"The class index must be 1..{len(classes)}, not {index}")
         return classes[index - 1], (*classes[: index - 1], *classes[index:])
 
     def _check_mask(
@@ -508,16 +506,16 @@ class ProjectStore(ProjectReader):
         classes: Sequence[TissueClass] | None,
     ) -> None:
         if values.shape != (box.height, box.width) or values.dtype != np.uint8:
-            raise ValueError(f"Expected uint8 ({box.height}, {box.width}) for {box}")
+            raise ValueError(f"Values must be uint8 ({box.height}, {box.width})")
         grid = Box(0, 0, *self.image(image_id).working_shape)
         if box.intersect(grid) != box:
-            raise ValueError(f"Expected a box inside {grid}, got {box}")
+            raise ValueError(f"{box} is not inside {grid}")
         now = self.classes()
         used = np.unique(values[values < UNCHANGED])
         drafts.check_known_classes(classes or (), now, used.tolist())
         num_classes = len(now)
         if (used > num_classes).any():
-            raise ValueError(f"Expected classes 0..{num_classes}, 253..255")
+            raise ValueError(f"Values must be 0..{num_classes} or 253..255")
 
 
 def _target(

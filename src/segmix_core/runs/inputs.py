@@ -37,7 +37,7 @@ def find_inputs(
         If the stage is unknown.
     """
     if stage not in STAGES:
-        raise ValueError(f"Expected one of {list(STAGES)}, got {stage!r}")
+        raise ValueError(f"{stage!r} is not one of {list(STAGES)}")
     readable = STAGES[stage].inputs
     if run is not None:
         found = run.request().stage

@@ -47,7 +47,7 @@ def save_preview(
     ready = {name: np.asarray(values) for name, values in arrays.items()}
     for name, values in ready.items():
         if values.dtype.hasobject:
-            raise TypeError(f"Expected numbers in {name!r}, got Python objects")
+            raise TypeError(f"{name!r} contains Python objects instead of numbers")
     folder.mkdir(exist_ok=True)
     path = folder / f"{content}_{step:08d}.npz"
     write_atomically(path, lambda file: np.savez(file, **ready))  # type: ignore[arg-type]

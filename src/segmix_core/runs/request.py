@@ -82,7 +82,7 @@ class RunRequest:
 
     def __post_init__(self) -> None:
         if not _STAGE.fullmatch(self.stage):
-            raise ValueError(f"Expected a stage name, got {self.stage!r}")
+            raise ValueError(f"{self.stage!r} is not a stage name")
 
 
 def to_json(request: RunRequest, folder: Path) -> dict[str, Any]:

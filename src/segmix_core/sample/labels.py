@@ -42,9 +42,9 @@ def tile_labels(
     [[0, 1]]
     """
     if not _ABSENT_BELOW < min_share <= 1:
-        raise ValueError(f"Expected min_share in ({_ABSENT_BELOW}, 1], got {min_share}")
+        raise ValueError(f"min_share must be in ({_ABSENT_BELOW}, 1], not {min_share}")
     if len(boxes) and boxes[:, 2:].min() < 1:
-        raise ValueError("Expected boxes with a height and width of at least 1")
+        raise ValueError("Boxes must have a height and width of at least 1")
     labels = np.full((len(boxes), num_classes), -1, np.int8)
     for row, (y, x, height, width) in enumerate(boxes.tolist()):
         tile = mask[max(y, 0) : max(y + height, 0), max(x, 0) : max(x + width, 0)]

@@ -46,7 +46,7 @@ def make_sample(size: int, seed: int = 0) -> tuple[_Image, _Image]:
         If the size is below 256.
     """
     if size < _MIN_SIZE:
-        raise ValueError(f"Expected a size of at least {_MIN_SIZE}, got {size}")
+        raise ValueError(f"The size must be at least {_MIN_SIZE}, not {size}")
     rng = np.random.default_rng(seed)
     layout = plan_layout(rng, size)
     fibres = Fibres(rng, size)

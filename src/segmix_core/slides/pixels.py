@@ -100,7 +100,7 @@ def to_rgb(pixels: npt.NDArray[np.uint8], *, premultiplied: bool = False) -> Rgb
         pixels = pixels[..., None]
     samples = pixels.shape[-1]
     if samples not in (1, 2, 3, 4):
-        raise ValueError(f"Expected 1 to 4 channels, got {samples}")
+        raise ValueError(f"There must be 1 to 4 channels, not {samples}")
     if samples in (2, 4):
         pixels = _on_white(pixels, premultiplied)
     return np.repeat(pixels, 3, axis=2) if pixels.shape[-1] == 1 else pixels

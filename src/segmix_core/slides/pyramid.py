@@ -122,7 +122,7 @@ class LevelArray:
         self, dtype: npt.DTypeLike | None = None, copy: bool | None = None
     ) -> npt.NDArray[np.uint8]:
         if copy is False:
-            raise ValueError("Expected copy=None or True: the pixels are in a file")
+            raise ValueError("copy must be None or True: the pixels are in a file")
         return self[...].astype(dtype or self.dtype, copy=False)
 
     def __getitem__(self, index: _Index) -> npt.NDArray[np.uint8]:
@@ -157,7 +157,7 @@ def _three_parts(index: _Index) -> tuple[int | slice, int | slice, int | slice]:
         else:
             parts.append(part)
     if len(parts) > 3:
-        raise IndexError(f"Expected at most 3 indices, got {len(parts)}")
+        raise IndexError(f"There are at most 3 indices, not {len(parts)}")
     parts += [slice(None)] * (3 - len(parts))
     return parts[0], parts[1], parts[2]
 

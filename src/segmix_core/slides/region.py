@@ -44,7 +44,7 @@ def read_region(slide: Slide, box_level0: Box, shape: tuple[int, int]) -> RgbArr
         If the file is damaged there.
     """
     if box_level0.area == 0 or min(shape) < 1:
-        raise ValueError(f"Expected pixels to read, got {box_level0} as {shape}")
+        raise ValueError(f"There are no pixels in {box_level0} as {shape}")
     step = (box_level0.height / shape[0], box_level0.width / shape[1])
     level = best_level(slide, min(step))
     factors = level_downsample(slide, level)

@@ -54,7 +54,7 @@ def working_downsample(mpp_slide: float, mpp_wanted: float) -> float:
     (2.0, 1.6666666666666667)
     """
     if mpp_slide <= 0 or mpp_wanted <= 0:
-        raise ValueError(f"Expected sizes > 0, got {mpp_slide} and {mpp_wanted}")
+        raise ValueError(f"Sizes must be > 0, not {mpp_slide} and {mpp_wanted}")
     downsample = max(1.0, mpp_wanted / mpp_slide)
     whole = float(floor(downsample + 0.5))
     return whole if abs(downsample - whole) <= 0.02 * whole else downsample
@@ -89,7 +89,7 @@ def plan_grid(
     [[0, 0], [0, 64], [0, 128], [0, 192], [64, 0], [64, 64], [64, 128], [64, 192]]
     """
     if min(*shape, plan.tile_px, plan.stride_px) < 1 or downsample < 1:
-        raise ValueError(f"Expected sizes >= 1, got {shape}, {downsample}, {plan}")
+        raise ValueError(f"Sizes must be >= 1, not {shape}, {downsample}, {plan}")
     box = Box(0, 0, *shape).scaled(1 / downsample)
     down, across = (_starts(length, plan) for length in (box.height, box.width))
     rows = np.repeat(np.arange(len(down)), len(across))

@@ -98,7 +98,7 @@ def tissue_fraction(
         return np.zeros(0, np.float32)
     smallest = int(boxes[:, 2:].min())
     if smallest < 1:
-        raise ValueError("Expected boxes with a height and width of at least 1")
+        raise ValueError("Boxes must have a height and width of at least 1")
     return find_tissue(slide, smallest).fractions(boxes)
 
 

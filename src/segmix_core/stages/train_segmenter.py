@@ -42,8 +42,8 @@ def train_segmenter(job: Job) -> dict[str, Any]:
             plain.masks(job.store.corrections),
             corrected_weight=job.config.segmenter.corrected_weight,
         )
-        # What a person drew is counted wherever it is: a background that a few strokes
-        # alone have would get no channel otherwise, and would not be learned.
+        # Count corrections everywhere: otherwise a background that occurs only in a few
+        # strokes would get no channel and could not be learned.
         drawn = np.flatnonzero(np.isin(tiles.ids, job.store.corrected_tiles()))
         pixels = samples.count_pixels(len(job.class_names), also=drawn)
         if len(tiles) == 0 or not pixels.any():

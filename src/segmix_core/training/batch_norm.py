@@ -1,20 +1,20 @@
-"""Batch normalisation over the joined batch of all processes."""
+"""Batch normalisation over the batches of all processes."""
 
 import torch
 from torch import Tensor, nn
 
 
 class SharedBatchNorm2d(nn.BatchNorm2d):
-    """Batch normalisation whose mean and variance are those of all processes.
+    """Batch normalisation with mean and variance over all processes.
 
-    As ``torch.nn.SyncBatchNorm``, which has no version for processors. In evaluation
-    mode, and with its parameters, it is the layer that it replaces.
+    Like ``torch.nn.SyncBatchNorm``, which does not support CPUs. Its parameters,
+    and its results in evaluation mode, are those of the replaced layer.
 
     Parameters
     ----------
     layer
-        To be replaced; parameters and statistics are taken over, and what timm's
-        layers do after the normalisation.
+        Layer to replace; its parameters, statistics, and the activation of timm's
+        layers are kept.
     """
 
     def __init__(self, layer: nn.BatchNorm2d) -> None:
@@ -32,7 +32,7 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
         self.train(layer.training)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Return (B, C, H, W), normalised; called as often in every process."""
+        """Return (B, C, H, W), normalised; every process must call it equally often."""
         normal = self._normalise(pixels) if self.training else super().forward(pixels)
         out: Tensor = self.act(self.drop(normal))
         return out
@@ -72,7 +72,7 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
 def share_batch_norm(module: nn.Module) -> None:
     """Replace every batch normalisation inside a module by :class:`SharedBatchNorm2d`.
 
-    Weights, statistics and the names of both stay as they are.
+    Weights, statistics and their names do not change.
     """
     for name, child in list(module.named_children()):
         if isinstance(child, SharedBatchNorm2d):
@@ -84,7 +84,7 @@ def share_batch_norm(module: nn.Module) -> None:
 
 
 class _Total(torch.autograd.Function):
-    """The sum over all processes; its gradient is the sum of theirs."""
+    """Sum over all processes; its gradient is the sum of their gradients."""
 
     @staticmethod
     def forward(ctx: object, values: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Maps of some tiles, shown while a classifier is trained."""
+"""Preview the maps of some tiles during training."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.models.shared_maps import give_to_possible
 from segmix_core.training.task import PreviewArrays
 
-# Where a batch had to be cut to fit the memory, all preview tiles would not fit either.
+# If a batch had to be split to fit into memory, all preview tiles do not fit either.
 _AT_ONCE = 4
 
 
@@ -26,7 +26,7 @@ def preview_cams(
     Parameters
     ----------
     module
-        Who is asked; its mode (training or not) is restored.
+        The classifier; its training mode is restored.
     tiles
         On any device.
     """

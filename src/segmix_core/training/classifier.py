@@ -1,4 +1,4 @@
-"""A CAM classifier fitted to tiles by a method."""
+"""Train a CAM classifier by a method."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ from segmix_core.training.task import Listener, Loader, Task
 from segmix_core.training.trainer import fit
 from segmix_core.training.validation import Validate
 
-# A map learned from a mask says where a class is, and its mean only how large.
+# A map learned from masks says where a class is, but its mean only how large it is.
 _SHARE_OF_MASKS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class ClassifierSpec:
-    """What a classifier is trained for.
+    """The kind of classifier to train.
 
     Attributes
     ----------
@@ -38,9 +38,9 @@ class ClassifierSpec:
     checkpoints
         Folder of the checkpoints.
     learns_masks
-        The network's maps are to learn from masks, not from the labels of tiles.
+        Whether the maps learn from masks instead of tile labels.
     shared_foreground
-        Of these masks, which have background.
+        Whether classes share a foreground; for masks with background.
     """
 
     tile_px: int
@@ -61,33 +61,33 @@ def fit_classifier(
     make_task: Callable[[CamClassifier], Task] | None = None,
     validate: Validate | None = None,
 ) -> tuple[FitResult, CamClassifier]:
-    """Train a classifier by a method, and return it with its last weights.
+    """Train a classifier by a method; return it with its final weights.
 
     Parameters
     ----------
     loader
         Tiles to learn from, in batches.
     spec
-        Tile size, class names and where checkpoints go; the training goes on from the
-        checkpoint that is there.
+        Tile size, class names and folder of checkpoints; resumes from an existing
+        checkpoint.
     method
-        What is learned, by which network, and how long.
+        Settings of losses, network and length of training.
     fabric
         From :func:`segmix_core.training.device.make_fabric`.
     listener
-        Is told of progress, and asked after every step whether to stop.
+        Gets progress, and can stop the training after every step.
     preview
-        Tiles whose maps are shown while it trains.
+        Tiles whose maps are shown during training.
     make_task
-        Makes what is learned out of the new network; None: by the method.
-        Network, steps and order of tiles are the same either way.
+        Makes the task from the new network; None: the one of the method. Network,
+        steps and order of tiles are the same either way.
     validate
         Measures the classifier after each epoch.
 
     Raises
     ------
     ConfigError
-        If the method contradicts the tiles.
+        If the method does not suit the tiles.
     """
     last = spec.checkpoints / LAST
     resumed = has_checkpoint(last)
@@ -133,14 +133,14 @@ def _make_model(method: Method, spec: ClassifierSpec, resumed: bool) -> CamClass
         backbone=method.backbone,
         width=method.width,
         stride=method.stride,
-        # Masks do not train it.
+        # Not trained by masks.
         pcm=parts.second_view and not spec.learns_masks,
         fusion=parts.fusion,
         pooled_share=_SHARE_OF_MASKS if spec.learns_masks else parts.pooled_share,
         pooled_mean=0.0 if spec.learns_masks else parts.pooled_mean,
         shared_foreground=spec.shared_foreground,
         normalised_stain=parts.normalized_stain,
-        # A run that goes on has weights of its own; the file may be gone by then.
+        # A resumed run has its own weights; the file may be gone.
         weights=SCRATCH if resumed else method.weights,
         freeze=method.freeze,
         frozen_norm=method.weights != SCRATCH,

@@ -49,17 +49,17 @@ class ClassifierTask:
 
     The plain method is the classification loss alone. ``second_view`` adds the second
     view of SEAM with its losses, ER and ECR; a ``controller`` adds the shuffled view. A
-    puzzle weight above 0 adds quarters of the tiles, seen apart (Puzzle-CAM).
+    puzzle weight above 0 adds the quarters of the tiles (Puzzle-CAM).
 
     Parameters
     ----------
     module
-        To train; it may be replaced by a prepared one before the first step.
+        The network; may be replaced by a wrapped one before the first step.
     controller
-        Chooses the shuffle level and hears the loss of the shuffled tiles; None: no
+        Chooses the shuffle level from the loss of the shuffled tiles; None: no
         shuffled view.
     second_view
-        Learn from a second view.
+        Train on a second view.
     weights
         Of the loss terms.
     scope, label_rule
@@ -67,7 +67,7 @@ class ClassifierTask:
     preview_tiles
         Tiles whose maps :meth:`epoch_end` shows, on any device.
     augment
-        Turn tiles and change their colours before anything else.
+        Rotate tiles and change their colours first.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class ClassifierTask:
 
     @property
     def min_batch(self) -> int:
-        """Two where tiles exchange patches, else one."""
+        """2 if tiles exchange patches, else 1."""
         return 1 if self.feedback is None or self.scope.group_size == 1 else 2
 
     def training_step(self, batch: Batch, context: StepContext) -> StepResult:
@@ -149,15 +149,15 @@ class ClassifierTask:
         return {} if self.feedback is None else self.feedback.state()
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from :meth:`state`.
+        """Restore :meth:`state`.
 
         Raises
         ------
         ValueError
-            If it is of a run with another method or other patch sizes.
+            If it is from a run with another method or other patch sizes.
         """
         if (self.feedback is None) == bool(state):
-            raise ValueError("Expected the state of a run with the same method")
+            raise ValueError("The state is from a run with another method")
         if self.feedback is not None:
             device = next(self.module.parameters()).device
             self.feedback.load_state(state, device)

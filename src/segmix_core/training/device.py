@@ -1,4 +1,4 @@
-"""Where a run computes: device, precision, threads, processes."""
+"""Set up device, precision, threads and processes."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ _REMEDY = "Choose the device auto, or cpu."
 
 
 def resolve_device(name: str) -> torch.device:
-    """Return the device a setting means; "auto" takes the fastest there is.
+    """Resolve the device setting; "auto" is the fastest available device.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def resolve_device(name: str) -> torch.device:
     Raises
     ------
     ConfigError
-        If there is no such device here.
+        If the device is not available.
     """
     if name == "auto":
         return _fastest()
@@ -68,12 +68,12 @@ def _cuda(index: int) -> torch.device:
 
 
 def set_threads(threads: int = 0) -> int:
-    """Limit the CPU threads of PyTorch, and return how many there are now.
+    """Set the CPU threads of PyTorch, and return their number.
 
     Parameters
     ----------
     threads
-        0 takes the default of :func:`segmix_core.cores.default_threads`.
+        0: the default of :func:`segmix_core.cores.default_threads`.
 
     Raises
     ------
@@ -81,14 +81,14 @@ def set_threads(threads: int = 0) -> int:
         If negative.
     """
     if threads < 0:
-        raise ValueError(f"Expected threads >= 0, got {threads}")
+        raise ValueError(f"threads must be >= 0, not {threads}")
     count = threads or default_threads()
     torch.set_num_threads(count)
     return count
 
 
 def launched_processes(environment: Mapping[str, str]) -> tuple[int, int]:
-    """Return how many processes a machine, and machines, torchrun has started.
+    """Return the numbers of processes per machine and of machines under torchrun.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def launched_processes(environment: Mapping[str, str]) -> tuple[int, int]:
     Returns
     -------
     processes, nodes
-        (1, 1) for a process that was started alone.
+        (1, 1) for a single process.
     """
     each = int(environment.get("LOCAL_WORLD_SIZE", "1"))
     return each, int(environment.get("WORLD_SIZE", "1")) // each
@@ -127,7 +127,7 @@ def make_fabric(
     nodes
         Machines that train together.
     """
-    # Imported late: it compiles half of torch, which stages without training can spare.
+    # Imported late: it loads half of torch, which other stages do not need.
     from lightning_fabric import Fabric
 
     together = processes * nodes > 1
@@ -147,7 +147,7 @@ def make_fabric(
 
 @torch.no_grad()
 def make_equal(module: nn.Module, fabric: "Fabric") -> None:
-    """Give the module the same weights in all processes: their mean."""
+    """Set the weights in all processes to their mean."""
     if fabric.world_size == 1:
         return
     for tensor in module.state_dict().values():

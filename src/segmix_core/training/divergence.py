@@ -1,4 +1,4 @@
-"""When a training has left the numbers it can come back from."""
+"""Detect training that has diverged."""
 
 import math
 from collections.abc import Sequence
@@ -14,13 +14,13 @@ _WORSE_THAN_FIRST = 100.0
 class DivergenceWatch:
     """Ends a training whose loss or gradient is undefined, or whose loss explodes.
 
-    Exploding: the loss, smoothed over about ten steps, is a hundred times that of the
-    first step, and more than a hundred. A network that has learned nothing does better.
+    It has exploded if, smoothed over about ten steps, it is above 100 and above 100
+    times the loss of the first step, which is worse than an untrained network.
 
     Parameters
     ----------
     first
-        Loss of the first step, where a run goes on; None: it is yet to come.
+        Loss of the first step in a resumed run; None: not known yet.
     """
 
     def __init__(self, first: float | None = None) -> None:
@@ -34,7 +34,7 @@ class DivergenceWatch:
         pieces: Sequence[tuple[Batch, float]],
         step: int,
     ) -> None:
-        """Look at the numbers of a step, before its gradient is followed.
+        """Check loss and gradient of a step before the weights are updated.
 
         Parameters
         ----------
@@ -48,7 +48,7 @@ class DivergenceWatch:
         Raises
         ------
         JobError
-            If the training cannot go on; naming step and tiles.
+            If the training has diverged; names step and tiles.
         """
         if not (math.isfinite(loss) and math.isfinite(norm)):
             self._end_undefined(pieces, step)

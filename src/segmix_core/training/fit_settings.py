@@ -1,4 +1,4 @@
-"""What a training is asked for, and how it ended."""
+"""Settings and results of the training loop."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,11 +19,11 @@ class FitSettings:
     seed
         Of everything random in a step.
     clip_norm
-        Longest gradient that is followed in full.
+        Maximum norm of the gradient.
     average
-        Predict with averaged weights instead of the last.
+        Predict with averaged weights instead of the last ones.
     keep_best
-        Write ``best`` after an epoch that is better than all before.
+        Write ``best`` after each epoch with a new best score.
     checkpoint_seconds, preview_seconds
         Time between checkpoints, between previews.
     """
@@ -41,14 +41,14 @@ class FitSettings:
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.learning_rate <= 0 or self.clip_norm <= 0:
             raise ValueError(
-                "Expected epochs >= 1, a learning rate > 0 and a norm > 0, got "
+                "Epochs must be >= 1, learning rate and norm > 0, not "
                 f"{self.epochs}, {self.learning_rate}, {self.clip_norm}"
             )
 
 
 @dataclass(frozen=True, slots=True)
 class FitResult:
-    """How a training ended.
+    """Result of a training.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ class FitResult:
     step, total_steps
         Optimizer steps done, and planned.
     scores
-        Of the best epoch; empty where none were measured.
+        Scores of the best epoch; empty if not measured.
     """
 
     reason: EndReason

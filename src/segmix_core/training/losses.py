@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from segmix_core.models.cam import keep_present_classes, make_seed, normalize_cam
 
-# SEAM's train loop: the largest fifth of all differences counts.
+# As in the code of SEAM: only the largest fifth of all differences counts.
 _HARD_SHARE = 0.2
 
 
@@ -52,7 +52,7 @@ def classification_loss(logits: Tensor, labels: Tensor) -> Tensor:
     logits
         (B, C).
     labels
-        (B, C), in [0, 1]; negative where unknown, which adds nothing.
+        (B, C), in [0, 1]; negative where unknown, which is ignored.
 
     Returns
     -------
@@ -67,9 +67,9 @@ def classification_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def label_entropy(labels: Tensor) -> Tensor:
-    """Return the least :func:`classification_loss` that soft labels allow.
+    """Return the smallest possible :func:`classification_loss` of soft labels.
 
-    Half a tile of a class costs log 2 however well it is seen.
+    A class in half of a tile costs log 2 even with perfect predictions.
 
     Parameters
     ----------
@@ -85,11 +85,11 @@ def label_entropy(labels: Tensor) -> Tensor:
 
 
 def label_spread(labels: Tensor, frequency: Tensor) -> Tensor:
-    """Return how much there is to learn from labels, beyond how often classes occur.
+    """Return how much labels tell beyond the frequencies of classes.
 
-    The :func:`classification_loss` of always answering the frequency of each class,
-    less the :func:`label_entropy` that nobody can avoid. Mixing tiles makes their
-    labels alike, so a loss means little without it.
+    The :func:`classification_loss` of always predicting the class frequencies, minus
+    the unavoidable :func:`label_entropy`. Mixing tiles makes their labels similar, so a
+    loss has to be compared with this.
 
     Parameters
     ----------
@@ -111,9 +111,9 @@ def label_spread(labels: Tensor, frequency: Tensor) -> Tensor:
 def equivariance_loss(first: Tensor, second: Tensor, present: Tensor) -> Tensor:
     """Return how much the maps of two views differ (SEAM eq. 5, ER).
 
-    SEAM compares maps that are divided by their maximum. Flat maps please that best,
-    and on tissue, where a class may fill a tile, it cost 20 points of mean IoU. Here
-    the probabilities of the pixels are compared, which have no scale to give away.
+    SEAM compares maps that are divided by their maximum. Flat maps minimize
+    that, and on tissue, where a class may fill a tile, it cost 20 points of mean IoU.
+    Here the probabilities of the pixels are compared, which have a fixed scale.
 
     Parameters
     ----------
@@ -142,10 +142,10 @@ def cross_regularisation_loss(
     Parameters
     ----------
     refined
-        (B, C, h, w), not negative: what the pixel correlation module made of one view.
+        (B, C, h, w), not negative: output of the pixel correlation module for one view.
     other
-        (B, C, h2, w2), raw scores of the other view; used without gradient, each pixel
-        for its strongest class.
+        (B, C, h2, w2), raw scores of the other view; used without gradient, for the
+        strongest class of each pixel.
     present
         (B, C), bool or 0/1.
 

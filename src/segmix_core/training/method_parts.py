@@ -1,4 +1,4 @@
-"""What each method trains: its losses, its shuffle, its network and its rounds."""
+"""The parts of each method: losses, shuffle, network and rounds."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,14 +25,14 @@ from segmix_core.training.losses import DEFAULT_WEIGHTS, LossWeights
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Steps:
-    """How a training is cut into steps.
+    """The steps of a training.
 
     Attributes
     ----------
     tile_px
         Edge of a batch's images.
     stride
-        Pixels that a tile's parts must be multiples of.
+        Parts of a tile must be multiples of this, in pixels.
     epochs, per_epoch
         Passes over the tiles, and the steps of one.
     """
@@ -47,7 +47,7 @@ MakeCurriculum = Callable[[Steps], CurriculumController | None]
 
 
 def _no_curriculum(steps: Steps) -> None:
-    """Return no controller: there are no shuffled tiles."""
+    """Return None: there are no shuffled tiles."""
 
 
 def _fits_all(steps: Steps) -> None:
@@ -56,7 +56,7 @@ def _fits_all(steps: Steps) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MethodParts:
-    """A method, as what it adds to the classification of whole tiles.
+    """The parts that a method adds to the classification of whole tiles.
 
     Attributes
     ----------
@@ -65,17 +65,17 @@ class MethodParts:
     weights
         Of the loss terms.
     make_curriculum
-        Steps -> the controller of shuffled tiles; None where there are none.
+        Steps -> the controller of shuffled tiles, or None.
     scope, label_rule
-        Where shuffled patches come from, and what labels the result has.
+        Where shuffled patches come from, and how the result is labelled.
     check
-        Raises a ConfigError for steps that the method cannot work with.
+        Raises ConfigError for steps that the method does not support.
     fusion, pooled_share, pooled_mean, normalized_stain
         See :class:`segmix_core.models.cam_classifier.CamClassifier`.
     rounds
-        How many networks learn from masks, after the one that learns from labels.
+        Number of networks that learn from masks, after the one that learns from labels.
     shared_foreground
-        Those networks have one foreground for all classes, where masks have background.
+        Whether these share one foreground for all classes, if masks have background.
     """
 
     second_view: bool = False
@@ -132,7 +132,7 @@ def shares_foreground(method: Method, background: str) -> bool:
 
 
 def _parts_of_plus(method: SegMixPlus) -> MethodParts:
-    # A share of the area is no answer to what the strongest cells say.
+    # An area share does not match the score of the strongest cells.
     kind: LabelKind = "present" if method.pooled_share < 1 else "certain"
     return MethodParts(
         weights=LossWeights(shuffle=method.shuffle_weight),
@@ -143,7 +143,7 @@ def _parts_of_plus(method: SegMixPlus) -> MethodParts:
         pooled_share=method.pooled_share,
         pooled_mean=method.pooled_mean,
         normalized_stain=method.stain_normalization,
-        # Each network has at least one of the epochs.
+        # Each network needs at least one epoch.
         rounds=min(method.rounds, method.epochs - 1),
         shared_foreground=method.shared_foreground,
     )

@@ -1,9 +1,8 @@
 """Scores of masks, from one confusion matrix over a whole data set.
 
-Intersection over union is not additive: the mean of the scores of images is another
-number than the score of all their pixels. Ours say which they are: everything in
-:class:`ConfusionMatrix` is over all pixels, :func:`image_mean_iou` is a mean over
-images.
+Intersection over union is not additive: the mean of the scores of images differs from
+the score over all their pixels. Everything in :class:`ConfusionMatrix` is over all
+pixels; :func:`image_mean_iou` is a mean over images.
 """
 
 from collections.abc import Iterable
@@ -23,19 +22,19 @@ class ConfusionMatrix:
     Parameters
     ----------
     num_classes
-        C >= 1: truth has the values 0 (background), 1..C, and those to ignore.
+        C >= 1: truth has the values 0 (background), 1..C, and an ignored one.
 
     Attributes
     ----------
     counts
         (C + 1, C + 2) int64: row = truth, column = prediction 0..C. The last column
-        counts pixels whose prediction was 255, "no answer". They are misses of their
-        true class: leaving the hard pixels out must not improve a score.
+        counts pixels with prediction 255, "no answer". They count as misses, so that
+        ignoring hard pixels does not improve a score.
     """
 
     def __init__(self, num_classes: int) -> None:
         if num_classes < 1:
-            raise ValueError(f"Expected at least one class, got {num_classes}")
+            raise ValueError(f"num_classes must be >= 1, not {num_classes}")
         self.num_classes = num_classes
         self.counts = np.zeros((num_classes + 1, num_classes + 2), np.int64)
 
@@ -58,7 +57,7 @@ class ConfusionMatrix:
         """
         if truth.shape != prediction.shape:
             raise ValueError(
-                f"Expected masks of one shape, got {truth.shape}, {prediction.shape}"
+                f"The shapes of the masks differ: {truth.shape}, {prediction.shape}"
             )
         is_counted = truth != ignore
         true = truth[is_counted].astype(np.int64)
@@ -76,7 +75,7 @@ class ConfusionMatrix:
         """Return the matrix of both data sets."""
         if other.num_classes != self.num_classes:
             raise ValueError(
-                f"Expected {self.num_classes} classes, got {other.num_classes}"
+                f"Numbers of classes differ: {self.num_classes}, {other.num_classes}"
             )
         result = ConfusionMatrix(self.num_classes)
         result.counts = self.counts + other.counts
@@ -84,12 +83,12 @@ class ConfusionMatrix:
 
     @property
     def iou(self) -> FloatArray:
-        """(C + 1,) in 0..1; NaN for a class that neither occurs nor was predicted."""
+        """(C + 1,) in 0..1; NaN for a class in neither truth nor prediction."""
         return _iou(*self._true_and_totals())
 
     @property
     def dice(self) -> FloatArray:
-        """(C + 1,) in 0..1; NaN for a class that neither occurs nor was predicted."""
+        """(C + 1,) in 0..1; NaN for a class in neither truth nor prediction."""
         hit, true, predicted = self._true_and_totals()
         return _ratio(2 * hit, true + predicted)
 
@@ -105,12 +104,12 @@ class ConfusionMatrix:
 
     @property
     def foreground_iou(self) -> float:
-        """IoU of all classes 1..C taken as one; NaN if there is none at all."""
+        """IoU of all classes 1..C merged into one; NaN if there is no such pixel."""
         return float(self._two_class_iou()[1])
 
     @property
     def background_iou(self) -> float:
-        """IoU of background (0) against all classes; NaN if there is none at all."""
+        """IoU of background (0); NaN if there is no such pixel."""
         return float(self._two_class_iou()[0])
 
     @property
@@ -166,7 +165,7 @@ def _iou(
 def _ratio(
     part: npt.NDArray[np.int64] | np.int64, whole: npt.NDArray[np.int64] | np.int64
 ) -> FloatArray:
-    # 0 / 0 is "no such pixels", which is no score at all rather than a bad one.
+    # 0 / 0 means no such pixels: undefined, not a bad score.
     with np.errstate(invalid="ignore"):
         return np.asarray(np.true_divide(part, whole), np.float64)
 

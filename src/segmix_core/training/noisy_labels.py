@@ -1,7 +1,7 @@
-"""Losses of pixels for pseudo masks, whose labels are partly wrong.
+"""Pixel losses for pseudo masks, whose labels are partly wrong.
 
-What bears wrong labels also learns less from right ones. So every loss here is the
-plain cross entropy on pixels that a person has corrected.
+Robust losses also learn less from correct labels, so all of them use plain cross
+entropy on corrected pixels.
 """
 
 from collections.abc import Callable, Mapping
@@ -38,7 +38,7 @@ def generalised_cross_entropy(
     Returns
     -------
     Tensor
-        (B, H, W) in 0..1/q; without meaning where there is no channel.
+        (B, H, W) in 0..1/q; undefined where there is no channel.
     """
     return (1 - (q * _log_probability(logits, targets)).exp()) / q
 
@@ -52,8 +52,8 @@ def symmetric_cross_entropy(
 ) -> Tensor:
     """Return alpha times cross entropy plus beta times reverse cross entropy.
 
-    Wang et al., ICCV 2019, arXiv 1908.06112, section 3. In the reverse, label and
-    prediction change places; log 0, for the classes that the label is not, is a
+    Wang et al., ICCV 2019, arXiv 1908.06112, section 3. The reverse swaps
+    label and prediction; log 0, for all classes but the label, is replaced by a
     number A. With one label a pixel that is -A (1 - p). The defaults are theirs for
     ten classes.
 
@@ -69,7 +69,7 @@ def symmetric_cross_entropy(
     Returns
     -------
     Tensor
-        (B, H, W) >= 0; without meaning where there is no channel.
+        (B, H, W) >= 0; undefined where there is no channel.
     """
     known = _log_probability(logits, targets)
     return -alpha * known - beta * log_zero * (1 - known.exp())
@@ -78,7 +78,7 @@ def symmetric_cross_entropy(
 def bootstrapped_cross_entropy(
     logits: Tensor, targets: Tensor, noise: float = 0.3
 ) -> Tensor:
-    """Return the cross entropy with labels mixed with the network's own choice.
+    """Return the cross entropy with labels mixed with the network's prediction.
 
     Reed et al., ICLR 2015 workshop, arXiv 1412.6596, section 3.3: the target is
     (1 - noise) times the label plus noise times the likeliest class ("hard"; the
@@ -89,12 +89,12 @@ def bootstrapped_cross_entropy(
     logits, targets
         As in :func:`generalised_cross_entropy`.
     noise
-        Share of the network's choice in the target, in 0..1.
+        Share of the network's prediction in the target, in 0..1.
 
     Returns
     -------
     Tensor
-        (B, H, W) >= 0; without meaning where there is no channel.
+        (B, H, W) >= 0; undefined where there is no channel.
     """
     logs = logits.log_softmax(1)
     known = _pick(logs, targets)
@@ -115,7 +115,7 @@ def easy_pixel_weights(losses: Tensor, targets: Tensor, pseudo: Tensor) -> Tenso
     targets
         (B, H, W) int64 channel, or :data:`NO_CHANNEL` where nothing is decided.
     pseudo
-        (B, H, W) bool: decided by nobody but a pseudo mask.
+        (B, H, W) bool: labelled by a pseudo mask only.
 
     Returns
     -------
@@ -136,7 +136,7 @@ def easy_pixel_weights(losses: Tensor, targets: Tensor, pseudo: Tensor) -> Tenso
 
 @dataclass(frozen=True, slots=True)
 class PixelLoss:
-    """Which loss of pixels, and how.
+    """A pixel loss and its options.
 
     Attributes
     ----------
@@ -149,7 +149,7 @@ class PixelLoss:
     Raises
     ------
     ValueError
-        If there is no such loss, or it is not smoothed this way.
+        If the loss is unknown, or does not support this smoothing.
     """
 
     name: str = "ce"
@@ -157,16 +157,16 @@ class PixelLoss:
 
     def __post_init__(self) -> None:
         if self.name not in LOSSES:
-            raise ValueError(f"Expected one of {', '.join(LOSSES)}, got {self.name!r}")
+            raise ValueError(f"{self.name!r} is not one of {', '.join(LOSSES)}")
         if not 0 <= self.label_smoothing <= _LARGEST_SMOOTHING:
             raise ValueError(
-                f"Expected a smoothing in 0..{_LARGEST_SMOOTHING}, "
-                f"got {self.label_smoothing}"
+                f"label_smoothing must be in 0..{_LARGEST_SMOOTHING}, "
+                f"not {self.label_smoothing}"
             )
         if self.label_smoothing > 0 and self.name not in _SMOOTHABLE:
             raise ValueError(
-                f"Expected no label smoothing with {self.name}, "
-                f"got {self.label_smoothing}"
+                f"label_smoothing must be 0 with {self.name}, "
+                f"not {self.label_smoothing}"
             )
 
     def __call__(
@@ -177,7 +177,7 @@ class PixelLoss:
         corrected: Tensor | None = None,
         class_weights: Tensor | None = None,
     ) -> Tensor:
-        """Return the weighted mean of the pixels' losses.
+        """Return the weighted mean loss of the pixels.
 
         Parameters
         ----------
@@ -188,7 +188,7 @@ class PixelLoss:
         weights
             (B, H, W) >= 0.
         corrected
-            (B, H, W) bool: decided by a person. None: no pixel.
+            (B, H, W) bool: corrected by a person. None: no pixel.
         class_weights
             (K,) > 0, multiplied with the weight of the pixels of each channel.
 

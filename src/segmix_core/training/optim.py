@@ -38,7 +38,7 @@ def one_cycle(step: int, total_steps: int) -> float:
         If ``step`` is outside the run.
     """
     if not 0 <= step < total_steps:
-        raise ValueError(f"Expected a step in 0..{total_steps - 1}, got {step}")
+        raise ValueError(f"The step must be in 0..{total_steps - 1}, not {step}")
     peak = round(_WARM_UP * (total_steps - 1))
     if step < peak:
         return _cosine(_FIRST, 1.0, step / peak)
@@ -53,10 +53,10 @@ def _cosine(start: float, end: float, progress: float) -> float:
 def make_optimizer(
     module: nn.Module, *, learning_rate: float, weight_decay: float
 ) -> torch.optim.AdamW:
-    """Return AdamW over the parameters that want a gradient.
+    """Return AdamW for all parameters that require a gradient.
 
-    Vectors (biases, normalisation scales) are not decayed: pulling a scale towards
-    zero is no regularisation.
+    Vectors (biases, normalisation scales) are not decayed, since pulling a scale
+    towards zero does not regularize.
     """
     parameters = [p for p in module.parameters() if p.requires_grad]
     groups = [
@@ -70,7 +70,7 @@ def make_optimizer(
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Use ``rate`` for every group of parameters from the next step on."""
+    """Set the learning rate of all parameter groups."""
     for group in optimizer.param_groups:
         group["lr"] = rate
 
@@ -91,12 +91,12 @@ def load_optimizer_tensors(
     module: nn.Module,
     tensors: Mapping[str, Tensor],
 ) -> None:
-    """Give back what :func:`optimizer_tensors` returned.
+    """Restore the result of :func:`optimizer_tensors`.
 
     Raises
     ------
     CheckpointError
-        If a tensor belongs to no parameter of ``module``, or has another shape.
+        If a tensor does not match a parameter of ``module`` in name and shape.
     """
     parameters = dict(module.named_parameters())
     for full, tensor in tensors.items():
@@ -117,9 +117,9 @@ def load_optimizer_tensors(
 class AveragedWeights:
     """An exponential moving average of a module's state.
 
-    Predictions of averaged weights are steadier than those of the last step. The
-    horizon follows the length of the run: 10 % of its steps, at most 1000, and shorter
-    at its start, so that a short run is not dominated by its random beginning.
+    Averaged weights predict more stably than those of the last step. The horizon is
+    10 % of the steps, at most 1000, and shorter at the start, so that a short run is
+    not dominated by its random initial weights.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -135,7 +135,7 @@ class AveragedWeights:
 
     @torch.no_grad()
     def update(self, module: nn.Module, step: int, total_steps: int) -> None:
-        """Take the weights after ``step`` into account."""
+        """Update the averages with the weights after ``step``."""
         keep = average_decay(step, total_steps)
         for name, tensor in module.state_dict().items():
             if tensor.is_floating_point():
@@ -145,7 +145,7 @@ class AveragedWeights:
 
     @contextmanager
     def applied(self, module: nn.Module) -> Iterator[None]:
-        """Lend ``module`` the averages; afterwards it has its own state again."""
+        """Load the averages into ``module``; restores its own state afterwards."""
         own = {name: t.detach().clone() for name, t in module.state_dict().items()}
         module.load_state_dict(self._tensors)
         try:
@@ -155,12 +155,12 @@ class AveragedWeights:
 
     @torch.no_grad()
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Go on from what :attr:`tensors` was."""
+        """Restore :attr:`tensors`."""
         for name, tensor in self._tensors.items():
             tensor.copy_(tensors[name])
 
 
 def average_decay(step: int, total_steps: int) -> float:
-    """Return the share of the old average that a step keeps, in 0..1."""
+    """Return the decay of the average at a step, in 0..1."""
     horizon = min(1000.0, max(1.0, 0.1 * total_steps))
     return min(1 - 1 / horizon, (1 + step) / (10 + step))

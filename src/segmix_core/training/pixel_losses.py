@@ -1,4 +1,4 @@
-"""Losses of a segmenter: one function a term."""
+"""Losses of a segmenter: one function per term."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 NO_CHANNEL = -100
-"""Target of pixels that take no part, as in torch's cross entropy."""
+"""Target of ignored pixels, as in torch's cross entropy."""
 
 
 def channel_targets(masks: Tensor, class_indices: Sequence[int]) -> Tensor:
@@ -88,7 +88,7 @@ def soft_dice_loss(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     truth = F.one_hot(targets.clamp(min=0), logits.shape[1]).movedim(-1, 1)
     truth = truth * counted
     guess = logits.softmax(1) * counted
-    # guess holds the weight once already.
+    # guess already contains the weight.
     common = (guess * (truth > 0)).sum((0, 2, 3))
     total = (guess + truth).sum((0, 2, 3))
     present = truth.sum((0, 2, 3)) > 0
@@ -109,7 +109,7 @@ def pixel_accuracy(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
 def inverse_root_weights(
     counts: npt.NDArray[np.int64], limit: float = 5.0
 ) -> npt.NDArray[np.float32]:
-    """Return class weights that fall with the root of frequency.
+    """Return class weights that decrease with the square root of frequency.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def inverse_root_weights(
         If a count is negative.
     """
     if (counts < 0).any():
-        raise ValueError(f"Expected counts >= 0, got {counts}")
+        raise ValueError(f"Counts must be >= 0, not {counts}")
     if counts.sum() == 0:
         return np.ones(len(counts), np.float32)
     weights = np.minimum(np.sqrt(counts.max() / np.maximum(counts, 1)), limit)

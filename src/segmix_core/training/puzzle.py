@@ -1,4 +1,4 @@
-"""Puzzle-CAM (Jo and Yu, ICIP 2021): a tile and its quarters, seen apart, agree."""
+"""Puzzle-CAM (Jo and Yu, ICIP 2021): the maps of a tile and its quarters agree."""
 
 import torch
 from torch import Tensor
@@ -27,7 +27,7 @@ def cut_quarters(images: Tensor) -> Tensor:
     """
     height, width = images.shape[-2:]
     if height % 2 or width % 2:
-        raise ValueError(f"Expected even edges, got {height} x {width}")
+        raise ValueError(f"Edges must be even, not {height} x {width}")
     upper, lower = images.tensor_split(2, dim=-2)
     return torch.cat(
         [part for half in (upper, lower) for part in half.tensor_split(2, dim=-1)]
@@ -35,7 +35,7 @@ def cut_quarters(images: Tensor) -> Tensor:
 
 
 def merge_quarters(maps: Tensor) -> Tensor:
-    """Put the maps (4 B, C, h, w) of :func:`cut_quarters` together, (B, C, 2h, 2w)."""
+    """Join the maps (4 B, C, h, w) of :func:`cut_quarters` to (B, C, 2h, 2w)."""
     upper_left, upper_right, lower_left, lower_right = maps.chunk(4)
     upper = torch.cat([upper_left, upper_right], dim=-1)
     lower = torch.cat([lower_left, lower_right], dim=-1)
@@ -43,12 +43,12 @@ def merge_quarters(maps: Tensor) -> Tensor:
 
 
 def reconstruction_loss(whole: Tensor, merged: Tensor, present: Tensor) -> Tensor:
-    """Return how far the maps of quarters are from the map of the whole tile.
+    """Return the difference between the maps of quarters and of the whole tile.
 
     Parameters
     ----------
     whole, merged
-        (B, C, h, w), raw scores; both learn.
+        (B, C, h, w), raw scores; both get gradients.
     present
         (B, C), bool or 0/1.
 

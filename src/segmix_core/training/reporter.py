@@ -1,4 +1,4 @@
-"""News of a training, often enough to follow and seldom enough to keep."""
+"""Report training progress at a limited rate."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -13,23 +13,23 @@ from segmix_core.training.task import Listener, PreviewArrays
 _PROGRESS_SECONDS = 0.25
 _METRICS_SECONDS = 0.1
 FIRST_MAPS_STEP = 20
-"""The first maps come early, so that the user sees the run working."""
+"""The first maps come early, to show that the run works."""
 _PREVIEW_STEPS = (0, FIRST_MAPS_STEP)
 
 
 class Reporter:
-    """Tells a listener of steps.
+    """Reports steps to a listener.
 
     Parameters
     ----------
     listener
-        Who is told.
+        Gets the events.
     first_step, total_steps
-        Where this process began, and where the run ends.
+        First step of this process, and total steps of the run.
     preview_seconds
-        Least time between previews; the first two come at steps 0 and 20.
+        Minimum time between previews; the first two are at steps 0 and 20.
     clock
-        Seconds that never go back.
+        Monotonic clock in seconds.
     """
 
     def __init__(
@@ -52,23 +52,23 @@ class Reporter:
         self._losses: list[float] = []
 
     def wants_preview(self, step: int) -> bool:
-        """Say whether a preview of this step is welcome."""
+        """Return whether a preview of this step is due."""
         waited = self._clock() - self._last_preview >= self._preview_seconds
         return step in _PREVIEW_STEPS or waited
 
     def save_previews(self, step: int, previews: Mapping[str, PreviewArrays]) -> None:
-        """Hand previews on, if there are any."""
+        """Pass previews to the listener."""
         for content, arrays in previews.items():
             self._listener.save_preview(step, content, **arrays)
 
     def stepped(
         self, step: int, epoch: int, outcome: StepOutcome, learning_rate: float
     ) -> None:
-        """Tell of a step that was done."""
+        """Report a finished step."""
         for event in outcome.events:
             self._listener.emit(event)
         if outcome.previews:
-            # Those of an epoch's end do not count: short epochs would leave no others.
+            # Ignore previews of epoch ends, or short epochs would have no others.
             self.save_previews(step, outcome.previews)
             self._last_preview = self._clock()
         self._losses.append(outcome.loss)
@@ -88,7 +88,7 @@ class Reporter:
             self._listener.emit(self._progress(done, epoch, now))
 
     def epoch_ended(self, step: int, epoch: int, scores: Mapping[str, float]) -> None:
-        """Tell of an epoch: its mean loss, and scores where there are some."""
+        """Report a finished epoch: its mean loss, and scores if measured."""
         values = {f"val_{name}": float(value) for name, value in scores.items()}
         if self._losses:
             values["epoch_loss"] = float(np.mean(self._losses))
@@ -98,7 +98,7 @@ class Reporter:
     def _progress(self, done: int, epoch: int, now: float) -> Progress:
         steps = done - self._first_step
         left = None
-        # The first step warms caches and says little about the others.
+        # The first step warms up caches, so it is not representative.
         if steps > 1:
             left = (now - self._begun) / steps * (self._total_steps - done)
         return Progress(

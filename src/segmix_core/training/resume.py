@@ -1,4 +1,4 @@
-"""What a training keeps to go on as if it had never stopped."""
+"""Save and restore the state of a training, to resume it exactly."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,16 +29,16 @@ _WEIGHTS, _OPTIMIZER = "weights/", "optimizer/"
 
 @dataclass(frozen=True, slots=True)
 class CheckpointPlan:
-    """Where checkpoints go, and what they say of themselves.
+    """Where to write checkpoints, and their metadata.
 
     Attributes
     ----------
     folder
-        Holds ``last`` and, where it is wanted, ``best``.
+        Contains ``last`` and, if requested, ``best``.
     kind, arguments, class_names
         See :class:`segmix_core.models.checkpoint.Checkpoint`.
     origin
-        Where the first weights came from, as JSON.
+        Origin of the initial weights, as JSON.
     """
 
     folder: Path
@@ -69,15 +69,15 @@ class CheckpointPlan:
 
 
 @dataclass(slots=True)
-class Trainee:
-    """Everything that changes while training.
+class TrainState:
+    """The state of a training.
 
     Attributes
     ----------
     unmeasured
-        Epoch that was done when the run stopped, but not measured to the end.
+        Finished epoch that was not validated when the run stopped.
     first_loss
-        Of the first step; None before it.
+        Loss of the first step; None before it.
     """
 
     task: Task
@@ -92,60 +92,60 @@ class Trainee:
 
     @property
     def predicting(self) -> Mapping[str, Tensor]:
-        """State of the module that predicts."""
+        """Weights used for prediction."""
         if self.averaged is not None:
             return self.averaged.tensors
         state: dict[str, Tensor] = self.task.module.state_dict()
         return state
 
 
-def save_trainee(
-    trainee: Trainee, plan: CheckpointPlan, terms: Mapping[str, Any]
+def save_train_state(
+    state: TrainState, plan: CheckpointPlan, terms: Mapping[str, Any]
 ) -> None:
     """Write the checkpoint ``last``.
 
     Parameters
     ----------
-    trainee
-        What to write.
+    state
+        State to write.
     plan
-        Where.
+        Where to write it.
     terms
-        JSON values that have to be the same when the run goes on.
+        JSON values that must not change when the run is resumed.
     """
-    module = trainee.task.module
+    module = state.task.module
     training = {
         _OPTIMIZER + name: tensor
-        for name, tensor in optimizer_tensors(trainee.optimizer, module).items()
+        for name, tensor in optimizer_tensors(state.optimizer, module).items()
     }
-    if trainee.averaged is not None:
-        # What is frozen is its own average; a large encoder is stored once.
+    if state.averaged is not None:
+        # Frozen weights equal their average, so a large encoder is stored once.
         training |= {
             _WEIGHTS + name: tensor
             for name, tensor in module.state_dict().items()
-            if not torch.equal(tensor, trainee.averaged.tensors[name])
+            if not torch.equal(tensor, state.averaged.tensors[name])
         }
     extra = {
         "terms": dict(terms),
-        "task": trainee.task.state(),
-        "pieces": trainee.pieces,
-        "best_score": trainee.best_score,
-        "scores": trainee.scores,
-        "unmeasured": trainee.unmeasured,
-        "first_loss": trainee.first_loss,
+        "task": state.task.state(),
+        "pieces": state.pieces,
+        "best_score": state.best_score,
+        "scores": state.scores,
+        "unmeasured": state.unmeasured,
+        "first_loss": state.first_loss,
     }
-    plan.save("last", trainee.predicting, trainee.step, extra, training)
+    plan.save("last", state.predicting, state.step, extra, training)
 
 
-def load_trainee(
-    trainee: Trainee, folder: Path, plan: CheckpointPlan, terms: Mapping[str, Any]
+def load_train_state(
+    state: TrainState, folder: Path, plan: CheckpointPlan, terms: Mapping[str, Any]
 ) -> None:
-    """Go on from the checkpoint in ``folder``.
+    """Restore the checkpoint in ``folder``.
 
     Raises
     ------
     CheckpointError
-        If it is broken, of another network, or of a run on other terms.
+        If it is damaged, from another network, or ``terms`` differ.
     """
     checkpoint = load_checkpoint(
         folder, kind=plan.kind, class_names=plan.class_names, with_training=True
@@ -159,22 +159,22 @@ def load_trainee(
                 "The settings and tiles of a resumed run must not change; start a new "
                 "run instead.",
             )
-    module = trainee.task.module
+    module = state.task.module
     tensors = checkpoint.training
-    if trainee.averaged is not None:
+    if state.averaged is not None:
         load_weights(module, checkpoint.weights)
-        trainee.averaged.load(checkpoint.weights)
+        state.averaged.load(checkpoint.weights)
         load_weights(module, checkpoint.weights | _below(tensors, _WEIGHTS))
     else:
         load_weights(module, checkpoint.weights)
-    load_optimizer_tensors(trainee.optimizer, module, _below(tensors, _OPTIMIZER))
-    trainee.task.load_state(checkpoint.extra["task"])
-    trainee.step = checkpoint.step
-    trainee.pieces = checkpoint.extra["pieces"]
-    trainee.best_score = checkpoint.extra["best_score"]
-    trainee.scores = checkpoint.extra["scores"]
-    trainee.unmeasured = checkpoint.extra["unmeasured"]
-    trainee.first_loss = checkpoint.extra["first_loss"]
+    load_optimizer_tensors(state.optimizer, module, _below(tensors, _OPTIMIZER))
+    state.task.load_state(checkpoint.extra["task"])
+    state.step = checkpoint.step
+    state.pieces = checkpoint.extra["pieces"]
+    state.best_score = checkpoint.extra["best_score"]
+    state.scores = checkpoint.extra["scores"]
+    state.unmeasured = checkpoint.extra["unmeasured"]
+    state.first_loss = checkpoint.extra["first_loss"]
 
 
 def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -18,18 +18,18 @@ from segmix_core.training.task import PreviewArrays, StepContext, StepResult
 
 
 class SegmenterTask:
-    """A loss of pixels and Dice on pseudo and corrected masks.
+    """Trains a segmenter by a pixel loss and Dice, on pseudo and corrected masks.
 
     Parameters
     ----------
     module
-        What is trained.
+        The segmenter.
     pixel_loss
-        Beside the Dice loss, with a weight of 1.
+        Added to the Dice loss, with weight 1.
     dice_weight
         Weight of the Dice loss.
     class_weights
-        Of each channel's pixels in the loss of pixels; None: all equal.
+        Weights of the channels in the pixel loss; None: all equal.
     """
 
     min_batch = 1
@@ -44,10 +44,10 @@ class SegmenterTask:
     ) -> None:
         channels = len(module.class_indices)
         if dice_weight < 0:
-            raise ValueError(f"Expected a Dice weight >= 0, got {dice_weight}")
+            raise ValueError(f"dice_weight must be >= 0, not {dice_weight}")
         if class_weights is not None and len(class_weights) != channels:
             raise ValueError(
-                f"Expected {channels} class weights, got {len(class_weights)}"
+                f"There must be {channels} class weights, not {len(class_weights)}"
             )
         self.module = module
         self._pixel_loss = pixel_loss or PixelLoss()
@@ -65,19 +65,19 @@ class SegmenterTask:
             If the batch has no masks.
         """
         if batch.masks is None or batch.weights is None:
-            raise ValueError("Expected a batch with masks, got one without")
+            raise ValueError("The batch has no masks")
         images, masks, weights = batch.images, batch.masks, batch.weights
         corrected = batch.corrected
         if corrected is None:
             corrected = torch.zeros_like(masks, dtype=torch.bool)
         if len(images) == 1:
-            # Batch normalisation needs several values a channel, which the coarsest
-            # maps of a lone tile do not have: its mirror image joins it.
+            # Batch normalisation needs several values per channel, which the coarsest
+            # maps of a single tile lack, so add its mirror image.
             images, masks, weights, corrected = (
                 torch.cat([pixels, pixels.flip(-1)])
                 for pixels in (images, masks, weights, corrected)
             )
-        # Sums over many pixels need 32 bits, also where the network has 16.
+        # Sums over many pixels need 32 bits, even if the network uses 16.
         logits = self.module(images).float()
         targets = channel_targets(masks, self.module.class_indices)
         class_weights = self._class_weights
@@ -104,11 +104,11 @@ class SegmenterTask:
         return float(counted.sum())
 
     def epoch_end(self, epoch: int, step: int) -> Mapping[str, PreviewArrays]:
-        """Return nothing: a segmenter has no previews."""
+        """Return {}: a segmenter has no previews."""
         return {}
 
     def state(self) -> dict[str, Any]:
-        """Return nothing: all there is to remember is in the module."""
+        """Return {}: the module has all state."""
         return {}
 
     def load_state(self, state: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What the curriculum hears of a step: the relative loss of its shuffled tiles."""
+"""Feed the curriculum with the relative loss of the shuffled tiles."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,47 +14,49 @@ from segmix_core.training.losses import label_entropy, label_spread
 
 
 class ShuffleFeedback:
-    """Between the steps of a run and its curriculum.
+    """Connects the training steps with the curriculum.
 
     Parameters
     ----------
     controller
-        Told the relative loss once a step: the loss beyond what soft labels cost
-        anyway, divided by what answering the class frequencies would cost beyond it.
+        Gets the relative loss once per step: the loss above the entropy of the soft
+        labels, divided by that of predicting the class frequencies.
     num_classes
         C.
     """
 
     def __init__(self, controller: CurriculumController, num_classes: int) -> None:
         self.controller = controller
-        self._heard: _Heard | None = None
-        # (2, C): tiles seen with each class, and with each class known.
+        self._pending: _PendingLoss | None = None
+        # (2, C): tiles with each class, and tiles where it is known.
         self._seen = torch.zeros(2, num_classes)
 
     @property
     def level(self) -> ShuffleLevel:
-        """Level of the step."""
+        """Current shuffle level."""
         return self.controller.level
 
     def decide(self, step: int) -> tuple[CurriculumDecided, ...]:
-        """Tell the controller what was heard in the step before ``step``.
+        """Pass the loss of the step before ``step`` to the controller.
 
-        Once a step: where memory is short a step is several calls, which must all use
-        one level, and whose mean counts.
+        Acts once per step: if memory is short, a step has several calls, which must use
+        the same level, and the mean loss counts.
         """
-        heard = self._heard
-        if heard is None or heard.step == step:
+        pending = self._pending
+        if pending is None or pending.step == step:
             return ()
-        self._heard = None
-        loss, weight = heard.mean()
+        self._pending = None
+        loss, weight = pending.mean()
         decided = self.controller.observe(loss, weight=weight)
         return () if decided is None else (decided,)
 
-    def hear(self, loss: Tensor, labels: Tensor, mixed: Tensor, step: int) -> None:
-        """Take note of a batch, of all processes that share it.
+    def record_loss(
+        self, loss: Tensor, labels: Tensor, mixed: Tensor, step: int
+    ) -> None:
+        """Add the loss of a batch, over all processes that share it.
 
-        Otherwise the processes of a distributed run would go different ways through
-        the curriculum, and one could not go on from what another has stored.
+        All processes of a distributed run need the same curriculum, and to be able to
+        resume from each other's state.
 
         Parameters
         ----------
@@ -63,21 +65,21 @@ class ShuffleFeedback:
         labels, mixed
             (B, C): before and after the shuffle; -1 unknown.
         step
-            That the batch belongs to.
+            Number of the step.
         """
         seen = torch.stack([(labels > 0).sum(dim=0), (labels >= 0).sum(dim=0)])
         self._seen = self._seen.to(loss) + _sum_over_processes(seen)
-        # Of one tile more, half with the class: never 0 or 1.
+        # Add one tile that half has the class: never 0 or 1.
         frequency = (self._seen[0] + 0.5) / (self._seen[1] + 1)
         beyond = loss - label_entropy(mixed)
         sums = torch.stack([beyond, label_spread(mixed, frequency), loss.new_ones(())])
         sums = _sum_over_processes(len(labels) * sums)
-        if self._heard is not None:
-            sums = sums + self._heard.sums.to(sums)
-        self._heard = _Heard(step, sums)
+        if self._pending is not None:
+            sums = sums + self._pending.sums.to(sums)
+        self._pending = _PendingLoss(step, sums)
 
     def curves(self) -> dict[str, float]:
-        """Return the level, the feedback and the threshold, where known, by name."""
+        """Return the known values of level, feedback and threshold, by name."""
         state = self.controller.state
         values = {
             "patch_size": float(state.level.patch_size),
@@ -88,45 +90,45 @@ class ShuffleFeedback:
         return {name: value for name, value in values.items() if value is not None}
 
     def state(self) -> dict[str, Any]:
-        """Return everything that changes, as JSON values."""
-        heard = self._heard
+        """Return the state as JSON values."""
+        pending = self._pending
         return {
             "curriculum": self.controller.state_dict(),
             "seen": self._seen.tolist(),
-            "heard": heard and {"step": heard.step, "sums": heard.sums.tolist()},
+            "heard": pending and {"step": pending.step, "sums": pending.sums.tolist()},
         }
 
     def load_state(self, state: Mapping[str, Any], device: torch.device) -> None:
-        """Go on from :meth:`state`.
+        """Restore :meth:`state`.
 
         Parameters
         ----------
         state
             As JSON values.
         device
-            Of the losses to come: processes exchange sums only where they compute.
+            Device of the losses, where processes exchange their sums.
 
         Raises
         ------
         ValueError
-            If it is of a run with other patch sizes.
+            If it is from a run with other patch sizes.
         """
         self.controller.load_state_dict(state["curriculum"])
         self._seen = torch.tensor(state["seen"], device=device)
-        heard = state["heard"]
-        self._heard = None
-        if heard is not None:
-            sums = torch.tensor(heard["sums"], device=device)
-            self._heard = _Heard(heard["step"], sums)
+        pending = state["heard"]
+        self._pending = None
+        if pending is not None:
+            sums = torch.tensor(pending["sums"], device=device)
+            self._pending = _PendingLoss(pending["step"], sums)
 
 
 @dataclass(frozen=True, slots=True)
-class _Heard:
-    """What the shuffled tiles of a step said.
+class _PendingLoss:
+    """The loss of the shuffled tiles of a step, not yet passed on.
 
-    ``sums`` holds three sums over tiles: the loss beyond what soft labels cost anyway,
-    the spread of the labels, and one. It stays on the device until the next step, so
-    that no step waits for it.
+    ``sums`` are three sums over tiles: the loss above the label entropy, the spread of
+    the labels, and one. They stay on the device until the next step, so that no step
+    waits for them.
     """
 
     step: int
@@ -135,7 +137,7 @@ class _Heard:
     def mean(self) -> tuple[float, float]:
         """Return the relative loss and its weight."""
         beyond, spread, count = self.sums.tolist()
-        # Labels that are all alike teach nothing: a loss of weight 0.
+        # Identical labels carry no information: weight 0.
         return (beyond / spread, spread / count) if spread > 0 else (0.0, 0.0)
 
 

@@ -1,4 +1,4 @@
-"""One optimizer step: forward, backward, and what can go wrong in them."""
+"""One optimizer step: forward, backward, and handling of failures."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -18,12 +18,12 @@ from segmix_core.training.task import PreviewArrays, StepContext, StepResult, Ta
 
 @dataclass(frozen=True, slots=True)
 class StepOutcome:
-    """What a step did.
+    """The result of a step.
 
     Attributes
     ----------
     loss, grad_norm
-        Of the batch, in all processes together; norm before clipping.
+        Of the whole batch over all processes; norm before clipping.
     parts
         See :class:`segmix_core.training.task.StepResult`.
     """
@@ -36,27 +36,27 @@ class StepOutcome:
 
 
 class Stepper:
-    """Steps ``optimizer`` along the gradient of a task.
+    """Runs optimizer steps of a task.
 
-    Where memory runs out, the batch is halved and its gradient summed over the
-    halves. There, and where several processes share a batch, each part weighs as much
-    as it has to learn from (:meth:`segmix_core.training.task.Task.amount`), so that
-    the step stays the same for losses that are means over that.
+    If memory runs out, the batch is halved and the gradients of the halves are summed.
+    Parts of a batch, also over several processes, are weighted by
+    :meth:`segmix_core.training.task.Task.amount`, so that the step is the same for
+    losses that are means over that amount.
 
     Parameters
     ----------
     task, optimizer, fabric
-        What is trained, how, and where.
+        The task, its optimizer, and the device setup.
     seed
-        Decides every random number of a step, together with its number.
+        Random seed; combined with the step number.
     clip_norm
-        Longest gradient that is followed in full.
+        Maximum norm of the gradient.
     emit
-        Takes warnings.
+        Gets warnings.
     pieces
-        Into how many pieces a batch is cut from the start.
+        Initial number of pieces per batch.
     first_loss
-        Of the first step of a run that goes on.
+        Loss of the first step, in a resumed run.
     """
 
     def __init__(
@@ -108,19 +108,19 @@ class Stepper:
         Raises
         ------
         JobError
-            If the loss is not a finite number or explodes, or memory does not suffice
-            for the smallest batch. The weights are then as they were.
+            If the loss is not finite or explodes, or memory is too small for the
+            smallest batch. The weights do not change then.
         """
         while True:
             before = self._task.state()
-            # Batch statistics move in the forward pass, before memory may run out.
+            # The forward pass updates batch statistics, and memory may run out later.
             buffers = [buffer.clone() for buffer in self._task.module.buffers()]
             try:
                 return self._attempt(batch, context)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-            # Only here, outside the handler, are the tensors of the attempt free.
+            # Outside the handler the tensors of the attempt are freed.
             self._task.load_state(before)
             for buffer, value in zip(self._task.module.buffers(), buffers, strict=True):
                 buffer.copy_(value)
@@ -128,7 +128,7 @@ class Stepper:
 
     def _attempt(self, batch: Batch, context: StepContext) -> StepOutcome:
         self._optimizer.zero_grad(set_to_none=True)
-        # Layers like dropout draw from the global generators.
+        # Layers such as dropout use the global generators.
         torch.manual_seed(
             derive_seed(
                 self._seed, Stream.LAYERS, context.step, self._fabric.global_rank
@@ -169,7 +169,7 @@ class Stepper:
         ]
 
     def _shares(self, pieces: list[Batch]) -> list[float]:
-        """Return how much of the step each piece of this process is; all sum to 1."""
+        """Return the weight of each piece; the sum over all processes is 1."""
         if len(pieces) == self._fabric.world_size == 1:
             return [1.0]
         amounts = [self._task.amount(piece) for piece in pieces]
@@ -187,7 +187,7 @@ class Stepper:
 
     def _context_of_piece(self, context: StepContext, number: int) -> StepContext:
         if number == 0:
-            # Seeded again, because a former attempt may have drawn from it.
+            # Seed again, because an earlier attempt may have used it.
             return self.context(
                 context.step,
                 context.total_steps,

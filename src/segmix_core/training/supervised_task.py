@@ -1,6 +1,7 @@
-"""One step of training the maps of the CAM classifier on masks.
+"""One step of training the maps of a CAM classifier on masks.
 
-Those of another network (self-training), or true ones: the ceiling.
+The masks come from another network (self-training), or are ground truth as an upper
+bound.
 """
 
 from collections.abc import Mapping
@@ -21,16 +22,16 @@ from segmix_core.training.views import jitter_colors
 
 
 class SupervisedTask:
-    """Every pixel of a map learns whether its class is there, or any and which.
+    """Trains each pixel of the maps on masks: per class, or foreground and class.
 
-    Tiles are turned and coloured as for the methods that know their labels only.
+    Tiles are augmented as for the methods that learn from labels.
 
     Parameters
     ----------
     module
         To train.
     augment
-        Turn tiles and change their colours.
+        Rotate tiles and change their colours.
     preview_tiles
         Tiles whose maps :meth:`epoch_end` shows, on any device.
     """
@@ -65,7 +66,7 @@ class SupervisedTask:
         return StepResult(loss, {"map": loss.detach()})
 
     def amount(self, batch: Batch) -> float:
-        """Return the weight of the pixels that the loss is a mean over.
+        """Return the total weight of the pixels in the loss.
 
         Raises
         ------
@@ -83,7 +84,7 @@ class SupervisedTask:
         return preview_cams(self.module, self.preview_tiles)
 
     def state(self) -> dict[str, Any]:
-        """Return nothing: all there is to remember is in the module."""
+        """Return {}: the module has all state."""
         return {}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -98,12 +99,12 @@ def map_loss(cam: Tensor, masks: Tensor, weights: Tensor, decided: Tensor) -> Te
     cam
         (B, C, h, w), raw scores; resized bilinearly to the masks.
     masks
-        (B, H, W) uint8 class index (column + 1), 0 none; 255 takes no part.
+        (B, H, W) uint8 class index (column + 1), 0 none; 255 ignored.
     weights
         (B, H, W) >= 0.
     decided
-        (B, C, H, W) or (B, C, 1, 1) bool: columns of which the mask tells at a pixel,
-        or in a whole tile; others take no part.
+        (B, C, H, W) or (B, C, 1, 1) bool: classes that the mask decides, per pixel or
+        per tile; others are ignored.
 
     Returns
     -------
@@ -123,10 +124,10 @@ def map_loss(cam: Tensor, masks: Tensor, weights: Tensor, decided: Tensor) -> Te
 def shared_map_loss(
     scores: Tensor, masks: Tensor, weights: Tensor, decided: Tensor
 ) -> Tensor:
-    """Return the cross entropy of background and the classes that share the rest.
+    """Return the cross entropy of background and the classes in the foreground.
 
-    A pixel of a decided class is that class. Another one is none of the decided
-    classes: it is background or of an undecided class, whatever the mask says of those.
+    A pixel of a decided class has that class. Any other pixel is background or an
+    undecided class.
 
     Parameters
     ----------
@@ -156,7 +157,7 @@ def shared_map_loss(
 
 
 def _own_column(masks: Tensor, decided: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the class of pixels, (B, 1 + C, H, W), and (B, H, W): it is decided."""
+    """Return the class of pixels, (B, 1 + C, H, W), and if it is decided, (B, H, W)."""
     values = torch.where(masks == IGNORE_INDEX, BACKGROUND, masks).long()
     own = F.one_hot(values, decided.shape[1] + 1).movedim(-1, 1).bool()
     known = (own[:, 1:] & decided).any(dim=1)
@@ -169,23 +170,23 @@ def _counted(masks: Tensor, weights: Tensor, decided: Tensor) -> Tensor:
 
 
 def _decided(batch: Batch) -> Tensor:
-    """Return of which columns masks tell: (B, C, H, W), or (B, C, 1, 1) by labels."""
+    """Return the classes that masks decide: (B, C, H, W), or (B, C, 1, 1) by labels."""
     by_labels = (batch.labels > 0)[:, :, None, None]
     if batch.corrected is None:
         return by_labels
-    # Whoever draws a pixel says what it is and what it is not, also of classes that
-    # the labels of the tile leave open.
+    # A corrected pixel decides all classes, even those unknown in the labels of the
+    # tile.
     return by_labels | batch.corrected[:, None]
 
 
 def _masks_of(batch: Batch) -> tuple[Tensor, Tensor]:
     if batch.masks is None or batch.weights is None:
-        raise ValueError("Expected a batch with masks, got one without")
+        raise ValueError("The batch has no masks")
     return batch.masks, batch.weights
 
 
 def _augmented(batch: Batch, generator: torch.Generator) -> Batch:
-    """Return tiles that are turned with all that is known of their pixels, coloured."""
+    """Augment tiles: rotate them with their masks, and change colours."""
     square = batch.images.shape[-1] == batch.images.shape[-2]
     turns = draw_symmetries(len(batch), generator, square=square)
     return replace(

@@ -1,4 +1,4 @@
-"""What the training loop asks of a task, and whom it tells.
+"""The interfaces of the training loop: tasks, loaders and listeners.
 
 A task owns a module and knows its losses; the loop in
 :mod:`segmix_core.training.trainer` knows neither. :class:`Listener` is satisfied by
@@ -23,7 +23,7 @@ PreviewArrays = dict[str, npt.NDArray[np.generic]]
 
 @dataclass(frozen=True, slots=True)
 class StepContext:
-    """Where in the run a step is.
+    """The position of a step in the run.
 
     Attributes
     ----------
@@ -32,9 +32,9 @@ class StepContext:
     epoch
         From 0.
     generator
-        On the CPU, seeded from (seed, step) alone: a resumed run draws the same.
+        On the CPU, seeded from (seed, step), so that a resumed run draws the same.
     wants_preview
-        The loop has room for a preview now; making one is optional.
+        Whether a preview is due; making one is optional.
     """
 
     step: int
@@ -46,17 +46,17 @@ class StepContext:
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What a step gives back.
+    """The output of a step.
 
     Attributes
     ----------
     loss
         Scalar with gradient, a mean over what :meth:`Task.amount` counts.
     parts
-        Named scalars for the curves. Tensors are read only when they are shown, so
-        a step on a GPU does not wait for them.
+        Named scalars for the curves. Tensors are read only for display, so a step on a
+        GPU does not wait for them.
     events
-        Further news, e.g. decisions of the curriculum.
+        Other events, such as decisions of the curriculum.
     previews
         Arrays by content ("shuffled", "cam"), if ``wants_preview`` was set.
     """
@@ -68,62 +68,62 @@ class StepResult:
 
 
 class Task(Protocol):
-    """One kind of training."""
+    """A kind of training."""
 
     @property
     def module(self) -> nn.Module:
         """The module whose parameters are trained.
 
-        The loop moves it to the device; autocast is on where a step is asked for.
+        The loop moves it to the device and enables autocast for steps.
         """
 
     @property
     def min_batch(self) -> int:
-        """Fewest tiles a step can work with: 1, or 2 where tiles meet in pairs."""
+        """Fewest tiles per step: 1, or 2 if tiles are combined in pairs."""
 
     def training_step(self, batch: Batch, context: StepContext) -> StepResult:
         """Return the loss of ``batch``; the loop does the backward pass.
 
-        Where memory is short, one step is several calls with parts of the batch,
-        of ``min_batch`` tiles or more each. A call that ended in "out of memory" is
-        taken back through :meth:`load_state` and made again with fewer tiles.
+        If memory is short, a step has several calls with parts of the batch, each of at
+        least ``min_batch`` tiles. After a call that ran out of memory, the state is
+        restored by :meth:`load_state` and the call is repeated with fewer tiles.
         """
 
     def amount(self, batch: Batch) -> float:
-        """Return what the loss of a batch is a mean over, such as its known labels.
+        """Return the count that the loss is a mean over, such as the known labels.
 
-        Parts of a batch weigh by it, whose gradients are summed.
+        The weight of a part of a batch when gradients are summed.
         """
 
     def epoch_end(self, epoch: int, step: int) -> Mapping[str, PreviewArrays]:
-        """Return previews of the finished epoch, maybe none."""
+        """Return previews of the finished epoch, or none."""
 
     def state(self) -> dict[str, Any]:
-        """Return as JSON what the task remembers beside the module's weights."""
+        """Return the state other than the module's weights, as JSON values."""
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from what :meth:`state` returned."""
+        """Restore the result of :meth:`state`."""
 
 
 class Loader(Protocol):
-    """Where batches come from."""
+    """A source of batches."""
 
     @property
     def steps_per_epoch(self) -> int:
         """Batches in an epoch."""
 
     def batches(self, epoch: int, first: int = 0) -> Generator[Batch, None, None]:
-        """Yield the batches of an epoch, from number ``first`` on."""
+        """Yield the batches of an epoch, starting at number ``first``."""
 
 
 class Listener(Protocol):
-    """Who follows a run."""
+    """Receives the events of a run."""
 
     def emit(self, event: Event) -> None:
-        """Take note of an event."""
+        """Receive an event."""
 
     def should_stop(self) -> bool:
-        """Say whether the user wants the run to end after this step."""
+        """Return whether the run should stop after this step."""
 
     def save_preview(
         self, step: int, content: str, **arrays: npt.NDArray[np.generic]

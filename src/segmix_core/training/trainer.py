@@ -1,9 +1,9 @@
 """The loop that trains any task.
 
-It knows batches, steps and checkpoints; what is learned, and from which images, is the
-business of the task and of the loader. The order of tiles depends on (seed, epoch) and
-everything random in a step on (seed, step), so a run that was stopped or killed goes
-on from its last checkpoint exactly as if it had not been.
+It handles batches, steps and checkpoints; the task and the loader define what is
+learned from which images. The order of tiles depends on (seed, epoch), and everything
+random in a step on (seed, step), so a stopped or killed run resumes from its last
+checkpoint with exactly the same result.
 """
 
 import math
@@ -33,9 +33,9 @@ from segmix_core.training.reporter import FIRST_MAPS_STEP, Reporter
 from segmix_core.training.resume import (
     BEST,
     CheckpointPlan,
-    Trainee,
-    load_trainee,
-    save_trainee,
+    TrainState,
+    load_train_state,
+    save_train_state,
 )
 from segmix_core.training.stepper import Stepper
 from segmix_core.training.task import Listener, Loader, Task
@@ -57,12 +57,12 @@ def fit(
 ) -> FitResult:
     """Train the module of ``task`` until it is done or asked to stop.
 
-    Afterwards the module has the weights that predict, those of ``last``.
+    Afterwards the module has the weights for prediction, as in ``last``.
 
     Parameters
     ----------
     task, loader, settings
-        What is trained, on what, and how.
+        The task, its batches, and the settings.
     fabric
         From :func:`segmix_core.training.device.make_fabric`.
     listener
@@ -115,11 +115,11 @@ class _Fitting:
             weight_decay=settings.weight_decay,
         )
         averaged = AveragedWeights(task.module) if settings.average else None
-        self.trainee = Trainee(task, optimizer, averaged)
+        self.state = TrainState(task, optimizer, averaged)
 
     @property
     def terms(self) -> dict[str, Any]:
-        """What may not change between the parts of a run."""
+        """Values that must not change when a run is resumed."""
         settings = self.settings
         return {
             "seed": settings.seed,
@@ -132,48 +132,48 @@ class _Fitting:
         }
 
     def resume(self, folder: Path) -> None:
-        load_trainee(self.trainee, folder, self.checkpoints, self.terms)
+        load_train_state(self.state, folder, self.checkpoints, self.terms)
 
     def run(self, listener: Listener, validate: Validate | None) -> FitResult:
-        trainee, per_epoch = self.trainee, self.loader.steps_per_epoch
+        state, per_epoch = self.state, self.loader.steps_per_epoch
         self.listener = listener
         self.reporter = Reporter(
             listener,
-            trainee.step,
+            state.step,
             self.total_steps,
             preview_seconds=self.settings.preview_seconds,
         )
         self.stepper = Stepper(
-            trainee.task,
-            trainee.optimizer,
+            state.task,
+            state.optimizer,
             self.fabric,
             seed=self.settings.seed,
             clip_norm=self.settings.clip_norm,
             emit=listener.emit,
-            pieces=trainee.pieces,
-            first_loss=trainee.first_loss,
+            pieces=state.pieces,
+            first_loss=state.first_loss,
         )
         self.saved_at, self.save_seconds = time.monotonic(), 0.0
-        if trainee.unmeasured is not None and validate is not None:
-            self._measure(trainee.unmeasured, validate)
-        while trainee.step < self.total_steps:
-            epoch, first = divmod(trainee.step, per_epoch)
-            trainee.task.module.train()
+        if state.unmeasured is not None and validate is not None:
+            self._measure(state.unmeasured, validate)
+        while state.step < self.total_steps:
+            epoch, first = divmod(state.step, per_epoch)
+            state.task.module.train()
             stopped = self._run_epoch(epoch, first)
             if not stopped:
                 self._end_epoch(epoch, validate)
-                stopped = trainee.step < self.total_steps and self._asked_to_stop()
+                stopped = state.step < self.total_steps and self._asked_to_stop()
             if stopped:
                 self._save()
                 return self._result("cancelled")
         return self._result("completed")
 
     def _run_epoch(self, epoch: int, first: int) -> bool:
-        """Do the rest of an epoch; True if asked to stop before its end."""
+        """Run the rest of an epoch; return True if asked to stop before its end."""
         with closing(self.loader.batches(epoch, first)) as batches:
             for batch in batches:
                 self._step(batch, epoch)
-                if self.trainee.step % self.loader.steps_per_epoch == 0:
+                if self.state.step % self.loader.steps_per_epoch == 0:
                     break
                 if self._asked_to_stop():
                     return True
@@ -187,36 +187,36 @@ class _Fitting:
         return bool(self.fabric.broadcast(self.listener.should_stop()))
 
     def _step(self, batch: Batch, epoch: int) -> None:
-        trainee, step = self.trainee, self.trainee.step
+        state, step = self.state, self.state.step
         rate = self.settings.learning_rate * one_cycle(step, self.total_steps)
-        set_learning_rate(trainee.optimizer, rate)
+        set_learning_rate(state.optimizer, rate)
         if self.fabric.device.type == "cuda":
             batch = batch.pinned()
         context = self.stepper.context(
             step, self.total_steps, epoch, self.reporter.wants_preview(step)
         )
         outcome = self.stepper.step(batch.to(self.fabric.device), context)
-        if trainee.averaged is not None:
-            trainee.averaged.update(trainee.task.module, step, self.total_steps)
-        trainee.step, trainee.pieces = step + 1, self.stepper.pieces
-        trainee.first_loss = self.stepper.first_loss
+        if state.averaged is not None:
+            state.averaged.update(state.task.module, step, self.total_steps)
+        state.step, state.pieces = step + 1, self.stepper.pieces
+        state.first_loss = self.stepper.first_loss
         self.reporter.stepped(step, epoch, outcome, rate)
         if step == FIRST_MAPS_STEP:
             self._show(epoch, step)
 
     def _end_epoch(self, epoch: int, validate: Validate | None) -> None:
-        trainee = self.trainee
-        self._show(epoch, trainee.step)
+        state = self.state
+        self._show(epoch, state.step)
         self._measure(epoch, validate)
         waited = time.monotonic() - self.saved_at
-        last = trainee.step == self.total_steps
+        last = state.step == self.total_steps
         if last or waited * _CHECKPOINT_SHARE >= self.save_seconds:
             self._save()
 
     def _show(self, epoch: int, step: int) -> None:
         try:
             with self._predicting():
-                previews = self.trainee.task.epoch_end(epoch, step)
+                previews = self.state.task.epoch_end(epoch, step)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -226,20 +226,20 @@ class _Fitting:
         self.reporter.save_previews(step, previews)
 
     def _measure(self, epoch: int, validate: Validate | None) -> None:
-        trainee = self.trainee
+        state = self.state
         scores: Mapping[str, float] = {}
         if validate is not None:
             with self._predicting() as module:
                 scores = validate(module)
             # No scores: asked to stop meanwhile. It is measured when the run goes on.
-            trainee.unmeasured = None if scores else epoch
-        self.reporter.epoch_ended(trainee.step, epoch, scores)
+            state.unmeasured = None if scores else epoch
+        self.reporter.epoch_ended(state.step, epoch, scores)
         self._keep_best(scores)
 
     @contextmanager
     def _predicting(self) -> Iterator[nn.Module]:
-        """Give the module as it predicts, and back as it trains."""
-        module, averaged = self.trainee.task.module, self.trainee.averaged
+        """Lend the module in prediction mode, then restore training mode."""
+        module, averaged = self.state.task.module, self.state.averaged
         module.eval()
         try:
             with averaged.applied(module) if averaged else nullcontext():
@@ -248,29 +248,29 @@ class _Fitting:
             module.train()
 
     def _keep_best(self, scores: Mapping[str, float]) -> None:
-        trainee = self.trainee
+        state = self.state
         score = scores.get("score", -scores.get("loss", math.nan))
-        best = trainee.best_score
+        best = state.best_score
         if math.isnan(score) or (best is not None and score <= best):
             return
-        trainee.best_score, trainee.scores = score, dict(scores)
+        state.best_score, state.scores = score, dict(scores)
         if self.settings.keep_best and self.fabric.is_global_zero:
             extra = {"scores": dict(scores)}
-            self.checkpoints.save(BEST, trainee.predicting, trainee.step, extra)
+            self.checkpoints.save(BEST, state.predicting, state.step, extra)
 
     def _save(self) -> None:
         begun = time.monotonic()
         if self.fabric.is_global_zero:
-            save_trainee(self.trainee, self.checkpoints, self.terms)
+            save_train_state(self.state, self.checkpoints, self.terms)
             path = f"{self.checkpoints.folder.name}/last"
-            event = CheckpointWritten(step=self.trainee.step, path=path)
+            event = CheckpointWritten(step=self.state.step, path=path)
             self.listener.emit(event)
         self.saved_at = time.monotonic()
         self.save_seconds = self.saved_at - begun
 
     def _result(self, reason: EndReason) -> FitResult:
-        trainee = self.trainee
-        trainee.task.module.load_state_dict(trainee.predicting)
+        state = self.state
+        state.task.module.load_state_dict(state.predicting)
         # A process that leaves early would cut off what others still receive.
         self.fabric.barrier()
-        return FitResult(reason, trainee.step, self.total_steps, trainee.scores)
+        return FitResult(reason, state.step, self.total_steps, state.scores)

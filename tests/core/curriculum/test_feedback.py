@@ -123,7 +123,7 @@ def test_states_that_do_not_fit():
     with pytest.raises(ValueError, match="state of a curriculum"):
         controller().load_state_dict({**saved, "colour": 1})
     saved["level"]["patch_size"] = 99
-    with pytest.raises(ValueError, match="got 99"):
+    with pytest.raises(ValueError, match="not 99"):
         controller().load_state_dict(saved)
 
 
@@ -168,5 +168,5 @@ def test_a_short_run_still_decides():
 def test_settings_that_do_not_fit():
     with pytest.raises(ConfigError, match="112, 56, 32, 16"):
         controller(patch_size=24)
-    with pytest.raises(ValueError, match="threshold above 0"):
+    with pytest.raises(ValueError, match="threshold must be > 0"):
         controller(threshold=0)

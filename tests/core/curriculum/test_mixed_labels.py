@@ -74,5 +74,5 @@ def test_presence_of_pairs():
 
 
 def test_a_share_is_a_share():
-    with pytest.raises(ValueError, match=r"share in 0..1, got 1.5"):
+    with pytest.raises(ValueError, match=r"share must be in 0..1, not 1.5"):
         LabelRule("present", 1.5)

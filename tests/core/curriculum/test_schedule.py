@@ -89,8 +89,8 @@ def test_an_unknown_strategy():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"patch_sizes": ()}, "at least one"),
-        ({"patch_sizes": (8, 16)}, "coarse to fine"),
+        ({"patch_sizes": ()}, "no patch sizes"),
+        ({"patch_sizes": (8, 16)}, "must decrease"),
         ({"min_ratio": 0.8}, "max_ratio"),
         ({"interval": 0}, "at least 1"),
     ],

@@ -298,7 +298,7 @@ def test_shapes_that_do_not_fit():
 
 @pytest.mark.parametrize(("group_size", "in_place"), [(1, True), (-1, False)])
 def test_groups_in_which_nothing_could_move(group_size, in_place):
-    with pytest.raises(ValueError, match=f"at least 2 tiles, .* got {group_size}"):
+    with pytest.raises(ValueError, match=f"at least 2, .* not {group_size}"):
         ShuffleScope(group_size, in_place)
 
 
@@ -308,7 +308,7 @@ def test_groups_in_which_nothing_could_move(group_size, in_place):
 )
 def test_options_that_are_out_of_range(wrong):
     options = {"patch_size": 4, "ratio": 0.5} | wrong
-    with pytest.raises(ConfigError, match="cannot be shuffled this way: Expected"):
+    with pytest.raises(ConfigError, match="cannot be shuffled this way: "):
         shuffle_batch(torch.zeros(2, 3, 8, 8), torch.zeros(2, 1), **options)
 
 

@@ -63,7 +63,7 @@ def test_boxes_must_come_top_to_bottom():
 
 def test_labels_must_fit_their_box():
     boxes = [(Box(0, 0, 2, 3), np.zeros((3, 2), np.uint8))]
-    with pytest.raises(ValueError, match="labels of the size"):
+    with pytest.raises(ValueError, match="do not match"):
         list(strips_from_boxes(boxes, (9, 9), 0))
 
 

@@ -166,7 +166,7 @@ def test_bigtiff_only_for_files_that_may_pass_4_gib():
     [("a.tif", "ome"), ("a.ome.tif", "generic"), ("a.png", "generic")],
 )
 def test_suffix_must_fit_the_layout(tmp_path, info, name, layout):
-    with pytest.raises(ValueError, match=r"Expected .*\.tif.* for layout"):
+    with pytest.raises(ValueError, match=r"needs a name like .*\.tif"):
         write_label_tiff(tmp_path / name, [], shape=(4, 4), info=info, layout=layout)
 
 

@@ -93,7 +93,7 @@ def test_working_grid_of_a_fine_slide(store: ProjectStore, tmp_path: Path) -> No
     [
         (np.zeros((4, 5), np.uint8), "uint8"),
         (np.zeros((4, 4), np.int64), "uint8"),
-        (np.full((4, 4), 3, np.uint8), r"classes 0\.\.2"),
+        (np.full((4, 4), 3, np.uint8), r"be 0\.\.2"),
     ],
 )
 def test_wrong_pixels(

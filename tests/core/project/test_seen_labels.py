@@ -110,5 +110,5 @@ def test_what_has_gone_is_refused(slide_store: ProjectStore) -> None:
     classes, seen = slide_store.classes(), np.full((1, 2), -1, np.int8)
     with pytest.raises(ProjectError, match="no longer in the project"):
         slide_store.set_labels(TILE, np.array([[1, 0]], np.int8), classes, seen)
-    with pytest.raises(ValueError, match="states"):
+    with pytest.raises(ValueError, match="States must"):
         slide_store.set_labels(TILE, np.array([[2, 0]], np.int8), classes, seen)

@@ -233,7 +233,7 @@ def test_states_of_another_method():
     assert plain.state() == {}
     plain.load_state({})
     for task, other in ((shuffled, plain), (plain, shuffled)):
-        with pytest.raises(ValueError, match="same method"):
+        with pytest.raises(ValueError, match="another method"):
             task.load_state(other.state())
 
 

@@ -89,7 +89,7 @@ def test_matrices_add_up():
     pairs = _pairs(3, count=2)
     parts = _matrix(pairs[:1]) + _matrix(pairs[1:])
     np.testing.assert_array_equal(parts.counts, _matrix(pairs).counts)
-    with pytest.raises(ValueError, match="Expected 3 classes, got 2"):
+    with pytest.raises(ValueError, match="classes differ: 3, 2"):
         _matrix([]) + ConfusionMatrix(2)
 
 
@@ -123,12 +123,12 @@ def test_dataset_and_image_scores_differ_as_their_names_say():
 def test_bad_input_is_refused():
     matrix = ConfusionMatrix(2)
     masks = {value: np.full((2, 2), value, np.uint8) for value in (0, 3)}
-    with pytest.raises(ValueError, match="one shape"):
+    with pytest.raises(ValueError, match="shapes of the masks differ"):
         matrix.update(masks[0], masks[0][:1])
     with pytest.raises(ValueError, match="Unexpected value 3 in truth"):
         matrix.update(masks[3], masks[0])
     with pytest.raises(ValueError, match="Unexpected value 3 in prediction"):
         matrix.update(masks[0], masks[3])
-    with pytest.raises(ValueError, match="at least one class"):
+    with pytest.raises(ValueError, match="num_classes must be >= 1"):
         ConfusionMatrix(0)
     assert not matrix.counts.any()

@@ -192,10 +192,10 @@ def test_the_settings_offer_every_loss():
 @pytest.mark.parametrize(
     ("name", "smoothing", "message"),
     [
-        ("focal", 0.0, "one of ce, oeem, gce, sce, bootstrapped, got 'focal'"),
-        ("ce", 0.6, r"smoothing in 0\.\.0\.5, got 0\.6"),
-        ("ce", -0.1, r"smoothing in 0\.\.0\.5, got -0\.1"),
-        ("gce", 0.1, r"no label smoothing with gce, got 0\.1"),
+        ("focal", 0.0, "'focal' is not one of ce, oeem, gce, sce, bootstrapped"),
+        ("ce", 0.6, r"smoothing must be in 0\.\.0\.5, not 0\.6"),
+        ("ce", -0.1, r"smoothing must be in 0\.\.0\.5, not -0\.1"),
+        ("gce", 0.1, r"must be 0 with gce, not 0\.1"),
     ],
 )
 def test_losses_that_are_not_there(name, smoothing, message):

@@ -83,5 +83,5 @@ def test_rare_classes_weigh_more_by_the_root() -> None:
 
 def test_no_pixels_no_preference() -> None:
     assert inverse_root_weights(np.zeros(3, np.int64)).tolist() == [1, 1, 1]
-    with pytest.raises(ValueError, match="counts >= 0"):
+    with pytest.raises(ValueError, match="Counts must be >= 0"):
         inverse_root_weights(np.array([-1, 2]))

@@ -18,7 +18,7 @@ def test_merging_undoes_cutting():
 
 
 def test_odd_edges_are_refused():
-    with pytest.raises(ValueError, match="even edges, got 6 x 5"):
+    with pytest.raises(ValueError, match="must be even, not 6 x 5"):
         cut_quarters(torch.zeros(1, 3, 6, 5))
 
 

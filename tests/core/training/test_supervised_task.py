@@ -73,9 +73,9 @@ def test_augmentation_can_be_left_out():
 def test_a_batch_without_masks():
     batch = make_batch()
     bare = Batch(batch.images, batch.labels, batch.tile_ids, batch.valid)
-    with pytest.raises(ValueError, match="batch with masks"):
+    with pytest.raises(ValueError, match="batch has no masks"):
         make_task().training_step(bare, context(0))
-    with pytest.raises(ValueError, match="batch with masks"):
+    with pytest.raises(ValueError, match="batch has no masks"):
         make_task().amount(bare)
 
 

@@ -165,7 +165,7 @@ def test_gradient_is_clipped(tmp_path: Path) -> None:
     "wrong", [{"epochs": 0}, {"learning_rate": 0.0}, {"clip_norm": 0.0}]
 )
 def test_wrong_settings(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="epochs >= 1"):
+    with pytest.raises(ValueError, match="Epochs must be >= 1"):
         FitSettings(**{"epochs": 1, "learning_rate": 1.0, **wrong})
 
 

@@ -61,7 +61,7 @@ def test_threads() -> None:
         assert set_threads() == default_threads()
     finally:
         set_threads(before)
-    with pytest.raises(ValueError, match="threads >= 0"):
+    with pytest.raises(ValueError, match="threads must be >= 0"):
         set_threads(-1)
 
 
