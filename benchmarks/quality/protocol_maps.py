@@ -6,7 +6,7 @@ import numpy.typing as npt
 from benchmarks.quality.maps import MapsOfName, MapsOfPixels, whole_images
 from benchmarks.quality.protocol import Protocol
 from segmix_core.models.cam_classifier import CamClassifier
-from segmix_core.models.shared_maps import give_to_possible
+from segmix_core.models.shared_maps import reassign_absent
 from segmix_core.project.records import LabelState
 
 
@@ -31,6 +31,6 @@ def protocol_maps(
 
     def among_present(name: str) -> npt.NDArray[np.float32]:
         possible = np.array(protocol.known_labels(name)) != LabelState.ABSENT
-        return give_to_possible(found(name), possible)
+        return reassign_absent(found(name), possible)
 
     return among_present

@@ -13,7 +13,7 @@ from segmix_core.inference.image_cams import ImageCams, image_cams
 from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.models.checkpoint import ORIGIN, save_checkpoint
 from segmix_core.models.precision import resolve_precision
-from segmix_core.models.shared_maps import give_to_possible
+from segmix_core.models.shared_maps import reassign_absent
 from segmix_core.project.records import LabelState
 
 _BATCH = 32
@@ -212,5 +212,5 @@ class TrainedClassifier:
         possible = labels != LabelState.ABSENT
         if self.shared_foreground:
             pairs = zip(cams, possible, strict=True)
-            return np.stack([give_to_possible(*pair) for pair in pairs])
+            return np.stack([reassign_absent(*pair) for pair in pairs])
         return np.asarray(cams * possible[:, :, None, None], np.float32)

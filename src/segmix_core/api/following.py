@@ -1,4 +1,4 @@
-"""What a program hears of a training that it has started."""
+"""Progress of a training for the program that started it."""
 
 import warnings
 from collections.abc import Callable, Mapping

@@ -17,6 +17,7 @@ from segmix_core.data.randomness import Stream, seeded_generator
 from segmix_core.data.samples import Sample, SampleSource
 from segmix_core.data.symmetries import IDENTITY, draw_symmetries, turn_array
 from segmix_core.data.tile_reader import pad_tile
+from segmix_core.data.unreadable_tiles import UnreadableTiles
 from segmix_core.errors import SlideError
 from segmix_core.events import Event, Warned
 
@@ -89,7 +90,7 @@ class TileBatches:
         self._source = source
         self._plan = plan
         self._emit = emit
-        self._lost = LostTiles(len(source.ids))
+        self._lost = UnreadableTiles(len(source.ids))
         self._warnings: dict[int, Warned] = {}
         self._told: set[int] = set()
 

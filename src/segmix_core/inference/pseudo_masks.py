@@ -14,7 +14,7 @@ from segmix_core.inference.small_regions import (
     fill_small_holes,
     ignore_small_objects,
 )
-from segmix_core.models.shared_maps import give_to_possible
+from segmix_core.models.shared_maps import reassign_absent
 from segmix_core.project.records import BACKGROUND, IGNORE_INDEX, LabelState
 from segmix_core.slides.glass import glass_mask
 
@@ -85,7 +85,7 @@ def make_pseudo_mask(
     if not playing.any():
         return np.full(shape, BACKGROUND, np.uint8), 0.0
     if shared_foreground:
-        cam = give_to_possible(cam, playing)
+        cam = reassign_absent(cam, playing)
     values, scores = _scores(cam, shape, playing, rules, stride)
     mask, lead = decide(scores, values, rules.margin)
     if len(values) == 1:

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from segmix_core.data.batch import Batch
 from segmix_core.data.batches import BatchPlan, TileBatches
-from segmix_core.data.lost_tiles import LostTiles
 from segmix_core.data.samples import SampleSource, TileSamples
 from segmix_core.data.tile_reader import TileReader
+from segmix_core.data.unreadable_tiles import UnreadableTiles
 from segmix_core.errors import SlideError
 from segmix_core.events import Event
 from segmix_core.geometry import next_multiple
@@ -134,7 +134,7 @@ def gather_evidence(
     JobError
         If too many tiles cannot be read.
     """
-    row, lost = 0, LostTiles(len(samples.ids))
+    row, lost = 0, UnreadableTiles(len(samples.ids))
     with closing(predicted) as running:
         for batch, found in running:
             cams, sure = found.cam.cpu().numpy(), found.probabilities.cpu().numpy()

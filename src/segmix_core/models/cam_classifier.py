@@ -62,16 +62,16 @@ class CamClassifier(nn.Module):
     fusion
         Make the maps from both taps of the backbone, on the finer grid of the first.
     pooled_share
-        Of the cells of a map, the share of the strongest whose mean answers for the
-        tile. 1, all of them, makes a CAM. Below it a cell says no more than whether it
-        shows the class: for labels that are given where a class is anywhere in a tile
-        (multiple instance learning, top-k pooling), and for maps learned from masks.
+        Top-k pooling: share of the strongest cells of a map whose mean is the score of
+        the tile. 1, all cells, gives a CAM. Below 1 each cell is a probability: for
+        labels that mean a class is anywhere in a tile (multiple instance learning), and
+        for maps learned from masks.
     pooled_mean
-        0..1: weight of the mean of all cells in what answers for the tile, where the
-        strongest have the rest (mixed pooling, Lee et al., arXiv 1509.08985,
-        with the strongest cells for the maximum). No effect where all cells answer.
+        0..1: weight of the mean of all cells in the score; top-k pooling has the rest
+        (mixed pooling, Lee et al., arXiv 1509.08985, with top-k instead of the
+        maximum). No effect if ``pooled_share`` is 1.
     shared_foreground
-        A cell says whether it shows any class, and then which
+        Each cell predicts foreground, and then the class
         (:mod:`segmix_core.models.shared_foreground`). Needs a ``pooled_share`` below 1.
     normalised_stain
         Its images have normalised stains (:mod:`segmix_core.slides.stain`): the network

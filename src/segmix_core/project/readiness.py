@@ -113,7 +113,7 @@ def find_doubts(store: "ProjectStore") -> tuple[str, ...]:
     training = [i.id for i in store.images() if i.split == TRAIN_SPLIT]
     labels = tiles.labels[np.isin(tiles.image_ids, training)]
     labels = labels[(labels != LabelState.UNKNOWN).any(axis=1)]
-    if not says_nothing(labels):
+    if not all_present(labels):
         return ()
     return (
         "Every class is present in every labeled tile of the split train, so the "
@@ -121,7 +121,7 @@ def find_doubts(store: "ProjectStore") -> tuple[str, ...]:
     )
 
 
-def says_nothing(labels: npt.NDArray[np.int8]) -> bool:
+def all_present(labels: npt.NDArray[np.int8]) -> bool:
     """Return whether all tiles have all classes; False for fewer than two tiles."""
     return len(labels) > 1 and bool((labels == LabelState.PRESENT).all())
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from segmix_core.data.lost_tiles import LostTiles
 from segmix_core.data.project_tiles import tiles_of
 from segmix_core.data.samples import TileSamples
 from segmix_core.data.tile_reader import TileReader
+from segmix_core.data.unreadable_tiles import UnreadableTiles
 from segmix_core.errors import SlideError
 from segmix_core.events import StageStarted
 from segmix_core.geometry import Box
@@ -74,7 +74,7 @@ def _image_masks(
     image: ImageRecord,
     maps: ImageMaps,
     rules: PseudoMaskRules,
-    lost: LostTiles,
+    lost: UnreadableTiles,
 ) -> Iterator[float]:
     """Write the mask of an image tile by tile; yield each uncertainty, or NaN."""
     target = None

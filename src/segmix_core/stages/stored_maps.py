@@ -12,7 +12,7 @@ from segmix_core.errors import JobError
 from segmix_core.geometry import Box
 from segmix_core.inference.cam_canvas import CamCanvas, any_overlap
 from segmix_core.inference.evidence import Evidence
-from segmix_core.models.shared_maps import give_to_possible
+from segmix_core.models.shared_maps import reassign_absent
 from segmix_core.project.records import ImageRecord, LabelState, TileTable
 from segmix_core.runs.results import load_tiles, open_cams
 from segmix_core.stages.classes import check_classes
@@ -195,6 +195,6 @@ class ImageMaps:
                 self._tiles.labels[row],
             )
             if self._maps.shared_foreground:
-                cam = give_to_possible(cam, labels != LabelState.ABSENT)
+                cam = reassign_absent(cam, labels != LabelState.ABSENT)
             canvas.add(cam, box, labels)
         return canvas

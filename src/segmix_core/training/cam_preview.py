@@ -8,7 +8,7 @@ import torch
 from segmix_core.data.batch import Batch
 from segmix_core.models.cam import keep_present_classes, normalize_cam
 from segmix_core.models.cam_classifier import CamClassifier
-from segmix_core.models.shared_maps import give_to_possible
+from segmix_core.models.shared_maps import reassign_absent
 from segmix_core.training.task import PreviewArrays
 
 # If a batch had to be split to fit into memory, all preview tiles do not fit either.
@@ -48,7 +48,7 @@ def preview_cams(
     possible = tiles.labels.cpu() != 0
     if module.shared_foreground:
         pairs = zip(cam.numpy(), possible.numpy(), strict=True)
-        cam = torch.from_numpy(np.stack([give_to_possible(*pair) for pair in pairs]))
+        cam = torch.from_numpy(np.stack([reassign_absent(*pair) for pair in pairs]))
     shown = keep_present_classes(cam, possible)
     cams = (255 * normalize_cam(shown)).round().to(torch.uint8)
     ids = tiles.tile_ids.cpu().numpy()

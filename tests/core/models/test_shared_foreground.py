@@ -4,7 +4,7 @@ import torch
 
 from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.models.shared_foreground import class_logits
-from segmix_core.models.shared_maps import give_to_possible
+from segmix_core.models.shared_maps import reassign_absent
 
 
 def test_probabilities_are_those_of_a_plain_formula():
@@ -38,7 +38,7 @@ def test_scores_may_be_extreme(dtype):
 
 def given(maps, *possible):
     maps = np.array(maps, np.float32)[:, None, None]
-    kept = give_to_possible(maps, np.array(possible, np.bool_))
+    kept = reassign_absent(maps, np.array(possible, np.bool_))
     assert kept.dtype == np.float32
     return pytest.approx(kept.ravel().tolist(), abs=1e-6)
 

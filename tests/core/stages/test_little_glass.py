@@ -58,7 +58,7 @@ def test_another_background_needs_no_glass(messages, background):
 
 
 @pytest.mark.parametrize("lost", [2, 5])
-def test_lost_tiles_tell_nothing(messages, lost):
+def test_unreadable_tiles_are_not_counted(messages, lost):
     assert len(messages(GLASS, 0, lost=lost)) == (lost < 5)
 
 

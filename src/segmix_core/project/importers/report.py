@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from segmix_core.project.importers.label_rows import LabelRow
 from segmix_core.project.importers.problems import Problems, printable
-from segmix_core.project.readiness import says_nothing
+from segmix_core.project.readiness import all_present
 from segmix_core.project.records import SPLITS, ImageRecord
 
 
@@ -52,7 +52,7 @@ def count_text(number: int, noun: str, plural: str | None = None) -> str:
 
 def plausibility_notes(states: npt.NDArray[np.int8]) -> list[str]:
     """Return a note if every class is present in every tile."""
-    if says_nothing(states):
+    if all_present(states):
         return [
             "Every class is present in every tile of the file, so these labels alone "
             "cannot train a model."

@@ -1,34 +1,34 @@
-"""Tiles whose files cannot be read: few are left out, many end a run."""
+"""Skip tiles that cannot be read; end the run if there are too many."""
 
 from segmix_core.errors import JobError, SlideError
 from segmix_core.events import Warned
 
 
-class LostTiles:
+class UnreadableTiles:
     """Counts tiles that cannot be read.
 
     Parameters
     ----------
     count
-        Tiles there are.
+        Number of all tiles.
     """
 
     def __init__(self, count: int) -> None:
         self._count = count
         self._errors: list[SlideError] = []
-        # Fewer lost tiles than this are an accident, more are a missing disk.
+        # A few may be damaged; more mean that a disk is missing.
         self._most = min(count - 1, max(5, count // 20))
 
     def __len__(self) -> int:
         return len(self._errors)
 
     def add(self, name: str, error: SlideError) -> Warned:
-        """Count the tile that people call ``name``; return what to tell of it.
+        """Count the tile ``name``; return the warning about it.
 
         Raises
         ------
         JobError
-            If too many are lost, or all.
+            If too many tiles, or all, cannot be read.
         """
         self._errors.append(error)
         if len(self._errors) > self._most:

@@ -1,6 +1,6 @@
 import pytest
 
-from segmix_core.data.lost_tiles import LostTiles
+from segmix_core.data.unreadable_tiles import UnreadableTiles
 from segmix_core.errors import JobError, SlideError
 
 
@@ -10,7 +10,7 @@ def error(name):
 
 @pytest.mark.parametrize(("count", "most"), [(12, 5), (100, 5), (200, 10), (3, 2)])
 def test_few_are_told_of_and_many_end_the_run(count, most):
-    lost = LostTiles(count)
+    lost = UnreadableTiles(count)
     for number in range(most):
         told = lost.add(f"{number}.png", error(f"{number}.png")).message
         assert told.startswith(f"Skipped tile {number}.png: ")
