@@ -1,4 +1,4 @@
-"""The whole loop on the embedded sample, as one command."""
+"""The whole loop on the synthetic slide, as one command: demo."""
 
 import os
 import time
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PROJECT_NAME = "sample.segmix"
 _MPP = 1.0
 _TILE_PX = 64
-# Enough for the classes to be told apart, and done in two minutes with one thread.
+# Enough to tell the classes apart, in two minutes with one thread.
 _STAGES = (
     DemoStage("train", ("train.epochs=8", "train.batch_size=8")),
     DemoStage("cams", ("cams.scales=[1.0]", "cams.flips=false")),
@@ -38,10 +38,10 @@ _STAGES = (
 
 @dataclass(frozen=True, kw_only=True)
 class DemoOptions(Options):
-    """What ``demo`` takes."""
+    """Options of ``demo``."""
 
     folder: Annotated[
-        Path, typer.Argument(help="Where slide, project and results go.")
+        Path, typer.Argument(help="Folder for slide, project and results.")
     ] = Path("segmix-demo")
     size: Annotated[
         int, typer.Option(min=512, help="Edge of the slide, in pixels.")
@@ -52,11 +52,11 @@ class DemoOptions(Options):
 
 @takes(DemoOptions)
 def demo(options: DemoOptions, console: Console) -> int:
-    """Run the whole loop on a synthetic slide whose mask is known.
+    """Run the whole loop on a synthetic slide with a known mask.
 
     Labels, training with the shuffle curriculum, CAMs, pseudo masks, segmenter,
-    prediction, TIFF and scores. If run again, it skips what is done and goes on where
-    it was stopped.
+    prediction, TIFF and scores. If run again, it skips finished stages and resumes
+    where it was stopped.
     """
     begun = time.monotonic()
     folder = Path(os.path.normpath(options.folder.absolute()))
@@ -74,7 +74,7 @@ def demo(options: DemoOptions, console: Console) -> int:
         code, run = run_demo_stage(stage, project, run, options.threads, quiet)
         if code != EXIT_COMPLETED or run is None:
             if code == EXIT_CANCELLED:
-                console.say(f"Go on with the demo: {typed('segmix', 'demo', folder)}")
+                console.say(f"Resume the demo with: {typed('segmix', 'demo', folder)}")
             console.result(quiet.last)
             return code
         runs[stage.name] = run
@@ -94,14 +94,14 @@ def demo(options: DemoOptions, console: Console) -> int:
 
 
 class _Quiet(Console):
-    """A console for stages that are part of something larger: one JSON in the end."""
+    """A console for the stages: the demo prints one JSON object at the end."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console.as_json)
         self.last: dict[str, Any] = {}
 
     def result(self, content: dict[str, Any]) -> None:
-        """Keep what the last stage said."""
+        """Keep the JSON of the last stage."""
         self.last = content
 
 
@@ -115,7 +115,7 @@ def _make_project(project: Path, files: SampleFiles, console: Console) -> None:
     from segmix_core.intake import add_paths
 
     with _open_project(project) as store:
-        # A demo that was interrupted in here goes on in here.
+        # An interrupted demo is resumed here.
         if not store.sources():
             add_paths(store, [files.slide], tile_px=_TILE_PX, mpp=_MPP)
         if (store.tiles().labels >= 0).any():
@@ -136,7 +136,7 @@ def _open_project(project: Path) -> "ProjectStore":
 
 
 def _label(store: "ProjectStore", mask: Path) -> int:
-    """Label every tile by what the known mask shows in it; return how many."""
+    """Label every tile from the known mask; return the number of tiles."""
     from segmix_core.evaluation import read_mask_file
     from segmix_core.sample.labels import tile_labels
 

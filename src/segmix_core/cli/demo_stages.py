@@ -1,4 +1,4 @@
-"""The stages of the demo: what is done is skipped, what was cut short goes on."""
+"""The stages of the demo; finished ones are skipped, interrupted ones resumed."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -42,18 +42,18 @@ _OPTIONS: dict[str, type[StageOptions]] = {
 
 @dataclass(frozen=True, slots=True)
 class DemoStage:
-    """A stage with the settings that the demo gives it."""
+    """A stage with the settings of the demo."""
 
     name: str
     settings: tuple[str, ...] = ()
 
     @property
     def format(self) -> str | None:
-        """The format of the files that it writes."""
+        """Format of the written files."""
         return FORMAT if self.name in ("predict", "export") else None
 
     def is_asked_by(self, request: RunRequest, source: RunFolder | None) -> bool:
-        """Whether a run is one of this stage in the demo, and reads ``source``."""
+        """Whether a run is of this stage in the demo and reads ``source``."""
         if request.stage != self.name or request.options.get("format") != self.format:
             return False
         read = set(request.inputs.values())
@@ -75,7 +75,7 @@ class DemoStage:
         return Order(self.name, options(project=project, **given), self.format)  # type: ignore[arg-type]
 
     def resume(self, project: Path, run: RunFolder) -> Order:
-        """Return the order to go on with a run."""
+        """Return the order to resume a run."""
         options = _OPTIONS[self.name](project=project, resume=str(run.path))
         return Order(self.name, options, self.format)
 
@@ -87,12 +87,12 @@ def run_demo_stage(
     threads: int | None,
     console: Console,
 ) -> tuple[int, RunFolder | None]:
-    """Bring a stage to its end, from wherever an earlier demo left it.
+    """Complete a stage, continuing an earlier demo.
 
     Parameters
     ----------
     stage
-        What to do.
+        The stage.
     project
         The demo's project.
     source
@@ -100,7 +100,7 @@ def run_demo_stage(
     threads
         CPU threads; None for the default.
     console
-        Tells of the run.
+        Prints the progress.
 
     Returns
     -------
@@ -113,23 +113,23 @@ def run_demo_stage(
         console.say(f"{stage.name}: done before ({run.name}).")
         return EXIT_COMPLETED, run
     if run is not None and state is RunState.RUNNING:
-        # It went on when the demo was killed.
+        # It continued when the demo was killed.
         console.say(f"{stage.name}: still running ({run.name}).")
         with stopping(run, console):
             code = watch(run, console)
     elif run is not None:
-        console.say(f"{stage.name}: going on with {run.name}.")
+        console.say(f"{stage.name}: resuming {run.name}.")
         code = run_stage(stage.resume(project, run), console)
     else:
         code = run_stage(stage.order(project, source, threads), console)
-    # Labels that somebody gave meanwhile are for the next demo.
+    # Labels changed meanwhile are used by the next demo.
     return code, next(_runs(stage, project, source), None)
 
 
 def _find_run(
     stage: DemoStage, project: Path, source: RunFolder | None
 ) -> RunFolder | None:
-    """Return the newest run of this stage that the demo can use or go on with."""
+    """Return the newest run of this stage that the demo can use or resume."""
     from segmix_core.project.store import ProjectStore
 
     with ProjectStore.open(project) as store:
@@ -161,7 +161,7 @@ def _find_outdated(store: "ProjectStore") -> frozenset[RunFolder]:
 
 
 def _has_files(run: RunFolder) -> bool:
-    """Whether the files that a completed run wrote are still there."""
+    """Whether the files written by a completed run still exist."""
     ended = run.ended()
     files = ended.results.get("files", []) if ended else []
     return isinstance(files, list) and all(Path(str(file)).exists() for file in files)

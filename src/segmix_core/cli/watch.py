@@ -1,4 +1,4 @@
-"""A run as lines and a progress bar."""
+"""Show a run as lines and a progress bar."""
 
 import signal
 import threading
@@ -27,13 +27,13 @@ from segmix_core.runs.status import RunState
 _LOG_LINES = 20
 _LINE_SECONDS = 10.0
 _NAMED = 5
-# Everything has to fit into 80 columns.
+# All columns have to fit into 80 characters.
 _BAR_WIDTH = 16
 _SHOWN_VALUES = {"loss": "loss", "patch_size": "patch", "shuffle_ratio": "ratio"}
 
 
 def watch(folder: RunFolder, console: Console) -> int:
-    """Show the current life of a run until it ends; return the exit code it stands for.
+    """Show a run until it ends; return its exit code.
 
     0 completed, 1 unexpected failure, 2 an error the user can solve, 3 cancelled.
     """
@@ -46,7 +46,7 @@ def watch(folder: RunFolder, console: Console) -> int:
 
 
 def report(folder: RunFolder, console: Console) -> int:
-    """Tell how a run ended; return the exit code that stands for it."""
+    """Print how a run ended; return its exit code."""
     state, ended, request = folder.state(), folder.ended(), folder.request()
     again = typed("segmix", request.stage, request.project, "--resume", folder.name)
     facts: dict[str, Any] = {
@@ -58,7 +58,7 @@ def report(folder: RunFolder, console: Console) -> int:
     if state is RunState.COMPLETED:
         for name, value in facts["results"].items():
             if isinstance(value, dict):
-                # Its events have told it, in sentences.
+                # Already reported by events.
                 continue
             shown = _where(value) if isinstance(value, list) else value
             console.say(f"{name}: {shown}")
@@ -81,7 +81,7 @@ def report(folder: RunFolder, console: Console) -> int:
 
 
 def _where(files: list[Any]) -> str:
-    """Return one file, or how many there are in which folder."""
+    """Return the file, or the number of files and their folder."""
     if len(files) == 1:
         return str(files[0])
     folders = {str(Path(str(file)).parent) for file in files}
@@ -113,7 +113,7 @@ def stopping(folder: RunFolder, console: Console) -> Iterator[None]:
             console.warn("Stopping after this step; press Ctrl-C again to kill.")
             folder.request_stop()
 
-    # Python hands signals to the main thread only.
+    # Python delivers signals to the main thread only.
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -125,7 +125,7 @@ def stopping(folder: RunFolder, console: Console) -> Iterator[None]:
 
 
 class _Screen:
-    """Turns events into a bar and lines."""
+    """Shows events as a bar and lines."""
 
     def __init__(self, console: Console, progress: Progress, stage: str) -> None:
         self._console = console
@@ -145,7 +145,7 @@ class _Screen:
         }
 
     def show(self, event: events.Event) -> None:
-        """Show one event; kinds that mean nothing to a reader are skipped."""
+        """Show one event, unless it is of no interest to users."""
         if handler := self._show.get(type(event)):
             handler(event)
 
@@ -162,7 +162,7 @@ class _Screen:
         self._facts = ""
         self._update(event.step, event.total, left=left)
         self._progress.update(self._task, facts=facts or event.message)
-        # Without a terminal there is no bar: a line now and then replaces it.
+        # Without a terminal, print a line now and then instead of the bar.
         if self._console.out.is_terminal or event.time - self._told < _LINE_SECONDS:
             return
         self._told = event.time
@@ -193,7 +193,7 @@ class _Screen:
 
 
 def time_left(seconds: float | None) -> str:
-    """Return a span of time for a person: "2 h 05 min left", "3 min left"."""
+    """Format a remaining time: "2 h 05 min left", "3 min left"."""
     if seconds is None:
         return ""
     if seconds < 100:

@@ -1,4 +1,4 @@
-"""Starting a run as a process of its own, and killing it."""
+"""Start a run as a separate process, and kill it."""
 
 import contextlib
 import os
@@ -44,19 +44,19 @@ def launch(
     python: str | Path | None = None,
     command: Sequence[str] | None = None,
 ) -> int:
-    """Start the run's process, or start it again, and return its pid at once.
+    """Start or restart the process of a run, and return its pid immediately.
 
-    The process outlives this one. Started again, a run goes on from its last
-    checkpoint; its events are appended to those of its former lives.
+    The process outlives this one. A restarted run resumes from its last checkpoint and
+    appends its events to the earlier ones.
 
     Parameters
     ----------
     folder
-        The run; a leftover request to stop is removed.
+        The run; removes an old request to stop.
     python
-        Interpreter that has SegMix and torch; default is the one that runs now.
+        Interpreter with SegMix and torch; by default the running one.
     command
-        Replaces the whole command line, for instance to run it through a scheduler.
+        Replaces the whole command line, for example to use a scheduler.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def _start(
 ) -> tuple[subprocess.Popen[bytes], RunStatus]:
     """Start the process; return it, and the status that was written for it."""
     with locked(folder.path):
-        # Again: somebody else may have started it since.
+        # Check again: another program may have started it since.
         check_not_running(folder)
         former = _last_status(folder)
         folder.clear_stop_request()
@@ -92,7 +92,7 @@ def _start(
         try:
             process = _popen(line, folder, environment)
         except OSError as error:
-            with contextlib.suppress(OSError):  # What counts is the first error.
+            with contextlib.suppress(OSError):  # Only the first error matters.
                 write_status(folder, former)
             raise JobError(
                 f"{line[0]} cannot be started ({reason_of(error)}).",
@@ -105,7 +105,7 @@ def _start(
 
 
 def check_not_running(folder: RunFolder) -> None:
-    """Raise JobError unless a run can be started, or started again.
+    """Check that a run can be started or restarted.
 
     Raises
     ------
@@ -123,7 +123,7 @@ def job_command(
     stage: str, folder: RunFolder, python: str | Path | None = None
 ) -> list[str]:
     """Return the command line of a run's process."""
-    # -P: a file in a project that came from elsewhere must not shadow a module.
+    # -P: a file in a project from someone else must not shadow a module.
     interpreter = str(python or sys.executable)
     return [interpreter, "-P", "-m", "segmix_core", stage, str(folder.path.absolute())]
 
@@ -133,7 +133,7 @@ def job_environment(
 ) -> dict[str, str]:
     """Return the environment of a run's process: no Qt, UTF-8, threads capped.
 
-    Threads that have nothing to do sleep; see :func:`let_idle_threads_sleep`.
+    Idle threads sleep; see :func:`let_idle_threads_sleep`.
     """
     kept = {k: v for k, v in environment.items() if not k.startswith("QT_")}
     let_idle_threads_sleep(kept)
@@ -155,15 +155,15 @@ def thread_count(config: Mapping[str, Any]) -> int:
 
 
 def kill(folder: RunFolder, grace_seconds: float = 3.0) -> None:
-    """End the run's process and all its children now.
+    """Kill the process of a run and all its children.
 
-    The process is told first, and may save itself for ``grace_seconds``. Nothing
-    happens if it no longer runs.
+    First asks the process to end and waits for ``grace_seconds``. Does nothing if it
+    is not running.
 
     Raises
     ------
     JobError
-        If it runs on another machine, or the system does not let us.
+        If it runs on another machine, or permission is denied.
     """
     mark = _known_status(folder).process
     if folder.state() is not RunState.RUNNING or mark is None:
@@ -177,7 +177,7 @@ def kill(folder: RunFolder, grace_seconds: float = 3.0) -> None:
     try:
         leader = psutil.Process(mark.pid)
         tree = [leader, *leader.children(recursive=True)]
-        # Only the first is told: it ends its helpers itself, without their errors.
+        # Only ask the first process: it ends its workers itself, without their errors.
         leader.terminate()
         psutil.wait_procs([leader], timeout=grace_seconds)
         _kill_all(tree)
@@ -200,7 +200,7 @@ def _kill_all(tree: list[psutil.Process]) -> None:
 
 
 def _known_status(folder: RunFolder) -> RunStatus:
-    # A process that was launched a moment ago has not said its pid yet.
+    # A process that was just launched has not written its pid yet.
     deadline = time.monotonic() + _PID_SECONDS
     status = folder.status()
     while (
@@ -214,7 +214,7 @@ def _known_status(folder: RunFolder) -> RunStatus:
 
 
 def _last_status(folder: RunFolder) -> RunStatus:
-    # A process that has told its end may be about to write its last status.
+    # A process that has reported its end may still write its last status.
     deadline = time.monotonic() + _EXIT_SECONDS
     status = folder.status()
     while (
@@ -267,10 +267,10 @@ def _wait(
     code = process.wait()
     if folder.status() != starting:
         return
-    # It ended before it could say a word: wrong interpreter, broken installation.
+    # It ended before its first status: wrong interpreter, broken installation.
     said = folder.log_tail(1)
     message = f"The process ended with exit code {code} before it began: {said}"
-    with contextlib.suppress(OSError, JobError):  # The folder may be deleted by now.
+    with contextlib.suppress(OSError, JobError):  # The folder may have been deleted.
         with contextlib.closing(EventAppender(folder.events_path)) as events:
             events.append(StageEnded(reason="failed", message=message))
         write_status(folder, replace(starting, state=RunState.FAILED, message=message))

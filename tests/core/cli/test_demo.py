@@ -133,7 +133,7 @@ def test_an_interrupted_demo_goes_on(tmp_path, answer, segmix, monkeypatch):
 
     said = segmix("demo", tmp_path)
     assert said.exit_code == 0
-    assert f"train: going on with {run.name}." in said.stdout
+    assert f"train: resuming {run.name}." in said.stdout
     assert list_runs(tmp_path / "sample.segmix" / "runs")[0] == run
     assert run.state() is RunState.COMPLETED
 
