@@ -11,7 +11,6 @@ import torch
 
 from segmix_core.data.batch import Batch
 from segmix_core.data.color_tables import draw_color_tables, look_up, plain_tables
-from segmix_core.data.lost_tiles import LostTiles
 from segmix_core.data.prefetch import prefetch
 from segmix_core.data.randomness import Stream, seeded_generator
 from segmix_core.data.samples import Sample, SampleSource

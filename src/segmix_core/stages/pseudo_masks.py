@@ -41,7 +41,7 @@ def make_pseudo_masks(job: Job) -> dict[str, Any]:
     tiles = tiles.take(np.isin(tiles.ids, maps.tile_ids))
     settings = job.config.pseudo_masks
     doubt = np.full(len(tiles), np.nan, np.float32)
-    lost = LostTiles(len(tiles))
+    lost = UnreadableTiles(len(tiles))
     job.writer.emit(StageStarted(stage=job.request.stage, total_steps=len(tiles)))
     fit = fit_on_val(job, maps) if settings.fit else Fit()
     done = 0

@@ -126,7 +126,7 @@ class ClassifierTask:
             level = self.feedback.level
             mixed = self._shuffle(images, batch.labels, level, context.generator)
             parts["shuffled"] = shuffled = _shuffled_loss(self.module, mixed)
-            self.feedback.hear(
+            self.feedback.record_loss(
                 shuffled.detach(), batch.labels, mixed.labels, context.step
             )
             loss = loss + self.weights.shuffle * shuffled
