@@ -14,7 +14,7 @@ from segmix_core.data.color_tables import draw_color_tables, look_up, plain_tabl
 from segmix_core.data.prefetch import prefetch
 from segmix_core.data.randomness import Stream, seeded_generator
 from segmix_core.data.samples import Sample, SampleSource
-from segmix_core.data.symmetries import IDENTITY, draw_symmetries, turn_array
+from segmix_core.data.symmetries import IDENTITY, turn_array
 from segmix_core.data.tile_reader import pad_tile
 from segmix_core.data.unreadable_tiles import UnreadableTiles
 from segmix_core.errors import SlideError
@@ -22,6 +22,9 @@ from segmix_core.events import Event, Warned
 
 Rows = npt.NDArray[np.int64]
 _COLOR_STRENGTH = 0.15
+_SYMMETRIES = np.array([0, 6, 3, 5, 1, 7, 2, 4])
+"""All eight: quarter turns, then those of the mirror image. Another order would draw
+others for the same seed, and published scores could not be repeated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +180,8 @@ class TileBatches:
         count, edge = len(samples), self._plan.tile_px
         codes, tables = np.full(count, IDENTITY), plain_tables(count)
         if self._plan.augment:
-            codes = draw_symmetries(count, generator)
+            drawn = torch.randint(0, 8, (count,), generator=generator).numpy()
+            codes = _SYMMETRIES[drawn]
             tables = draw_color_tables(count, _COLOR_STRENGTH, generator)
         samples = [_turned(s, int(c)) for s, c in zip(samples, codes, strict=True)]
         images = np.empty((count, edge, edge, 3), np.float32)

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from segmix_core.data import batches
 from segmix_core.data.batch import Batch
 from segmix_core.data.batches import BatchPlan, TileBatches
 from segmix_core.data.samples import Sample, TileSamples
+from segmix_core.data.symmetries import turn_array
 from segmix_core.data.tile_reader import TileReader
 from segmix_core.errors import JobError, SlideError
 from segmix_core.events import Event, Warned
@@ -231,3 +233,12 @@ def test_wrong_plans(make_table: MakeTable, table: TileTable) -> None:
     empty = table.take(np.zeros(0, np.int64))
     with pytest.raises(ValueError, match="got none"):
         TileBatches(Drawn(empty), BatchPlan(8, 1), lambda event: None)
+
+
+def test_symmetries_are_quarter_turns_then_those_of_the_mirror_image():
+    """As drawn for the scores in docs/results.md."""
+    square = np.arange(9).reshape(3, 3)
+    for drawn, code in enumerate(batches._SYMMETRIES):
+        turned = np.rot90(square, drawn % 4)
+        expected = turned[:, ::-1] if drawn >= 4 else turned
+        assert np.array_equal(turn_array(square, int(code)), expected)
