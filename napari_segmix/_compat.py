@@ -19,7 +19,7 @@ def scale_bar(viewer: "Viewer") -> Any:
 
 
 def canvas_color(viewer: "Viewer") -> str:
-    """Return the colour behind the layers, as "#rrggbb"."""
+    """Return the color behind the layers, as "#rrggbb"."""
     from napari.utils.theme import get_theme
 
     return str(get_theme(viewer.theme).canvas.as_hex(format="long"))

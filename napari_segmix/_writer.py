@@ -9,14 +9,14 @@ import numpy.typing as npt
 from segmix_core.errors import ProjectError
 from segmix_core.project.records import IGNORE_INDEX, TissueClass
 
-_MICROMETRE = {"um", "µm", "μm", "micrometer", "micron"}
+_MICROMETER = {"um", "µm", "μm", "micrometer", "micron"}
 
 
 def write_mask(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     """Write a 2-D Labels layer with values 0..255, and return the file.
 
     TIFFs are tiled pyramids that carry the class names and, where the layer is in
-    micrometres, the size of a pixel.
+    micrometers, the size of a pixel.
 
     Raises
     ------
@@ -93,6 +93,6 @@ def _write_tiff(path: Path, mask: npt.NDArray[np.uint8], meta: dict[str, Any]) -
 def _pixel_size(meta: dict[str, Any]) -> tuple[float | None, float | None]:
     """Return µm per pixel, y and x; None where the layer's unit is not the µm."""
     units, scale = meta.get("units"), meta.get("scale")
-    if units is None or scale is None or str(units[-1]) not in _MICROMETRE:
+    if units is None or scale is None or str(units[-1]) not in _MICROMETER:
         return None, None
     return float(scale[-2]), float(scale[-1])

@@ -85,7 +85,7 @@ class Walk:
         self.rest(1.0)
         path = self.out / f"{name}.png"
         pixels = self.viewer.screenshot(canvas_only=False, flash=False)
-        # 256 colours are enough for a window, and a third of the bytes.
+        # 256 colors are enough for a window, and a third of the bytes.
         Image.fromarray(pixels[..., :3]).quantize(256).save(path, optimize=True)
         print("picture:", path)
 
@@ -230,7 +230,7 @@ def label_slide(walk: Walk) -> None:
                 layer.paint((row, col), layer.selected_label)
                 QApplication.processEvents()
     counts = session.model.project.label_counts
-    print("  labelled:", counts.labelled, "of", counts.total)
+    print("  labeled:", counts.labeled, "of", counts.total)
 
 
 def walk_slide(slide: Path, out: Path) -> list[Path]:
@@ -259,9 +259,7 @@ def walk_folder(folder: Path, out: Path) -> list[Path]:
     )
     walk.add(folder / "images")
     walk.session.actions.sources.import_labels(folder / "labels.csv")
-    walk.wait(
-        lambda: walk.session.model.project.label_counts.labelled > 0, "the labels"
-    )
+    walk.wait(lambda: walk.session.model.project.label_counts.labeled > 0, "the labels")
     walk.rest(5)
     walk.picture("folder-data")
     walk.session.page_requested.emit("Label")

@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from benchmarks.quality.folder import (
     BenchmarkFolder,
-    LabelledImage,
-    LabelledWindow,
+    LabeledImage,
+    LabeledWindow,
     read_pixels,
 )
 from benchmarks.quality.protocol import Protocol
@@ -24,7 +24,7 @@ class TrainMasks:
     def __init__(self, folder: BenchmarkFolder) -> None:
         self._folder = folder
 
-    def read(self, item: LabelledImage | LabelledWindow) -> npt.NDArray[np.uint8]:
+    def read(self, item: LabeledImage | LabeledWindow) -> npt.NDArray[np.uint8]:
         """Return the mask of a train image or window, (H, W) uint8 of class ids.
 
         Raises
@@ -33,7 +33,7 @@ class TrainMasks:
             If there is no such file.
         """
         mask = read_pixels(self._folder.path / "masks" / item.name)
-        return mask[item.box.slices] if isinstance(item, LabelledWindow) else mask
+        return mask[item.box.slices] if isinstance(item, LabeledWindow) else mask
 
 
 def true_masks(protocol: Protocol) -> list[npt.NDArray[np.uint8]]:

@@ -10,12 +10,12 @@ import typer
 from benchmarks.quality.bars import Bars
 from benchmarks.quality.tables import show_report
 from segmix_core.cli.console import Console
-from segmix_core.cli.licence import print_licences
+from segmix_core.cli.license import print_licenses
 from segmix_core.cli.options import AnyJson, takes
 from segmix_core.cli.settings import build_config, flag, parse_assignment
 from segmix_core.errors import ConfigError
 from segmix_core.methods import Cam, MethodSettings
-from segmix_core.runs.child import EXIT_CANCELLED, EXIT_COMPLETED
+from segmix_core.runs.child import EXIT_CANCELED, EXIT_COMPLETED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -93,7 +93,7 @@ def quality(options: QualityOptions, console: Console) -> int:
     from benchmarks.quality.training import run_trainings
 
     report, trainings = _prepare(options)
-    print_licences(_stages(trainings), console)
+    print_licenses(_stages(trainings), console)
     code = EXIT_COMPLETED
     try:
         with Bars(console) as bars:
@@ -104,7 +104,7 @@ def quality(options: QualityOptions, console: Console) -> int:
                 for result in results:
                     _take(report, result, options.json, console)
     except KeyboardInterrupt:
-        code = EXIT_CANCELLED
+        code = EXIT_CANCELED
     finally:
         # Rows took hours: an error in a later one must not hide them.
         show_report(report, console)

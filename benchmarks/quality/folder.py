@@ -27,7 +27,7 @@ SCORED_SPLITS = ("val", "test")
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledImage:
+class LabeledImage:
     """An image of the folder; ``labels`` has 0 or 1 for each class or tag.
 
     Images of one ``group`` belong together, for instance to a case; empty: alone.
@@ -40,7 +40,7 @@ class LabelledImage:
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledWindow:
+class LabeledWindow:
     """A square part of an image with tags of its own; ``box`` in image pixels."""
 
     name: str
@@ -90,12 +90,12 @@ class BenchmarkFolder:
         return tuple(named[index] for index in sorted(named))
 
     @cached_property
-    def images(self) -> tuple[LabelledImage, ...]:
+    def images(self) -> tuple[LabeledImage, ...]:
         """All images of ``labels.csv``."""
         columns = tuple(f"is_{name}" for name in self.class_names)
         rows = _read_table(self.path / "labels.csv", ("filename", "split", *columns))
         return tuple(
-            LabelledImage(
+            LabeledImage(
                 row["filename"],
                 _split(row),
                 tuple(_number(row, column) for column in columns),
@@ -113,10 +113,10 @@ class BenchmarkFolder:
         )
 
     @cached_property
-    def windows(self) -> tuple[LabelledWindow, ...]:
+    def windows(self) -> tuple[LabeledWindow, ...]:
         """All windows of ``patches.csv``."""
         return tuple(
-            LabelledWindow(
+            LabeledWindow(
                 row["filename"],
                 _split(row),
                 Box(*(_number(row, name) for name in ("y", "x", "size", "size"))),
@@ -130,7 +130,7 @@ class BenchmarkFolder:
         columns = ("filename", "split", "x", "y", "size")
         return _read_table(self.path / "patches.csv", columns)
 
-    def split(self, name: str) -> tuple[LabelledImage, ...]:
+    def split(self, name: str) -> tuple[LabeledImage, ...]:
         """Return the images of one split.
 
         Raises
@@ -147,7 +147,7 @@ class BenchmarkFolder:
         return found
 
     @property
-    def scored_images(self) -> tuple[LabelledImage, ...]:
+    def scored_images(self) -> tuple[LabeledImage, ...]:
         """The images whose masks score, in the order of ``labels.csv``."""
         return self.split(self.scored)
 
@@ -158,8 +158,8 @@ class BenchmarkFolder:
     def _path_of(self, name: str) -> Path:
         return self.path / "images" / name
 
-    def read_normalised_image(self, name: str) -> npt.NDArray[np.uint8]:
-        """Return the same in the colours that all images get."""
+    def read_normalized_image(self, name: str) -> npt.NDArray[np.uint8]:
+        """Return the same in the colors that all images get."""
         return self._stains.of(name)(self.read_image(name))
 
     @cached_property
@@ -185,7 +185,7 @@ class BenchmarkFolder:
             # Whoever needs the image itself will tell.
             return None
 
-    def read_mask(self, image: LabelledImage) -> npt.NDArray[np.uint8]:
+    def read_mask(self, image: LabeledImage) -> npt.NDArray[np.uint8]:
         """Return the mask of a val or scored image, (H, W) uint8 of class ids.
 
         Raises

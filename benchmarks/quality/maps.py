@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from benchmarks.quality.folder import BenchmarkFolder, LabelledImage
+from benchmarks.quality.folder import BenchmarkFolder, LabeledImage
 from segmix_core.inference.image_cams import image_cams
 from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.models.precision import resolve_precision
@@ -40,7 +40,7 @@ def class_maps(model: CamClassifier, config: RunSettings) -> MapsOfPixels:
 
 
 def whole_images(
-    folder: BenchmarkFolder, maps: MapsOfPixels, *, normalised_stain: bool
+    folder: BenchmarkFolder, maps: MapsOfPixels, *, normalized_stain: bool
 ) -> MapsOfName:
     """Return a function that asks for the maps of an image of a folder.
 
@@ -48,10 +48,10 @@ def whole_images(
     ----------
     folder, maps
         Where images are, and what is asked about their pixels.
-    normalised_stain
-        It is asked about images in the colours that all images get.
+    normalized_stain
+        It is asked about images in the colors that all images get.
     """
-    read = folder.read_normalised_image if normalised_stain else folder.read_image
+    read = folder.read_normalized_image if normalized_stain else folder.read_image
 
     def maps_of(name: str) -> npt.NDArray[np.float32]:
         return np.asarray(maps(read(name)[None])[0])
@@ -61,7 +61,7 @@ def whole_images(
 
 def of_images(
     maps: MapsOfName,
-) -> Callable[[LabelledImage], npt.NDArray[np.float32]]:
+) -> Callable[[LabeledImage], npt.NDArray[np.float32]]:
     """Return the same function, of images instead of their names."""
     return lambda image: maps(image.name)
 

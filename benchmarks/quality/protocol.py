@@ -8,20 +8,20 @@ import numpy.typing as npt
 
 from benchmarks.quality.folder import (
     BenchmarkFolder,
-    LabelledImage,
-    LabelledWindow,
+    LabeledImage,
+    LabeledWindow,
 )
 from benchmarks.quality.samples import FolderSamples
 from segmix_core.errors import ConfigError
 from segmix_core.inference.pseudo_rules import Background, PseudoMaskRules
 from segmix_core.settings import PseudoMaskSettings
 
-MapsOf = Callable[[LabelledImage], npt.NDArray[np.float32]]
+MapsOf = Callable[[LabeledImage], npt.NDArray[np.float32]]
 """Image -> (C, H, W) maps >= 0 in the size of the image."""
 BoolArray = npt.NDArray[np.bool_]
 MaskArray = npt.NDArray[np.uint8]
-Item = LabelledImage | LabelledWindow
-Items = Sequence[LabelledImage] | Sequence[LabelledWindow]
+Item = LabeledImage | LabeledWindow
+Items = Sequence[LabeledImage] | Sequence[LabeledWindow]
 
 
 class Protocol(ABC):
@@ -58,7 +58,7 @@ class Protocol(ABC):
 
     @abstractmethod
     def foreground(
-        self, image: LabelledImage, maps: npt.NDArray[np.float32], threshold: float
+        self, image: LabeledImage, maps: npt.NDArray[np.float32], threshold: float
     ) -> BoolArray:
         """Return the foreground (H, W) of an image from its maps."""
 
@@ -106,7 +106,7 @@ def true_class(image: Item) -> int:
     return image.labels.index(1)
 
 
-def classes_of(images: Sequence[LabelledImage], names: Sequence[str]) -> list[str]:
+def classes_of(images: Sequence[LabeledImage], names: Sequence[str]) -> list[str]:
     """Return the group in which each image is scored: its class, if it has just one."""
     return [
         names[image.labels.index(1)] if sum(image.labels) == 1 else "several"

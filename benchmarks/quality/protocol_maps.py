@@ -20,12 +20,12 @@ def protocol_maps(
     protocol
         Whose folder, and whose known labels.
     model
-        Decides in which colours images are seen, and whether classes that an image is
+        Decides in which colors images are seen, and whether classes that an image is
         known not to show give what they have to the others.
     maps
         What is asked about pixels.
     """
-    found = whole_images(protocol.folder, maps, normalised_stain=model.normalised_stain)
+    found = whole_images(protocol.folder, maps, normalized_stain=model.normalized_stain)
     if not model.shared_foreground:
         return found
 

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.quality.folder import LabelledImage
+from benchmarks.quality.folder import LabeledImage
 from benchmarks.quality.protocol import (
     BoolArray,
     Item,
@@ -49,7 +49,7 @@ class SubtypeProtocol(Protocol):
     def _labels(self) -> dict[str, tuple[int, ...]]:
         return {image.name: image.labels for image in self.folder.images}
 
-    def training_items(self) -> Sequence[LabelledImage]:
+    def training_items(self) -> Sequence[LabeledImage]:
         """Return whole train images."""
         return self.folder.split("train")
 
@@ -74,7 +74,7 @@ class SubtypeProtocol(Protocol):
         )
 
     def foreground(
-        self, image: LabelledImage, maps: npt.NDArray[np.float32], threshold: float
+        self, image: LabeledImage, maps: npt.NDArray[np.float32], threshold: float
     ) -> BoolArray:
         """Return where the true class has at least ``threshold`` of its maximum."""
         own = maps[true_class(image)]

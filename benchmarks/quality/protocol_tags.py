@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from benchmarks.quality.folder import (
     BenchmarkFolder,
-    LabelledImage,
-    LabelledWindow,
+    LabeledImage,
+    LabeledWindow,
 )
 from benchmarks.quality.protocol import BoolArray, Item, MapsOf, MaskArray, Protocol
 from segmix_core.errors import ConfigError
@@ -66,7 +66,7 @@ class PatchTagProtocol(Protocol):
             )
         return found
 
-    def training_items(self) -> Sequence[LabelledWindow]:
+    def training_items(self) -> Sequence[LabeledWindow]:
         """Return the windows of train images."""
         return [w for w in self.folder.windows if w.split == "train"]
 
@@ -75,7 +75,7 @@ class PatchTagProtocol(Protocol):
         return None
 
     def foreground(
-        self, image: LabelledImage, maps: npt.NDArray[np.float32], threshold: float
+        self, image: LabeledImage, maps: npt.NDArray[np.float32], threshold: float
     ) -> BoolArray:
         """Return where a foreground tag has the largest map."""
         return np.isin(maps.argmax(axis=0), self.foreground_tags)

@@ -90,7 +90,7 @@ def protocol_teacher(protocol: Protocol, config: RunSettings) -> Teacher:
 
     samples = protocol.training_samples()
     if parts_of(config.train).normalized_stain:
-        samples = samples.with_normalised_stain()
+        samples = samples.with_normalized_stain()
     # Where an image has one class and background, its mask tells of all classes.
     decides_all = (
         shares_foreground(config.train, config.pseudo_masks.background)

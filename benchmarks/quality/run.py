@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from benchmarks.quality.folder import BenchmarkFolder, LabelledImage
+from benchmarks.quality.folder import BenchmarkFolder, LabeledImage
 from benchmarks.quality.maps import of_images
 from benchmarks.quality.methods import BenchmarkMethod
 from benchmarks.quality.protocol import MapsOf, Protocol, classes_of
@@ -69,7 +69,7 @@ def run_method(
     )
     tiles, folder = protocol.training_samples(), protocol.folder
     if parts_of(config.train).normalized_stain:
-        tiles = tiles.with_normalised_stain()
+        tiles = tiles.with_normalized_stain()
     with temporary_folder() as checkpoints:
         spec = ClassifierSpec(batch_edge(tiles), protocol.label_names, checkpoints)
         samples = recipe.samples(protocol, tiles)
@@ -151,6 +151,6 @@ def score_predictor(folder: BenchmarkFolder, predict: FindForeground) -> Scores:
     return scorer.result()
 
 
-def _with_class(folder: BenchmarkFolder) -> Iterator[tuple[LabelledImage, str]]:
+def _with_class(folder: BenchmarkFolder) -> Iterator[tuple[LabeledImage, str]]:
     images = folder.scored_images
     return zip(images, classes_of(images, folder.class_names), strict=True)

@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.quality.folder import BenchmarkFolder, LabelledImage, LabelledWindow
+from benchmarks.quality.folder import BenchmarkFolder, LabeledImage, LabeledWindow
 from segmix_core.curriculum.patch_sizes import TILE_STEP
 from segmix_core.data.samples import Sample
 from segmix_core.geometry import next_multiple
@@ -24,31 +24,31 @@ class FolderSamples:
         Where the images are.
     items
         Whole images, or windows of them.
-    normalise_stain
-        In the colours that all images get (:mod:`segmix_core.slides.stain`).
+    normalize_stain
+        In the colors that all images get (:mod:`segmix_core.slides.stain`).
     """
 
     def __init__(
         self,
         folder: BenchmarkFolder,
-        items: Sequence[LabelledImage] | Sequence[LabelledWindow],
+        items: Sequence[LabeledImage] | Sequence[LabeledWindow],
         *,
-        normalise_stain: bool = False,
+        normalize_stain: bool = False,
     ) -> None:
         self._folder, self._items = folder, items
         self._names = [item.name for item in items]
         self._boxes = [
-            item.box if isinstance(item, LabelledWindow) else None for item in items
+            item.box if isinstance(item, LabeledWindow) else None for item in items
         ]
         self._read = lru_cache(maxsize=None)(
-            folder.read_normalised_image if normalise_stain else folder.read_image
+            folder.read_normalized_image if normalize_stain else folder.read_image
         )
         self.ids = np.arange(len(items))
         self.labels = np.array([item.labels for item in items], np.int8)
 
-    def with_normalised_stain(self) -> "FolderSamples":
-        """Return the same tiles, in the colours that all images get."""
-        return FolderSamples(self._folder, self._items, normalise_stain=True)
+    def with_normalized_stain(self) -> "FolderSamples":
+        """Return the same tiles, in the colors that all images get."""
+        return FolderSamples(self._folder, self._items, normalize_stain=True)
 
     def read(self, row: int) -> Sample:
         """Return the pixels of a tile; never a mask."""

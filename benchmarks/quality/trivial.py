@@ -14,7 +14,7 @@ RgbArray = npt.NDArray[np.uint8]
 BoolArray = npt.NDArray[np.bool_]
 
 DISC_RADIUS = 0.3
-"""Radius of the centred disc as a share of the shorter side."""
+"""Radius of the centered disc as a share of the shorter side."""
 
 
 def everything(image: RgbArray) -> BoolArray:
@@ -30,7 +30,7 @@ def nothing(image: RgbArray) -> BoolArray:
 def dark_green(image: RgbArray) -> BoolArray:
     """Call pixels foreground whose green channel is below Otsu's threshold.
 
-    Green is what haematoxylin and eosin absorb most.
+    Green is what hematoxylin and eosin absorb most.
     """
     green = image[..., 1]
     return np.asarray(green <= _otsu(green))
@@ -42,7 +42,7 @@ def saturated(image: RgbArray) -> BoolArray:
     return np.asarray(saturation > _otsu(saturation))
 
 
-def centred_disc(image: RgbArray) -> BoolArray:
+def centered_disc(image: RgbArray) -> BoolArray:
     """Call a disc in the middle foreground, of 0.3 times the shorter side."""
     height, width = image.shape[:2]
     y, x = np.ogrid[:height, :width]
@@ -51,7 +51,7 @@ def centred_disc(image: RgbArray) -> BoolArray:
 
 
 def _otsu(values: npt.NDArray[np.generic]) -> float:
-    # One grey value has no threshold: nothing is darker or more saturated.
+    # One gray value has no threshold: nothing is darker or more saturated.
     return float(threshold_otsu(values)) if np.ptp(values) else float(values.flat[0])
 
 
@@ -60,5 +60,5 @@ TRIVIAL_PREDICTORS: dict[str, Callable[[RgbArray], BoolArray]] = {
     "all background": nothing,
     "Otsu, dark green": dark_green,
     "Otsu, saturation": saturated,
-    "centred disc": centred_disc,
+    "centered disc": centered_disc,
 }

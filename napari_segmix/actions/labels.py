@@ -1,4 +1,4 @@
-"""Labelling: what a key, a stroke or a click on the Label page does."""
+"""Labeling: what a key, a stroke or a click on the Label page does."""
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ from napari_segmix.model.label_edits import (
     States,
     edited,
     exactly,
-    next_unlabelled,
+    next_unlabeled,
 )
 from napari_segmix.model.model import Model
 from segmix_core.errors import SegmixError
@@ -27,7 +27,7 @@ class LabelActions:
     ) -> None:
         self._changes = model.changes
         self._project = model.project
-        self._labelling = model.labelling
+        self._labeling = model.labeling
         self._notices = model.notices
         self._canvas = canvas
         self._showing = showing
@@ -41,15 +41,15 @@ class LabelActions:
         """Take a class, 1..C, into the brush; other numbers do nothing."""
         found = self._class_of(class_index)
         if found is not None:
-            self._labelling.take_brush(found)
+            self._labeling.take_brush(found)
 
     def choose_mode(self, mode: PaintMode) -> None:
         """Choose what painting sets."""
-        self._labelling.take_brush(self._labelling.tissue_class, mode)
+        self._labeling.take_brush(self._labeling.tissue_class, mode)
 
     def note_tool(self, tool: str) -> None:
         """Note that another tool is in hand."""
-        self._labelling.take_tool(tool)
+        self._labeling.take_tool(tool)
 
     def choose_tool(self, tool: str) -> None:
         """Take a tool of the tile layer: "pan", "brush", "fill", "polygon", "pick"."""
@@ -88,14 +88,14 @@ class LabelActions:
 
     def paint(self, rows: npt.NDArray[np.int64]) -> None:
         """Apply the brush to tiles, (n,) rows."""
-        tiles, labelling = self._project.tiles, self._labelling
-        if labelling.tissue_class is None and (
-            labelling.paint_mode is not PaintMode.CLEAR
+        tiles, labeling = self._project.tiles, self._labeling
+        if labeling.tissue_class is None and (
+            labeling.paint_mode is not PaintMode.CLEAR
         ):
             self._notices.say("Choose a class for the brush first.", "warning")
             self._showing.show_labels()
         elif tiles is not None:
-            mode, index = labelling.paint_mode, labelling.active_class
+            mode, index = labeling.paint_mode, labeling.active_class
             self.set_labels(rows, edited(tiles.labels[rows], mode, index))
 
     def clear(self, rows: npt.NDArray[np.int64]) -> None:
@@ -115,7 +115,7 @@ class LabelActions:
 
     def set_state(self, class_index: int, state: LabelState) -> None:
         """Set whether a class is present, absent or unknown in the current tile."""
-        tiles, row = self._project.tiles, self._labelling.current_tile
+        tiles, row = self._project.tiles, self._labeling.current_tile
         if tiles is None or row is None:
             return
         states = np.full_like(tiles.labels[[row]], KEEP)
@@ -127,7 +127,7 @@ class LabelActions:
 
         While a painting tool is in hand the tile is left alone; 0 clears the tile.
         """
-        row = self._labelling.current_tile
+        row = self._labeling.current_tile
         rows = None if row is None or self._canvas.is_painting else np.array([row])
         count = len(self._project.classes)
         if digit > count:
@@ -144,27 +144,27 @@ class LabelActions:
     def choose_tile(self, row: int | None) -> None:
         """Make a tile the current one, without moving the view."""
         self._canvas.mark_tile(row)
-        self._labelling.choose_tile(row)
+        self._labeling.choose_tile(row)
 
     def hover(self, row: int | None) -> None:
         """Note the tile under the cursor."""
-        self._labelling.hover(row)
+        self._labeling.hover(row)
 
     def go_to(self, row: int) -> None:
         """Make a tile the current one and bring it into view."""
         self.choose_tile(row)
         self._canvas.center_on(row)
 
-    def next_unlabelled(self) -> None:
+    def next_unlabeled(self) -> None:
         """Go to the next tile of which nothing is known, in reading order."""
         self._walk(1)
 
-    def previous_unlabelled(self) -> None:
+    def previous_unlabeled(self) -> None:
         """Go to the previous tile of which nothing is known."""
         self._walk(-1)
 
     def _walk(self, step: int) -> None:
-        tiles, current = self._project.tiles, self._labelling.current_tile
+        tiles, current = self._project.tiles, self._labeling.current_tile
         if tiles is None:
             return
         # Tiles that were added later are the last rows, wherever they lie.
@@ -172,7 +172,7 @@ class LabelActions:
         here = None
         if current is not None:
             here = int(np.flatnonzero(order == current)[0])
-        place = next_unlabelled(tiles.labels[order], here, step)
+        place = next_unlabeled(tiles.labels[order], here, step)
         if place is None:
             self._notices.say("Every tile is labeled.")
         else:
@@ -197,17 +197,17 @@ class LabelActions:
 
     def _keep_brush(self, *, is_new: bool) -> None:
         """Keep the class in the brush, with its name and color of now."""
-        held = self._labelling.tissue_class
+        held = self._labeling.tissue_class
         now = self._class_of(1 if is_new or held is None else held.index)
         if is_new:
-            self._labelling.take_brush(now)
+            self._labeling.take_brush(now)
         elif held is None:
             return
         elif now is not None and now.since == held.since:
-            self._labelling.take_brush(now)
+            self._labeling.take_brush(now)
         else:
             # Another class in the brush would label tiles with what nobody chose.
-            self._labelling.take_brush(None)
+            self._labeling.take_brush(None)
             self._notices.say(
                 f"Class {held.name} was removed. Choose another class for the brush.",
                 "warning",

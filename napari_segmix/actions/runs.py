@@ -306,7 +306,7 @@ class RunActions:
         name = stage_title(info.stage)
         if info.state is RunState.COMPLETED:
             self._notices.say(f"{name}: completed.")
-        elif info.state is RunState.CANCELLED:
+        elif info.state is RunState.CANCELED:
             self._notices.say(f"{name}: stopped. Resume it on the Train page.")
         elif info.state is RunState.INTERRUPTED:
             # Its last message is of the step it was at.

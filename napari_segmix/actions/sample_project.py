@@ -26,7 +26,7 @@ def sample_folder() -> Path:
 def prepare_sample(folder: Path, size: int = 4096) -> Path:
     """Return the sample project in ``folder``; makes it, and the slide, if missing.
 
-    The tiles are labelled as a person would who saw the exact mask, so that training
+    The tiles are labeled as a person would who saw the exact mask, so that training
     can start at once. A project that exists is left as the user left it.
     """
     project = folder / PROJECT_NAME

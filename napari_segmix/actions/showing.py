@@ -34,7 +34,7 @@ class Showing:
     def __init__(self, model: Model, background: Background, canvas: Canvas) -> None:
         self._changes = model.changes
         self._project = model.project
-        self._labelling = model.labelling
+        self._labeling = model.labeling
         self._notices = model.notices
         self._background = background
         self._canvas = canvas
@@ -57,8 +57,8 @@ class Showing:
                 return
         self._canvas.clear()
         project.source_id, project.placement = source_id, None
-        self._labelling.take_tool("pan")
-        self._labelling.forget_rows()
+        self._labeling.take_tool("pan")
+        self._labeling.forget_rows()
         if source is not None:
             self._draw(source)
         self._changes.note(Topic.SHOWN)
@@ -100,13 +100,13 @@ class Showing:
             return
         self._project.placement = view.placement
         self._canvas.mark_tile(None)
-        self._labelling.forget_rows()
+        self._labeling.forget_rows()
         self._changes.note(Topic.SHOWN)
         view.show_labels(tiles, self._project.classes)
         self._choose_tile_again(tile_id)
 
     def _current_tile_id(self) -> int | None:
-        row, view = self._labelling.current_tile, self._canvas.view
+        row, view = self._labeling.current_tile, self._canvas.view
         return None if row is None or view is None else int(view.tile_ids[row])
 
     def _choose_tile_again(self, tile_id: int | None) -> None:
@@ -115,7 +115,7 @@ class Showing:
             rows = np.flatnonzero(tiles.ids == tile_id)
             if len(rows):
                 self._canvas.mark_tile(int(rows[0]))
-                self._labelling.choose_tile(int(rows[0]))
+                self._labeling.choose_tile(int(rows[0]))
 
     # ---- what is new --------------------------------------------------------------
 
@@ -163,8 +163,8 @@ class Showing:
             self._show_new_tiles(source, tiles)
 
     def _show_brush(self) -> None:
-        labelling = self._labelling
-        self._canvas.show_brush(labelling.tissue_class, labelling.paint_mode)
+        labeling = self._labeling
+        self._canvas.show_brush(labeling.tissue_class, labeling.paint_mode)
 
     def _on_change(self, topics: frozenset[Topic]) -> None:
         if Topic.LABELS in topics:

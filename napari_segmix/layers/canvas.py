@@ -111,7 +111,7 @@ class Canvas:
     def center_on(self, row: int) -> None:
         """Move the view to a tile."""
         if self.view is not None:
-            self.view.centre_on(row)
+            self.view.center_on(row)
 
     @property
     def place(self) -> tuple[tuple[float, ...], float]:

@@ -1,7 +1,7 @@
 """A folder of tiles as a mosaic that fills while one works.
 
 Every tile is a cell, also the windows of larger images: cells of one size can be
-labelled with the same brush, rectangle and keys as the tiles of a slide.
+labeled with the same brush, rectangle and keys as the tiles of a slide.
 """
 
 from collections.abc import Callable, Generator, Sequence
@@ -23,7 +23,7 @@ from segmix_core.slides.slide import Slide
 RgbArray = npt.NDArray[np.uint8]
 
 PLACEHOLDER = 52
-"""Grey of a cell whose picture is not there yet."""
+"""Gray of a cell whose picture is not there yet."""
 _REFRESH_SECONDS = 0.3
 _SMALL_PITCH_PX = 8
 """Cells of the smallest level, in pixels."""
@@ -34,7 +34,7 @@ def empty_mosaic(
 ) -> list[RgbArray]:
     """Return the levels of the mosaic, (H, W, 3) each, largest first.
 
-    Cells are grey, places without a tile of the colour ``background``, 0..1. Levels
+    Cells are gray, places without a tile of the color ``background``, 0..1. Levels
     halve: where the view is wide, only a small one is drawn.
     """
     levels = []
@@ -63,7 +63,7 @@ def fill_mosaic(
     """Read the pictures into the levels; for a thread.
 
     Yields the number of tiles that are there, a few times a second. Returns the files
-    that could not be read, whose cells stay grey.
+    that could not be read, whose cells stay gray.
     """
     by_id = {image.id: image for image in images}
     failed: list[str] = []

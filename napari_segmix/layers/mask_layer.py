@@ -29,7 +29,7 @@ _BRUSH_PX = 10
 
 
 def class_colormap(classes: Sequence[TissueClass]) -> object:
-    """Return class colours; background is clear, ignored pixels are dark."""
+    """Return class colors; background is clear, ignored pixels are dark."""
     from napari.utils.colormaps import DirectLabelColormap
 
     colors: dict[int | None, tuple[float, ...]] = {None: _CLEAR, 0: _CLEAR}
@@ -53,7 +53,7 @@ class CorrectionWindow:
     place
         ``scale``, ``translate`` and ``units`` of the layer.
     classes
-        For the colours.
+        For the colors.
     on_edit
         Called with the changed box, on the working grid, which pixels of it changed,
         and their new values.
@@ -122,7 +122,7 @@ class CorrectionWindow:
         self.layer.mode = "pan_zoom"
 
     def recolor(self, classes: Sequence[TissueClass]) -> None:
-        """Take new class colours."""
+        """Take new class colors."""
         self.layer.colormap = class_colormap(classes)
 
     def close(self) -> None:

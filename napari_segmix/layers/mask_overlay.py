@@ -47,7 +47,7 @@ class MaskOverlay:
         _show(self._viewer, mosaic, placement, classes, name)
 
     def recolor(self, classes: Sequence[TissueClass]) -> None:
-        """Take new class colours."""
+        """Take new class colors."""
         shown = find_layer(self._viewer, ROLE) is not None
         if shown and self._mosaic is not None and self._placement is not None:
             self.draw(self._mosaic, self._placement, classes, self._name)

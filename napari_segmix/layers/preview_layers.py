@@ -72,7 +72,7 @@ def show_cams(
 ) -> None:
     """Show one layer per class at the tiles' places; updates in place.
 
-    The class colour fades in from transparent: additive colours would vanish on the
+    The class color fades in from transparent: additive colors would vanish on the
     white of a slide.
     """
     place = placement.transform(mosaic.y, mosaic.x, mosaic.step)
@@ -86,7 +86,7 @@ def show_cams(
 
 
 def color_cams(viewer: "Viewer", classes: Sequence[TissueClass]) -> None:
-    """Give the CAM layers the names and colours that the classes have now."""
+    """Give the CAM layers the names and colors that the classes have now."""
     for entry in classes:
         for layer in find_layers(viewer, CAM, tissue_class=entry.index):
             layer.name = f"CAM {entry.name}"

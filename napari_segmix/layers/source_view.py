@@ -239,12 +239,12 @@ class SourceView:
                 self._mark, None if cell is None else (int(cell[0]), int(cell[1]))
             )
 
-    def centre_on(self, row: int) -> None:
+    def center_on(self, row: int) -> None:
         """Move the view to a tile; zooms in where it would be too small to judge."""
         place, view = self.placement, camera(self._viewer)
         y, x, height, width = (float(v) for v in place.boxes[row])
-        centre = place.to_world(y + height / 2, x + width / 2)
-        view.center = (view.center[0], *centre)
+        center = place.to_world(y + height / 2, x + width / 2)
+        view.center = (view.center[0], *center)
         edge = max(height, width) * place.pixel_size
         if edge * view.zoom < _TILE_ON_SCREEN_PX:
             view.zoom = _TILE_AFTER_ZOOM_PX / edge

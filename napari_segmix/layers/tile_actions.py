@@ -44,11 +44,11 @@ class TileActions(Protocol):
     def note_tool(self, tool: str) -> None:
         """Note the tool in hand, a key of :data:`TOOLS`; "" for another one."""
 
-    def next_unlabelled(self) -> None:
-        """Go to the next unlabelled tile."""
+    def next_unlabeled(self) -> None:
+        """Go to the next unlabeled tile."""
 
-    def previous_unlabelled(self) -> None:
-        """Go to the previous unlabelled tile."""
+    def previous_unlabeled(self) -> None:
+        """Go to the previous unlabeled tile."""
 
     def undo(self) -> None:
         """Take the last change back."""

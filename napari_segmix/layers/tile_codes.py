@@ -1,6 +1,6 @@
-"""One number for what is known of a tile, and a colour for the number.
+"""One number for what is known of a tile, and a color for the number.
 
-0 is an unlabelled tile, 1..C one class present, C + 1 a labelled tile with no class
+0 is an unlabeled tile, 1..C one class present, C + 1 a labeled tile with no class
 present; sets of several classes get the numbers above, as they come up.
 """
 
@@ -14,7 +14,7 @@ from segmix_core.project.records import LabelState, TissueClass
 Codes = npt.NDArray[np.uint16]
 Rgba = tuple[float, float, float, float]
 
-UNLABELLED = 0
+UNLABELED = 0
 BRUSH = 65_000
 """What a brush without a class paints; with class i, BRUSH + i. No tile keeps them, so
 that every stroke is seen as a change, even one over tiles that look the same before and
@@ -26,7 +26,7 @@ _NO_CLASS_COLOR = (0.62, 0.64, 0.66)
 
 
 class TileCodes:
-    """Numbers and colours for the label sets of a project with some classes."""
+    """Numbers and colors for the label sets of a project with some classes."""
 
     def __init__(self, classes: Sequence[TissueClass]) -> None:
         self.classes = tuple(classes)
@@ -40,7 +40,7 @@ class TileCodes:
         """Return (n,) codes of the labels of n tiles, (n, C) of ``LabelState``."""
         present = states == LabelState.PRESENT
         count = present.sum(axis=1)
-        codes = np.full(len(states), UNLABELLED, np.uint16)
+        codes = np.full(len(states), UNLABELED, np.uint16)
         codes[(states != LabelState.UNKNOWN).any(axis=1)] = self._codes[()]
         single = count == 1
         codes[single] = np.nonzero(present[single])[1] + 1
@@ -66,19 +66,19 @@ class TileCodes:
     def names(self) -> dict[int, str]:
         """Return the text of each code, for the status bar."""
         by_index = {entry.index: entry.name for entry in self.classes}
-        texts = {UNLABELLED: "not labeled"}
+        texts = {UNLABELED: "not labeled"}
         for code, present in enumerate(self._sets, start=1):
             names = " + ".join(by_index[index] for index in present)
             texts[code] = names or "none of the classes"
         return texts
 
     def colors(self) -> dict[int | None, Rgba]:
-        """Return the colour of each code, 0..1; sets of classes blend theirs.
+        """Return the color of each code, 0..1; sets of classes blend theirs.
 
         None stands for all numbers without a meaning. Brushes have theirs, too.
         """
         by_index = {entry.index: rgb(entry.color) for entry in self.classes}
-        result: dict[int | None, Rgba] = dict.fromkeys((None, UNLABELLED), _CLEAR)
+        result: dict[int | None, Rgba] = dict.fromkeys((None, UNLABELED), _CLEAR)
         for code, present in enumerate(self._sets, start=1):
             parts = [by_index[index] for index in present] or [_NO_CLASS_COLOR]
             red, green, blue = np.mean(parts, axis=0).tolist()
@@ -90,6 +90,6 @@ class TileCodes:
 
 
 def rgb(color: str) -> tuple[float, float, float]:
-    """Return the parts, 0..1, of a colour "#rrggbb"."""
+    """Return the parts, 0..1, of a color "#rrggbb"."""
     red, green, blue = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
     return red, green, blue

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from napari_segmix.layers.own_layers import bind_keys, tag
 from napari_segmix.layers.tile_actions import TOOLS, TileActions
-from napari_segmix.layers.tile_codes import BRUSH, UNLABELLED, Rgba, TileCodes
+from napari_segmix.layers.tile_codes import BRUSH, UNLABELED, Rgba, TileCodes
 from napari_segmix.layers.tile_mouse import TileMouse
 from napari_segmix.model.label_edits import PaintMode
 from napari_segmix.model.placement import Placement
@@ -84,7 +84,7 @@ class TileLayer:
         shown = self._shown.copy()
         if len(rows) == len(tiles):
             # Cells may have lost their tile.
-            shown[:] = UNLABELLED
+            shown[:] = UNLABELED
         row_cells, col_cells = self._placement.cells[rows].T
         shown[row_cells, col_cells] = self._codes.encode(tiles.labels[rows])
         data = np.asarray(self.layer.data)
@@ -130,7 +130,7 @@ class TileLayer:
         self._write(shown)
 
     def show_brush(self, tissue_class: TissueClass | None, mode: PaintMode) -> None:
-        """Give the brush the colour of what it does."""
+        """Give the brush the color of what it does."""
         is_plain = tissue_class is None or mode in (PaintMode.REMOVE, PaintMode.CLEAR)
         index = 0 if tissue_class is None or is_plain else tissue_class.index
         self._brush = BRUSH + index
@@ -171,8 +171,8 @@ class TileLayer:
             str(digit): partial(actions.press_digit, digit) for digit in range(10)
         }
         keys |= {
-            "n": actions.next_unlabelled,
-            "Shift-N": actions.previous_unlabelled,
+            "n": actions.next_unlabeled,
+            "Shift-N": actions.previous_unlabeled,
             "Control-Z": actions.undo,
             "Control-Shift-Z": actions.redo,
         }
@@ -221,7 +221,7 @@ class TileLayer:
         present = self._codes.decode(value)
         if value >= BRUSH:
             self._actions.paint(rows)
-        elif value == UNLABELLED:
+        elif value == UNLABELED:
             self._actions.clear(rows)
         elif present is not None:
             self._actions.set_exactly(rows, present)

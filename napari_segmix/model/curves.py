@@ -19,7 +19,7 @@ _NOT_DRAWN = ("learning_rate", "grad_norm")
 
 @dataclass(slots=True)
 class Series:
-    """Points of one curve; neighbours are merged when there are too many.
+    """Points of one curve; neighbors are merged when there are too many.
 
     Parameters
     ----------

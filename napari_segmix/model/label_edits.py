@@ -58,19 +58,19 @@ def merged(states: States, edit: States) -> States:
     return result
 
 
-def is_labelled(states: States) -> npt.NDArray[np.bool_]:
+def is_labeled(states: States) -> npt.NDArray[np.bool_]:
     """Return (n,) bool: whether anything is known of the tile."""
     result: npt.NDArray[np.bool_] = (states != LabelState.UNKNOWN).any(axis=1)
     return result
 
 
-def next_unlabelled(states: States, start: int | None, step: int = 1) -> int | None:
+def next_unlabeled(states: States, start: int | None, step: int = 1) -> int | None:
     """Return the next row of which nothing is known, from ``start`` and around.
 
     ``step`` is 1 or -1; ``start`` None begins at the first row. None when every tile
-    is labelled.
+    is labeled.
     """
-    open_rows = np.flatnonzero(~is_labelled(states))
+    open_rows = np.flatnonzero(~is_labeled(states))
     if len(open_rows) == 0:
         return None
     if start is None:
@@ -93,7 +93,7 @@ class LabelCounts:
     present: tuple[int, ...]
     absent: tuple[int, ...]
     unknown: tuple[int, ...]
-    labelled: int
+    labeled: int
     total: int
 
     def __add__(self, other: "LabelCounts") -> "LabelCounts":
@@ -109,7 +109,7 @@ class LabelCounts:
             tuple(map(combine, self.present, other.present)),
             tuple(map(combine, self.absent, other.absent)),
             tuple(map(combine, self.unknown, other.unknown)),
-            combine(self.labelled, other.labelled),
+            combine(self.labeled, other.labeled),
             combine(self.total, other.total),
         )
 
@@ -124,6 +124,6 @@ def count_labels(states: States) -> LabelCounts:
         per_class(LabelState.PRESENT),
         per_class(LabelState.ABSENT),
         per_class(LabelState.UNKNOWN),
-        int(is_labelled(states).sum()),
+        int(is_labeled(states).sum()),
         len(states),
     )

@@ -1,7 +1,7 @@
 """What is open, selected and running in a viewer, as one thing."""
 
 from napari_segmix.model.changes import Changes
-from napari_segmix.model.labelling import LabellingState
+from napari_segmix.model.labeling import LabelingState
 from napari_segmix.model.masks import MasksState
 from napari_segmix.model.notices import Notices
 from napari_segmix.model.project import ProjectState
@@ -19,7 +19,7 @@ class Model:
         Emits what is different now, once an action.
     notices
         Sentences, and what is being worked on.
-    project, labelling, runs, masks, tissue, rescue
+    project, labeling, runs, masks, tissue, rescue
         The parts.
     """
 
@@ -27,7 +27,7 @@ class Model:
         self.changes = Changes()
         self.notices = Notices(self.changes)
         self.project = ProjectState(self.changes)
-        self.labelling = LabellingState(self.changes)
+        self.labeling = LabelingState(self.changes)
         self.runs = RunsState(self.changes, self.project)
         self.masks = MasksState(self.changes, self.runs)
         self.tissue = TissueState(self.changes)

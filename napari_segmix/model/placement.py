@@ -2,7 +2,7 @@
 
 Layers are placed in *canvas pixels*: level-0 pixels for a slide, pixels of the mosaic
 for a gallery. :meth:`Placement.transform` turns canvas pixels into napari's world,
-which is in micrometres where the size of a pixel is known: the scale bar is right.
+which is in micrometers where the size of a pixel is known: the scale bar is right.
 """
 
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ class Placement:
     unit
         Of the world: "um" or "pixel".
     gap
-        Canvas pixels between the pictures of neighbouring cells.
+        Canvas pixels between the pictures of neighboring cells.
     """
 
     grid_shape: tuple[int, int]
@@ -66,7 +66,7 @@ class Placement:
         """Return ``scale``, ``translate`` and ``units`` of a 2-D or RGB layer.
 
         ``y``, ``x`` is the corner of the layer's first pixel and ``step`` the edge of
-        its pixels, all in canvas pixels. napari puts pixel *centres* at the
+        its pixels, all in canvas pixels. napari puts pixel *centers* at the
         translation, hence the half pixels.
         """
         half = (step - 1) / 2

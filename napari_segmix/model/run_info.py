@@ -12,7 +12,7 @@ from segmix_core.runs import DamagedRun, RunFolder, RunRequest, RunState
 from segmix_core.settings import RunSettings
 from segmix_core.stage_registry import STAGES
 
-_RESUMABLE = (RunState.INTERRUPTED, RunState.CANCELLED, RunState.FAILED)
+_RESUMABLE = (RunState.INTERRUPTED, RunState.CANCELED, RunState.FAILED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,14 +97,14 @@ class BrushBox(Part):
         self._show_brush()
 
     def _show_brush(self) -> None:
-        labelling = self.model.labelling
+        labeling = self.model.labeling
         # An exclusive group cannot be emptied.
         self._group.setExclusive(False)
         for chip in self._group.buttons():
-            chip.setChecked(self._group.id(chip) == labelling.active_class)
+            chip.setChecked(self._group.id(chip) == labeling.active_class)
         self._group.setExclusive(True)
-        self.modes.value = labelling.paint_mode
-        entry, mode = labelling.tissue_class, labelling.paint_mode
+        self.modes.value = labeling.paint_mode
+        entry, mode = labeling.tissue_class, labeling.paint_mode
         if entry is None and mode is not PaintMode.CLEAR:
             self._sentence.setText("Choose a class for the brush.")
             return
@@ -112,7 +112,7 @@ class BrushBox(Part):
         self._sentence.setText(_MODE_SENTENCES[mode].format(name=name))
 
     def _show_tool(self) -> None:
-        self.tools.value = self.model.labelling.tool
+        self.tools.value = self.model.labeling.tool
 
 
 _CHIP_STYLE = """

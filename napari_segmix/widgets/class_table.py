@@ -1,4 +1,4 @@
-"""The classes of the project: colour, name, how often labelled."""
+"""The classes of the project: color, name, how often labeled."""
 
 from typing import TYPE_CHECKING
 
@@ -32,7 +32,7 @@ _MOST_ROWS = 8
 
 
 class ClassTable(Part):
-    """Names and colours to edit, and a line to add a class."""
+    """Names and colors to edit, and a line to add a class."""
 
     def __init__(
         self, model: "Model", actions: "Actions", parent: QWidget | None = None

@@ -147,7 +147,7 @@ class Curves(QWidget):
             found[1].setPen(pg.mkPen(color, width=1, style=Qt.PenStyle.DashLine))
 
     def changeEvent(self, event: QEvent) -> None:  # noqa: N802
-        """Take the colours of the theme."""
+        """Take the colors of the theme."""
         super().changeEvent(event)
         if event.type() in (QEvent.Type.StyleChange, QEvent.Type.PaletteChange):
             self._follow_theme()

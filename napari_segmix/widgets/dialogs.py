@@ -32,7 +32,7 @@ _TABLES = "Tables (*.csv *.tsv *.txt *.jsonl);;All files (*)"
 
 
 def ask_images(parent: QWidget) -> list[Path]:
-    """Let the user choose slides and images; empty when cancelled."""
+    """Let the user choose slides and images; empty when canceled."""
     names, _ = QFileDialog.getOpenFileNames(parent, "Add slides", "", _IMAGES)
     return [Path(name) for name in names]
 

@@ -92,7 +92,7 @@ def primary_button(
 
 
 def set_danger(button: QPushButton, dangerous: bool) -> None:
-    """Colour a button that destroys work, or take the colour back."""
+    """Color a button that destroys work, or take the color back."""
     button.setStyleSheet(_DANGER if dangerous else "")
 
 
@@ -120,7 +120,7 @@ def fit_height(tree: QTreeWidget) -> None:
 
 
 def swatch(color: str) -> QIcon:
-    """Return a rounded square of a colour "#rrggbb"."""
+    """Return a rounded square of a color "#rrggbb"."""
     pixmap = QPixmap(_SIDE_PX, _SIDE_PX)
     pixmap.fill(Qt.GlobalColor.transparent)
     painter = QPainter(pixmap)

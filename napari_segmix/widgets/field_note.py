@@ -6,7 +6,7 @@ from qtpy.QtWidgets import QFormLayout, QLabel, QWidget
 
 from napari_segmix.widgets.config_form import ConfigForm
 from napari_segmix.widgets.elements import hint
-from segmix_core.licences import find_licence, licence_note
+from segmix_core.licenses import find_license, license_note
 
 
 def note_below(field: QWidget) -> QLabel:
@@ -19,8 +19,8 @@ def note_below(field: QWidget) -> QLabel:
     return note
 
 
-def licence_below(form: ConfigForm, field: str, network: Callable[[], str]) -> QLabel:
-    """Return a label below a field with the licence of a network's weights.
+def license_below(form: ConfigForm, field: str, network: Callable[[], str]) -> QLabel:
+    """Return a label below a field with the license of a network's weights.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def licence_below(form: ConfigForm, field: str, network: Callable[[], str]) -> Q
 
     def show() -> None:
         name = network()
-        text = licence_note(name, find_licence(name)) if name else ""
+        text = license_note(name, find_license(name)) if name else ""
         note.setText(text)
         note.setVisible(bool(text))
 

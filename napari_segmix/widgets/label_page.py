@@ -36,7 +36,7 @@ _KEYS = (
 
 
 class LabelPage(Page):
-    """Brush, current tile, and the way through the unlabelled tiles."""
+    """Brush, current tile, and the way through the unlabeled tiles."""
 
     def __init__(
         self, model: "Model", actions: "Actions", parent: QWidget | None = None
@@ -51,9 +51,9 @@ class LabelPage(Page):
         self.progress = QProgressBar()
         labels = actions.labels
         self.previous = _button("Previous unlabeled", "Shift-N")
-        self.previous.clicked.connect(labels.previous_unlabelled)
+        self.previous.clicked.connect(labels.previous_unlabeled)
         self.next = _button("Next unlabeled", "N")
-        self.next.clicked.connect(labels.next_unlabelled)
+        self.next.clicked.connect(labels.next_unlabeled)
         self.history = HistoryButtons(
             model, actions, "labels", "while the tile labels layer is active"
         )
@@ -84,7 +84,7 @@ class LabelPage(Page):
         self.column.addStretch(1)
 
     def refresh(self) -> None:
-        """Show which sources there are, and how far labelling is."""
+        """Show which sources there are, and how far labeling is."""
         project = self.model.project
         active = project.active_source
         self._empty.setText(
@@ -107,8 +107,8 @@ class LabelPage(Page):
             return
         counts = self.model.project.counts_of(active.id)
         self.progress.setRange(0, max(1, counts.total))
-        self.progress.setValue(counts.labelled)
-        self.progress.setFormat(f"{counts.labelled} of {counts.total} labeled")
+        self.progress.setValue(counts.labeled)
+        self.progress.setFormat(f"{counts.labeled} of {counts.total} labeled")
 
     def _choose_source(self, _index: int) -> None:
         self.actions.sources.show(int(self.source.currentData()))

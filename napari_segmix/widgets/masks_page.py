@@ -8,13 +8,13 @@ from superqt import QCollapsible
 from napari_segmix.model.changes import Topic
 from napari_segmix.widgets.config_form import ConfigForm
 from napari_segmix.widgets.elements import collapsible, heading, rule
-from napari_segmix.widgets.field_note import licence_below
+from napari_segmix.widgets.field_note import license_below
 from napari_segmix.widgets.page import Page
 from napari_segmix.widgets.review_box import ReviewBox
 from napari_segmix.widgets.run_texts import moment_text
 from napari_segmix.widgets.stage_box import StageBox
 from segmix_core.errors import ConfigError, JobError
-from segmix_core.licences import weights_of_encoder
+from segmix_core.licenses import weights_of_encoder
 from segmix_core.settings import RunSettings
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class MasksPage(Page):
             ),
             self._has_masks,
         )
-        self.segmenter_licence = licence_below(
+        self.segmenter_license = license_below(
             self.segmenter.form, "segmenter.encoder", self._pretrained
         )
         self.prediction = StageBox(

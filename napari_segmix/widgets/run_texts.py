@@ -10,7 +10,7 @@ _STATES = {
     "created": ("not started", "#8a93a0"),
     "running": ("running", "#5aa9e6"),
     "completed": ("completed", "#2fbf8f"),
-    "cancelled": ("stopped", "#8a93a0"),
+    "canceled": ("stopped", "#8a93a0"),
     "failed": ("failed", "#e5484d"),
     "interrupted": ("interrupted", "#e69f00"),
     "damaged": ("damaged", "#e5484d"),
@@ -26,7 +26,7 @@ def state_text(info: "RunInfo") -> str:
 
 
 def state_color(info: "RunInfo") -> str:
-    """Return a colour "#rrggbb" for how a run is."""
+    """Return a color "#rrggbb" for how a run is."""
     return _STATES[info.state][1]
 
 

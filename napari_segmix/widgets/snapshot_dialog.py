@@ -80,7 +80,7 @@ class SnapshotDialog(QDialog):
 
 
 def ask_snapshot(parent: QWidget, snapshots: "Sequence[Snapshot]") -> "Snapshot | None":
-    """Let the user choose a snapshot and confirm; None when cancelled."""
+    """Let the user choose a snapshot and confirm; None when canceled."""
     dialog = SnapshotDialog(snapshots, parent)
     accepted, chosen = dialog.exec(), dialog.chosen
     dialog.deleteLater()

@@ -96,7 +96,7 @@ class SourceList(Part):
         for source in sources:
             counts = self.model.project.counts_of(source.id)
             item = QTreeWidgetItem(
-                [source.name, f"{counts.total}", f"{counts.labelled}"]
+                [source.name, f"{counts.total}", f"{counts.labeled}"]
             )
             item.setData(0, _ID, source.id)
             item.setToolTip(0, f"{source.path}\nClick to show it in the viewer")
@@ -129,7 +129,7 @@ class SourceList(Part):
             self.actions.sources.add([path], **self.cutting.options())
 
     def ask_mpp(self, paths: "tuple[Path, ...]", options: dict[str, Any]) -> None:
-        """Ask how large a pixel is, then add; nothing is added when cancelled."""
+        """Ask how large a pixel is, then add; nothing is added when canceled."""
         names = [path.name for path in paths]
         dialog = PixelSizeDialog(names, self.actions.sources.last_mpp, self)
         answer = dialog.exec()

@@ -65,7 +65,7 @@ class TilePanel(Part):
 
     def refresh(self) -> None:
         """Show the current tile as it is."""
-        row, tiles = self.model.labelling.current_tile, self.model.project.tiles
+        row, tiles = self.model.labeling.current_tile, self.model.project.tiles
         is_chosen = row is not None and tiles is not None and row < len(tiles)
         self._grid_holder.setVisible(is_chosen)
         if row is None or tiles is None or not is_chosen:
@@ -90,7 +90,7 @@ class TilePanel(Part):
         return f"{text}, row {tiles.rows[row] + 1}, column {tiles.cols[row] + 1}"
 
     def _show_hover(self) -> None:
-        row, tiles = self.model.labelling.hovered_tile, self.model.project.tiles
+        row, tiles = self.model.labeling.hovered_tile, self.model.project.tiles
         if row is None or tiles is None:
             self.hover.setText("Under the cursor: no tile")
             return

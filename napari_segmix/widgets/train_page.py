@@ -11,7 +11,7 @@ from napari_segmix.widgets.config_form import ConfigForm
 from napari_segmix.widgets.curves import Curves
 from napari_segmix.widgets.device_badge import DeviceBadge
 from napari_segmix.widgets.elements import heading, hint, push_button, rule
-from napari_segmix.widgets.field_note import licence_below
+from napari_segmix.widgets.field_note import license_below
 from napari_segmix.widgets.page import SPACING, Page
 from napari_segmix.widgets.run_list import RunList
 from napari_segmix.widgets.run_texts import moment_text
@@ -70,7 +70,7 @@ class TrainBox(StageBox):
         self.column.insertWidget(2, self._method_hint)
         self.method.chosen.connect(self.choose)
         self._show_hint()
-        self.licence = licence_below(form, _BACKBONE, self._backbone)
+        self.license = license_below(form, _BACKBONE, self._backbone)
 
     def show_settings(self, content: dict[str, Any]) -> None:
         """See :meth:`StageBox.show_settings`."""
@@ -81,7 +81,7 @@ class TrainBox(StageBox):
     def _ready(self) -> str:
         self.model.project.check_trainable()
         counts = self.model.project.label_counts
-        return f"{counts.labelled} of {counts.total} tiles are labeled."
+        return f"{counts.labeled} of {counts.total} tiles are labeled."
 
     def _backbone(self) -> str:
         return str(self.form.widget(_BACKBONE).value).strip()

@@ -22,7 +22,7 @@ from segmix_core.runs.writer import RunWriter
 def main(arguments: Sequence[str]) -> int:
     """Run a stage and return the exit code.
 
-    0 completed, 1 unexpected failure, 2 an error the user can solve, 3 cancelled.
+    0 completed, 1 unexpected failure, 2 an error the user can solve, 3 canceled.
     """
     try:
         folder = _folder(arguments)

@@ -13,7 +13,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from segmix_core.files import parse_json
 
-EndReason = Literal["completed", "cancelled", "failed"]
+EndReason = Literal["completed", "canceled", "failed"]
 Count = Annotated[int, Field(ge=0, lt=2**53)]
 Seconds = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
 

@@ -2,7 +2,7 @@
 
 ::
 
-    train            labelled tiles           -> CAM classifier
+    train            labeled tiles           -> CAM classifier
     cams             classifier, all tiles    -> class activation maps
     pseudo-masks     maps and labels          -> masks to correct
     train-segmenter  masks and corrections    -> segmenter

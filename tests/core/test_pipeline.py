@@ -66,8 +66,8 @@ def test_a_project_that_is_gone_is_named(run, tmp_path):
 
 
 @pytest.fixture
-def labelled(tmp_path):
-    """A project of one tile, labelled, which is too little to train."""
+def labeled(tmp_path):
+    """A project of one tile, labeled, which is too little to train."""
     Image.new("RGB", (32, 32)).save(tmp_path / "tile.png")
     with ProjectStore.create(tmp_path / "p.segmix", ["a", "b"]) as store:
         add_paths(store, [tmp_path / "tile.png"])
@@ -100,15 +100,15 @@ def review(store):
     ids=["labels", "labels taken back", "strokes", "reviews", "not begun"],
 )
 def test_a_training_that_goes_on_tells_of_labels_that_changed(
-    labelled, has_checkpoint, change, warnings
+    labeled, has_checkpoint, change, warnings
 ):
-    request = RunRequest("train", labelled.path, revision=labelled.revision)
-    folder = RunFolder.create(labelled.runs_path, request)
+    request = RunRequest("train", labeled.path, revision=labeled.revision)
+    folder = RunFolder.create(labeled.runs_path, request)
     with RunWriter(folder) as writer:
         if has_checkpoint:
             writer.emit(CheckpointWritten(step=1, path="checkpoints/last"))
-        writer.end("cancelled")
-    change(labelled)
+        writer.end("canceled")
+    change(labeled)
     with RunWriter(folder) as writer, pytest.raises(ProjectError):
         run_stage(folder.request(), writer)
     told = [event.message for event in folder.events()[0] if isinstance(event, Warned)]
@@ -116,11 +116,11 @@ def test_a_training_that_goes_on_tells_of_labels_that_changed(
     assert all("continues with the current ones" in message for message in told)
 
 
-def test_a_stage_tells_of_files_that_changed(labelled):
-    (image,) = labelled.images()
+def test_a_stage_tells_of_files_that_changed(labeled):
+    (image,) = labeled.images()
     Image.new("RGB", (32, 32), (9, 9, 9)).save(image.path)
-    request = RunRequest("train", labelled.path, revision=labelled.revision)
-    folder = RunFolder.create(labelled.runs_path, request)
+    request = RunRequest("train", labeled.path, revision=labeled.revision)
+    folder = RunFolder.create(labeled.runs_path, request)
     with RunWriter(folder) as writer, pytest.raises(ProjectError):
         run_stage(folder.request(), writer)
     told = [event.message for event in folder.events()[0] if isinstance(event, Warned)]

@@ -83,8 +83,8 @@ def draw_tiles():
 
 
 @pytest.fixture
-def labelled(answer):
-    """Make a project of the classes light and dark, with all tiles labelled."""
+def labeled(answer):
+    """Make a project of the classes light and dark, with all tiles labeled."""
 
     def make(path, tiles, classes=("light", "dark")):
         assert answer("new", path, "--classes", ",".join(classes))[0] == 0
@@ -99,9 +99,9 @@ def labelled(answer):
 
 
 @pytest.fixture
-def project(tmp_path, labelled, draw_tiles):
-    """A project of eight labelled tiles of 32 pixels."""
-    return labelled(tmp_path / "p.segmix", draw_tiles(tmp_path / "tiles"))
+def project(tmp_path, labeled, draw_tiles):
+    """A project of eight labeled tiles of 32 pixels."""
+    return labeled(tmp_path / "p.segmix", draw_tiles(tmp_path / "tiles"))
 
 
 @pytest.fixture

@@ -33,9 +33,9 @@ def files_of_at_most(size):
 
 
 @pytest.fixture
-def sealed(tmp_path, labelled, draw_tiles):
-    """A labelled project in which nothing can be written."""
-    project = labelled(tmp_path / "p.segmix", draw_tiles(tmp_path / "tiles"))
+def sealed(tmp_path, labeled, draw_tiles):
+    """A labeled project in which nothing can be written."""
+    project = labeled(tmp_path / "p.segmix", draw_tiles(tmp_path / "tiles"))
     parts = [project, *project.rglob("*")]
     for path in parts:
         path.chmod(0o555 if path.is_dir() else 0o444)
@@ -135,8 +135,8 @@ LOOP = ["train", "cams", "pseudo-masks", "train-segmenter", "predict", "export"]
 FREE = 100_000
 
 
-def test_every_stage_on_a_full_disk(small_disk, labelled, draw_tiles, stage, content):
-    project = labelled(small_disk / "p.segmix", draw_tiles(small_disk / "tiles"))
+def test_every_stage_on_a_full_disk(small_disk, labeled, draw_tiles, stage, content):
+    project = labeled(small_disk / "p.segmix", draw_tiles(small_disk / "tiles"))
     exports = project / "exports"
     for name in LOOP:
         before = content(project)

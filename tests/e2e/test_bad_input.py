@@ -183,7 +183,7 @@ LABELS = {
         *("No training tile is labeled", "'dark'"),
         "Label at least one training tile of 'dark'",
     ),
-    "nothing labelled": ([[-1, -1]] * 8, "No tile", "has a label", "of every class"),
+    "nothing labeled": ([[-1, -1]] * 8, "No tile", "has a label", "of every class"),
     "all absent": (
         [[0, 0]] * 8,
         *("No training tile is labeled", "'light', 'dark'", "Label at least one"),
@@ -202,9 +202,9 @@ def test_labels_that_cannot_train(name, project, stage, content):
 
 
 def test_one_class_needs_a_tile_without_it(
-    tmp_path, labelled, stage, content, draw_tiles
+    tmp_path, labeled, stage, content, draw_tiles
 ):
-    project = labelled(tmp_path / "p", draw_tiles(tmp_path / "t"), ["light"])
+    project = labeled(tmp_path / "p", draw_tiles(tmp_path / "t"), ["light"])
     assert stage("train", project)[0] == 0
     with ProjectStore.open(project) as store:
         ids = store.tiles().ids
@@ -239,10 +239,10 @@ LOOP = ("train", "cams", "pseudo-masks", "train-segmenter", "predict", "export")
     ("count", "batch", "edge"), [(9, 4, 32), (3, 2, 32), (9, 8, 8), (3, 2, 8)]
 )
 def test_odd_batches_and_tiny_tiles(
-    tmp_path, labelled, stage, count, batch, edge, draw_tiles
+    tmp_path, labeled, stage, count, batch, edge, draw_tiles
 ):
     tiles = draw_tiles(tmp_path / "t", count, (edge, edge))
-    project = labelled(tmp_path / "p", tiles)
+    project = labeled(tmp_path / "p", tiles)
     batches = f"train.batch_size={batch}", f"segmenter.batch_size={batch}"
     for name in LOOP:
         code, said = stage(name, project, *batches)
@@ -255,9 +255,9 @@ def test_odd_batches_and_tiny_tiles(
 
 @pytest.mark.parametrize("decoder", ["fpn", "deeplabv3plus"])
 def test_a_batch_of_one_tile_for_every_decoder(
-    tmp_path, labelled, stage, decoder, draw_tiles
+    tmp_path, labeled, stage, decoder, draw_tiles
 ):
-    project = labelled(tmp_path / "p", draw_tiles(tmp_path / "t", 3))
+    project = labeled(tmp_path / "p", draw_tiles(tmp_path / "t", 3))
     for name in LOOP[:4]:
         settings = f"segmenter.decoder={decoder}", "segmenter.batch_size=2"
         code, said = stage(name, project, *settings)
@@ -265,10 +265,10 @@ def test_a_batch_of_one_tile_for_every_decoder(
 
 
 def test_unusual_paths_through_the_whole_loop(
-    tmp_path, labelled, answer, stage, draw_tiles
+    tmp_path, labeled, answer, stage, draw_tiles
 ):
     root = tmp_path / "Präparate [2024] 日本 & 'x'"
-    project = labelled(root / "größe [1].segmix", draw_tiles(root / "tiles [a] é"))
+    project = labeled(root / "größe [1].segmix", draw_tiles(root / "tiles [a] é"))
     slide = save_tiff(root / "slide #1 [ö] %20.tif", shape=(300, 400, 3))
     assert answer("add", project, slide, "--tile-px", 64, "--min-tissue", 0)[0] == 0
     for name in LOOP:

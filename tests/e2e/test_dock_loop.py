@@ -69,7 +69,7 @@ def test_open_label_train_look_correct_segment_export(
     store = session.model.project.require()
 
     _paint_labels(session)
-    assert session.model.project.label_counts.labelled == TILES * TILES
+    assert session.model.project.label_counts.labeled == TILES * TILES
 
     session.page_requested.emit("Train")
     training = {"train.epochs": 8, "train.batch_size": 6, "train.width": 16}
@@ -180,7 +180,7 @@ def _check_export(path: Path, shape: tuple[int, int]) -> None:
     with openslide.OpenSlide(path) as slide:
         assert float(slide.properties["openslide.mpp-x"]) == pytest.approx(0.5, 1e-3)
         assert slide.dimensions == shape[::-1]
-    # Learnt from labels alone: most of each half has its class; chance is a half.
+    # Learned from labels alone: most of each half has its class; chance is a half.
     edge = shape[1] // 2
     assert (labels[:, :edge] == 1).mean() > 0.6
     assert (labels[:, edge:] == 2).mean() > 0.6

@@ -19,9 +19,9 @@ from segmix_core.runs import RunFolder, run_child
 
 
 def shuffled(step, count=4, edge=16):
-    """Return the arrays of a "shuffled" preview: grey tiles, patches turned round."""
-    grey = np.arange(count, dtype=np.uint8)[:, None, None, None] * 40 + 20
-    images = np.broadcast_to(grey, (count, edge, edge, 3))
+    """Return the arrays of a "shuffled" preview: gray tiles, patches turned round."""
+    gray = np.arange(count, dtype=np.uint8)[:, None, None, None] * 40 + 20
+    images = np.broadcast_to(gray, (count, edge, edge, 3))
     sources = np.broadcast_to(np.arange(count)[:, None, None], (count, 2, 2)).copy()
     sources[:, 0, 0] = np.roll(np.arange(count), step % count)
     return {
@@ -35,9 +35,9 @@ def shuffled(step, count=4, edge=16):
 
 
 def run(request, writer):
-    """Do what ``options["behaviour"]`` says."""
-    behaviour = request.options.get("behaviour", "count")
-    if behaviour == "fail":
+    """Do what ``options["behavior"]`` says."""
+    behavior = request.options.get("behavior", "count")
+    if behavior == "fail":
         raise JobError("No memory is left.", "Choose a smaller batch size.")
     done = writer.folder.status().checkpoint_step
     writer.emit(StageStarted(stage=request.stage, total_steps=6, resumed_at=done))
@@ -45,13 +45,13 @@ def run(request, writer):
         writer.emit(Metrics(step=step, epoch=0, values={"loss": 1 / step}))
         writer.save_preview(step, "shuffled", **shuffled(step))
         writer.progress(step, 6, f"step {step}")
-        if behaviour == "wait" and step == 3:
+        if behavior == "wait" and step == 3:
             wait(writer)
-        if behaviour == "gate" and step == 3:
+        if behavior == "gate" and step == 3:
             wait_for_gate(writer)
-        if behaviour == "deaf" and step == 3:
+        if behavior == "deaf" and step == 3:
             time.sleep(60)
-        if behaviour == "die" and step == 3:
+        if behavior == "die" and step == 3:
             writer.emit(CheckpointWritten(step=3, path="checkpoints/last"))
             os._exit(9)
         if writer.should_stop():

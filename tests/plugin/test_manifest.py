@@ -94,7 +94,7 @@ def test_the_sample_opens_in_the_dock(
         session = session_for(viewer)
         qtbot.waitUntil(lambda: session.canvas.view is not None, timeout=20_000)
         assert find_layers(viewer, "waiting") == []
-        assert session.model.project.label_counts.labelled > 0
+        assert session.model.project.label_counts.labeled > 0
     session.close()
 
 

@@ -47,7 +47,7 @@ def test_verbs_without_a_project_say_what_to_do(
     session.actions.classes.add("fat")
     session.actions.sources.add([slide_file])
     session.actions.sources.import_labels(slide_file)
-    session.actions.labels.next_unlabelled()
+    session.actions.labels.next_unlabeled()
     session.actions.projects.close()
     assert len(messages) == 4
     assert all("open" in text for text, _ in messages)
@@ -127,7 +127,7 @@ def test_labels_survive_and_are_shown_on_reopening(slide_session: Session) -> No
         0,
         1,
     ]
-    assert slide_session.model.project.label_counts.labelled == 1
+    assert slide_session.model.project.label_counts.labeled == 1
     assert (
         slide_session.model.project.counts_of(
             slide_session.model.project.sources[0].id
@@ -143,7 +143,7 @@ def test_undo_and_redo_are_the_journals(
     slide_session.actions.history.changed.connect(changes.append)
     label(slide_session, 0, [1, 0, 0])
     slide_session.actions.history.undo("labels")
-    assert slide_session.model.project.label_counts.labelled == 0
+    assert slide_session.model.project.label_counts.labeled == 0
     layer = find_layer(slide_session.viewer, "tiles")
     assert layer is not None
     assert not layer.data.any()
@@ -193,7 +193,7 @@ def test_undoing_the_source_removes_its_layers(slide_session: Session) -> None:
     assert slide_session.model.project.active_source is not None
 
 
-def test_classes_can_be_added_renamed_and_coloured(
+def test_classes_can_be_added_renamed_and_colored(
     slide_session: Session, messages: Messages
 ) -> None:
     label(slide_session, 0, [1, 1, 0])

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def shrink(pixels, rows, cols, shape):
-    """Mean colour under each of ``shape`` equal cells; every overlap is measured."""
+    """Mean color under each of ``shape`` equal cells; every overlap is measured."""
     out = np.zeros((*shape, 3))
     height = (rows[1] - rows[0]) / shape[0]
     width = (cols[1] - cols[0]) / shape[1]

@@ -15,7 +15,7 @@ def cross_entropy(guess, target):  # type: ignore[no-untyped-def]
     return -sum(t * math.log(g) for g, t in zip(guess, target, strict=True))
 
 
-def generalised(guess, label):  # type: ignore[no-untyped-def]
+def generalized(guess, label):  # type: ignore[no-untyped-def]
     return (1 - guess[label] ** 0.7) / 0.7
 
 
@@ -32,7 +32,7 @@ def bootstrapped(guess, label):  # type: ignore[no-untyped-def]
     return cross_entropy(guess, target)
 
 
-SINGLE = {"gce": generalised, "sce": symmetric, "bootstrapped": bootstrapped}
+SINGLE = {"gce": generalized, "sce": symmetric, "bootstrapped": bootstrapped}
 
 
 def easy_weights(losses, labels, is_corrected):  # type: ignore[no-untyped-def]

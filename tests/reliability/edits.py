@@ -156,7 +156,7 @@ class Twin:
         """Return the twin after an edit."""
         kind = edit["kind"]
         if kind in ("undo", "redo"):
-            return self._travelled(kind, edit["scope"])
+            return self._traveled(kind, edit["scope"])
         new = _EFFECTS[kind](self.now, edit)
         # New windows are new tiles, even where they look like the old ones.
         if kind != "windows" and not new.differences(self.now):
@@ -168,7 +168,7 @@ class Twin:
             {**self.undone, scope: None},
         )
 
-    def _travelled(self, kind: str, scope: Scope) -> "Twin":
+    def _traveled(self, kind: str, scope: Scope) -> "Twin":
         back, forth = (
             (self.done, self.undone) if kind == "undo" else (self.undone, self.done)
         )

@@ -11,7 +11,7 @@ WIDTH, LEFT, RIGHT, TOP, ROW = 760, 250, 24, 56, 26
 FOOT = 46
 """Pixels: width of the picture, its margins, height of a row and of the axis."""
 MASKS, SEGMENTER, TRIVIAL, GRID = "#0072b2", "#d55e00", "#555555", "#dddddd"
-"""Two colors that everybody can tell apart (Okabe and Ito), and greys."""
+"""Two colors that everybody can tell apart (Okabe and Ito), and grays."""
 
 
 class Axis:

@@ -81,7 +81,7 @@ class TrainedClassifier:
         Images of other stains have to be normalized before it sees them; the stage
         ``segmix cams`` does so for all slides of a project.
         """
-        return self.network.normalised_stain
+        return self.network.normalized_stain
 
     def cams(
         self,

@@ -14,7 +14,7 @@ from segmix_core.data.batches import BatchPlan, TileBatches
 from segmix_core.data.project_tiles import (
     VAL_SPLIT,
     batch_edge,
-    labelled_tiles,
+    labeled_tiles,
     working_boxes,
 )
 from segmix_core.data.samples import TileSamples
@@ -81,12 +81,12 @@ def fit_project(
     check_trainable(store)
     for doubt in find_doubts(store):
         listener.emit(Warned(message=doubt))
-    tiles, images, method = labelled_tiles(store), store.images(), settings.train
+    tiles, images, method = labeled_tiles(store), store.images(), settings.train
     parts = parts_of(method)
     with (
         TileReader(
             images,
-            normalise_stain=parts.normalized_stain,
+            normalize_stain=parts.normalized_stain,
             tile_px=tile_edges(folder, store),
             measured=read_stains(folder),
         ) as reader,
@@ -186,7 +186,7 @@ def _val_loss(
     store: ProjectStore, reader: TileReader, batch_size: int, listener: Listener
 ) -> Validate | None:
     """Return the loss on the labeled tiles of val; None if there are none."""
-    tiles = labelled_tiles(store, VAL_SPLIT)
+    tiles = labeled_tiles(store, VAL_SPLIT)
     if len(tiles) == 0:
         return None
     edge = batch_edge(working_boxes(tiles, store.images()))

@@ -15,7 +15,7 @@ from segmix_core.cli.quality import show_scores
 from segmix_core.cli.sample import SIZE_PX, SampleFiles, waiting, write_sample
 from segmix_core.cli.settings import flag
 from segmix_core.cli.typed import find_program, typed
-from segmix_core.runs.child import EXIT_CANCELLED, EXIT_COMPLETED
+from segmix_core.runs.child import EXIT_CANCELED, EXIT_COMPLETED
 from segmix_core.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def demo(options: DemoOptions, console: Console) -> int:
     for stage in _STAGES:
         code, run = run_demo_stage(stage, project, run, options.threads, quiet)
         if code != EXIT_COMPLETED or run is None:
-            if code == EXIT_CANCELLED:
+            if code == EXIT_CANCELED:
                 console.say(f"Resume the demo with: {typed('segmix', 'demo', folder)}")
             console.result(quiet.last)
             return code

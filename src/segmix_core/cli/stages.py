@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from segmix_core.cli.console import Console
-from segmix_core.cli.licence import print_licence
+from segmix_core.cli.license import print_license
 from segmix_core.cli.naming import image_ids
 from segmix_core.cli.options import (
     CamOptions,
@@ -97,7 +97,7 @@ def run_stage(order: Order, console: Console) -> int:
         )
     folder = _resumed(order) if options.resume else _created(order, console)
     if not options.resume:
-        print_licence(folder.request(), console)
+        print_license(folder.request(), console)
     if prepare:
         return _prepare(folder, console)
     pid = launch(folder)

@@ -14,7 +14,7 @@ from segmix_core import events
 from segmix_core.cli.console import Console
 from segmix_core.cli.typed import typed
 from segmix_core.runs.child import (
-    EXIT_CANCELLED,
+    EXIT_CANCELED,
     EXIT_COMPLETED,
     EXIT_ERROR,
     EXIT_UNEXPECTED,
@@ -35,7 +35,7 @@ _SHOWN_VALUES = {"loss": "loss", "patch_size": "patch", "shuffle_ratio": "ratio"
 def watch(folder: RunFolder, console: Console) -> int:
     """Show a run until it ends; return its exit code.
 
-    0 completed, 1 unexpected failure, 2 an error the user can solve, 3 cancelled.
+    0 completed, 1 unexpected failure, 2 an error the user can solve, 3 canceled.
     """
     with _progress(console) as progress:
         screen = _Screen(console, progress, folder.request().stage)
@@ -64,10 +64,10 @@ def report(folder: RunFolder, console: Console) -> int:
             console.say(f"{name}: {shown}")
         console.say(f"Completed: {folder.path}", "green")
         return _left_out(facts, console)
-    if state is RunState.CANCELLED:
+    if state is RunState.CANCELED:
         console.say(f"Stopped. Resume with: {again}", "yellow")
         console.result({**facts, "message": ended.message if ended else ""})
-        return EXIT_CANCELLED
+        return EXIT_CANCELED
     if state is RunState.FAILED and ended:
         console.failed(ended.message, ended.hint, **facts)
         return EXIT_ERROR if ended.hint else EXIT_UNEXPECTED

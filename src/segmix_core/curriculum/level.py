@@ -62,4 +62,4 @@ class ShuffleScope:
 
 
 PAIRS = ShuffleScope()
-"""Neighbours exchange patches in place, as in SegMix."""
+"""Neighbors exchange patches in place, as in SegMix."""

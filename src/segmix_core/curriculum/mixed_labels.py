@@ -30,7 +30,7 @@ class LabelRule:
         "present": 1 where tiles of this class alone give at least ``least_share`` of
         the area, or all sources have the class; 0 where none has it.
     least_share
-        Of "present", in 0..1: what of a tile a class covers that is labelled.
+        Of "present", in 0..1: what of a tile a class covers that is labeled.
 
     Raises
     ------

@@ -28,16 +28,16 @@ def batch_edge(boxes: Sequence[Box]) -> int:
     return next_multiple(longest, TILE_STEP)
 
 
-def labelled_tiles(store: ProjectReader, split: str = TRAIN_SPLIT) -> TileTable:
-    """Return the labelled tiles of the images of a split."""
+def labeled_tiles(store: ProjectReader, split: str = TRAIN_SPLIT) -> TileTable:
+    """Return the labeled tiles of the images of a split."""
     tiles = store.tiles()
     images = [image.id for image in store.images() if image.split == split]
-    is_labelled = (tiles.labels != LabelState.UNKNOWN).any(axis=1)
-    return tiles.take(is_labelled & np.isin(tiles.image_ids, images))
+    is_labeled = (tiles.labels != LabelState.UNKNOWN).any(axis=1)
+    return tiles.take(is_labeled & np.isin(tiles.image_ids, images))
 
 
 def tiles_of(store: ProjectReader, images: Sequence[ImageRecord]) -> TileTable:
-    """Return the tiles of some images, labelled or not.
+    """Return the tiles of some images, labeled or not.
 
     Raises
     ------

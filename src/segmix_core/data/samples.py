@@ -29,7 +29,7 @@ class Sample:
     image
         (h, w, 3) uint8.
     mask
-        (h, w) uint8 class index, 255 ignore; None where only tiles are labelled.
+        (h, w) uint8 class index, 255 ignore; None where only tiles are labeled.
     weight
         (h, w) float32 >= 0; only with ``mask``.
     corrected

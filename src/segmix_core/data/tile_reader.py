@@ -39,14 +39,14 @@ class TileReader:
         Memory for decoded tiles; 0 keeps none.
     max_open
         Files open at the same time.
-    normalise_stain
-        Give all groups of images the same colours; see
+    normalize_stain
+        Give all groups of images the same colors; see
         :mod:`segmix_core.slides.stain`.
     tile_px
         Edge of the tiles of each source, in working pixels, by the source's id; a
         source without is one of whole images. What is a slide depends on it.
     measured
-        Stains that are known already, with ``normalise_stain``.
+        Stains that are known already, with ``normalize_stain``.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class TileReader:
         *,
         cache_bytes: int = 1 << 30,
         max_open: int = 8,
-        normalise_stain: bool = False,
+        normalize_stain: bool = False,
         tile_px: Mapping[int, int] | None = None,
         measured: MeasuredStains[int] | None = None,
     ) -> None:
@@ -74,7 +74,7 @@ class TileReader:
         self._tiles: dict[tuple[int, Box], RgbArray] = {}
         self._slides: OrderedDict[int, Slide] = OrderedDict()
         self.stains: GroupStains[int] | None = None
-        if normalise_stain:
+        if normalize_stain:
             groups = {image.id: _stain_group(image) for image in images}
             areas = {image.id: prod(image.working_shape) for image in images}
             edges = tile_px or {}

@@ -54,7 +54,7 @@ def write_label_tiff(
 ) -> Path:
     """Write a tiled, deflate-compressed, pyramidal label TIFF and its class file.
 
-    Levels halve (nearest neighbour) until one tile of 512 px holds them. Only
+    Levels halve (nearest neighbor) until one tile of 512 px holds them. Only
     the strips of 512 rows that incoming boxes can still reach are in memory; lower
     levels wait compressed in a hidden file beside the target. The file gets its name
     only when it is complete; until then an earlier file is not touched.

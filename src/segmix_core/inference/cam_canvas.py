@@ -28,8 +28,8 @@ class CamCanvas:
     Notes
     -----
     Tiles are placed at the nearest cell, at most half a cell off. A tile in which a
-    class is labelled absent has a map of zeros for it, which takes half of the class
-    away from a neighbour that overlaps once: what a person said counts in both tiles.
+    class is labeled absent has a map of zeros for it, which takes half of the class
+    away from a neighbor that overlaps once: what a person said counts in both tiles.
     """
 
     def __init__(self, region: Box, num_classes: int, stride: float) -> None:

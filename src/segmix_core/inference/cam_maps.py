@@ -20,7 +20,7 @@ class CamResult:
     Attributes
     ----------
     cam
-        (B, C, h, w) float32 >= 0, not normalised; h = ceil(H / stride).
+        (B, C, h, w) float32 >= 0, not normalized; h = ceil(H / stride).
     probabilities
         (B, C) float32 in 0..1.
     """

@@ -1,4 +1,4 @@
-"""The probability from which a class is believed, chosen on tiles that are labelled."""
+"""The probability from which a class is believed, chosen on tiles that are labeled."""
 
 from dataclasses import dataclass
 
@@ -27,7 +27,7 @@ class GateFit:
         Of the gate on the tiles; None where they were too few, and the gate is the
         one it was before.
     present, absent
-        Tiles that are labelled so.
+        Tiles that are labeled so.
     curve
         F1 at the gates of ``CURVE``; empty where the tiles were too few.
     """
@@ -54,7 +54,7 @@ def fit_gate(labels: IntArray, probabilities: FloatArray, gate: float) -> GateFi
 
     Notes
     -----
-    Tried are the middles between neighbouring probabilities: all that can differ.
+    Tried are the middles between neighboring probabilities: all that can differ.
     """
     is_known = labels != LabelState.UNKNOWN
     is_present = labels[is_known] == LabelState.PRESENT

@@ -89,8 +89,8 @@ def make_pseudo_mask(
     values, scores = _scores(cam, shape, playing, rules, stride)
     mask, lead = decide(scores, values, rules.margin)
     if len(values) == 1:
-        is_labelled = labels[playing][0] == LabelState.PRESENT
-        lead[:] = 1.0 if is_labelled else float(probabilities[playing][0])
+        is_labeled = labels[playing][0] == LabelState.PRESENT
+        lead[:] = 1.0 if is_labeled else float(probabilities[playing][0])
     if rules.background == "glass" and rgb is not None:
         glass = glass_mask(rgb)
         mask[glass], lead[glass] = BACKGROUND, 1.0
@@ -124,7 +124,7 @@ def classes_in_play(
     return np.asarray(playing, np.bool_)
 
 
-def normalise_cams(
+def normalize_cams(
     cam: npt.NDArray[np.floating], normalization: Normalization
 ) -> FloatArray:
     """Return CAMs (C, h, w) >= 0 scaled to 0..1; a map of zeros stays zero.
@@ -161,7 +161,7 @@ def _scores(
 ) -> tuple[MaskArray, FloatArray]:
     """Return the mask values that compete (n,) and their scores (n, H, W) in 0..1."""
     values = np.flatnonzero(playing).astype(np.uint8) + 1
-    maps = normalise_cams(cam[playing], rules.normalization)
+    maps = normalize_cams(cam[playing], rules.normalization)
     scores = resize_maps(maps, shape, stride)
     if rules.background != "score":
         return values, scores

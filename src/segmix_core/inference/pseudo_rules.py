@@ -15,7 +15,7 @@ class PseudoMaskRules:
     ----------
     background
         "none": every pixel gets a class. "score": background competes with a constant
-        score. "glass": bright grey pixels are background.
+        score. "glass": bright gray pixels are background.
     background_score
         0..1, on the scale of normalized CAMs; used by "score".
     gate

@@ -18,7 +18,7 @@ def area_in_pixels(um2: float | None, px: int, mpp: float | None) -> int:
     Parameters
     ----------
     um2
-        The area in square micrometres; None: ``px`` is meant.
+        The area in square micrometers; None: ``px`` is meant.
     px
         What is meant where there is no area or no pixel size.
     mpp
@@ -36,10 +36,10 @@ def area_in_pixels(um2: float | None, px: int, mpp: float | None) -> int:
 
 
 def ignore_small_objects(mask: MaskArray, min_px: int) -> MaskArray:
-    """Return the mask with connected regions (8 neighbours) below ``min_px`` as 255."""
+    """Return the mask with connected regions (8 neighbors) below ``min_px`` as 255."""
     if min_px <= 1:
         return mask
-    # +1 because label() takes 0 for the colour between the objects.
+    # +1 because label() takes 0 for the color between the objects.
     regions = connected_components(
         mask.astype(np.int32) + 1, background=IGNORE_INDEX + 1, connectivity=2
     )
@@ -50,7 +50,7 @@ def ignore_small_objects(mask: MaskArray, min_px: int) -> MaskArray:
 def fill_small_holes(mask: MaskArray, min_px: int) -> MaskArray:
     """Return the mask with holes of fewer than ``min_px`` pixels filled.
 
-    A hole is a connected region (8 neighbours) of pixels that are not of a class,
+    A hole is a connected region (8 neighbors) of pixels that are not of a class,
     whatever they are, with that class alone around it. It becomes that class.
 
     Parameters

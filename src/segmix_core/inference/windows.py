@@ -18,7 +18,7 @@ def window_starts(length: int, window_px: int, overlap_px: int) -> list[int]:
     window_px
         Pixels of a window; an edge that is not longer has one window.
     overlap_px
-        Least overlap of neighbours, less than ``window_px``.
+        Least overlap of neighbors, less than ``window_px``.
 
     Examples
     --------

@@ -19,7 +19,7 @@ class Taps(NamedTuple):
 class SmallBackbone(nn.Module):
     """Eight convolutions of stride 8 that learn from scratch on a CPU in minutes.
 
-    Batch normalisation, not group normalisation: a group is normalised within one
+    Batch normalization, not group normalization: a group is normalized within one
     tile, which hides how a tile of one class differs from a tile of another, and
     changes when a network trained on small tiles looks at larger ones.
 
@@ -59,7 +59,7 @@ class SmallBackbone(nn.Module):
 
 @contextmanager
 def keep_statistics(module: nn.Module) -> Iterator[None]:
-    """Let batch normalisation use the batch at hand without remembering it.
+    """Let batch normalization use the batch at hand without remembering it.
 
     For views that no slide looks like, such as shuffled tiles: they would shift the
     running mean and variance that inference relies on.

@@ -14,7 +14,7 @@ from segmix_core.models.make_backbone import make_backbone
 from segmix_core.models.pcm import PixelCorrelation
 from segmix_core.models.shared_foreground import class_logits
 from segmix_core.models.tap_fusion import TapFusion
-from segmix_core.models.timm_backbone import published_licence
+from segmix_core.models.timm_backbone import published_license
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +73,13 @@ class CamClassifier(nn.Module):
     shared_foreground
         Each cell predicts foreground, and then the class
         (:mod:`segmix_core.models.shared_foreground`). Needs a ``pooled_share`` below 1.
-    normalised_stain
-        Its images have normalised stains (:mod:`segmix_core.slides.stain`): the network
+    normalized_stain
+        Its images have normalized stains (:mod:`segmix_core.slides.stain`): the network
         does not do it, because a tile does not tell the stain of its image.
     freeze
         Keep the backbone as it was loaded: no gradient, always in evaluation mode.
     frozen_norm
-        Keep batch normalisation as it was loaded, as SEAM does; None: for pretrained
+        Keep batch normalization as it was loaded, as SEAM does; None: for pretrained
         backbones, whose statistics are better than those of a small batch.
 
     Attributes
@@ -112,7 +112,7 @@ class CamClassifier(nn.Module):
         pooled_share: float = 1.0,
         pooled_mean: float = 0.0,
         shared_foreground: bool = False,
-        normalised_stain: bool = False,
+        normalized_stain: bool = False,
         freeze: bool = False,
         frozen_norm: bool | None = None,
     ) -> None:
@@ -143,7 +143,7 @@ class CamClassifier(nn.Module):
         self.pooled_mean = pooled_mean
         self.shared_foreground = shared_foreground
         self.num_classes = num_classes
-        self.normalised_stain = normalised_stain
+        self.normalized_stain = normalized_stain
         self.freeze = freeze
         self.frozen_norm = weights != SCRATCH if frozen_norm is None else frozen_norm
         self.size_multiple = self.backbone.stride
@@ -159,7 +159,7 @@ class CamClassifier(nn.Module):
             "pooled_share": pooled_share,
             "pooled_mean": pooled_mean,
             "shared_foreground": shared_foreground,
-            "normalised_stain": normalised_stain,
+            "normalized_stain": normalized_stain,
             "freeze": freeze,
             "frozen_norm": self.frozen_norm,
         }
@@ -278,8 +278,8 @@ class CamClassifier(nn.Module):
 
 
 def _origin(weights: InitialWeights, backbone: str) -> dict[str, str]:
-    licence = published_licence(backbone) if weights.source != SCRATCH else None
-    return weights.origin | ({"licence": str(licence)} if licence else {})
+    terms = published_license(backbone) if weights.source != SCRATCH else None
+    return weights.origin | ({"license": str(terms)} if terms else {})
 
 
 def load_classifier(checkpoint: Checkpoint) -> CamClassifier:

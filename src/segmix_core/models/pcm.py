@@ -60,7 +60,7 @@ class PixelCorrelation(nn.Module):
         seed
             (B, C, h, w), not negative; any number of channels.
         images
-            (B, 3, H, W), normalised as for the backbone.
+            (B, 3, H, W), normalized as for the backbone.
         low
             (B, c1, ?, ?), resized to (h, w).
         high

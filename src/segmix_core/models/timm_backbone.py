@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from segmix_core.encoders import IMAGENET_MEAN, IMAGENET_STD
 from segmix_core.errors import ConfigError
-from segmix_core.licences import UNKNOWN, Licence, find_licence
+from segmix_core.licenses import UNKNOWN, License, find_license
 from segmix_core.models.backbone import Taps
 from segmix_core.models.initial_weights import (
     InitialWeights,
@@ -117,19 +117,19 @@ def classifier_names(network: nn.Module) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names)
 
 
-def published_licence(name: str) -> Licence | None:
-    """Return the licence of published weights, by timm's records where we know none.
+def published_license(name: str) -> License | None:
+    """Return the license of published weights, by timm's records where we know none.
 
     None for a backbone without any.
     """
-    known = find_licence(name)
+    known = find_license(name)
     if known is not UNKNOWN:
         return known
     import timm
 
     published = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
     text = published.license if published else None
-    return UNKNOWN if text in (None, "unknown") else Licence(text)
+    return UNKNOWN if text in (None, "unknown") else License(text)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ class VitBackbone(nn.Module):
     """A vision transformer that takes images of any size; its stride is its patch.
 
     Taps are the patch tokens after half of the blocks and after the last, both through
-    the final normalisation, as DINOv2 (Oquab et al., arXiv 2304.07193) gives dense
+    the final normalization, as DINOv2 (Oquab et al., arXiv 2304.07193) gives dense
     features. Tokens of class and registers are left out.
 
     Parameters

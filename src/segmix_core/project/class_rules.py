@@ -104,9 +104,9 @@ def checked_color(color: str) -> str:
 
 
 def default_color(position: int) -> str:
-    """Return the colour "#rrggbb" of the class at ``position`` (from 0).
+    """Return the color "#rrggbb" of the class at ``position`` (from 0).
 
-    The first 32 can be told apart with any colour vision; later ones step through hue
+    The first 32 can be told apart with any color vision; later ones step through hue
     and lightness and are all different up to the largest number of classes.
     """
     if position < len(_PALETTE):
@@ -119,5 +119,5 @@ def default_color(position: int) -> str:
 
 
 def is_color(text: str) -> bool:
-    """Return whether ``text`` is a colour of the form "#rrggbb"."""
+    """Return whether ``text`` is a color of the form "#rrggbb"."""
     return re.fullmatch(r"#[0-9a-fA-F]{6}", text) is not None

@@ -88,15 +88,15 @@ def check_labels(
     """
     if not classes:
         raise ProjectError("The project has no classes.", "Add at least one class.")
-    labelled = (labels != LabelState.UNKNOWN).any(axis=1)
-    if not labelled.any():
+    labeled = (labels != LabelState.UNKNOWN).any(axis=1)
+    if not labeled.any():
         raise ProjectError(
             "No tile has a label.", "Label some tiles of every class first."
         )
-    used = labels[labelled & training]
+    used = labels[labeled & training]
     if len(used) == 0:
         raise ProjectError(
-            f"None of the {int(labelled.sum())} labeled tiles is in the split train.",
+            f"None of the {int(labeled.sum())} labeled tiles is in the split train.",
             "Label tiles of training images, or import labels with a column split.",
         )
     _check_every_class_present(classes, used)

@@ -69,9 +69,9 @@ class ProjectStore(ProjectReader):
         ------
         ProjectError
             If there is a project already, the folder cannot be written, or a name or
-            colour is not valid.
+            color is not valid.
         ValueError
-            If the numbers of names and colours differ.
+            If the numbers of names and colors differ.
         """
         if colors is None:
             colors = [default_color(i) for i in range(len(class_names))]
@@ -125,7 +125,7 @@ class ProjectStore(ProjectReader):
         self._change("class", build)
 
     def recolor_class(self, index: int, color: str) -> None:
-        """Give the class of ``index`` another colour "#rrggbb"."""
+        """Give the class of ``index`` another color "#rrggbb"."""
         wanted = checked_color(color)
 
         def build(_: sqlite3.Connection) -> Draft:

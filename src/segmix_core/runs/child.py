@@ -22,7 +22,7 @@ from segmix_core.runs.writer import RunWriter
 EXIT_COMPLETED = 0
 EXIT_UNEXPECTED = 1
 EXIT_ERROR = 2
-EXIT_CANCELLED = 3
+EXIT_CANCELED = 3
 _NICENESS = 5
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -48,7 +48,7 @@ def run_child(folder: RunFolder, run_stage: RunStage, *, silent: bool = False) -
         If the folder is not a run, cannot be written, or another process is using it.
     """
     request = folder.request()
-    if not silent and folder.state() is RunState.CANCELLED:
+    if not silent and folder.state() is RunState.CANCELED:
         # Started again by hand: the old request to stop has been obeyed.
         folder.clear_stop_request()
     with RunWriter(folder, silent=silent) as writer, _stopping_on_signals(writer):
@@ -87,7 +87,7 @@ def _attempt(
         traceback.print_exc()
         return EXIT_ERROR, "failed", error.message, _about(error)
     except KeyboardInterrupt:
-        return EXIT_CANCELLED, "cancelled", "Interrupted from the keyboard.", {}
+        return EXIT_CANCELED, "canceled", "Interrupted from the keyboard.", {}
     except OSError as error:
         traceback.print_exc()
         if not is_unwritable(error):
@@ -98,7 +98,7 @@ def _attempt(
         traceback.print_exc()
         return EXIT_UNEXPECTED, "failed", _unexpected(error), _kind(error)
     if writer.stopped:
-        return EXIT_CANCELLED, "cancelled", "Stopped as asked.", results
+        return EXIT_CANCELED, "canceled", "Stopped as asked.", results
     return EXIT_COMPLETED, "completed", "", results
 
 

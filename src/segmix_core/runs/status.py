@@ -23,7 +23,7 @@ class RunState(StrEnum):
 
     ::
 
-        CREATED -> RUNNING -> COMPLETED | CANCELLED | FAILED | INTERRUPTED
+        CREATED -> RUNNING -> COMPLETED | CANCELED | FAILED | INTERRUPTED
                       ^------------- resumed ------------------------|
 
     DAMAGED is a folder that cannot be read as a run.
@@ -32,7 +32,7 @@ class RunState(StrEnum):
     CREATED = "created"
     RUNNING = "running"
     COMPLETED = "completed"
-    CANCELLED = "cancelled"
+    CANCELED = "canceled"
     FAILED = "failed"
     INTERRUPTED = "interrupted"
     DAMAGED = "damaged"

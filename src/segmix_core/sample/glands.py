@@ -16,15 +16,15 @@ OUTSIDE = 9.0
 
 @dataclass(frozen=True, slots=True)
 class Gland:
-    """A closed outline around a centre, with an epithelium.
+    """A closed outline around a center, with an epithelium.
 
     Attributes
     ----------
     y, x
-        Centre, in pixels.
+        Center, in pixels.
     outer, inner
         (256,) float32: distance of the outer and of the luminal border from the
-        centre, in pixels, over the full circle.
+        center, in pixels, over the full circle.
     is_crowded
         Whether nuclei stand in several rows.
     mucin
@@ -42,7 +42,7 @@ class Gland:
 def place_glands(
     rng: np.random.Generator, candidates: npt.NDArray[np.float64]
 ) -> list[Gland]:
-    """Place glands at candidate centres so that none overlap.
+    """Place glands at candidate centers so that none overlap.
 
     Parameters
     ----------
@@ -52,22 +52,22 @@ def place_glands(
         (n, 2) float: y, x, in the order to try them.
     """
     radii = rng.uniform(MIN_RADIUS_PX, MAX_RADIUS_PX, len(candidates))
-    centres = np.empty((0, 2))
+    centers = np.empty((0, 2))
     taken = np.empty(0)
-    for centre, radius in zip(candidates, radii, strict=True):
-        gaps = np.hypot(*(centres - centre).T) - taken
+    for center, radius in zip(candidates, radii, strict=True):
+        gaps = np.hypot(*(centers - center).T) - taken
         # Outlines bulge by up to a quarter; a strip of stroma stays between them.
         if len(taken) == 0 or gaps.min() > 1.12 * radius + 6:
-            centres = np.vstack([centres, centre])
+            centers = np.vstack([centers, center])
             taken = np.append(taken, 1.12 * radius)
     return [
-        _shape(rng, centre, radius / 1.12)
-        for centre, radius in zip(centres, taken, strict=True)
+        _shape(rng, center, radius / 1.12)
+        for center, radius in zip(centers, taken, strict=True)
     ]
 
 
 def _shape(
-    rng: np.random.Generator, centre: npt.NDArray[np.float64], radius: float
+    rng: np.random.Generator, center: npt.NDArray[np.float64], radius: float
 ) -> Gland:
     angles = np.linspace(0, 2 * np.pi, _ANGLES, endpoint=False)
     outer = np.full(_ANGLES, radius)
@@ -79,8 +79,8 @@ def _shape(
     thickness = np.clip(rng.normal(34, 5), 24, 0.85 * radius) * (1 + 0.07 * ragged)
     inner = np.maximum(outer - thickness, 0.08 * radius)
     return Gland(
-        y=float(centre[0]),
-        x=float(centre[1]),
+        y=float(center[0]),
+        x=float(center[1]),
         outer=outer.astype(np.float32),
         inner=inner.astype(np.float32),
         is_crowded=bool(rng.random() < 0.35),

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from segmix_core.sample.fibres import Fibres
+from segmix_core.sample.fibers import Fibers
 from segmix_core.sample.glands import Gland
 from segmix_core.sample.layout import GLAND, GLASS, LYMPHOID, STROMA, Layout
 from segmix_core.sample.noise import FloatArray, SmoothNoise
@@ -12,13 +12,13 @@ from segmix_core.sample.spots import Spots, join_spots
 _Points = npt.NDArray[np.float64]
 
 
-def place_nuclei(rng: np.random.Generator, layout: Layout, fibres: Fibres) -> Spots:
+def place_nuclei(rng: np.random.Generator, layout: Layout, fibers: Fibers) -> Spots:
     """Return the nuclei of all classes, in tissue only."""
     size = len(layout.mask)
     parts = [_gland_nuclei(rng, gland) for gland in layout.glands]
     parts += [
         _lymphocytes(rng, layout),
-        _fibroblasts(rng, layout, fibres),
+        _fibroblasts(rng, layout, fibers),
         _lamina_cells(rng, layout),
     ]
     nuclei = join_spots(parts)
@@ -87,14 +87,14 @@ def _lymphocytes(rng: np.random.Generator, layout: Layout) -> Spots:
     return _spots(rng, (y[keep], x[keep], angle), (5.7, 5.1), 1.0, 0.14)
 
 
-def _fibroblasts(rng: np.random.Generator, layout: Layout, fibres: Fibres) -> Spots:
+def _fibroblasts(rng: np.random.Generator, layout: Layout, fibers: Fibers) -> Spots:
     size = len(layout.mask)
     y, x = _jittered(rng, size, 27.0)
     density = 0.42 + 0.22 * _at_points(SmoothNoise(rng, size, 120.0), y, x, size)
     here = _class_at(layout, y, x, size) == STROMA
     keep = here & (rng.random(len(y)) < density)
     y, x = y[keep], x[keep]
-    angle = fibres.direction(y, x, size) + rng.normal(0, 0.15, len(y))
+    angle = fibers.direction(y, x, size) + rng.normal(0, 0.15, len(y))
     return _spots(rng, (y, x, angle), (11.5, 2.7), 0.86, 0.12)
 
 

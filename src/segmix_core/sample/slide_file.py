@@ -8,7 +8,7 @@ import numpy.typing as npt
 import tifffile
 
 from segmix_core.files import write_atomically
-from segmix_core.sample.fibres import Fibres
+from segmix_core.sample.fibers import Fibers
 from segmix_core.sample.layout import plan_layout
 from segmix_core.sample.nuclei import place_goblets, place_nuclei
 from segmix_core.sample.spots import draw_spots
@@ -49,10 +49,10 @@ def make_sample(size: int, seed: int = 0) -> tuple[_Image, _Image]:
         raise ValueError(f"The size must be at least {_MIN_SIZE}, not {size}")
     rng = np.random.default_rng(seed)
     layout = plan_layout(rng, size)
-    fibres = Fibres(rng, size)
-    nuclei = draw_spots(place_nuclei(rng, layout, fibres), size)
+    fibers = Fibers(rng, size)
+    nuclei = draw_spots(place_nuclei(rng, layout, fibers), size)
     goblets = draw_spots(place_goblets(rng, layout), size)
-    image = Stainer(rng, layout, fibres, Drawn(nuclei, goblets)).render()
+    image = Stainer(rng, layout, fibers, Drawn(nuclei, goblets)).render()
     return image, layout.mask
 
 

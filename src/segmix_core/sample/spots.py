@@ -17,13 +17,13 @@ class Spots:
     Attributes
     ----------
     y, x
-        Centres in pixels.
+        Centers in pixels.
     long, short
         Half axes in pixels.
     angle
         Direction of the long axis, radians from the x axis.
     strength
-        Value drawn at the centre.
+        Value drawn at the center.
     rim
         Relative darkening of the border, 0..1.
     """

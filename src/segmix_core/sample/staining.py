@@ -1,4 +1,4 @@
-"""Color a layout and its nuclei with haematoxylin and eosin."""
+"""Color a layout and its nuclei with hematoxylin and eosin."""
 
 from dataclasses import dataclass
 
@@ -6,14 +6,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from segmix_core.sample.fibres import Fibres
+from segmix_core.sample.fibers import Fibers
 from segmix_core.sample.layout import BAND, GLASS, LYMPHOID, Layout
 from segmix_core.sample.noise import FloatArray, SmoothNoise
 
 # Optical density of red, green, blue per unit of stain: Ruifrok and Johnston,
 # Analytical and Quantitative Cytology and Histology 23 (2001), 291-299. Their eosin
 # (0.072, 0.990, 0.105) absorbs hardly any blue; scanned slides are pinker than that.
-_HAEMATOXYLIN = (0.650, 0.704, 0.286)
+_HEMATOXYLIN = (0.650, 0.704, 0.286)
 _EOSIN = (0.072, 0.930, 0.345)
 _LAMP = (244.0, 243.0, 245.0)
 _BLUR_PX = 0.75
@@ -36,18 +36,18 @@ class Stainer:
     """
 
     def __init__(
-        self, rng: np.random.Generator, layout: Layout, fibres: Fibres, drawn: Drawn
+        self, rng: np.random.Generator, layout: Layout, fibers: Fibers, drawn: Drawn
     ) -> None:
         size = len(layout.mask)
         self._rng = rng
         self._layout = layout
-        self._fibres = fibres
+        self._fibers = fibers
         self._drawn = drawn
         self._cols = np.arange(size)
         self._grain = SmoothNoise(rng, size, 3.2)
         self._cloud = SmoothNoise(rng, size, 34.0)
         self._thickness = SmoothNoise(rng, size, 150.0)
-        self._haematoxylin = SmoothNoise(rng, size, max(size / 4, 300.0))
+        self._hematoxylin = SmoothNoise(rng, size, max(size / 4, 300.0))
         self._eosin = SmoothNoise(rng, size, max(size / 5, 300.0))
 
     def render(self) -> npt.NDArray[np.uint8]:
@@ -67,7 +67,7 @@ class Stainer:
         crop = slice(top - first, bottom - first)
         band = np.empty((bottom - top, size, 3), np.uint8)
         for channel, lamp in enumerate(_LAMP):
-            density = blue * _HAEMATOXYLIN[channel] + pink * _EOSIN[channel]
+            density = blue * _HEMATOXYLIN[channel] + pink * _EOSIN[channel]
             light = np.float32(lamp) * np.exp(density * np.float32(-np.log(10)))
             light = ndimage.gaussian_filter(light, _BLUR_PX)[crop]
             light += self._rng.standard_normal(light.shape, np.float32) * np.float32(2)
@@ -75,7 +75,7 @@ class Stainer:
         return band
 
     def _stains(self, rows: npt.NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
-        """Return the amounts of haematoxylin and eosin of some rows."""
+        """Return the amounts of hematoxylin and eosin of some rows."""
         part = slice(int(rows[0]), int(rows[-1]) + 1)
         mask, depth = self._layout.mask[part], self._layout.depth[part]
         grain = self._grain.sample(rows, self._cols)
@@ -89,7 +89,7 @@ class Stainer:
         _draw_nuclei(blue, pink, self._drawn.nuclei[part], grain)
         thickness = 1 + np.float32(0.09) * self._thickness.sample(rows, self._cols)
         blue *= thickness * np.exp(
-            np.float32(0.17) * self._haematoxylin.sample(rows, self._cols)
+            np.float32(0.17) * self._hematoxylin.sample(rows, self._cols)
         )
         pink *= thickness * np.exp(
             np.float32(0.20) * self._eosin.sample(rows, self._cols)
@@ -102,11 +102,11 @@ class Stainer:
     def _stroma(
         self, rows: npt.NDArray[np.int64], cloud: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
-        fibre = self._fibres.texture(rows, self._cols)
-        # Where the tissue is loose, the gaps between fibres are almost white.
+        fiber = self._fibers.texture(rows, self._cols)
+        # Where the tissue is loose, the gaps between fibers are almost white.
         loose = np.clip(np.float32(0.5) + np.float32(0.35) * cloud, 0, 1)
-        dense = np.float32(0.16) + np.float32(0.17) * fibre
-        open_ = np.float32(0.34) * np.clip(fibre * 1.7 - 0.55, 0, 1) + np.float32(0.03)
+        dense = np.float32(0.16) + np.float32(0.17) * fiber
+        open_ = np.float32(0.34) * np.clip(fiber * 1.7 - 0.55, 0, 1) + np.float32(0.03)
         pink = dense * (1 - loose) + open_ * loose
         return np.float32(0.03) + np.float32(0.13) * pink, pink
 

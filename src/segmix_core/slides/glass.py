@@ -90,9 +90,9 @@ def glass_mask(
         Glass is brighter than this (mean of the channels), 0..255.
     spread
         Glass has a smaller chroma (largest minus smallest channel), 0..255. Pale eosin
-        is as bright as glass and differs only in colour.
+        is as bright as glass and differs only in color.
     min_px
-        Smaller connected spots (8 neighbours) are highlights in tissue.
+        Smaller connected spots (8 neighbors) are highlights in tissue.
 
     Returns
     -------

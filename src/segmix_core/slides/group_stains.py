@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 from segmix_core.slides.slide import RgbArray
 from segmix_core.slides.stain import (
     Stain,
-    StainNormaliser,
+    StainNormalizer,
     find_tissue_colors,
     measure_stain,
 )
@@ -17,7 +17,7 @@ _OF_A_GROUP, _OF_ALL = 16, 64
 _TILES_OF_A_SLIDE = 8
 _ONE_IMAGE_PX = 300_000
 """An image with this many pixels has its own stain even if it is a single tile. The
-colours of a smaller one, a tile or a cell, are its content, and normalising would hide
+colors of a smaller one, a tile or a cell, are its content, and normalizing would hide
 it."""
 _LEAST_PX = 20_000
 
@@ -33,7 +33,7 @@ class _Alone(Generic[Key]):
 
 @dataclass(frozen=True, slots=True)
 class MeasuredStains(Generic[Key]):
-    """Measured stains, stored so that later stages use the same colours.
+    """Measured stains, stored so that later stages use the same colors.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class MeasuredStains(Generic[Key]):
 
 
 class GroupStains(Generic[Key]):
-    """Normalisers for each slide, and for each group (case) of smaller images.
+    """Normalizers for each slide, and for each group (case) of smaller images.
 
     A slide is an image with room for several tiles. Slides have separate stains even if
     they belong to the same case.
@@ -107,16 +107,16 @@ class GroupStains(Generic[Key]):
         }
         self._known = dict(measured.images) if measured else {}
         self._common = [measured.common] if measured else []
-        self._normalisers: dict[Stain | None, StainNormaliser] = {}
+        self._normalizers: dict[Stain | None, StainNormalizer] = {}
 
-    def of(self, key: Key) -> StainNormaliser:
-        """Return the normaliser of an image."""
+    def of(self, key: Key) -> StainNormalizer:
+        """Return the normalizer of an image."""
         if key not in self._known:
             self._known[key] = self._stain_of(self._groups[key])
         stain = self._known[key]
-        if stain not in self._normalisers:
-            self._normalisers[stain] = StainNormaliser(stain)
-        return self._normalisers[stain]
+        if stain not in self._normalizers:
+            self._normalizers[stain] = StainNormalizer(stain)
+        return self._normalizers[stain]
 
     def measured(self) -> MeasuredStains[Key]:
         """Return the stains measured so far."""

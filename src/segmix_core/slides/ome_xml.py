@@ -13,7 +13,7 @@ from segmix_core.slides.pixel_size import (
     check_pixel_size,
 )
 
-MICROMETRES = {
+MICROMETERS = {
     "pm": 1e-6, "Å": 1e-4,
     "nm": 1e-3, "nanometer": 1e-3,
     "µm": 1.0, "μm": 1.0, "um": 1.0, "micron": 1.0, "microns": 1.0, "\\u00B5m": 1.0,
@@ -52,7 +52,7 @@ class OmeImage:
         )
         try:
             sizes = [
-                float(text or "nothing") * MICROMETRES[unit]
+                float(text or "nothing") * MICROMETERS[unit]
                 for text, unit in zip(texts, units, strict=True)
             ]
         except (ValueError, KeyError):

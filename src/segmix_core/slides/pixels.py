@@ -79,7 +79,7 @@ def to_rgb(pixels: npt.NDArray[np.uint8], *, premultiplied: bool = False) -> Rgb
     pixels
         (H, W) or (H, W, S), 0..255, with S = 1 gray, 2 gray and alpha, 3 RGB, 4 RGBA.
     premultiplied
-        Whether the colours are already multiplied by alpha.
+        Whether the colors are already multiplied by alpha.
 
     Returns
     -------

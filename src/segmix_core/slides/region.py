@@ -91,7 +91,7 @@ def area_resize(
     cols: tuple[float, float],
     shape: tuple[int, int],
 ) -> RgbArray:
-    """Return the mean colours of ``shape`` equal cells of a part of an image.
+    """Return the mean colors of ``shape`` equal cells of a part of an image.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def area_resize(
     Returns
     -------
     RgbArray
-        (h, w, 3). Cells smaller than a pixel have the pixel's colour.
+        (h, w, 3). Cells smaller than a pixel have the pixel's color.
 
     Examples
     --------

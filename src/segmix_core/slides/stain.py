@@ -1,7 +1,7 @@
-"""Stain normalisation: give all slides the same mean and spread of colours.
+"""Stain normalization: give all slides the same mean and spread of colors.
 
-Fixation, section thickness, dyes and scanner affect the colours of a whole slide. If
-labels correlate with slides, a network learns the colours instead of the tissue. As in
+Fixation, section thickness, dyes and scanner affect the colors of a whole slide. If
+labels correlate with slides, a network learns the colors instead of the tissue. As in
 Reinhard et al., Color Transfer between Images (IEEE CG&A 21(5), 2001), the mean and
 standard deviation of pixels other than glass are matched; but in RGB, which was as good
 as CIELAB for images with one label, better for tiles, and only needs a table of 256
@@ -19,23 +19,23 @@ from segmix_core.slides.slide import RgbArray
 _GLASS = 215
 """A pixel is glass unless its darkest channel is darker than this."""
 _LOOKED_AT_PX = 1 << 14
-"""Enough pixels of an image to measure its colours."""
+"""Enough pixels of an image to measure its colors."""
 _LEAST_DEVIATION = 8.0
-"""Smallest standard deviation: an image of one colour contains only noise."""
+"""Smallest standard deviation: an image of one color contains only noise."""
 
 Rgb = tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
 class Stain:
-    """Colours of tissue: mean and standard deviation of red, green, blue in 0..255."""
+    """Colors of tissue: mean and standard deviation of red, green, blue in 0..255."""
 
     mean: Rgb
     deviation: Rgb
 
 
 REFERENCE = Stain((140.0, 95.0, 170.0), (55.0, 55.0, 40.0))
-"""The stain all slides are normalised to: average haematoxylin and eosin."""
+"""The stain all slides are normalized to: average hematoxylin and eosin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class TissueColors:
 
 
 def find_tissue_colors(image: RgbArray) -> TissueColors:
-    """Return the colours of tissue: of all pixels that are not glass.
+    """Return the colors of tissue: of all pixels that are not glass.
 
     Parameters
     ----------
@@ -83,8 +83,8 @@ def measure_stain(images: Sequence[TissueColors]) -> Stain:
     return Stain(_triple(pixels.mean(axis=0)), _triple(deviation))
 
 
-class StainNormaliser:
-    """Normalises pixels to the stain :data:`REFERENCE`.
+class StainNormalizer:
+    """Normalizes pixels to the stain :data:`REFERENCE`.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ class StainNormaliser:
         self._tables = None if stain is None else _tables(stain)
 
     def __call__(self, pixels: RgbArray) -> RgbArray:
-        """Normalise pixels (H, W, 3), 0..255."""
+        """Normalize pixels (H, W, 3), 0..255."""
         if self._tables is None:
             return pixels
         new = np.empty(pixels.shape, np.uint8)

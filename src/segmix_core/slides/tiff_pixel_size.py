@@ -4,7 +4,7 @@ import re
 
 import tifffile
 
-from segmix_core.slides.ome_xml import MICROMETRES
+from segmix_core.slides.ome_xml import MICROMETERS
 from segmix_core.slides.pixel_size import (
     UNSTATED,
     PixelSize,
@@ -48,7 +48,7 @@ def _tag_size(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> PixelSize:
     unit = _TAG_UNITS.get(code) if isinstance(code, int) else None
     named = _imagej_unit(tiff)
     if named:
-        unit = MICROMETRES.get(named)
+        unit = MICROMETERS.get(named)
         if unit is None and named != "pixel":
             return broken_pixel_size(f"Its unit of length is {named:.40}")
     elif unit is None and code != _NO_UNIT:

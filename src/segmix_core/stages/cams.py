@@ -1,4 +1,4 @@
-"""Compute the class activation maps of all tiles, labelled or not."""
+"""Compute the class activation maps of all tiles, labeled or not."""
 
 from contextlib import closing
 from typing import Any
@@ -39,7 +39,7 @@ def compute_cams(job: Job) -> dict[str, Any]:
     with TileReader(
         job.store.images(),
         cache_bytes=0,
-        normalise_stain=model.normalised_stain,
+        normalize_stain=model.normalized_stain,
         tile_px=tile_edges(job.input_run("train"), job.store),
         measured=read_stains(job.input_run("train")),
     ) as reader:
@@ -111,7 +111,7 @@ class _Maps:
         valid = -(-batch.valid.numpy() // self._stride)
         cam = without_padding(result.cam.cpu().numpy(), valid)
         columns = self._columns
-        maps, columns["scales"][part] = quantise(cam)
+        maps, columns["scales"][part] = quantize(cam)
         self._waiting.append(maps)
         columns["probabilities"][part] = result.probabilities.cpu().numpy()
         columns["valid"][part] = valid
@@ -142,7 +142,7 @@ def without_padding(
     return cams * (rows[:, None, :, None] & cols[:, None, None, :])
 
 
-def quantise(
+def quantize(
     cams: npt.NDArray[np.float32],
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
     """Quantize maps (B, C, h, w) >= 0 to bytes; also return the scales (B, C) of 255.

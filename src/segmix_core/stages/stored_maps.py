@@ -124,7 +124,7 @@ class ImageMaps:
     """The maps of the tiles of an image, blended where tiles overlap.
 
     Tiles may lie anywhere. Where two overlap, both use the mean of their maps, but the
-    masks depend on the labels and normalisation of each, so they may still differ. When
+    masks depend on the labels and normalization of each, so they may still differ. When
     masks are written in table order, the last one wins.
 
     Parameters

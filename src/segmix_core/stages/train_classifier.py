@@ -3,13 +3,13 @@
 from typing import Any
 
 from segmix_core.api.project_training import fit_project
-from segmix_core.data.project_tiles import labelled_tiles
+from segmix_core.data.project_tiles import labeled_tiles
 from segmix_core.stages.job import Job, Stopped
 from segmix_core.training.start import launch_fabric
 
 
 def train_classifier(job: Job) -> dict[str, Any]:
-    """Train on the labelled tiles; resume if the run has a checkpoint.
+    """Train on the labeled tiles; resume if the run has a checkpoint.
 
     Raises
     ------
@@ -20,7 +20,7 @@ def train_classifier(job: Job) -> dict[str, Any]:
     Stopped
         If the user asks to stop before the first step.
     """
-    tiles = len(labelled_tiles(job.store))
+    tiles = len(labeled_tiles(job.store))
     trained = fit_project(
         job.store,
         job.config,

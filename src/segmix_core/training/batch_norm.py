@@ -1,11 +1,11 @@
-"""Batch normalisation over the batches of all processes."""
+"""Batch normalization over the batches of all processes."""
 
 import torch
 from torch import Tensor, nn
 
 
 class SharedBatchNorm2d(nn.BatchNorm2d):
-    """Batch normalisation with mean and variance over all processes.
+    """Batch normalization with mean and variance over all processes.
 
     Like ``torch.nn.SyncBatchNorm``, which does not support CPUs. Its parameters,
     and its results in evaluation mode, are those of the replaced layer.
@@ -32,23 +32,23 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
         self.train(layer.training)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Return (B, C, H, W), normalised; every process must call it equally often."""
-        normal = self._normalise(pixels) if self.training else super().forward(pixels)
+        """Return (B, C, H, W), normalized; every process must call it equally often."""
+        normal = self._normalize(pixels) if self.training else super().forward(pixels)
         out: Tensor = self.act(self.drop(normal))
         return out
 
-    def _normalise(self, pixels: Tensor) -> Tensor:
+    def _normalize(self, pixels: Tensor) -> Tensor:
         values = pixels.float()
         count = _total(values.new_tensor([pixels[:, 0].numel()]))
         mean = _total(values.sum(dim=(0, 2, 3))) / count
-        centred = values - mean[:, None, None]
-        variance = _total(centred.square().sum(dim=(0, 2, 3))) / count
+        centered = values - mean[:, None, None]
+        variance = _total(centered.square().sum(dim=(0, 2, 3))) / count
         if self.track_running_stats:
             self._remember(mean.detach(), variance.detach() * count / (count - 1))
         scale = (variance + self.eps).rsqrt()
         if self.affine:
             scale = scale * self.weight
-        out = centred * scale[:, None, None]
+        out = centered * scale[:, None, None]
         if self.affine:
             out = out + self.bias[:, None, None]
         return out.to(pixels.dtype)
@@ -70,7 +70,7 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
 
 
 def share_batch_norm(module: nn.Module) -> None:
-    """Replace every batch normalisation inside a module by :class:`SharedBatchNorm2d`.
+    """Replace every batch normalization inside a module by :class:`SharedBatchNorm2d`.
 
     Weights, statistics and their names do not change.
     """

@@ -139,7 +139,7 @@ def _make_model(method: Method, spec: ClassifierSpec, resumed: bool) -> CamClass
         pooled_share=_SHARE_OF_MASKS if spec.learns_masks else parts.pooled_share,
         pooled_mean=0.0 if spec.learns_masks else parts.pooled_mean,
         shared_foreground=spec.shared_foreground,
-        normalised_stain=parts.normalized_stain,
+        normalized_stain=parts.normalized_stain,
         # A resumed run has its own weights; the file may be gone.
         weights=SCRATCH if resumed else method.weights,
         freeze=method.freeze,

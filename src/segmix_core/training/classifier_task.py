@@ -21,7 +21,7 @@ from segmix_core.training.losses import (
     DEFAULT_WEIGHTS,
     LossWeights,
     classification_loss,
-    cross_regularisation_loss,
+    cross_regularization_loss,
     equivariance_loss,
     ramp,
 )
@@ -67,7 +67,7 @@ class ClassifierTask:
     preview_tiles
         Tiles whose maps :meth:`epoch_end` shows, on any device.
     augment
-        Rotate tiles and change their colours first.
+        Rotate tiles and change their colors first.
     """
 
     def __init__(
@@ -185,7 +185,7 @@ class ClassifierTask:
         refined = self._refine(output, images, present)
         refined_second = turn_each_back(self._refine(second, view, present), turns)
         ecr = [
-            cross_regularisation_loss(maps, other, present)
+            cross_regularization_loss(maps, other, present)
             for maps, other in ((refined, second_cam), (refined_second, output.cam))
         ]
         return {

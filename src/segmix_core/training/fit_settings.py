@@ -53,7 +53,7 @@ class FitResult:
     Attributes
     ----------
     reason
-        "completed" or "cancelled".
+        "completed" or "canceled".
     step, total_steps
         Optimizer steps done, and planned.
     scores

@@ -134,7 +134,7 @@ def equivariance_loss(first: Tensor, second: Tensor, present: Tensor) -> Tensor:
     return keep_present_classes(difference, present).mean()
 
 
-def cross_regularisation_loss(
+def cross_regularization_loss(
     refined: Tensor, other: Tensor, present: Tensor
 ) -> Tensor:
     """Return how far a refined map is from the other view's map (SEAM eq. 6, ECR).

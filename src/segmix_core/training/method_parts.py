@@ -67,7 +67,7 @@ class MethodParts:
     make_curriculum
         Steps -> the controller of shuffled tiles, or None.
     scope, label_rule
-        Where shuffled patches come from, and how the result is labelled.
+        Where shuffled patches come from, and how the result is labeled.
     check
         Raises ConfigError for steps that the method does not support.
     fusion, pooled_share, pooled_mean, normalized_stain

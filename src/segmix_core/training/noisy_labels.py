@@ -18,7 +18,7 @@ _SMOOTHABLE = ("ce", "oeem")
 _LARGEST_SMOOTHING = 0.5
 
 
-def generalised_cross_entropy(
+def generalized_cross_entropy(
     logits: Tensor, targets: Tensor, q: float = 0.7
 ) -> Tensor:
     """Return (1 - p^q) / q of each pixel, p the probability of its label.
@@ -60,7 +60,7 @@ def symmetric_cross_entropy(
     Parameters
     ----------
     logits, targets
-        As in :func:`generalised_cross_entropy`.
+        As in :func:`generalized_cross_entropy`.
     alpha, beta
         Weights >= 0 of the two.
     log_zero
@@ -87,7 +87,7 @@ def bootstrapped_cross_entropy(
     Parameters
     ----------
     logits, targets
-        As in :func:`generalised_cross_entropy`.
+        As in :func:`generalized_cross_entropy`.
     noise
         Share of the network's prediction in the target, in 0..1.
 
@@ -115,7 +115,7 @@ def easy_pixel_weights(losses: Tensor, targets: Tensor, pseudo: Tensor) -> Tenso
     targets
         (B, H, W) int64 channel, or :data:`NO_CHANNEL` where nothing is decided.
     pseudo
-        (B, H, W) bool: labelled by a pseudo mask only.
+        (B, H, W) bool: labeled by a pseudo mask only.
 
     Returns
     -------
@@ -227,7 +227,7 @@ def cross_entropy(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Te
 LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
     "ce": cross_entropy,
     "oeem": cross_entropy,
-    "gce": generalised_cross_entropy,
+    "gce": generalized_cross_entropy,
     "sce": symmetric_cross_entropy,
     "bootstrapped": bootstrapped_cross_entropy,
 }

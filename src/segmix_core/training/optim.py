@@ -55,7 +55,7 @@ def make_optimizer(
 ) -> torch.optim.AdamW:
     """Return AdamW for all parameters that require a gradient.
 
-    Vectors (biases, normalisation scales) are not decayed, since pulling a scale
+    Vectors (biases, normalization scales) are not decayed, since pulling a scale
     towards zero does not regularize.
     """
     parameters = [p for p in module.parameters() if p.requires_grad]

@@ -71,7 +71,7 @@ class SegmenterTask:
         if corrected is None:
             corrected = torch.zeros_like(masks, dtype=torch.bool)
         if len(images) == 1:
-            # Batch normalisation needs several values per channel, which the coarsest
+            # Batch normalization needs several values per channel, which the coarsest
             # maps of a single tile lack, so add its mirror image.
             images, masks, weights, corrected = (
                 torch.cat([pixels, pixels.flip(-1)])

@@ -1,7 +1,7 @@
 """Self-training: a fresh network learns from the masks that the last one makes.
 
 Our own part of SegMix+. Maps of the first network, cut down to the classes that a tile
-is labelled with, are masks with errors; a network that begins anew learns what most of
+is labeled with, are masks with errors; a network that begins anew learns what most of
 them agree on before it learns their errors (noisy students, Xie et al., arXiv
 1911.04252). All networks together take the epochs that the settings give to one.
 """
@@ -133,7 +133,7 @@ def fit_rounds(
         else:
             taught = later.teach(_chosen(spec, number - 1, fabric) or model, part)
             if taught is None:
-                return FitResult("cancelled", first_epoch * steps, total), model
+                return FitResult("canceled", first_epoch * steps, total), model
             result, model = fit_classifier(
                 TileBatches(taught, later.plan, part.emit),
                 _below(spec, number, later.shared_foreground),

@@ -31,7 +31,7 @@ class SupervisedTask:
     module
         To train.
     augment
-        Rotate tiles and change their colours.
+        Rotate tiles and change their colors.
     preview_tiles
         Tiles whose maps :meth:`epoch_end` shows, on any device.
     """
@@ -186,7 +186,7 @@ def _masks_of(batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 def _augmented(batch: Batch, generator: torch.Generator) -> Batch:
-    """Augment tiles: rotate them with their masks, and change colours."""
+    """Augment tiles: rotate them with their masks, and change colors."""
     square = batch.images.shape[-1] == batch.images.shape[-2]
     turns = draw_symmetries(len(batch), generator, square=square)
     return replace(

@@ -165,7 +165,7 @@ class _Fitting:
                 stopped = state.step < self.total_steps and self._asked_to_stop()
             if stopped:
                 self._save()
-                return self._result("cancelled")
+                return self._result("canceled")
         return self._result("completed")
 
     def _run_epoch(self, epoch: int, first: int) -> bool:

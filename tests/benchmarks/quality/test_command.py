@@ -196,7 +196,7 @@ def test_what_ends_a_table_shows_what_is_done(
         *("--json", file, *SMALL),
     )
     assert result.exit_code == code
-    assert "centred disc" in result.stdout
+    assert "centered disc" in result.stdout
     rows = json.loads(file.read_text(encoding="utf-8"))["results"]
     assert [row["method"] for row in rows if row["seed"] == 0] == ["cam"]
 
@@ -236,7 +236,7 @@ def test_segmenters_have_rows_of_their_own(dark_discs, tmp_path, command):
             ("--protocol", "p1", "--against", "seam"),
             "not one of the trained methods cam, segmix, segmix-plus",
         ),
-        (("--protocol", "p1", "--against", "centred disc"), "as --against"),
+        (("--protocol", "p1", "--against", "centered disc"), "as --against"),
         (("--protocol", "p1", "--score", "train"), "Choose one of val, test"),
         (("--protocol", "p1", "--set", "train.epochs=0"), "train.epochs"),
         (("--protocol", "p1", "--methods", "cam,cam:train.width=1"), "train.width"),

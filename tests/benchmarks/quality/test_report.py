@@ -29,7 +29,7 @@ def conditions(folder):
 def answers(folder):
     """Scores of two predictors, to be given to any row."""
     results = {result.method: result.scores for result in score_trivial(folder)}
-    return results["Otsu, dark green"], results["centred disc"]
+    return results["Otsu, dark green"], results["centered disc"]
 
 
 def test_the_order_is_of_the_table_whoever_ends_first(conditions, answers):

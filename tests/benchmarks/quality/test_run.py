@@ -169,9 +169,9 @@ def test_trivial_predictors_are_scored_beside(benchmark_path):
 
 
 @pytest.mark.parametrize("protocol", ["p1", "p2"])
-@pytest.mark.parametrize("normalised", [True, False])
-def test_networks_are_shown_normalised_images_alone(
-    benchmark_path, monkeypatch, protocol, normalised
+@pytest.mark.parametrize("normalized", [True, False])
+def test_networks_are_shown_normalized_images_alone(
+    benchmark_path, monkeypatch, protocol, normalized
 ):
     blacks = []
     look = CamClassifier.forward
@@ -183,14 +183,14 @@ def test_networks_are_shown_normalised_images_alone(
     def blacken(folder, name):
         return np.zeros_like(folder.read_image(name))
 
-    # Black stands for what normalising makes of an image.
-    monkeypatch.setattr(BenchmarkFolder, "read_normalised_image", blacken)
+    # Black stands for what normalizing makes of an image.
+    monkeypatch.setattr(BenchmarkFolder, "read_normalized_image", blacken)
     monkeypatch.setattr(CamClassifier, "forward", forward)
-    changes = {"train.stain_normalization": normalised}
+    changes = {"train.stain_normalization": normalized}
     run(benchmark_path, protocol, Variant("segmix-plus", changes))
     # Two networks learn, make masks and are scored.
     assert {training for training, _ in blacks} == {True, False}
-    assert {is_black for _, is_black in blacks} == {normalised}
+    assert {is_black for _, is_black in blacks} == {normalized}
 
 
 @pytest.mark.parametrize("shared", [True, False])
@@ -222,7 +222,7 @@ def test_the_protocol_says_what_is_background(
     )
     monkeypatch.setattr(
         "benchmarks.quality.run.fit_rounds",
-        lambda *arguments, **options: (FitResult("cancelled", 0, 1), None),
+        lambda *arguments, **options: (FitResult("canceled", 0, 1), None),
     )
     run(benchmark_path, protocol, Variant("segmix-plus"))
     assert seen == [background]

@@ -10,7 +10,7 @@ from benchmarks.quality.samples import FolderSamples
 from segmix_core.data.samples import MaskedSamples
 from segmix_core.errors import ProjectError
 from segmix_core.slides import group_stains
-from segmix_core.slides.stain import StainNormaliser, find_tissue_colors, measure_stain
+from segmix_core.slides.stain import StainNormalizer, find_tissue_colors, measure_stain
 
 
 def test_whole_images_are_tiles(benchmark_path):
@@ -62,8 +62,8 @@ def test_windows_have_the_stain_of_their_image(benchmark_path):
     folder = BenchmarkFolder(benchmark_path)
     windows = [window for window in folder.windows if window.split == "train"]
     raw = FolderSamples(folder, windows)
-    samples = raw.with_normalised_stain()
-    image = folder.read_normalised_image(windows[1].name)
+    samples = raw.with_normalized_stain()
+    image = folder.read_normalized_image(windows[1].name)
     np.testing.assert_array_equal(samples.read(1).image, image[16:32, 8:24])
     assert (samples.read(1).image != raw.read(1).image).any()
     masks = [np.full((16, 16), row, np.uint8) for row in range(len(windows))]
@@ -73,7 +73,7 @@ def test_windows_have_the_stain_of_their_image(benchmark_path):
 
 
 @pytest.mark.usefixtures("small_stains")
-def test_images_of_a_group_are_normalised_together(benchmark_path):
+def test_images_of_a_group_are_normalized_together(benchmark_path):
     folder = BenchmarkFolder(benchmark_path)
     vars(folder)["images"] = tuple(
         replace(image, group="ab"[number % 2])
@@ -82,13 +82,13 @@ def test_images_of_a_group_are_normalised_together(benchmark_path):
     first = folder.images[0]
     images = [folder.read_image(image.name) for image in folder.images[::2]]
     stain = measure_stain([find_tissue_colors(image) for image in images])
-    expected = StainNormaliser(stain)(folder.read_image(first.name))
-    np.testing.assert_array_equal(folder.read_normalised_image(first.name), expected)
+    expected = StainNormalizer(stain)(folder.read_image(first.name))
+    np.testing.assert_array_equal(folder.read_normalized_image(first.name), expected)
 
 
 @pytest.mark.usefixtures("small_stains")
-@pytest.mark.parametrize("normalised", [True, False])
-def test_a_network_is_asked_about_the_colours_it_knows(benchmark_path, normalised):
+@pytest.mark.parametrize("normalized", [True, False])
+def test_a_network_is_asked_about_the_colors_it_knows(benchmark_path, normalized):
     folder = BenchmarkFolder(benchmark_path)
     asked = []
 
@@ -97,11 +97,11 @@ def test_a_network_is_asked_about_the_colours_it_knows(benchmark_path, normalise
         return np.zeros((1, 2, *pixels.shape[1:3]), np.float32)
 
     image = folder.images[2]
-    found = of_images(whole_images(folder, maps, normalised_stain=normalised))(image)
+    found = of_images(whole_images(folder, maps, normalized_stain=normalized))(image)
     assert found.shape == (2, 32, 32)
-    read = folder.read_normalised_image if normalised else folder.read_image
+    read = folder.read_normalized_image if normalized else folder.read_image
     np.testing.assert_array_equal(asked[0][0], read(image.name))
-    assert (asked[0][0] == folder.read_image(image.name)).all() != normalised
+    assert (asked[0][0] == folder.read_image(image.name)).all() != normalized
 
 
 @pytest.mark.usefixtures("small_stains")
@@ -110,12 +110,12 @@ def test_images_that_are_missing_tell_no_stain(benchmark_path, tmp_path):
     shutil.copytree(benchmark_path, path)
     folder = BenchmarkFolder(path)
     name = folder.split("train")[0].name
-    whole = folder.read_normalised_image(name)
+    whole = folder.read_normalized_image(name)
     lost = BenchmarkFolder(path)
     for image in lost.split("test"):
         (path / "images" / image.name).unlink()
     np.testing.assert_array_equal(
-        lost.read_normalised_image(lost.images[0].name), whole
+        lost.read_normalized_image(lost.images[0].name), whole
     )
     with pytest.raises(ProjectError, match="cannot be read as an image"):
-        lost.read_normalised_image(lost.split("test")[0].name)
+        lost.read_normalized_image(lost.split("test")[0].name)

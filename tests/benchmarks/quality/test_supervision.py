@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.quality.ceiling import TrainMasks, supervised_samples, true_masks
-from benchmarks.quality.folder import BenchmarkFolder, LabelledWindow
+from benchmarks.quality.folder import BenchmarkFolder, LabeledWindow
 from benchmarks.quality.protocols import make_protocol
 from benchmarks.quality.pseudo import pseudo_masks
 from benchmarks.quality.samples import FolderSamples, batch_edge
@@ -58,7 +58,7 @@ def test_a_side_of_several_tags_is_decided_by_the_window(
 ):
     protocol = make_protocol("p2", BenchmarkFolder(benchmark_path))
     vars(protocol.folder)["tag_names"] = ("gland", "nerve", "nontissue")
-    item = LabelledWindow("a.png", "train", Box(0, 0, 1, 2), labels)
+    item = LabeledWindow("a.png", "train", Box(0, 0, 1, 2), labels)
     found = protocol.columns_of(item, np.array([[True, False]]))
     assert found.tolist() == [list(expected)]
 

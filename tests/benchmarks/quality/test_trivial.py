@@ -24,12 +24,12 @@ def test_constants() -> None:
 
 
 def test_the_disc_has_the_area_of_its_radius() -> None:
-    found = TRIVIAL_PREDICTORS["centred disc"](_picture())
+    found = TRIVIAL_PREDICTORS["centered disc"](_picture())
     assert found.sum() == pytest.approx(np.pi * 12**2, rel=0.02)
     np.testing.assert_array_equal(found, found[::-1, ::-1])
 
 
-def test_an_image_of_one_colour_does_not_fail() -> None:
+def test_an_image_of_one_color_does_not_fail() -> None:
     flat = np.full((8, 8, 3), 128, np.uint8)
     for predict in TRIVIAL_PREDICTORS.values():
         assert predict(flat).shape == (8, 8)

@@ -87,7 +87,7 @@ def test_options_out_of_range_are_refused(options):
 
 
 def test_a_saved_model_is_the_same(tmp_path):
-    model = make(pooled_share=0.1, normalised_stain=True)
+    model = make(pooled_share=0.1, normalized_stain=True)
     model.save(str(tmp_path / "model"))
     found = sx.load_model(str(tmp_path / "model"), device="cpu")
     assert isinstance(found, sx.TrainedClassifier)

@@ -53,7 +53,7 @@ def images(tmp_path):
 
 @pytest.fixture
 def project(tmp_path, images, segmix):
-    """A project of two classes with four labelled tiles."""
+    """A project of two classes with four labeled tiles."""
     path = tmp_path / "demo.segmix"
     assert segmix("new", path, "--classes", "gland,stroma").exit_code == 0
     assert segmix("add", path, images).exit_code == 0

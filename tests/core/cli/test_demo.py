@@ -109,7 +109,7 @@ def test_an_interrupted_demo_goes_on(tmp_path, answer, segmix, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(RunWriter, "should_stop", _stop)
         code, said = answer("demo", tmp_path)
-        assert (code, said["stage"], said["state"]) == (3, "train", "cancelled")
+        assert (code, said["stage"], said["state"]) == (3, "train", "canceled")
         stopped = segmix("demo", tmp_path)
     assert stopped.exit_code == 3
     assert f"demo {shlex.quote(str(tmp_path))}" in stopped.stdout

@@ -23,7 +23,7 @@ def test_a_project_is_made_with_its_classes(tmp_path, answer):
     assert (code, said["error"]) == (2, "ProjectError")
 
 
-def test_colours_must_match_the_classes(tmp_path, segmix):
+def test_colors_must_match_the_classes(tmp_path, segmix):
     result = segmix("new", tmp_path / "p", "--classes", "a,b", "--colors", "#ff0000")
     assert result.exit_code == 2
     assert "1 colors for 2 classes" in result.stderr
@@ -117,7 +117,7 @@ def test_every_kind_of_file_can_be_named():
     assert [str(kind) for kind in Kind] == list(get_args(ImportKind))
 
 
-def test_windows_replace_labelled_tiles_only_when_told(tmp_path, project, answer):
+def test_windows_replace_labeled_tiles_only_when_told(tmp_path, project, answer):
     table = tmp_path / "windows.csv"
     table.write_text(
         "filename,split,x,y,size,has_gland,has_stroma\n"

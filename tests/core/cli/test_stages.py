@@ -62,7 +62,7 @@ def test_corrections_are_exported_without_any_run(project, segmix, answer):
 
 
 @pytest.mark.parametrize(
-    ("backbone", "licence"),
+    ("backbone", "license"),
     [
         ("hf-hub:MahmoodLab/UNI", "MahmoodLab/UNI: CC BY-NC-ND 4.0 (non-commercial"),
         ("resnet18", "resnet18: Apache 2.0."),
@@ -70,25 +70,25 @@ def test_corrections_are_exported_without_any_run(project, segmix, answer):
     ],
 )
 @pytest.mark.parametrize("weights", ["download", "/some/where.safetensors"])
-def test_a_licence_is_told_before_its_weights_are_used(
-    project, work, segmix, backbone, licence, weights
+def test_a_license_is_told_before_its_weights_are_used(
+    project, work, segmix, backbone, license, weights
 ):
     work("count")
     settings = [f"train.backbone={backbone}", f"train.weights={weights}"]
     result = segmix("train", project, *(w for s in settings for w in ("--set", s)))
     assert result.exit_code == 0
-    assert licence in result.stderr
-    assert "Licence" not in result.stdout
+    assert license in result.stderr
+    assert "License" not in result.stdout
 
 
 @pytest.mark.parametrize(
     "settings", [["train.backbone=resnet18"], ["train.weights=/some/where.safetensors"]]
 )
-def test_without_published_weights_no_licence_is_told(project, work, segmix, settings):
+def test_without_published_weights_no_license_is_told(project, work, segmix, settings):
     work("count")
     result = segmix("train", project, *(w for s in settings for w in ("--set", s)))
     assert result.exit_code == 0
-    assert "Licence" not in result.stderr
+    assert "License" not in result.stderr
 
 
 def test_json_has_stdout_to_itself(project, work, answer):
@@ -148,7 +148,7 @@ def test_a_deaf_run_is_killed(project, work, answer):
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
-@pytest.mark.parametrize(("stage", "state"), [("wait", "cancelled"), ("deaf", None)])
+@pytest.mark.parametrize(("stage", "state"), [("wait", "canceled"), ("deaf", None)])
 def test_ctrl_c_stops_and_a_second_one_kills(project, work, segmix, stage, state):
     work(stage)
     seen = threading.Event()

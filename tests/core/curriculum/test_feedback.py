@@ -121,7 +121,7 @@ def test_states_that_do_not_fit():
     with pytest.raises(ValueError, match="state of a curriculum"):
         controller().load_state_dict({"step": 3})
     with pytest.raises(ValueError, match="state of a curriculum"):
-        controller().load_state_dict({**saved, "colour": 1})
+        controller().load_state_dict({**saved, "color": 1})
     saved["level"]["patch_size"] = 99
     with pytest.raises(ValueError, match="not 99"):
         controller().load_state_dict(saved)

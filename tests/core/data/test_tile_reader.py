@@ -11,7 +11,7 @@ from segmix_core.data.tile_reader import TileReader, pad_tile
 from segmix_core.errors import SlideError
 from segmix_core.geometry import Box
 from segmix_core.project.records import ImageRecord
-from segmix_core.slides.stain import StainNormaliser, find_tissue_colors, measure_stain
+from segmix_core.slides.stain import StainNormalizer, find_tissue_colors, measure_stain
 
 AddImage = Callable[..., ImageRecord]
 
@@ -168,12 +168,12 @@ def test_a_tile_is_read_with_what_is_around_it(
     np.testing.assert_allclose(around.astype(int), expected, atol=1)
 
 
-def test_tiles_are_normalised_by_the_group_of_their_image(add_image: AddImage) -> None:
+def test_tiles_are_normalized_by_the_group_of_their_image(add_image: AddImage) -> None:
     records = [replace(add_image(i, (160, 200)), group="case") for i in (1, 2)]
     images = [pixels_of(record) for record in records]
     stain = measure_stain([find_tissue_colors(image) for image in images])
-    expected = StainNormaliser(stain)(images[0])
-    with TileReader(records, normalise_stain=True) as reader:
+    expected = StainNormalizer(stain)(images[0])
+    with TileReader(records, normalize_stain=True) as reader:
         tile = reader.read_pixels(1, Box(8, 16, 32, 32))
         around = reader.read_around(1, Box(8, 16, 32, 32), 4)
     assert np.array_equal(tile, expected[8:40, 16:48])
@@ -181,12 +181,12 @@ def test_tiles_are_normalised_by_the_group_of_their_image(add_image: AddImage) -
     assert not np.array_equal(tile, images[0][8:40, 16:48])
 
 
-def test_a_slide_is_normalised_by_itself(add_image: AddImage) -> None:
+def test_a_slide_is_normalized_by_itself(add_image: AddImage) -> None:
     records = [replace(add_image(i, (160, 200)), group="case") for i in (1, 2)]
     image = pixels_of(records[0])
-    expected = StainNormaliser(measure_stain([find_tissue_colors(image)]))(image)
+    expected = StainNormalizer(measure_stain([find_tissue_colors(image)]))(image)
     edges = {records[0].source_id: 32}
-    with TileReader(records, normalise_stain=True, tile_px=edges) as reader:
+    with TileReader(records, normalize_stain=True, tile_px=edges) as reader:
         tile = reader.read_pixels(1, Box(0, 0, 160, 200))
     assert np.array_equal(tile, expected)
 
@@ -200,11 +200,11 @@ def test_an_unreadable_image_does_not_hide_the_stain_of_its_group(
     gone.path.write_bytes(b"no image")
     kept = [pixels_of(records[0]), pixels_of(records[3])]
     stain = measure_stain([find_tissue_colors(image) for image in kept])
-    with TileReader(records, normalise_stain=True) as reader:
+    with TileReader(records, normalize_stain=True) as reader:
         tile = reader.read_pixels(whole.id, Box(0, 0, 160, 200))
         with pytest.raises(SlideError):
             reader.read_pixels(gone.id, Box(0, 0, 160, 200))
-    assert np.array_equal(tile, StainNormaliser(stain)(kept[0]))
+    assert np.array_equal(tile, StainNormalizer(stain)(kept[0]))
 
 
 def test_files_of_the_same_name_are_no_group(add_image: AddImage) -> None:
@@ -212,6 +212,6 @@ def test_files_of_the_same_name_are_no_group(add_image: AddImage) -> None:
     named = [replace(record, group=record.path.stem) for record in records]
     twins = [replace(record, path=records[0].path, group="image1") for record in named]
     for images in (named, twins, records):
-        with TileReader(images, normalise_stain=True) as reader:
+        with TileReader(images, normalize_stain=True) as reader:
             tile = reader.read_pixels(1, Box(8, 16, 32, 32))
         assert np.array_equal(tile, pixels_of(images[0])[8:40, 16:48])

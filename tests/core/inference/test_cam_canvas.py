@@ -99,7 +99,7 @@ def test_overlap_is_that_of_all_pairs(places):
     assert any_overlap(boxes) == any(a.intersect(b).area > 0 for a, b in pairs)
 
 
-def test_free_windows_overlap_without_being_neighbours_in_any_order():
+def test_free_windows_overlap_without_being_neighbors_in_any_order():
     window, far = Box(0, 10, 100, 50), Box(90, 50, 20, 20)
     between = [Box(5, 200, 9, 9), Box(300, 20, 9, 9)]
     assert any_overlap([window, *between, far])

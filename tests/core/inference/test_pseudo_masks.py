@@ -7,7 +7,7 @@ from segmix_core.inference.pseudo_masks import (
     classes_in_play,
     decide,
     make_pseudo_mask,
-    normalise_cams,
+    normalize_cams,
     tile_doubt,
 )
 from segmix_core.inference.pseudo_rules import PseudoMaskRules
@@ -160,14 +160,14 @@ def test_normalization_weighs_a_weak_class():
     assert alone.tolist() == [[1, 2]]
 
 
-def test_normalise_keeps_silent_maps_silent():
+def test_normalize_keeps_silent_maps_silent():
     cam = np.zeros((2, 2, 2), np.float32)
     cam[0, 0, 0] = 4.0
     for how in ("class", "joint"):
-        scaled = normalise_cams(cam, how)
+        scaled = normalize_cams(cam, how)
         assert scaled.max() == 1
         assert not scaled[1].any()
-    assert not normalise_cams(np.zeros((2, 2, 2)), "joint").any()
+    assert not normalize_cams(np.zeros((2, 2, 2)), "joint").any()
 
 
 def test_background_score_competes():

@@ -172,7 +172,7 @@ def test_windows_without_tissue_are_not_predicted(class_indices, empty):
     np.testing.assert_array_equal(labels[:, :48], values)
 
 
-def test_neighbours_decide_where_a_skipped_window_overlaps():
+def test_neighbors_decide_where_a_skipped_window_overlaps():
     segmenter, image = TinySegmenter((1, 2)), _image((24, 42))
     labels, _ = _predict(segmenter, image, skip=lambda box: box.x > 0)
     assert (labels[:, :24] != 255).all()

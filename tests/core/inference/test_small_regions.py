@@ -29,7 +29,7 @@ def test_small_objects_are_ignored():
 
 
 def _flood(is_gap, start):
-    """Pixels that 8 neighbours of gap connect, one by one."""
+    """Pixels that 8 neighbors of gap connect, one by one."""
     found, waiting = {start}, [start]
     while waiting:
         y, x = waiting.pop()

@@ -45,7 +45,7 @@ def test_rows_of_windows_lie_inside_and_bands_cover_the_image(shape):
         assert above[0].bottom == below[0].y == below[1][0].y
 
 
-def test_weights_of_neighbours_add_up_to_one():
+def test_weights_of_neighbors_add_up_to_one():
     ramp = fading_weights((30, 1), 8)[:, 0] / fading_weights((30, 1), 8)[:, 0].max()
     np.testing.assert_allclose(ramp[-8:] + ramp[:8], 1, atol=1e-6)
     assert (ramp[8:-8] == 1).all()

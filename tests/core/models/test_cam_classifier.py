@@ -34,7 +34,7 @@ def test_padding_continues_the_image_by_reflection(classifier):
     torch.testing.assert_close(classifier(images).cam, classifier(whole).cam)
 
 
-def test_images_are_normalised_inside(classifier):
+def test_images_are_normalized_inside(classifier):
     seen = []
     classifier.backbone.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     mean = classifier.mean.expand(3, 16, 16)[None]

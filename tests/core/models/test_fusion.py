@@ -11,7 +11,7 @@ def count(module, kind):
 
 
 def stir(module, seed=0):
-    """Give normalisation a history, as a training does."""
+    """Give normalization a history, as a training does."""
     torch.manual_seed(seed)
     module.train()
     with torch.no_grad():
@@ -62,7 +62,7 @@ class Backwards(nn.Sequential):
         nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3, track_running_stats=False)),
         nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU(), nn.BatchNorm2d(3)),
     ],
-    ids=["own order", "no statistics", "not neighbours"],
+    ids=["own order", "no statistics", "not neighbors"],
 )
 def test_what_cannot_be_folded_stays(layers):
     model = stir(layers)

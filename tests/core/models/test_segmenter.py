@@ -64,7 +64,7 @@ def test_weights_of_another_segmenter() -> None:
         load_segmenter(Checkpoint("segmenter", arguments, (), 0, {}, weights))
 
 
-def test_images_are_normalised_inside() -> None:
+def test_images_are_normalized_inside() -> None:
     segmenter = Segmenter(num_classes=1, encoder=SMALL).eval()
     seen = []
     segmenter.network.register_forward_pre_hook(lambda _, args: seen.append(args[0]))

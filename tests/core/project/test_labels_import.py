@@ -508,7 +508,7 @@ def test_images_without_a_row_keep_their_windows(
     assert tiles.labels.tolist() == [[0, 0], [1, 1], [0, -1], [1, -1]]
     assert tiles.boxes[3].tolist() == [0, 0, 32, 32]
     assert folder_store.sources()[0].plan == TilingPlan(48, 48)
-    # Windows that nobody has labelled are cut anew where they are larger.
+    # Windows that nobody has labeled are cut anew where they are larger.
     folder_store.undo()
     rows = "a.png,0,0,32,1\n"
     report = import_labels(folder_store, write("m.csv", head + rows), replace=True)

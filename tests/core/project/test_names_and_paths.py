@@ -66,7 +66,7 @@ VISION = {
 
 
 @pytest.mark.parametrize("vision", VISION)
-def test_default_colors_for_any_colour_vision(vision: str) -> None:
+def test_default_colors_for_any_color_vision(vision: str) -> None:
     rgb = np.array([tuple(bytes.fromhex(default_color(i)[1:])) for i in range(32)])
     linear = np.where(
         rgb / 255 <= 0.04045, rgb / 255 / 12.92, ((rgb / 255 + 0.055) / 1.055) ** 2.4

@@ -22,7 +22,7 @@ from tests.powerless import CHECKOUT
 TRIALS = 20
 
 # Acknowledges every label on its standard output after set_labels returned.
-_LABELLER = """
+_LABELER = """
 import sys
 from pathlib import Path
 import numpy as np
@@ -105,7 +105,7 @@ def _label_until_killed(
     path: Path, start: int, what: str, chance: random.Random
 ) -> int:
     with subprocess.Popen(
-        [sys.executable, "-c", _LABELLER, str(path), str(start), what],
+        [sys.executable, "-c", _LABELER, str(path), str(start), what],
         stdout=subprocess.PIPE,
         text=True,
     ) as child:

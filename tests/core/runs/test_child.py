@@ -27,8 +27,8 @@ def fail(error):
         (fail(JobError("x is y.", "Do z.")), 2, RunState.FAILED),
         (fail(OSError(errno.ENOSPC, "No space left")), 2, RunState.FAILED),
         (fail(OSError(errno.ENOENT, "No such file")), 1, RunState.FAILED),
-        (lambda request, writer: {"stop": writer.should_stop()}, 3, RunState.CANCELLED),
-        (fail(KeyboardInterrupt()), 3, RunState.CANCELLED),
+        (lambda request, writer: {"stop": writer.should_stop()}, 3, RunState.CANCELED),
+        (fail(KeyboardInterrupt()), 3, RunState.CANCELED),
     ],
 )
 def test_every_end_has_an_exit_code_and_one_last_event(folder, stage, code, state):
@@ -78,7 +78,7 @@ def test_a_stopped_run_that_is_started_by_hand_goes_on(folder):
     # Asked before it was ever started: that is still to be heard.
     folder.request_stop()
     assert run_child(folder, stage) == 3
-    assert folder.state() is RunState.CANCELLED
+    assert folder.state() is RunState.CANCELED
     assert run_child(folder, stage) == 0
     assert heard == [True, False]
     assert folder.state() is RunState.COMPLETED

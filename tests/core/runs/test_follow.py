@@ -39,10 +39,10 @@ def test_following_can_begin_later(folder):
 
 def test_the_end_of_a_former_life_is_not_the_end(folder):
     with RunWriter(folder) as writer:
-        writer.end("cancelled")
+        writer.end("canceled")
     with RunWriter(folder) as writer:
         watching = follow(folder, 0.01)
-        assert [event.reason for event in next(watching)] == ["cancelled"]
+        assert [event.reason for event in next(watching)] == ["canceled"]
         writer.emit(Warned(message="again"))
         writer.end("completed")
         assert messages(watching) == ["again"]

@@ -32,7 +32,7 @@ def test_a_run_goes_from_created_to_completed(folder, start, wait_until):
     assert (status.pid, status.step, status.total) == (pid, 10, 10)
 
 
-def test_stop_is_honoured_and_the_run_can_be_resumed(folder, start, wait_until):
+def test_stop_is_honored_and_the_run_can_be_resumed(folder, start, wait_until):
     folder.request_stop()
     start("count")
     run(folder)
@@ -41,7 +41,7 @@ def test_stop_is_honoured_and_the_run_can_be_resumed(folder, start, wait_until):
     for events in follow(folder, 0.02, folder.status().events_from):
         if any(isinstance(event, Progress) for event in events):
             folder.request_stop()
-    assert folder.state() is RunState.CANCELLED
+    assert folder.state() is RunState.CANCELED
     assert folder.ended().message == "Stopped as asked."
     wait_until(lambda: folder.status().state is not RunState.RUNNING)
     step = folder.status().checkpoint_step
@@ -51,7 +51,7 @@ def test_stop_is_honoured_and_the_run_can_be_resumed(folder, start, wait_until):
     assert folder.status().checkpoint_step == step
     kill(folder, grace_seconds=0)
     ends = [event for event in folder.events()[0] if isinstance(event, StageEnded)]
-    assert [end.reason for end in ends] == ["completed", "cancelled"]
+    assert [end.reason for end in ends] == ["completed", "canceled"]
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_kill_lets_the_process_save_itself(folder, start, wait_until):
     pid = start("wait")
     wait_until(lambda: folder.status().step > 0)
     kill(folder, grace_seconds=10)
-    assert folder.state() is RunState.CANCELLED
+    assert folder.state() is RunState.CANCELED
     assert not psutil.pid_exists(pid)
 
 
@@ -137,7 +137,7 @@ def test_kill_tells_when_the_system_refuses(folder, monkeypatch):
     write_status(folder, status)
     with pytest.raises(JobError, match="cannot be killed"):
         kill(folder)
-    write_status(folder, replace(status, state=RunState.CANCELLED))
+    write_status(folder, replace(status, state=RunState.CANCELED))
 
 
 def test_the_environment_has_no_qt_and_few_threads(request_of):

@@ -53,7 +53,7 @@ def test_of_two_processes_started_by_hand_at_once_one_works(folder, wait_until):
     assert folder.status().pid == at_work.pid
     folder.request_stop()
     at_work.wait(20)
-    assert folder.state() is RunState.CANCELLED
+    assert folder.state() is RunState.CANCELED
     for process in processes:
         process.stderr.close()
 

@@ -203,7 +203,7 @@ def test_a_silent_writer_writes_nothing_but_listens(folder):
         writer.save_preview(1, "cam", cams=np.zeros(1))
         folder.request_stop()
         assert writer.should_stop()
-        writer.end("cancelled")
+        writer.end("canceled")
     assert set(folder.path.iterdir()) - before == {folder.stop_path}
 
 

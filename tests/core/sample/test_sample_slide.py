@@ -56,7 +56,7 @@ def recall_of_glands(features, labels):
     return (votes.argmax(axis=0) == 0)[labels[test] == 0].mean()
 
 
-def test_mean_colour_alone_does_not_tell_glands(sample):
+def test_mean_color_alone_does_not_tell_glands(sample):
     pixels, labels = windows(*sample)
     assert 0.4 < recall_of_glands(pixels.mean(axis=1), labels) < 0.9
 

@@ -7,7 +7,7 @@ def _tissue(shape=(20, 20)):
     return np.full((*shape, 3), (180, 90, 150), np.uint8)
 
 
-def test_bright_grey_is_glass_and_pale_eosin_is_not():
+def test_bright_gray_is_glass_and_pale_eosin_is_not():
     rgb = _tissue()
     rgb[:, :8] = 240
     rgb[:, 12:] = (245, 220, 232)

@@ -4,7 +4,7 @@ import pytest
 from segmix_core.slides import group_stains
 from segmix_core.slides.group_stains import GroupStains
 from segmix_core.slides.stain import (
-    StainNormaliser,
+    StainNormalizer,
     find_tissue_colors,
     measure_stain,
 )
@@ -15,8 +15,8 @@ def tissue(mean, edge=224, seed=0):
     return pixels.clip(0, 214).astype(np.uint8)
 
 
-def normalised(image, *, by):
-    return StainNormaliser(measure_stain([find_tissue_colors(i) for i in by]))(image)
+def normalized(image, *, by):
+    return StainNormalizer(measure_stain([find_tissue_colors(i) for i in by]))(image)
 
 
 def stains(images, groups, *, tile_px=None):
@@ -37,7 +37,7 @@ def test_images_of_a_group_have_a_stain_in_common():
     found, looked = stains(images, {"a": "x", "b": "y", "c": "x", "d": "y"})
     for _ in range(2):
         for name, group in [("a", "ac"), ("c", "ac"), ("d", "bd")]:
-            expected = normalised(images[name], by=[images[n] for n in group])
+            expected = normalized(images[name], by=[images[n] for n in group])
             np.testing.assert_array_equal(found.of(name)(images[name]), expected)
     assert looked == list("acbd")
 
@@ -45,7 +45,7 @@ def test_images_of_a_group_have_a_stain_in_common():
 def test_a_slide_has_a_stain_of_its_own():
     images = {1: tissue(90, edge=560), 2: tissue(140, edge=560)}
     found, looked = stains(images, {1: "one", 2: "two"})
-    expected = normalised(images[1], by=[images[1]])
+    expected = normalized(images[1], by=[images[1]])
     np.testing.assert_array_equal(found.of(1)(images[1]), expected)
     assert looked == [1]
 
@@ -55,7 +55,7 @@ def test_slides_of_a_case_were_stained_one_by_one():
     groups = dict.fromkeys(images, "case")
     found, looked = stains(images, groups, tile_px=64)
     for index, image in images.items():
-        expected = normalised(image, by=[image])
+        expected = normalized(image, by=[image])
         np.testing.assert_array_equal(found.of(index)(image), expected)
     assert looked == [0, 1, 2]
 
@@ -63,7 +63,7 @@ def test_slides_of_a_case_were_stained_one_by_one():
 def test_an_image_of_few_tiles_is_no_slide():
     images = {i: tissue(80 + 20 * i, edge=224, seed=i) for i in range(3)}
     found, _ = stains(images, dict.fromkeys(images, "case"), tile_px=80)
-    expected = normalised(images[1], by=list(images.values()))
+    expected = normalized(images[1], by=list(images.values()))
     np.testing.assert_array_equal(found.of(1)(images[1]), expected)
 
 
@@ -77,12 +77,12 @@ def test_a_single_tile_has_the_stain_of_all():
     images = {i: tissue(80 + 20 * i, seed=i) for i in range(4)}
     found, looked = stains(images, {0: "case", 1: "case", 2: "tile", 3: "other"})
     for index in (2, 3):
-        expected = normalised(images[index], by=list(images.values()))
+        expected = normalized(images[index], by=list(images.values()))
         np.testing.assert_array_equal(found.of(index)(images[index]), expected)
     assert looked == [0, 1, 2, 3]
 
 
-def test_tiles_without_slide_or_case_keep_their_colours():
+def test_tiles_without_slide_or_case_keep_their_colors():
     images = {i: tissue(80 + 20 * i, seed=i) for i in range(4)}
     found, looked = stains(images, {i: f"tile {i}" for i in images})
     for index, image in images.items():
@@ -90,7 +90,7 @@ def test_tiles_without_slide_or_case_keep_their_colours():
     assert looked == []
 
 
-def test_next_to_no_tissue_keeps_its_colours():
+def test_next_to_no_tissue_keeps_its_colors():
     image = np.full((560, 560, 3), 240, np.uint8)
     image[:90, :90] = tissue(90, edge=90)
     found, _ = stains({1: image, 2: image}, {1: "a", 2: "b"})
@@ -102,7 +102,7 @@ def test_unreadable_images_tell_nothing():
     areas = dict.fromkeys(images, 224 * 224)
     readable = {**images, 3: None}
     found = GroupStains(dict.fromkeys(images, "case"), areas, areas, readable.get)
-    expected = normalised(images[1], by=[images[1], images[2]])
+    expected = normalized(images[1], by=[images[1], images[2]])
     np.testing.assert_array_equal(found.of(1)(images[1]), expected)
 
 
@@ -110,7 +110,7 @@ def test_groups_without_tissue_have_the_stain_of_all():
     blank = np.full((224, 224, 3), 240, np.uint8)
     images = {1: blank, 2: blank, 3: tissue(90), 4: tissue(100)}
     found, _ = stains(images, {1: "a", 2: "a", 3: "b", 4: "b"})
-    expected = normalised(images[1], by=list(images.values()))
+    expected = normalized(images[1], by=list(images.values()))
     np.testing.assert_array_equal(found.of(1)(images[1]), expected)
 
 
@@ -156,7 +156,7 @@ def test_typical_images_tell_what_all_have_in_common():
     areas = dict.fromkeys(images, 224 * 224)
     groups = {1: "case", 2: "case", 3: "tile"}
     found = GroupStains(groups, areas, areas, images.get, typical=[2])
-    expected = normalised(images[3], by=[images[2]])
+    expected = normalized(images[3], by=[images[2]])
     np.testing.assert_array_equal(found.of(3)(images[3]), expected)
 
 

@@ -28,7 +28,7 @@ def test_other_channels_become_rgb(pixel, expected):
     assert to_rgb(np.array([[pixel]], np.uint8))[0, 0].tolist() == expected
 
 
-def test_premultiplied_colours_are_not_multiplied_again():
+def test_premultiplied_colors_are_not_multiplied_again():
     pixel = np.array([[[40, 0, 80, 102]]], np.uint8)
     assert to_rgb(pixel, premultiplied=True)[0, 0].tolist() == [193, 153, 233]
 

@@ -4,7 +4,7 @@ import pytest
 from segmix_core.slides.stain import (
     REFERENCE,
     Stain,
-    StainNormaliser,
+    StainNormalizer,
     TissueColors,
     find_tissue_colors,
     measure_stain,
@@ -16,7 +16,7 @@ def tissue(rng, mean=(150, 110, 160), deviation=(20, 15, 10), shape=(120, 120)):
     return pixels.clip(0, 255).astype(np.uint8)
 
 
-def test_glass_has_no_part_in_the_colours(rng):
+def test_glass_has_no_part_in_the_colors(rng):
     image = tissue(rng, shape=(60, 120))
     glass = np.full((60, 120, 3), (255, 215, 230), np.uint8)
     found = find_tissue_colors(np.concatenate([glass, image]))
@@ -52,8 +52,8 @@ def test_all_stains_become_the_same(rng):
         ((180, 150, 190), (9, 12, 9)),
     ]:
         image = tissue(rng, mean, deviation)
-        normalise = StainNormaliser(measure_stain([find_tissue_colors(image)]))
-        found = normalise(image).reshape(-1, 3)
+        normalize = StainNormalizer(measure_stain([find_tissue_colors(image)]))
+        found = normalize(image).reshape(-1, 3)
         # What leaves 0..255 is cut off, so not all of the spread is there.
         np.testing.assert_allclose(found.mean(axis=0), REFERENCE.mean, atol=3)
         np.testing.assert_allclose(found.std(axis=0), REFERENCE.deviation, rtol=0.1)
@@ -62,7 +62,7 @@ def test_all_stains_become_the_same(rng):
 def test_each_value_is_moved_and_spread(rng):
     stain = Stain((150.0, 110.0, 160.0), (20.0, 15.0, 10.0))
     image = tissue(rng, shape=(6, 7))
-    moved = StainNormaliser(stain)(image)
+    moved = StainNormalizer(stain)(image)
     assert moved.dtype == np.uint8
     for y, x, channel in np.ndindex(image.shape):
         share = (image[y, x, channel] - stain.mean[channel]) / stain.deviation[channel]
@@ -72,11 +72,11 @@ def test_each_value_is_moved_and_spread(rng):
 
 def test_without_a_stain_pixels_stay(rng):
     image = tissue(rng)
-    assert StainNormaliser(None)(image) is image
+    assert StainNormalizer(None)(image) is image
 
 
-def test_one_colour_has_no_noise_to_spread():
+def test_one_color_has_no_noise_to_spread():
     image = np.full((50, 50, 3), 120, np.uint8)
     image[::2] = 121
-    normalise = StainNormaliser(measure_stain([find_tissue_colors(image)]))
-    assert np.ptp(normalise(image).astype(int), axis=(0, 1)).max() <= 8
+    normalize = StainNormalizer(measure_stain([find_tissue_colors(image)]))
+    assert np.ptp(normalize(image).astype(int), axis=(0, 1)).max() <= 8

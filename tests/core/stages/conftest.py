@@ -115,7 +115,7 @@ class Workshop:
         folder = self.folder(stage, **wishes)
         with StoppingWriter(folder, after) as writer:
             results = run_stage(folder.request(), writer)
-            writer.end("cancelled" if writer.stopped else "completed", "", results)
+            writer.end("canceled" if writer.stopped else "completed", "", results)
         return writer
 
     def resume(self, folder: RunFolder) -> None:

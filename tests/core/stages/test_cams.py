@@ -10,7 +10,7 @@ from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.models.precision import has_bf16
 from segmix_core.runs.inputs import find_inputs
 from segmix_core.runs.results import load_tiles, mask_ids, open_cams, open_mask
-from segmix_core.stages.cams import quantise, without_padding
+from segmix_core.stages.cams import quantize, without_padding
 
 
 def only_run(workshop, stage):
@@ -42,7 +42,7 @@ def test_padding_has_no_map(finished_folder):
         assert not cam[:, :, width:].any()
 
 
-def test_unlabelled_tiles_have_maps_too(folder):
+def test_unlabeled_tiles_have_maps_too(folder):
     with folder.store() as store:
         ids = store.tiles().ids
         store.set_labels(ids, np.full((len(ids), 2), -1, np.int8))
@@ -191,7 +191,7 @@ def test_bytes_and_scales_give_the_map_back():
     cams[1, 0] = 0
     # A weak class beside a strong one has no fewer levels.
     cams[2, 1] /= 1000
-    shares, scales = quantise(cams)
+    shares, scales = quantize(cams)
     assert shares.dtype == np.uint8
     assert scales.shape == (3, 2)
     back = shares * (scales / 255)[:, :, None, None]

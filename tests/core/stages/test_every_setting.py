@@ -77,7 +77,7 @@ ELSEWHERE = {
     "train.weights": "test_train_backbones",
     "train.freeze": "test_train_backbones",
     "train.stride": "test_train_backbones",
-    "train.stain_normalization": "test_stain_normalisation",
+    "train.stain_normalization": "test_stain_normalization",
     "train.labels": "test_mixed_labels, test_train",
     "cams.scales": "test_cams",
     "cams.flips": "test_cams",
@@ -138,7 +138,7 @@ def test_the_same_settings_learn_the_same(project, weights):
 
 
 @pytest.mark.parametrize("name", TRAINING)
-def test_settings_of_training_change_what_is_learnt(name, weights):
+def test_settings_of_training_change_what_is_learned(name, weights):
     others, value = TRAINING[name]
     assert not are_same(
         weights("train", others), weights("train", others | {name: _hashable(value)})
@@ -146,7 +146,7 @@ def test_settings_of_training_change_what_is_learnt(name, weights):
 
 
 @pytest.mark.parametrize("name", SEGMENTER)
-def test_settings_of_the_segmenter_change_what_is_learnt(name, weights):
+def test_settings_of_the_segmenter_change_what_is_learned(name, weights):
     changed = weights("train-segmenter", {name: SEGMENTER[name]})
     assert not are_same(weights("train-segmenter", {}), changed)
 

@@ -5,7 +5,7 @@ import pytest
 
 from segmix_core.data.project_tiles import (
     batch_edge,
-    labelled_tiles,
+    labeled_tiles,
     tiles_of,
     working_boxes,
 )
@@ -56,12 +56,12 @@ def test_batches_hold_the_longest_edge():
     assert batch_edge([Box(0, 0, 16, 16)]) == 16
 
 
-def test_only_labelled_tiles_of_training_images_train(folder):
+def test_only_labeled_tiles_of_training_images_train(folder):
     with folder.store() as store:
         first, second, *_ = store.tiles().ids
         store.set_splits([1], ["test"])
         store.set_labels([second], [[-1, -1]])
-        found = labelled_tiles(store)
+        found = labeled_tiles(store)
         assert len(found) == len(store.tiles()) - 2
         assert first not in found.ids
         assert second not in found.ids

@@ -15,7 +15,7 @@ def test_settings_are_the_rules():
     assert json.loads(config.model_dump_json()) == asdict(rules) | elsewhere
 
 
-def test_micrometres_win_where_the_pixel_size_is_known():
+def test_micrometers_win_where_the_pixel_size_is_known():
     changes = {
         "pseudo_masks.min_object_um2": 25.0,
         "pseudo_masks.min_object_px": 9,

@@ -89,7 +89,7 @@ def test_stopped_and_resumed_is_the_unbroken_run(folder, after):
     whole = folder.run("train", changes=PLUS)
     writer = folder.stop("train", after=after, changes=PLUS)
     broken = writer.folder
-    assert broken.state() is RunState.CANCELLED
+    assert broken.state() is RunState.CANCELED
     # Whoever stops in the last third uses the network of the first.
     assert last(broken).arguments["pooled_share"] == 0.5
     folder.resume(broken)

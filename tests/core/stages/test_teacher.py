@@ -8,7 +8,7 @@ import torch
 
 from segmix_core.api import project_training
 from segmix_core.data.batches import BatchPlan
-from segmix_core.data.project_tiles import batch_edge, labelled_tiles, working_boxes
+from segmix_core.data.project_tiles import batch_edge, labeled_tiles, working_boxes
 from segmix_core.data.samples import TileSamples
 from segmix_core.data.tile_reader import TileReader, pad_tile
 from segmix_core.errors import JobError
@@ -51,7 +51,7 @@ def teach(workshop, listener, changes=None, lost=(), agree=bool):
     )
     fabric = SimpleNamespace(broadcast=agree, device=torch.device("cpu"))
     with workshop.store() as store:
-        tiles, images = labelled_tiles(store), store.images()
+        tiles, images = labeled_tiles(store), store.images()
         torch.manual_seed(0)
         model = CamClassifier(num_classes=2, width=8).eval()
         with TileReader(images) as reader, TileReader(images, cache_bytes=0) as raw:
@@ -71,7 +71,7 @@ def teach(workshop, listener, changes=None, lost=(), agree=bool):
                 )
 
 
-def test_masks_hold_only_what_a_tile_is_labelled_with(folder):
+def test_masks_hold_only_what_a_tile_is_labeled_with(folder):
     with folder.store() as store:
         ids = store.tiles().ids
         store.set_labels(ids[:1], [[-1, 1]])
@@ -148,7 +148,7 @@ def test_a_run_that_stops_while_masks_are_made_goes_on(folder):
     # Asked inside both epochs, between them, and then by the teacher.
     writer = folder.stop("train", after=4, changes=changes)
     assert writer.folder.ended().results["steps"] == 4
-    assert writer.folder.state() is RunState.CANCELLED
+    assert writer.folder.state() is RunState.CANCELED
     folder.resume(writer.folder)
     former, found = (
         load_checkpoint(run.checkpoints_path / "last").weights

@@ -85,7 +85,7 @@ def test_tiles_of_val_are_measured_and_the_best_epoch_makes_the_maps(folder):
     with folder.store() as store:
         ids = np.array([image.id for image in store.images()])
         store.set_splits(ids[-4:], ["val"] * 4)
-        # Labels that are wrong: the more is learnt, the higher the loss on val.
+        # Labels that are wrong: the more is learned, the higher the loss on val.
         tiles = store.tiles()
         is_val = np.isin(tiles.image_ids, ids[-4:])
         store.set_labels(tiles.ids[is_val], 1 - tiles.labels[is_val])
@@ -129,7 +129,7 @@ def test_stopped_and_resumed_in_a_process_is_the_unbroken_run(folder):
     writer = folder.stop("train", after=3, changes=changes)
     broken = writer.folder
     assert writer.stopped
-    assert broken.state() is RunState.CANCELLED
+    assert broken.state() is RunState.CANCELED
     assert load_checkpoint(broken.checkpoints_path / "last").step == 3
     broken.stop_path.unlink()
     launch(broken)

@@ -62,7 +62,7 @@ def test_a_transformer_with_the_weights_of_a_file(folder, file, freeze):
         "source": "file",
         "file": path.name,
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "licence": "apache-2.0",
+        "license": "apache-2.0",
     }
     name = "blocks.0.attn.qkv.weight"
     same = torch.equal(found.weights[f"backbone.network.{name}"], published[name])

@@ -165,7 +165,7 @@ def test_stopped_and_resumed_is_the_unbroken_run(folder):
     writer = folder.stop("train-segmenter")
     assert writer.stopped
     assert writer.asked == 1
-    assert writer.folder.state() is RunState.CANCELLED
+    assert writer.folder.state() is RunState.CANCELED
     folder.resume(writer.folder)
     events, _ = writer.folder.events()
     assert [e.resumed_at for e in events if isinstance(e, StageStarted)] == [0, 1]

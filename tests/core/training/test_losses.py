@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from segmix_core.models.cam import make_seed
 from segmix_core.training.losses import (
     classification_loss,
-    cross_regularisation_loss,
+    cross_regularization_loss,
     equivariance_loss,
     label_entropy,
     label_spread,
@@ -98,10 +98,10 @@ def test_maps_of_two_sizes_meet_on_the_smaller_grid():
     ) == pytest.approx(0, abs=1e-6)
 
 
-def test_cross_regularisation_is_the_mean_of_the_largest_fifth():
+def test_cross_regularization_is_the_mean_of_the_largest_fifth():
     refined, other = random(2, 2, 5, 5).relu(), random(2, 2, 5, 5, seed=1)
     present = torch.tensor([[1.0, 1], [0, 1]])
-    loss = cross_regularisation_loss(refined, other, present)
+    loss = cross_regularization_loss(refined, other, present)
     target = make_seed(other, present)
     masked = refined * present[:, :, None, None]
     maps = masked / (masked.amax((1, 2, 3), keepdim=True) + 1e-5)
@@ -110,11 +110,11 @@ def test_cross_regularisation_is_the_mean_of_the_largest_fifth():
     assert loss.item() == pytest.approx(sum(hardest) / len(hardest), abs=1e-3)
 
 
-def test_cross_regularisation_trains_the_refined_map_alone():
+def test_cross_regularization_trains_the_refined_map_alone():
     refined = random(1, 2, 4, 4).relu().requires_grad_()
     other = random(1, 2, 4, 4, seed=1).requires_grad_()
-    cross_regularisation_loss(refined, other, torch.ones(1, 2)).backward()
+    cross_regularization_loss(refined, other, torch.ones(1, 2)).backward()
     assert other.grad is None
     assert refined.grad is not None
-    nothing = cross_regularisation_loss(refined, other, torch.zeros(1, 2))
+    nothing = cross_regularization_loss(refined, other, torch.zeros(1, 2))
     assert nothing.item() == 0

@@ -12,7 +12,7 @@ from segmix_core.training.noisy_labels import (
     LOSSES,
     PixelLoss,
     easy_pixel_weights,
-    generalised_cross_entropy,
+    generalized_cross_entropy,
     symmetric_cross_entropy,
 )
 from segmix_core.training.pixel_losses import NO_CHANNEL, channel_targets
@@ -172,13 +172,13 @@ def test_smoothing_spares_what_a_person_drew():
     assert float(plain) == float(smooth) > 0
 
 
-def test_limits_of_the_generalised_and_the_symmetric_loss():
+def test_limits_of_the_generalized_and_the_symmetric_loss():
     logits, masks, _, _ = draw(1, 3)
     targets = channel_targets(masks, (0, 1, 2)).clamp(min=0)
     plain = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
     wrong = 1 - torch.exp(-plain)
-    torch.testing.assert_close(generalised_cross_entropy(logits, targets, 1.0), wrong)
-    near = generalised_cross_entropy(logits.double(), targets, 1e-6)
+    torch.testing.assert_close(generalized_cross_entropy(logits, targets, 1.0), wrong)
+    near = generalized_cross_entropy(logits.double(), targets, 1e-6)
     torch.testing.assert_close(near.float(), plain, rtol=1e-3, atol=1e-4)
     found = symmetric_cross_entropy(logits, targets, 2.0, 0.5, -6.0)
     torch.testing.assert_close(found, 2 * plain + 3 * wrong)

@@ -64,7 +64,7 @@ def _segmenter_task(class_weights: list[float] | None) -> SegmenterTask:
 
 
 class PixelNet(torch.nn.Module):
-    """Two classes of every pixel, by its colour alone."""
+    """Two classes of every pixel, by its color alone."""
 
     class_indices = (1, 2)
 

@@ -50,7 +50,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(
     parts = tmp_path / "parts"
     listener = Recorder(stop_after=stop_after)
     first = train(parts, BrightnessTask(), listener, average=average)
-    assert first.reason == "cancelled"
+    assert first.reason == "canceled"
     # One question a step, and one more after each epoch's last.
     assert first.step == stop_after
     assert listener.of(CheckpointWritten)[-1].step == stop_after

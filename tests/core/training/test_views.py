@@ -8,7 +8,7 @@ from segmix_core.training.views import (
 )
 
 
-def test_colours_change_a_little_and_stay_in_range():
+def test_colors_change_a_little_and_stay_in_range():
     images = torch.rand(16, 3, 8, 8)
     changed = jitter_colors(images, generator=torch.Generator().manual_seed(0))
     again = jitter_colors(images, generator=torch.Generator().manual_seed(0))

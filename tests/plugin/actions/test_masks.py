@@ -81,7 +81,7 @@ def test_overlay_lies_below_the_labels_and_keeps_the_tool(slide):
     assert layers.selection.active is tiles
 
 
-def test_overlay_can_be_hidden_and_follows_colours(slide):
+def test_overlay_can_be_hidden_and_follows_colors(slide):
     slide.actions.masks.set_overlay_visible(False)
     layer = find_layer(slide.viewer, "mask")
     assert not layer.visible

@@ -162,7 +162,7 @@ def test_a_damaged_project_goes_back_to_a_snapshot(
     page.rescue.restore_button.click()
     assert "the current state is kept" in asked[0]
     assert page.model.project.path == damaged
-    assert page.model.project.label_counts.labelled == 1
+    assert page.model.project.label_counts.labeled == 1
     assert page.rescue.isHidden()
     assert "is kept as snapshots/damaged-" in messages[-1][0]
 
@@ -176,7 +176,7 @@ def test_a_snapshot_of_the_open_project_is_restored(
     session.actions.labels.set_exactly(np.array([0]), (1,))
     choose_first(monkeypatch)
     page.snapshots_button.click()
-    assert session.model.project.label_counts.labelled == 0
+    assert session.model.project.label_counts.labeled == 0
     assert "is kept as snapshots/before-restore-" in messages[-1][0]
     session.actions.labels.set_exactly(np.array([1]), (2,))
     assert session.model.project.store.tiles().labels[1].tolist() == [

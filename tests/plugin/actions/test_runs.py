@@ -108,8 +108,8 @@ def wait_for(qtbot, condition):
     qtbot.waitUntil(lambda: bool(condition()), timeout=20_000)
 
 
-def job(behaviour="count", stage="train", **inputs):
-    return Job(stage, CONFIG, inputs, {"behaviour": behaviour})
+def job(behavior="count", stage="train", **inputs):
+    return Job(stage, CONFIG, inputs, {"behavior": behavior})
 
 
 def test_a_run_is_launched_followed_and_ends(qtbot, control, runs, ear):
@@ -150,7 +150,7 @@ def test_stop_ends_the_run_and_resume_goes_on(qtbot, control, runs, ear):
     control.stop()
     assert runs.is_stopping
     wait_for(qtbot, lambda: ear.ended)
-    assert ear.ended[0].state is RunState.CANCELLED
+    assert ear.ended[0].state is RunState.CANCELED
     assert ear.ended[0].can_resume
     assert not runs.is_stopping
     control.resume(ear.ended[0].path)

@@ -127,7 +127,7 @@ def test_the_sample_is_made_once(
     (unfinished / "project.sqlite").write_text("killed while it was made")
     session.actions.sources.open_sample()
     assert not unfinished.exists()
-    assert session.model.project.label_counts.labelled > 0
+    assert session.model.project.label_counts.labeled > 0
     session.actions.labels.clear(np.array([0]))
     left = session.model.project.label_counts
     session.actions.projects.close()

@@ -101,24 +101,24 @@ def test_labels_are_painted_on_the_new_tiles(shown: Session) -> None:
     assert shown.viewer.layers.selection.active is tiles
     tiles.data[:, :] = tiles.selected_label
     tiles.events.paint(value=[])
-    labelled = shown.model.project.require().tiles()
-    assert len(labelled) == 12
-    assert (labelled.labels[:, 0] == 1).all()
+    labeled = shown.model.project.require().tiles()
+    assert len(labeled) == 12
+    assert (labeled.labels[:, 0] == 1).all()
 
 
-def test_the_next_unlabelled_tile_is_the_next_in_place(shown: Session) -> None:
+def test_the_next_unlabeled_tile_is_the_next_in_place(shown: Session) -> None:
     shown.actions.tissue.correct(True)
     stroke(shown, 1, 0, 1)
     tiles, seen = shown.model.project.tiles, []
     assert tiles is not None
     for _ in range(6):
-        shown.actions.labels.next_unlabelled()
-        row = shown.model.labelling.current_tile
+        shown.actions.labels.next_unlabeled()
+        row = shown.model.labeling.current_tile
         assert row is not None
         seen.append((int(tiles.rows[row]), int(tiles.cols[row])))
     assert seen == [(0, 0), (0, 1), (0, 2), (0, 3), (0, 4), (1, 0)]
-    shown.actions.labels.previous_unlabelled()
-    assert shown.model.labelling.current_tile == seen.index((0, 4)) - 1
+    shown.actions.labels.previous_unlabeled()
+    assert shown.model.labeling.current_tile == seen.index((0, 4)) - 1
 
 
 def test_undo_and_redo_show_tissue_and_tiles(shown: Session) -> None:

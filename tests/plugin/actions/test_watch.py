@@ -148,12 +148,12 @@ def test_the_brush_of_a_class_that_is_gone_paints_nothing(
     session.actions.classes.add("fat")
     session.actions.labels.choose_class(4)
     do("undo", "labels")
-    until(lambda: session.model.labelling.tissue_class is None)
+    until(lambda: session.model.labeling.tissue_class is None)
     assert "fat was removed" in messages[-1][0]
     find_layer(session.viewer, "tiles").paint((0, 1), 65_000)
     assert "Choose a class" in messages[-1][0]
     assert not codes(session).any()
-    assert session.model.project.label_counts.labelled == 0
+    assert session.model.project.label_counts.labeled == 0
     # Another class that gets its number is not the one in the brush.
     session.actions.labels.choose_class(1)
     session.actions.classes.add("nerve")
@@ -161,7 +161,7 @@ def test_the_brush_of_a_class_that_is_gone_paints_nothing(
     do("undo", "labels")
     do("add class", "muscle")
     until(lambda: names(session)[-1] == "muscle")
-    assert session.model.labelling.tissue_class is None
+    assert session.model.labeling.tissue_class is None
 
 
 def test_edits_with_a_class_that_is_gone_are_refused_before_it_is_shown(
@@ -173,7 +173,7 @@ def test_edits_with_a_class_that_is_gone_are_refused_before_it_is_shown(
     do("undo", "labels")
     do("add class", "nerve")
     assert names(session)[-1] == "fat"
-    session.model.labelling.paint_mode = PaintMode.ADD
+    session.model.labeling.paint_mode = PaintMode.ADD
     session.actions.labels.paint(np.array([0]))
     assert "fat is no longer in the project" in messages[-1][0]
     assert (session.model.project.store.tiles().labels == LabelState.UNKNOWN).all()
@@ -259,7 +259,7 @@ def test_labels_of_another_program_are_shown_and_both_are_kept(
         1,
     ]
     assert codes(session)[0, 1] > 4
-    assert session.model.labelling.current_tile == 0
+    assert session.model.labeling.current_tile == 0
 
 
 def big_session(session: Session, tiles: int) -> Session:
@@ -460,7 +460,7 @@ def test_tissue_that_another_program_corrects(
     do("erase tissue", image, width // 5)
     until(lambda: len(session.model.project.tiles) == 12)
     assert layer.data[:, -width // 10 :].max() == 0
-    assert session.model.labelling.current_tile == 0
+    assert session.model.labeling.current_tile == 0
     assert session.model.project.tiles.labels[0].tolist() == [1, 0, 0]
     assert session.canvas.view.fits(session.model.project.tiles)
     label(session, 11, [0, 1, 0])
@@ -486,10 +486,10 @@ def test_the_current_tile_stays_when_others_are_cut(
     camera(session.viewer).zoom = 3.5
     do("set mpp", 0.25)
     until(lambda: session.model.project.placement.pixel_size == 0.25)
-    assert session.model.labelling.current_tile == 7
+    assert session.model.labeling.current_tile == 7
     do("undo", "labels")
     until(lambda: session.model.project.placement.pixel_size == 0.5)
-    assert session.model.labelling.current_tile == 7
+    assert session.model.labeling.current_tile == 7
 
 
 def test_files_that_were_moved_and_settings(

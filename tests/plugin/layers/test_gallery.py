@@ -97,7 +97,7 @@ def test_files_that_went_missing_are_named(
     assert "2 images cannot be read, such as tile2.png" in text
 
 
-def test_cells_are_labelled_like_tiles_of_a_slide(folder_session: Session) -> None:
+def test_cells_are_labeled_like_tiles_of_a_slide(folder_session: Session) -> None:
     layer = find_layer(folder_session.viewer, "tiles")
     assert layer is not None
     layer.fill((0, 0), 1)

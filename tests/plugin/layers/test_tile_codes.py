@@ -1,6 +1,6 @@
 import numpy as np
 
-from napari_segmix.layers.tile_codes import BRUSH, UNLABELLED, TileCodes
+from napari_segmix.layers.tile_codes import BRUSH, UNLABELED, TileCodes
 from segmix_core.project.records import TissueClass
 
 CLASSES = (
@@ -17,7 +17,7 @@ def test_codes_say_which_classes_are_present() -> None:
         np.int8,
     )
     values = codes.encode(states)
-    assert values[:4].tolist() == [UNLABELLED, 1, 2, 4]
+    assert values[:4].tolist() == [UNLABELED, 1, 2, 4]
     assert [codes.decode(int(v)) for v in values[1:]] == [
         (1,),
         (2,),
@@ -36,7 +36,7 @@ def test_a_set_keeps_its_code() -> None:
 
 def test_numbers_without_a_meaning_are_not_decoded() -> None:
     codes = TileCodes(CLASSES)
-    assert codes.decode(UNLABELLED) is None
+    assert codes.decode(UNLABELED) is None
     assert codes.decode(BRUSH) is None
     assert codes.decode(99) is None
 
@@ -45,7 +45,7 @@ def test_several_classes_blend_and_are_named() -> None:
     codes = TileCodes(CLASSES)
     code = int(codes.encode(np.array([[1, 1, 0]], np.int8))[0])
     assert codes.colors()[code] == (0.5, 0.0, 0.5, 1.0)
-    assert codes.colors()[UNLABELLED][3] == 0
+    assert codes.colors()[UNLABELED][3] == 0
     assert codes.names()[code] == "gland + stroma"
     assert codes.names()[4] == "none of the classes"
 

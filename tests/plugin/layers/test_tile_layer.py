@@ -87,10 +87,10 @@ def test_a_stroke_over_the_same_class_still_counts(slide_session: Session) -> No
     ],
 )
 def test_modes(slide_session: Session, mode: PaintMode, expected: list[int]) -> None:
-    labelling = slide_session.actions.labels
-    labelling.set_labels(np.array([0]), np.array([[1, -1, -1]], np.int8))
-    labelling.choose_class(2)
-    labelling.choose_mode(mode)
+    labeling = slide_session.actions.labels
+    labeling.set_labels(np.array([0]), np.array([[1, -1, -1]], np.int8))
+    labeling.choose_class(2)
+    labeling.choose_mode(mode)
     tile_layer(slide_session).paint((0, 1), BRUSH)
     assert stored(slide_session)[0, 0].tolist() == expected
 
@@ -110,7 +110,7 @@ def test_a_class_chosen_in_the_layer_controls_is_the_brush(
 ) -> None:
     layer = tile_layer(slide_session)
     layer.selected_label = 3
-    assert slide_session.model.labelling.active_class == 3
+    assert slide_session.model.labeling.active_class == 3
     assert layer.selected_label == BRUSH + 3
 
 
@@ -133,13 +133,13 @@ def press(session: Session, key: str) -> None:
 
 def test_keys(slide_session: Session) -> None:
     press(slide_session, "N")
-    assert slide_session.model.labelling.current_tile == 0
+    assert slide_session.model.labeling.current_tile == 0
     press(slide_session, "2")
     assert stored(slide_session)[0, 0].tolist() == [0, 1, 0]
     press(slide_session, "N")
-    assert slide_session.model.labelling.current_tile == 1
+    assert slide_session.model.labeling.current_tile == 1
     press(slide_session, "Shift+N")
-    assert slide_session.model.labelling.current_tile == 15
+    assert slide_session.model.labeling.current_tile == 15
     press(slide_session, "Ctrl+Z")
     assert stored(slide_session)[0, 0].tolist() == [-1, -1, -1]
     press(slide_session, "Ctrl+Shift+Z")
@@ -150,13 +150,13 @@ def test_keys(slide_session: Session) -> None:
 
 
 def test_digits_with_a_brush_in_hand_leave_the_tile(slide_session: Session) -> None:
-    labelling = slide_session.actions.labels
-    labelling.choose_tile(0)
-    labelling.choose_tool("brush")
-    assert slide_session.model.labelling.tool == "brush"
+    labeling = slide_session.actions.labels
+    labeling.choose_tile(0)
+    labeling.choose_tool("brush")
+    assert slide_session.model.labeling.tool == "brush"
     press(slide_session, "3")
     press(slide_session, "0")
-    assert slide_session.model.labelling.active_class == 3
+    assert slide_session.model.labeling.active_class == 3
     assert (stored(slide_session) == -1).all()
 
 
@@ -219,13 +219,13 @@ def test_a_rectangle_over_glass_says_nothing(slide_session: Session) -> None:
 
 def test_a_click_chooses_a_tile_and_a_drag_does_not(slide_session: Session) -> None:
     drag(slide_session, [(1, 2)])
-    assert slide_session.model.labelling.current_tile == 5
+    assert slide_session.model.labeling.current_tile == 5
     drag(slide_session, [(1, 2), (2, 3)])
-    assert slide_session.model.labelling.current_tile == 5
+    assert slide_session.model.labeling.current_tile == 5
     drag(slide_session, [(1, 0)])
-    assert slide_session.model.labelling.current_tile is None
+    assert slide_session.model.labeling.current_tile is None
     drag(slide_session, [(1, 2)], button=2)
-    assert slide_session.model.labelling.current_tile is None
+    assert slide_session.model.labeling.current_tile is None
 
 
 def test_a_stroke_is_one_entry(slide_session: Session) -> None:
@@ -248,10 +248,10 @@ def test_hover(slide_session: Session) -> None:
     assert place is not None
     event = SimpleNamespace(position=place.to_world(70, 70))
     own(layer.mouse_move_callbacks)(layer, event)
-    assert slide_session.model.labelling.hovered_tile == 4
+    assert slide_session.model.labeling.hovered_tile == 4
     event.position = place.to_world(-70, 70)
     own(layer.mouse_move_callbacks)(layer, event)
-    assert slide_session.model.labelling.hovered_tile is None
+    assert slide_session.model.labeling.hovered_tile is None
 
 
 def test_the_frame_follows_the_current_tile(slide_session: Session) -> None:
@@ -266,7 +266,7 @@ def test_the_frame_follows_the_current_tile(slide_session: Session) -> None:
     assert not mark.visible
 
 
-def test_going_to_a_tile_centres_it_and_zooms_in(slide_session: Session) -> None:
+def test_going_to_a_tile_centers_it_and_zooms_in(slide_session: Session) -> None:
     camera = slide_session.viewer.scene.camera
     camera.zoom = 0.01
     slide_session.actions.labels.go_to(5)

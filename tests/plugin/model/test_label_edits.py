@@ -6,9 +6,9 @@ from napari_segmix.model.label_edits import (
     count_labels,
     edited,
     exactly,
-    is_labelled,
+    is_labeled,
     merged,
-    next_unlabelled,
+    next_unlabeled,
 )
 from segmix_core.project.records import KEEP
 
@@ -41,24 +41,24 @@ def test_exactly_makes_all_others_absent() -> None:
     assert exactly(STATES[:1], ()).tolist() == [[0, 0, 0]]
 
 
-def test_a_tile_is_labelled_when_anything_is_known() -> None:
-    assert is_labelled(STATES).tolist() == [False, True, True]
+def test_a_tile_is_labeled_when_anything_is_known() -> None:
+    assert is_labeled(STATES).tolist() == [False, True, True]
 
 
 @pytest.mark.parametrize(
     ("start", "step", "expected"),
     [(None, 1, 1), (1, 1, 3), (2, 1, 3), (3, 1, 1), (3, -1, 1), (1, -1, 3)],
 )
-def test_next_unlabelled_goes_around(
+def test_next_unlabeled_goes_around(
     start: int | None, step: int, expected: int
 ) -> None:
     states = np.array([[0], [-1], [1], [-1], [1]], np.int8)
-    assert next_unlabelled(states, start, step) == expected
+    assert next_unlabeled(states, start, step) == expected
 
 
-def test_there_is_no_next_when_all_are_labelled() -> None:
-    assert next_unlabelled(np.zeros((3, 2), np.int8), 0) is None
-    assert next_unlabelled(np.zeros((0, 2), np.int8), None) is None
+def test_there_is_no_next_when_all_are_labeled() -> None:
+    assert next_unlabeled(np.zeros((3, 2), np.int8), 0) is None
+    assert next_unlabeled(np.zeros((0, 2), np.int8), None) is None
 
 
 def test_counts() -> None:
@@ -66,7 +66,7 @@ def test_counts() -> None:
     assert counts.present == (1, 0, 0)
     assert counts.absent == (1, 2, 1)
     assert counts.unknown == (1, 1, 2)
-    assert (counts.labelled, counts.total) == (2, 3)
+    assert (counts.labeled, counts.total) == (2, 3)
 
 
 def test_counts_of_two_sources() -> None:

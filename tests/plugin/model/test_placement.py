@@ -52,7 +52,7 @@ def test_the_grid_covers_exactly_what_the_image_covers() -> None:
     place = slide_placement()
     image = Labels(np.zeros((1024, 1536), np.uint8), **place.transform(0, 0, 1))
     grid = Labels(np.zeros((4, 6), np.uint8), **place.transform(0, 0, place.pitch))
-    # napari's extent is between pixel centres, a half pixel inside on each side.
+    # napari's extent is between pixel centers, a half pixel inside on each side.
     outer = [
         layer.extent.world + np.array([[-0.5], [0.5]]) * np.array(layer.scale)
         for layer in (image, grid)

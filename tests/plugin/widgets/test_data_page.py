@@ -136,7 +136,7 @@ def test_options_left_alone_are_automatic(page: DataPage) -> None:
     assert page.images.cutting.options()["mpp"] == 1
 
 
-def test_cancelled_dialogs_do_nothing(
+def test_canceled_dialogs_do_nothing(
     page: DataPage, project: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(QFileDialog, "getOpenFileNames", lambda *_: ([], ""))

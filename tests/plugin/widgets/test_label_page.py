@@ -47,9 +47,9 @@ def test_progress_and_the_way_through(
     slide_session.actions.labels.press_digit(2)
     assert page.progress.format() == "1 of 16 labeled"
     click(qtbot, page.next)
-    assert slide_session.model.labelling.current_tile == 1
+    assert slide_session.model.labeling.current_tile == 1
     click(qtbot, page.previous)
-    assert slide_session.model.labelling.current_tile == 15
+    assert slide_session.model.labeling.current_tile == 15
     assert not page.history.redo.isEnabled()
     click(qtbot, page.history.undo)
     assert page.progress.value() == 0
@@ -57,12 +57,12 @@ def test_progress_and_the_way_through(
     assert page.progress.value() == 1
 
 
-def test_when_all_are_labelled_it_says_so(
+def test_when_all_are_labeled_it_says_so(
     slide_session: Session, messages: list[tuple[str, str]]
 ) -> None:
-    labelling = slide_session.actions.labels
-    labelling.paint(np.arange(16))
-    labelling.next_unlabelled()
+    labeling = slide_session.actions.labels
+    labeling.paint(np.arange(16))
+    labeling.next_unlabeled()
     assert messages[-1] == ("Every tile is labeled.", "info")
 
 
@@ -77,28 +77,26 @@ def test_another_source_is_chosen(
     assert slide_session.model.project.active_source.name == "slide.tif"
 
 
-def test_the_brush_box_follows_the_labelling(
-    slide_session: Session, qtbot: Any
-) -> None:
+def test_the_brush_box_follows_the_labeling(slide_session: Session, qtbot: Any) -> None:
     box = BrushBox(slide_session.model, slide_session.actions)
     qtbot.addWidget(box)
-    labelling = slide_session.actions.labels
+    labeling = slide_session.actions.labels
     click(qtbot, box._group.button(2))
-    assert slide_session.model.labelling.active_class == 2
+    assert slide_session.model.labeling.active_class == 2
     click(qtbot, button(box.modes, "Add"))
-    assert slide_session.model.labelling.paint_mode is PaintMode.ADD
+    assert slide_session.model.labeling.paint_mode is PaintMode.ADD
     assert "stroma" in box._sentence.text()
     click(qtbot, button(box.tools, "Brush"))
-    assert slide_session.model.labelling.tool == "brush"
-    labelling.choose_tool("polygon")
+    assert slide_session.model.labeling.tool == "brush"
+    labeling.choose_tool("polygon")
     assert box.tools.value == "polygon"
     assert slide_session.canvas.view is not None
     slide_session.canvas.view.tile_layer.layer.mode = "transform"
     assert box.tools.value is None
     slide_session.actions.classes.add("fat")
     assert box._group.button(4) is not None
-    labelling.choose_class(9)
-    assert slide_session.model.labelling.active_class == 2
+    labeling.choose_class(9)
+    assert slide_session.model.labeling.active_class == 2
 
 
 def test_the_tile_panel_shows_and_sets_states(
@@ -107,8 +105,8 @@ def test_the_tile_panel_shows_and_sets_states(
     panel = TilePanel(slide_session.model, slide_session.actions)
     qtbot.addWidget(panel)
     assert "Click a tile" in panel._name.text()
-    labelling = slide_session.actions.labels
-    labelling.choose_tile(2)
+    labeling = slide_session.actions.labels
+    labeling.choose_tile(2)
     assert [row.value for row in panel.rows] == ["-1"] * 3
     click(qtbot, button(panel.rows[0], "Present"))
     click(qtbot, button(panel.rows[2], "Present"))
@@ -119,13 +117,13 @@ def test_the_tile_panel_shows_and_sets_states(
         0,
         1,
     ]
-    labelling.hover(2)
+    labeling.hover(2)
     assert "gland + lymphoid" in panel.hover.text()
-    labelling.hover(3)
+    labeling.hover(3)
     assert "unlabeled" in panel.hover.text()
-    labelling.set_exactly(np.array([3]), ())
-    labelling.hover(None)
-    labelling.hover(3)
+    labeling.set_exactly(np.array([3]), ())
+    labeling.hover(None)
+    labeling.hover(3)
     assert "none of the classes" in panel.hover.text()
     assert panel._name.text().endswith("row 1, column 4")
     slide_session.actions.classes.add("fat")
@@ -145,4 +143,4 @@ def test_the_tile_panel_names_the_file_in_a_gallery(
 def test_without_a_tile_nothing_is_said(slide_session: Session) -> None:
     slide_session.actions.labels.set_state(1, 1)
     slide_session.actions.labels.press_digit(0)
-    assert slide_session.model.project.label_counts.labelled == 0
+    assert slide_session.model.project.label_counts.labeled == 0

@@ -115,9 +115,9 @@ def test_base_is_chosen_in_the_box(show, jobs):
     assert jobs.model.masks.base.stage == "pseudo-masks"
 
 
-def test_the_licence_of_an_encoder_stands_below_it(show, jobs):
+def test_the_license_of_an_encoder_stands_below_it(show, jobs):
     page = show(MasksPage)
-    form, note = page.segmenter.form, page.segmenter_licence
+    form, note = page.segmenter.form, page.segmenter_license
     assert note.isHidden()
     form.set_values({"segmenter.pretrained": True})
     assert note.text() == ("License of the published weights of resnet18: Apache 2.0.")

@@ -14,7 +14,7 @@ def test_bar_shows_progress_and_stops(jobs, qtbot, messages):
     bar = RunBar(jobs.model, jobs.actions)
     qtbot.addWidget(bar)
     assert bar.isHidden()
-    jobs.actions.runs.start(Job("train", RunSettings(), {}, {"behaviour": "wait"}))
+    jobs.actions.runs.start(Job("train", RunSettings(), {}, {"behavior": "wait"}))
     wait(qtbot, lambda: bar.bar.value() == 3)
     assert not bar.isHidden()
     assert bar.bar.maximum() == 6
@@ -41,7 +41,7 @@ def test_a_long_text_does_not_widen_the_dock(jobs, qtbot):
 def test_a_deaf_run_can_be_killed(show, jobs, qtbot, messages):
     bar = show(RunBar)
     jobs.actions.runs._patience = 0.05
-    jobs.actions.runs.start(Job("train", RunSettings(), {}, {"behaviour": "deaf"}))
+    jobs.actions.runs.start(Job("train", RunSettings(), {}, {"behavior": "deaf"}))
     wait(qtbot, lambda: bar.bar.value() == 3)
     qtbot.mouseClick(bar.stop_button, LEFT)
     wait(qtbot, lambda: bar.stop_button.text() == "Kill")
@@ -52,14 +52,14 @@ def test_a_deaf_run_can_be_killed(show, jobs, qtbot, messages):
 
 def test_failures_are_told_with_their_hint(show, jobs, qtbot, messages):
     bar = show(RunBar)
-    jobs.actions.runs.start(Job("train", RunSettings(), {}, {"behaviour": "fail"}))
+    jobs.actions.runs.start(Job("train", RunSettings(), {}, {"behavior": "fail"}))
     wait(qtbot, lambda: any("smaller batch size" in text for text, _ in messages))
     assert bar.isHidden()
 
 
 def test_a_death_is_told_with_what_to_do(show, jobs, qtbot, messages):
     bar = show(RunBar)
-    jobs.actions.runs.start(Job("train", RunSettings(), {}, {"behaviour": "die"}))
+    jobs.actions.runs.start(Job("train", RunSettings(), {}, {"behavior": "die"}))
     wait(qtbot, lambda: any("Resume it on" in text for text, _ in messages))
     assert not any("step 3" in text for text, _ in messages)
     assert bar.isHidden()
@@ -99,7 +99,7 @@ def test_outdated_runs_are_marked(show, jobs, qtbot):
 
 def test_a_run_at_work_keeps_its_mark(show, jobs, qtbot):
     runs = show(RunList)
-    jobs.actions.runs.start(Job("train", RunSettings(), {}, {"behaviour": "wait"}))
+    jobs.actions.runs.start(Job("train", RunSettings(), {}, {"behavior": "wait"}))
     wait(qtbot, lambda: jobs.model.runs.followed.step == 3)
     runs.select(jobs.model.runs.followed.path)
     label_all(jobs)
@@ -112,13 +112,13 @@ def test_a_run_at_work_keeps_its_mark(show, jobs, qtbot):
 
 def test_resume_and_settings_of_the_list(show, jobs, qtbot, messages):
     runs = show(RunList)
-    jobs.actions.runs.start(Job("train", RunSettings(), {}, {"behaviour": "die"}))
+    jobs.actions.runs.start(Job("train", RunSettings(), {}, {"behavior": "die"}))
     wait(qtbot, lambda: not jobs.actions.runs.is_following)
     assert "process crashed" in runs.message
     with qtbot.waitSignal(runs.settings_wanted) as caught:
         runs.settings_button.click()
     assert caught.args[0]["train"]["epochs"] == RunSettings().train.epochs
-    jobs.actions.runs.start(Job("train", RunSettings(), {}, {"behaviour": "wait"}))
+    jobs.actions.runs.start(Job("train", RunSettings(), {}, {"behavior": "wait"}))
     wait(qtbot, lambda: jobs.model.runs.followed.step == 3)
     jobs.actions.runs.stop()
     wait(qtbot, lambda: not jobs.actions.runs.is_following)

@@ -69,20 +69,20 @@ def test_the_form_shows_the_settings_of_the_chosen_method(show, jobs, qtbot):
     assert not form.widget("train.epochs").native.isHidden()
 
 
-def test_the_licence_of_a_backbone_stands_below_it(show, jobs):
+def test_the_license_of_a_backbone_stands_below_it(show, jobs):
     page = show(TrainPage)
     box = page.box
-    assert box.licence.isHidden()
+    assert box.license.isHidden()
     box.form.set_values({"train.backbone": "hf-hub:paige-ai/Virchow2"})
-    assert not box.licence.isHidden()
-    assert "Virchow2: CC BY-NC-ND 4.0" in box.licence.text()
+    assert not box.license.isHidden()
+    assert "Virchow2: CC BY-NC-ND 4.0" in box.license.text()
     field = box.form.widget("train.backbone").native
     rows = field.parentWidget().layout()
     below = rows.getWidgetPosition(field)[0] + 1
-    assert rows.getWidgetPosition(box.licence)[0] == below
+    assert rows.getWidgetPosition(box.license)[0] == below
     for name in ("", "small"):
         box.form.set_values({"train.backbone": name})
-        assert box.licence.isHidden()
+        assert box.license.isHidden()
 
 
 def test_labels_that_cannot_train_are_refused_before_launch(show, jobs, messages):

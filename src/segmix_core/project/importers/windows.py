@@ -63,7 +63,7 @@ def plan_windows(
     )
     edges = _largest_edges([row for found in cut.values() for row in found])
     num_classes = len(rows[0].states)
-    windows = [_labelled(found) for found in cut.values()]
+    windows = [_labeled(found) for found in cut.values()]
     rest = [
         image
         for image in images
@@ -117,13 +117,13 @@ def replaced_labels(
     """
     changed = np.array([windows.image_id for windows in content.windows], np.int64)
     is_changed = np.isin(tiles.image_ids, changed)
-    labelled = np.unique(tiles.image_ids[_is_used(tiles) & is_changed])
-    if len(labelled) and not replace:
+    labeled = np.unique(tiles.image_ids[_is_used(tiles) & is_changed])
+    if len(labeled) and not replace:
         names = {image.id: image.path.name for image in images}
         raise ProjectError(
             "The windows would replace labels or reviewed masks of "
-            f"{count_text(len(labelled), 'image')}, such as "
-            f"{printable(names[int(labelled[0])])}.",
+            f"{count_text(len(labeled), 'image')}, such as "
+            f"{printable(names[int(labeled[0])])}.",
             "Import with --replace to replace them; Undo restores the labels.",
         )
     return count_known(tiles.labels[is_changed])
@@ -162,7 +162,7 @@ def check_windows(
         seen.add(key)
 
 
-def _labelled(rows: Sequence[LabelRow]) -> NewWindows:
+def _labeled(rows: Sequence[LabelRow]) -> NewWindows:
     boxes = np.array(
         [(b.y, b.x, b.height, b.width) for b in _boxes(rows)], np.int64
     ).reshape(-1, 4)
@@ -263,5 +263,5 @@ def _is_cut(image: ImageRecord, tiles: TileTable, edge: int) -> bool:
 
 
 def _is_used(tiles: TileTable) -> npt.NDArray[np.bool_]:
-    is_labelled = np.any(tiles.labels >= 0, axis=1)
-    return np.asarray(is_labelled | (tiles.reviews != Review.NONE), np.bool_)
+    is_labeled = np.any(tiles.labels >= 0, axis=1)
+    return np.asarray(is_labeled | (tiles.reviews != Review.NONE), np.bool_)

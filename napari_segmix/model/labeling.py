@@ -5,8 +5,8 @@ from napari_segmix.model.label_edits import PaintMode
 from segmix_core.project.records import TissueClass
 
 
-class LabellingState:
-    """What is in hand while tiles are labelled.
+class LabelingState:
+    """What is in hand while tiles are labeled.
 
     Attributes
     ----------

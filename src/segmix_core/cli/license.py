@@ -1,26 +1,26 @@
-"""Print the licence of weights before a run uses them."""
+"""Print the license of weights before a run uses them."""
 
 from collections.abc import Iterable
 
 from segmix_core.cli.console import Console
 from segmix_core.encoders import SCRATCH
-from segmix_core.licences import (
+from segmix_core.licenses import (
     UNKNOWN,
-    find_licence,
-    licence_note,
+    find_license,
+    license_note,
     weights_of_encoder,
 )
 from segmix_core.runs.request import RunRequest
 from segmix_core.settings import RunSettings
 
 
-def print_licence(request: RunRequest, console: Console) -> None:
-    """Print the licence of the initial weights of a training to stderr."""
-    print_licences([(request.stage, RunSettings.parse(request.config))], console)
+def print_license(request: RunRequest, console: Console) -> None:
+    """Print the license of the initial weights of a training to stderr."""
+    print_licenses([(request.stage, RunSettings.parse(request.config))], console)
 
 
-def print_licences(stages: Iterable[tuple[str, RunSettings]], console: Console) -> None:
-    """Print the licences of the initial weights of stages to stderr, each once.
+def print_licenses(stages: Iterable[tuple[str, RunSettings]], console: Console) -> None:
+    """Print the licenses of the initial weights of stages to stderr, each once.
 
     Parameters
     ----------
@@ -36,13 +36,13 @@ def print_licences(stages: Iterable[tuple[str, RunSettings]], console: Console) 
 
 
 def _tell(network: str, console: Console) -> None:
-    licence = find_licence(network)
-    if licence is UNKNOWN:
+    terms = find_license(network)
+    if terms is UNKNOWN:
         # Imported late: it loads torch, and most runs need only the table.
-        from segmix_core.models.timm_backbone import published_licence
+        from segmix_core.models.timm_backbone import published_license
 
-        licence = published_licence(network)
-    note = licence_note(network, licence)
+        terms = published_license(network)
+    note = license_note(network, terms)
     if note:
         console.note(note)
 

@@ -1,4 +1,4 @@
-"""Wavy fibres: their phase, their texture and their direction."""
+"""Wavy fibers: their phase, their texture and their direction."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,11 +9,11 @@ _TABLE = 4096
 _WAVELENGTH_PX = 19.0
 
 
-class Fibres:
+class Fibers:
     """A field of wavy bundles of varying width.
 
-    Fibres are lines of equal phase. The phase increases across the slide and is bent by
-    noise; a table of random values over the phase gives the darkness of each fibre, so
+    Fibers are lines of equal phase. The phase increases across the slide and is bent by
+    noise; a table of random values over the phase gives the darkness of each fiber, so
     that no two bundles are alike.
     """
 
@@ -50,7 +50,7 @@ class Fibres:
     def texture(
         self, rows: npt.NDArray[np.int64], cols: npt.NDArray[np.int64]
     ) -> FloatArray:
-        """Return (rows, cols) float32 in 0..1: the density of fibres."""
+        """Return (rows, cols) float32 in 0..1: the density of fibers."""
         phase = self.phase(rows, cols)
         strands = self._look_up(phase * np.float32(3.7) + np.float32(911))
         return np.float32(0.65) * self._look_up(phase) + np.float32(0.35) * strands
@@ -67,13 +67,13 @@ class Fibres:
     def direction(
         self, y: npt.NDArray[np.float64], x: npt.NDArray[np.float64], size: int
     ) -> FloatArray:
-        """Return the angle of the fibre at each point, radians from the x axis."""
+        """Return the angle of the fiber at each point, radians from the x axis."""
         step = 8
         coarse = np.arange(0, size + step, step)
         phase = self.phase(coarse, coarse)
         down = np.asarray(np.gradient(phase, axis=0))
         across = np.asarray(np.gradient(phase, axis=1))
         row, col = (np.asarray(p / step, np.int64) for p in (y, x))
-        # Fibres are perpendicular to the gradient of the phase.
+        # Fibers are perpendicular to the gradient of the phase.
         angle = np.arctan2(down[row, col], across[row, col]) + np.pi / 2
         return np.asarray(angle, np.float32)

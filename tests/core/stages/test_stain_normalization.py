@@ -1,4 +1,4 @@
-"""Which stages show their networks images with normalised stains."""
+"""Which stages show their networks images with normalized stains."""
 
 import json
 
@@ -39,18 +39,18 @@ def _group(workshop):
         store.record_import(ImportContent("a case", ids, states, groups=groups))
 
 
-def learnt(workshop, changes):
+def learned(workshop, changes):
     run = workshop.run("train", changes=changes)
     return run, load_checkpoint(run.checkpoints_path / "last")
 
 
 @pytest.mark.parametrize("kind", ["slide", "folder"])
-def test_networks_learn_from_other_colours(kind, request):
+def test_networks_learn_from_other_colors(kind, request):
     workshop = request.getfixturevalue(kind)
-    _, one = learnt(workshop, PLUS)
-    _, other = learnt(workshop, AS_THEY_ARE)
-    assert one.arguments["normalised_stain"]
-    assert not other.arguments["normalised_stain"]
+    _, one = learned(workshop, PLUS)
+    _, other = learned(workshop, AS_THEY_ARE)
+    assert one.arguments["normalized_stain"]
+    assert not other.arguments["normalized_stain"]
     weights = one.weights.items()
     assert any((value != other.weights[name]).any() for name, value in weights)
 
@@ -60,17 +60,17 @@ def test_published_methods_see_images_as_they_are():
     assert on == {"segmix-plus"}
 
 
-def test_maps_are_of_what_the_network_has_learnt_from(slide, monkeypatch):
-    trained, _ = learnt(slide, PLUS)
-    normalised = open_cams(slide.run("cams", inputs={"train": trained.path}).path)[:]
+def test_maps_are_of_what_the_network_has_learned_from(slide, monkeypatch):
+    trained, _ = learned(slide, PLUS)
+    normalized = open_cams(slide.run("cams", inputs={"train": trained.path}).path)[:]
     (trained.path / "stains.json").unlink()
     monkeypatch.setattr(group_stains, "_LEAST_PX", 10**9)
     raw = open_cams(slide.run("cams", inputs={"train": trained.path}).path)[:]
-    assert (normalised != raw).any()
+    assert (normalized != raw).any()
 
 
-def test_later_images_and_groups_change_no_colours(folder, tmp_path):
-    trained, _ = learnt(folder, PLUS)
+def test_later_images_and_groups_change_no_colors(folder, tmp_path):
+    trained, _ = learned(folder, PLUS)
     before = folder.run("cams", inputs={"train": trained.path}).path
     _group(folder)
     Image.fromarray(np.full((64, 64, 3), 90, np.uint8)).save(tmp_path / "new.png")
@@ -83,17 +83,17 @@ def test_later_images_and_groups_change_no_colours(folder, tmp_path):
 
 
 def test_stains_are_kept_with_the_run(folder):
-    trained, _ = learnt(folder, PLUS)
+    trained, _ = learned(folder, PLUS)
     found = read_stains(trained.path)
     with folder.store() as store:
         assert set(found.images) == {image.id for image in store.images()}
     assert len(set(found.images.values())) == len(found.images)
     assert all(isinstance(stain, Stain) for stain in found.images.values())
-    assert read_stains(learnt(folder, AS_THEY_ARE)[0].path) is None
+    assert read_stains(learned(folder, AS_THEY_ARE)[0].path) is None
 
 
 def test_a_run_of_before_goes_on_by_its_rule(folder):
-    trained, _ = learnt(folder, PLUS)
+    trained, _ = learned(folder, PLUS)
     with folder.store() as store:
         edges = {source.id: source.plan.tile_px for source in store.sources()}
         assert edges
@@ -111,12 +111,12 @@ def test_measuring_stains_stops_when_asked(folder, monkeypatch):
     writer = folder.stop("train", after=1, changes=PLUS)
     assert writer.stopped
     assert not (writer.folder.path / "stains.json").exists()
-    assert writer.folder.state() is RunState.CANCELLED
+    assert writer.folder.state() is RunState.CANCELED
 
 
 def test_maps_of_some_images_are_those_of_all(folder):
     _group(folder)
-    trained, _ = learnt(folder, PLUS)
+    trained, _ = learned(folder, PLUS)
     whole = folder.run("cams", inputs={"train": trained.path}).path
     options = {"image_ids": [2]}
     part = folder.run("cams", inputs={"train": trained.path}, options=options).path
@@ -145,23 +145,23 @@ def test_glass_and_edges_are_looked_for_in_the_image_itself(slide, monkeypatch):
             np.testing.assert_array_equal(rgb, expected)
 
 
-def test_both_networks_see_normalised_tiles_and_nobody_else(folder, monkeypatch):
+def test_both_networks_see_normalized_tiles_and_nobody_else(folder, monkeypatch):
     _group(folder)
-    readers = {"asked": set(), "learnt": set()}
+    readers = {"asked": set(), "learned": set()}
     predict, samples = project_training.predict_tile_cams, teacher.MaskedSamples
 
     def watch_asked(model, tiles, reader, *others, **options):
         readers["asked"].add(reader.stains is not None)
         return predict(model, tiles, reader, *others, **options)
 
-    def watch_learnt(tiles, *others, **options):
-        readers["learnt"].add(tiles._reader.stains is not None)
+    def watch_learned(tiles, *others, **options):
+        readers["learned"].add(tiles._reader.stains is not None)
         return samples(tiles, *others, **options)
 
     monkeypatch.setattr(project_training, "predict_tile_cams", watch_asked)
-    monkeypatch.setattr(teacher, "MaskedSamples", watch_learnt)
+    monkeypatch.setattr(teacher, "MaskedSamples", watch_learned)
     folder.run("train", changes=PLUS | {"train.rounds": 1})
-    assert readers == {"asked": {True}, "learnt": {True}}
+    assert readers == {"asked": {True}, "learned": {True}}
 
 
 @pytest.mark.parametrize(

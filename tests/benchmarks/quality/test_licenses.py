@@ -1,4 +1,4 @@
-"""The benchmark tells the licences of the weights that its rows begin with."""
+"""The benchmark tells the licenses of the weights that its rows begin with."""
 
 import pytest
 
@@ -9,7 +9,7 @@ UNI = "hf-hub:MahmoodLab/UNI"
 
 @pytest.fixture
 def told(monkeypatch, dark_discs, command):
-    """Run ``quality`` without its trainings; return the licences it tells first."""
+    """Run ``quality`` without its trainings; return the licenses it tells first."""
 
     def run(*arguments):
         seen = []

@@ -1,4 +1,4 @@
-"""Under which licence the published weights of a backbone or encoder are.
+"""Under which license the published weights of a backbone or encoder are.
 
 Loads no torch: the dock and the command line tell it before any use. It says what the
 publishers' pages said when this was written; theirs is the word that counts.
@@ -10,8 +10,8 @@ from segmix_core.encoders import HUB, SMALL, find_encoder
 
 
 @dataclass(frozen=True, slots=True)
-class Licence:
-    """A licence by its name, and what else there is to know."""
+class License:
+    """A license by its name, and what else there is to know."""
 
     name: str
     terms: str = ""
@@ -20,19 +20,19 @@ class Licence:
         return f"{self.name} ({self.terms})" if self.terms else self.name
 
 
-UNKNOWN = Licence("unknown", "see the model card")
-_RESEARCH = Licence(
+UNKNOWN = License("unknown", "see the model card")
+_RESEARCH = License(
     "CC BY-NC-ND 4.0",
     "non-commercial academic research only; access to the weights on request",
 )
 _ENCODERS = {
     "MahmoodLab/UNI": _RESEARCH,
     "MahmoodLab/UNI2-h": _RESEARCH,
-    "bioptimus/H-optimus-0": Licence(
+    "bioptimus/H-optimus-0": License(
         "Apache 2.0", "access to the weights may need a request"
     ),
     "bioptimus/H-optimus-1": _RESEARCH,
-    "paige-ai/Virchow": Licence("Apache 2.0", "access to the weights on request"),
+    "paige-ai/Virchow": License("Apache 2.0", "access to the weights on request"),
     "paige-ai/Virchow2": _RESEARCH,
 }
 _TIMM = {
@@ -52,12 +52,12 @@ _TIMM = {
     ),
     "DINOv3 License": ("vit_base_patch16_dinov3", "vit_small_patch16_dinov3"),
 }
-KNOWN = {name: Licence(text) for text, names in _TIMM.items() for name in names}
+KNOWN = {name: License(text) for text, names in _TIMM.items() for name in names}
 """Common networks of timm; the others have theirs in timm's own records."""
 
 
-def find_licence(backbone: str) -> Licence | None:
-    """Return the licence of a backbone's published weights; None if it has none.
+def find_license(backbone: str) -> License | None:
+    """Return the license of a backbone's published weights; None if it has none.
 
     ``UNKNOWN`` for networks of timm that are not common.
     """
@@ -86,9 +86,9 @@ def weights_of_encoder(encoder: str) -> str:
     return name if name != encoder else f"smp-hub/{encoder}.imagenet"
 
 
-def licence_note(backbone: str, licence: Licence | None) -> str:
+def license_note(backbone: str, license: License | None) -> str:
     """Return a sentence for people; empty where there is nothing to tell."""
-    if licence is None:
+    if license is None:
         return ""
     name = backbone.removeprefix(HUB)
-    return f"License of the published weights of {name}: {licence}."
+    return f"License of the published weights of {name}: {license}."

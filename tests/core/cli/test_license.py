@@ -3,28 +3,28 @@ from pathlib import Path
 import pytest
 
 from segmix_core.cli.console import Console
-from segmix_core.cli.licence import print_licence
+from segmix_core.cli.license import print_license
 from segmix_core.runs import RunRequest
 
 
 def told(capsys, settings, stage="train-segmenter"):
     request = RunRequest(stage, Path("demo.segmix"), {"segmenter": settings})
-    print_licence(request, Console(as_json=False))
+    print_license(request, Console(as_json=False))
     said = capsys.readouterr()
     assert said.out == ""
     return said.err
 
 
 @pytest.mark.parametrize(
-    ("encoder", "licence"),
+    ("encoder", "license"),
     [
         ("tu-resnet18", "resnet18: Apache 2.0."),
         ("tu-regnety_004", "regnety_004: bsd-3-clause."),
         ("resnet18", "smp-hub/resnet18.imagenet: unknown (see the model card)."),
     ],
 )
-def test_the_licence_of_an_encoder(capsys, encoder, licence):
-    assert licence in told(capsys, {"encoder": encoder, "pretrained": True})
+def test_the_license_of_an_encoder(capsys, encoder, license):
+    assert license in told(capsys, {"encoder": encoder, "pretrained": True})
 
 
 def test_an_encoder_from_scratch_has_none(capsys):
