@@ -21,7 +21,10 @@ class RunOptions(ProjectOptions):
     """Options of commands on a run."""
 
     run: Annotated[
-        str | None, typer.Argument(help="Name or folder; default: the newest run.")
+        str | None,
+        typer.Argument(
+            help="Name or folder; default: the newest run in progress, else the newest."
+        ),
     ] = None
 
 
@@ -50,6 +53,7 @@ def stop(options: StopOptions, console: Console) -> int:
     """Ask a run to stop within its next step; it can be resumed."""
     folder = _chosen(options)
     if folder.state() is not RunState.RUNNING:
+        console.say(f"{folder.name} is not running.")
         return report(folder, console)
     folder.request_stop()
     if options.kill:
@@ -64,5 +68,6 @@ def _chosen(options: RunOptions) -> RunFolder:
     if options.run:
         return find_run(runs, options.run)
     if found := list_runs(runs):
-        return found[-1]
+        running = [run for run in found if run.state() is RunState.RUNNING]
+        return (running or found)[-1]
     raise JobError(f"{runs} contains no runs.", "Start one with 'segmix train'.")

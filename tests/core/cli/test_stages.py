@@ -4,6 +4,7 @@ import shutil
 import signal
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -135,7 +136,21 @@ def test_a_run_is_stopped_watched_and_resumed(project, work, segmix, answer):
     work("count")
     code, said = answer("train", project, "--resume", folder.name)
     assert (code, said["state"], said["run"]) == (0, "completed", str(folder.path))
-    assert segmix("stop", project).exit_code == 0  # It tells how the run ended.
+    ended = segmix("stop", project)
+    assert ended.exit_code == 0  # It says how the run ended.
+    assert f"{folder.name} is not running." in ended.stdout
+
+
+def test_stop_and_watch_choose_the_run_in_progress(project, work, segmix, answer):
+    work("wait")
+    first = Path(answer("train", project, "--detach")[1]["run"]).name
+    work("count")
+    later = Path(answer("train", project)[1]["run"]).name
+    assert later > first
+    assert first in segmix("stop", project).stdout
+    watched = segmix("watch", project, first)
+    assert watched.exit_code == 3
+    assert f"--resume {first}" in watched.stdout
 
 
 @pytest.mark.usefixtures("impatient")
