@@ -104,12 +104,19 @@ def repair(
             target.mkdir(parents=True)
             with closing(opening.connect(fresh)) as connection:
                 copy_database(connection, target / FILE_NAME)
-        except OSError as error:
+        except (OSError, sqlite3.Error) as error:
+            with suppress(OSError):
+                target.rmdir()
             raise ProjectError(
-                f"{target} cannot be written ({reason_of(error)}).",
-                "Choose another folder for the repaired copy.",
+                f"{target} cannot be written ({_reason(error)}).",
+                "Free some space there, or choose another folder for the repaired "
+                "copy.",
             ) from error
     return RepairReport(target, rebuild.replayed, int(tiles), tuple(rebuild.lost))
+
+
+def _reason(error: OSError | sqlite3.Error) -> str:
+    return reason_of(error) if isinstance(error, OSError) else str(error)
 
 
 def repaired_path(project: Path) -> Path:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
-from segmix_core.errors import SegmixError
+from segmix_core.errors import ProjectError, SegmixError
 from segmix_core.files import temporary_folder
 from segmix_core.project import chunks, edits, journal, opening, tissue
 from segmix_core.project.database import FILE_NAME, explained
@@ -42,7 +42,8 @@ def find_faults(project: Path, progress: Progress | None = None) -> tuple[str, .
     Raises
     ------
     ProjectError
-        If there is no project, or the file belongs to another program.
+        If there is no project, or the file belongs to another program, is locked, or
+        cannot be read because its disk is full or failing.
     """
     path = project / FILE_NAME
     check_folders(project)
@@ -59,7 +60,11 @@ def find_faults(project: Path, progress: Progress | None = None) -> tuple[str, .
                     migrate(connection, copy)
                 return tuple(_limited(_faults(connection, progress)))
         except sqlite3.Error as error:
-            return (str(explained(error, path)),)
+            found = explained(error, path)
+            # A full disk or a lock says nothing about the project.
+            if isinstance(found, ProjectError):
+                raise found from error
+            return (str(found),)
         except DamagedError as error:
             return (f"{error.reason[:1].upper()}{error.reason[1:]}.",)
 

@@ -74,6 +74,32 @@ def test_a_sound_project_has_no_faults(worked: Path) -> None:
     assert (worked / "project.sqlite").read_bytes() == before
 
 
+def full_disk(*_: object) -> None:
+    error = sqlite3.OperationalError("database or disk is full")
+    error.sqlite_errorname = "SQLITE_FULL"
+    raise error
+
+
+def test_a_full_disk_is_not_damage(
+    worked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("segmix_core.project.verify.copy_database", full_disk)
+    with pytest.raises(ProjectError, match="disk is full") as caught:
+        find_faults(worked)
+    assert caught.value.hint.startswith("Free some space")
+
+
+def test_a_repair_on_a_full_disk_leaves_nothing(
+    worked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = worked.with_name("repaired.segmix")
+    monkeypatch.setattr("segmix_core.project.repair.copy_database", full_disk)
+    with pytest.raises(ProjectError, match="disk is full") as caught:
+        repair(worked, target)
+    assert caught.value.hint.startswith("Free some space")
+    assert not target.exists()
+
+
 @pytest.mark.parametrize(
     ("statement", "fault"),
     [
