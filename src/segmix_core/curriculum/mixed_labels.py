@@ -1,7 +1,7 @@
 """What is known of a tile whose patches come from several tiles."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -35,13 +35,17 @@ class LabelRule:
     Raises
     ------
     ValueError
-        If ``least_share`` is not in 0..1.
+        If ``kind`` is none of these, or ``least_share`` is not in 0..1.
     """
 
     kind: LabelKind = "area"
     least_share: float = 0.1
 
     def __post_init__(self) -> None:
+        if self.kind not in (kinds := get_args(LabelKind)):
+            raise ValueError(
+                f"{self.kind!r} is not a rule for labels ({', '.join(kinds)})"
+            )
         if not 0 <= self.least_share <= 1:
             raise ValueError(f"least_share must be in 0..1, not {self.least_share}")
 

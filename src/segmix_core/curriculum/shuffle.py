@@ -8,6 +8,7 @@ groups of one tile are "Self".
 
 import math
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -106,7 +107,8 @@ def shuffle_batch(  # noqa: PLR0913 - every one is a choice of the caller, by na
     Raises
     ------
     DataError
-        If shapes do not fit, or the patch size does not divide the images.
+        If there are no images, shapes do not fit, or the patch size does not divide
+        the images.
     ConfigError
         If another option is out of range.
 
@@ -126,7 +128,18 @@ def shuffle_batch(  # noqa: PLR0913 - every one is a choice of the caller, by na
     >>> mixed.origins.sources.shape  # of each patch: the image that it comes from
     torch.Size([2, 2, 2])
     """
-    images, labels = torch.as_tensor(images), torch.as_tensor(labels)
+    try:
+        images, labels = torch.as_tensor(images), torch.as_tensor(labels)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DataError(
+            f"Images or labels are not arrays of numbers: {error}.",
+            "Pass images (B, channels, H, W) and labels (B, C).",
+        ) from error
+    if generator is not None and not isinstance(generator, torch.Generator):
+        raise ConfigError(
+            f"The generator is a {type(generator).__name__}.",
+            "Pass torch.Generator().manual_seed(0), for instance.",
+        )
     shape = _grid(images, labels, patch_size)
     try:
         scope = ShuffleScope(group_size, in_place, exact)
@@ -149,6 +162,12 @@ def _grid(images: Tensor, labels: Tensor, patch_size: int) -> tuple[int, int]:
             f"Images of shape {tuple(images.shape)} and labels of shape "
             f"{tuple(labels.shape)} do not belong together.",
             "Pass images (B, channels, H, W) and labels (B, C).",
+        )
+    if not len(images):
+        raise DataError("There are no images.", "Pass at least one image.")
+    if not isinstance(patch_size, Integral):
+        raise ConfigError(
+            f"The patch size is {patch_size!r}.", "Pass a whole number of pixels."
         )
     height, width = images.shape[-2:]
     if patch_size < 1 or height % patch_size or width % patch_size:

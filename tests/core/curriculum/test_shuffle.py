@@ -348,3 +348,30 @@ def test_shuffle_on_the_gpu_equals_the_cpu():
         )
         assert torch.equal(here.images, there.images.cpu())
         assert torch.equal(here.labels, there.labels.cpu())
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"label_rule": "areas"}, r"'areas' is not a rule for labels \(area, certain"),
+        ({"patch_size": 4.0}, r"patch size is 4\.0"),
+        ({"generator": 0}, "generator is a int"),
+    ],
+)
+def test_options_of_other_kinds_are_refused(options, problem):
+    images, labels = torch.zeros(2, 3, 8, 8), torch.eye(2)
+    with pytest.raises(ConfigError, match=problem):
+        shuffle_batch(images, labels, **{"patch_size": 4, "ratio": 0.5, **options})
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "problem"),
+    [
+        (torch.zeros(0, 3, 8, 8), torch.zeros(0, 2), "There are no images"),
+        (torch.zeros(1, 3, 8, 8), [["gland", "fat"]], "not arrays of numbers"),
+        (None, [[1, 0]], "not arrays of numbers"),
+    ],
+)
+def test_what_is_no_batch_is_refused(images, labels, problem):
+    with pytest.raises(DataError, match=problem):
+        shuffle_batch(images, labels, patch_size=4, ratio=0.5)
