@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from segmix_core.errors import DataError, JobError
+from segmix_core.errors import DataError, JobError, ProjectError
 from segmix_core.geometry import Box
 from segmix_core.intake import IntakeReport, add_paths
 from segmix_core.project.records import KEEP, Change, LabelState, TissueClass
@@ -63,7 +63,7 @@ class Project(ProjectStore):
 
     def add_images(
         self,
-        paths: Sequence[Path | str],
+        paths: Path | str | Sequence[Path | str],
         *,
         tile_px: int | None = None,
         stride_px: int | None = None,
@@ -74,7 +74,8 @@ class Project(ProjectStore):
         Parameters
         ----------
         paths
-            Files and folders. Images with an edge of more than two tiles become slides.
+            Files and folders, or one of them. Images with an edge of more than two
+            tiles become slides.
         tile_px, stride_px
             Edge of a slide's tiles and their distance in pixels; 256 and one tile by
             default. Tile images are never cut.
@@ -93,13 +94,14 @@ class Project(ProjectStore):
         ProjectError, SlideError
             If nothing can be added, or an option is out of range.
         """
+        paths = [paths] if isinstance(paths, (str, Path)) else paths
         return add_paths(self, paths, tile_px=tile_px, stride_px=stride_px, mpp=mpp)
 
     def set_labels(
         self,
         tile_ids: npt.ArrayLike,
         states: npt.ArrayLike,
-        classes: Sequence[TissueClass] | None = None,
+        classes: Sequence[TissueClass] | Sequence[str] | None = None,
         seen: npt.NDArray[np.int8] | None = None,
     ) -> Change | None:
         """Set labels of tiles.
@@ -111,7 +113,8 @@ class Project(ProjectStore):
         states
             (n, C): 1 present, 0 absent, -1 unknown, -2 to leave what is stored.
         classes
-            The classes as the caller knows them; None: as they are.
+            Names of the columns, in any order, others are left as they are; or the
+            classes as :meth:`classes` returned them. None: all, in their order.
         seen
             (n, C) labels as the caller knows them; setting one tile is faster then.
 
@@ -143,7 +146,29 @@ class Project(ProjectStore):
         if len(np.unique(ids)) < len(ids):
             raise DataError("A tile is named twice.", "Pass each tile once.")
         ids, wanted = ids.astype(np.int64), wanted.astype(np.int8)
-        return super().set_labels(ids, wanted, classes, seen)
+        known = [entry for entry in classes or () if isinstance(entry, TissueClass)]
+        if classes is None or len(known) == width:
+            return super().set_labels(ids, wanted, known or None, seen)
+        every = self.classes()
+        columns = self._columns([str(entry) for entry in classes], every)
+        spread = np.full((len(ids), len(every)), KEEP, np.int8)
+        spread[:, columns] = wanted
+        return super().set_labels(ids, spread, every)
+
+    def _columns(
+        self, names: Sequence[str], classes: Sequence[TissueClass]
+    ) -> list[int]:
+        """Return the label column of each class name."""
+        columns = {entry.name: column for column, entry in enumerate(classes)}
+        for name in names:
+            if name not in columns:
+                raise ProjectError(
+                    f"{self.path.name} has no class '{name}'.",
+                    f"Its classes are {', '.join(columns)}.",
+                )
+        if len(set(names)) < len(names):
+            raise DataError("A class is named twice.", "Pass each class once.")
+        return [columns[name] for name in names]
 
     def runs(self) -> tuple[RunFolder, ...]:
         """Return the runs, oldest first; :func:`load_model` takes their paths."""

@@ -5,7 +5,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from segmix_core.errors import SegmixError
+from segmix_core.errors import ProjectError, SegmixError
 from segmix_core.files import printable
 from segmix_core.intake.choice import Choice, TileGroup
 from segmix_core.intake.known_images import KnownImages
@@ -69,13 +69,17 @@ def add_paths(
     Raises
     ------
     ProjectError
-        If an option is out of range.
+        If an option is out of range, or there are no paths.
     ProjectError, SlideError
         If nothing can be added: every file is unusable or already in the project.
     JobError
         If the process that opens the images cannot be started.
     """
     store.check_writable()
+    if not paths:
+        raise ProjectError(
+            "There are no files to add.", "Choose at least one file or folder."
+        )
     options = IntakeOptions(tile_px, stride_px, mpp, slide_mpp, min_tissue)
     unique = list(dict.fromkeys(Path(path).resolve() for path in paths))
     with FirstLook() if look is None else nullcontext(look) as opened:

@@ -61,11 +61,15 @@ def checked_name(name: str, others: Sequence[TissueClass]) -> str:
     Raises
     ------
     ProjectError
-        If it is empty, too long, has control characters, or is too similar to
+        If it is not text, empty, too long, has control characters, or is too similar to
         the name of another class
         (:func:`~segmix_core.project.matching.class_key`); or if there are 250 classes
         already.
     """
+    if not isinstance(name, str):
+        raise ProjectError(
+            f"{name!r} cannot be the name of a class.", "Choose a name that is text."
+        )
     name = unicodedata.normalize("NFC", name.strip())
     if not name or len(name) > _MAX_LENGTH or not name.isprintable():
         raise ProjectError(

@@ -73,6 +73,11 @@ class ProjectStore(ProjectReader):
         ValueError
             If the numbers of names and colors differ.
         """
+        if isinstance(class_names, str):
+            raise ProjectError(
+                f"The classes are one text, {class_names!r}.",
+                "Pass a list of names, such as ['tumor', 'stroma'].",
+            )
         if colors is None:
             colors = [default_color(i) for i in range(len(class_names))]
         classes: list[TissueClass] = []

@@ -51,6 +51,35 @@ def test_labels_that_do_not_fit_are_refused(project, ids, states, problem):
         project.set_labels(ids, states)
 
 
+def test_columns_may_be_named(project):
+    project.set_labels([1], [[1, 0]], classes=["fat", "gland"])
+    project.set_labels([2], [[0]], classes=["fat"])
+    project.set_labels([3], [[1, 0]], classes=project.classes())
+    assert project.labels.tolist() == [[0, 1], [-1, 0], [1, 0]]
+    with pytest.raises(sx.ProjectError, match=r"has no class 'bone'") as caught:
+        project.set_labels([1], [[1, 1]], classes=["gland", "bone"])
+    assert caught.value.hint == "Its classes are gland, fat."
+    with pytest.raises(sx.DataError, match="named twice"):
+        project.set_labels([1], [[1, 1]], classes=["gland", "gland"])
+
+
+def test_one_path_is_a_path_and_not_its_letters(project, tmp_path):
+    more = tmp_path / "more.png"
+    Image.fromarray(np.full((32, 32, 3), 9, np.uint8)).save(more)
+    assert len(project.add_images(str(more)).sources) == 1
+    with pytest.raises(sx.ProjectError, match="no files to add"):
+        project.add_images([])
+
+
+@pytest.mark.parametrize(
+    ("classes", "problem"),
+    [("gland", "are one text, 'gland'"), ([1, 2], "1 cannot be the name")],
+)
+def test_classes_of_a_project_are_names(tmp_path, classes, problem):
+    with pytest.raises(sx.ProjectError, match=problem):
+        sx.Project.create(tmp_path / "other.segmix", classes)
+
+
 def test_masks_are_arrays(project):
     project.correct_mask(1, Box(0, 0, 4, 4), np.full((4, 4), 2, np.uint8))
     corrected = project.corrected_mask(1)
