@@ -146,7 +146,7 @@ def _as_maps(cams: Any) -> npt.NDArray[np.float32]:
     maps = as_numpy(cams)
     if maps.ndim != 4 or 0 in maps.shape or maps.dtype.kind not in "fiu":
         raise DataError(
-            f"These are no CAMs: their shape is {maps.shape}.",
+            f"These are not CAMs: their shape is {maps.shape}.",
             "Pass an array (B, C, H, W) of numbers.",
         )
     maps = maps.astype(np.float32)

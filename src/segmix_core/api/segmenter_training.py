@@ -84,10 +84,11 @@ def train_segmenter(
     plain = ArraySamples(images, np.ones((len(images), len(names)), np.int8))
     samples = MaskedSamples(plain, masks.__getitem__)
     pixels = samples.count_pixels(len(names), max_tiles=len(masks))
-    if not pixels.any():
+    if not pixels[1:].any():
         raise DataError(
             "The masks have no pixel with a class.",
-            "Pass masks with other values than 255.",
+            f"Use 1 to {len(names)} for the classes; 0 is background, and 255 is "
+            "ignored.",
         )
     longest = max(max(image.shape[:2]) for image in images)
     with (
@@ -122,7 +123,7 @@ def _singles(pairs: Iterable[Any]) -> Iterator[tuple[Pixels, npt.NDArray[Any]]]:
     for pair in pairs:
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise DataError(
-                "An item is no pair of an image and its mask.",
+                "An item is not a pair of an image and its mask.",
                 "Pass (image, mask) pairs.",
             )
         pixels, values = as_numpy(pair[0]), as_numpy(pair[1])

@@ -220,9 +220,14 @@ def checked_names(classes: Sequence[str] | None) -> tuple[str, ...]:
     Raises
     ------
     ConfigError
-        If there are none, or two are equal.
+        If there are none, two are equal, or one is not text.
     """
     names = tuple(classes or ())
+    if not all(isinstance(name, str) and name.strip() for name in names):
+        raise ConfigError(
+            f"Not all of the classes {list(names)} have names.",
+            "Pass classes=[...] with one name per label column, as text.",
+        )
     if not names or isinstance(classes, str) or len(set(names)) < len(names):
         raise ConfigError(
             "The classes have no names, or two have the same.",
@@ -267,7 +272,7 @@ def _read_folder(folder: Path, place: Path, classes: Sequence[str]) -> ProjectSt
     """Return a project, in ``place``, of a folder of labeled images."""
     if not folder.is_dir():
         raise DataError(
-            f"{folder} is no folder.", "Pass a folder of images, or a project."
+            f"{folder} is not a folder.", "Pass a folder of images, or a project."
         )
     store = ProjectStore.create(place / "images.segmix", classes)
     try:

@@ -37,7 +37,7 @@ def as_rgb(images: Any) -> npt.NDArray[np.uint8]:
     pixels = as_numpy(images)
     if pixels.ndim != 4 or (pixels.shape[1] == _RGB) == (pixels.shape[3] == _RGB):
         raise DataError(
-            f"These are no RGB images: their shape is {pixels.shape}.",
+            f"These are not RGB images: their shape is {pixels.shape}.",
             "Pass an array (B, 3, H, W) or (B, H, W, 3) with more than 3 pixels an "
             "edge.",
         )
@@ -59,13 +59,17 @@ def _as_bytes(pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
             f"Images cannot be {pixels.dtype}.",
             "Pass uint8 in 0..255 or float in 0..1.",
         )
-    # NaN is not in the range either.
+    if not np.isfinite(pixels).all():
+        raise DataError(
+            "Images have NaN or infinite values.",
+            "Pass uint8 in 0..255 or float in 0..1.",
+        )
     if not ((pixels >= 0) & (pixels <= 1)).all():
         raise DataError(
             f"Float images must be in 0..1; these reach from {pixels.min():.3g} to "
             f"{pixels.max():.3g}.",
-            "Leave out the normalization by mean and deviation: networks do it "
-            "themselves.",
+            "Divide images of 0..255 by 255. Leave out the normalization by mean and "
+            "deviation: networks do it themselves.",
         )
     return np.ascontiguousarray((pixels * 255).round().astype(np.uint8))
 

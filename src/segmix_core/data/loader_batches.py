@@ -131,7 +131,7 @@ class LoaderBatches:
     def _checked(self, content: Any) -> Pairs:
         if not isinstance(content, (tuple, list)) or len(content) != 2:
             raise DataError(
-                "A batch of the loader is no pair of images and labels.",
+                "A batch of the loader is not a pair of images and labels.",
                 "Yield (images, labels) for each batch.",
             )
         images = as_rgb(content[0])
@@ -171,7 +171,12 @@ class LoaderBatches:
 
 
 def _count(loader: Iterable[Any]) -> int:
-    if isinstance(loader, Iterator) or not isinstance(loader, Iterable):
+    if not isinstance(loader, Iterable):
+        raise DataError(
+            f"{type(loader).__name__} gives no batches.",
+            "Pass a DataLoader, or a list of (images, labels) batches.",
+        )
+    if isinstance(loader, Iterator):
         raise DataError(
             "This loader can be read only once, but every epoch reads it.",
             "Pass a DataLoader, or a list of (images, labels) batches.",

@@ -61,7 +61,9 @@ def _cuda(index: int) -> torch.device:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if index >= count:
         raise ConfigError(
-            f"There is no CUDA device {index}; this PyTorch can use {count}.",
+            f"There is no CUDA device {index}; the last one is {count - 1}."
+            if count
+            else "PyTorch finds no CUDA device.",
             f"{_REMEDY} A GPU needs its driver and a CUDA build of PyTorch.",
         )
     return torch.device("cuda", index)

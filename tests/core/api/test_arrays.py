@@ -31,15 +31,15 @@ def test_layouts_and_types_mean_the_same_images():
 @pytest.mark.parametrize(
     ("images", "problem"),
     [
-        (np.zeros((8, 8, 3)), r"no RGB images: their shape is \(8, 8, 3\)"),
-        (np.zeros((2, 8, 8, 4)), "no RGB images"),
-        (np.zeros((2, 3, 8, 3)), "no RGB images"),
+        (np.zeros((8, 8, 3)), r"not RGB images: their shape is \(8, 8, 3\)"),
+        (np.zeros((2, 8, 8, 4)), "not RGB images"),
+        (np.zeros((2, 3, 8, 3)), "not RGB images"),
         (np.zeros((0, 3, 8, 8)), "empty"),
         (np.zeros((2, 3, 8, 8), np.int64), "cannot be int64"),
         (np.full((2, 3, 8, 8), 255.0), "reach from 255 to 255"),
         (np.full((2, 3, 8, 8), -0.1), "must be in 0..1"),
-        (np.full((2, 3, 8, 8), np.nan), "must be in 0..1"),
-        ("pixels", "no RGB images"),
+        (np.full((2, 3, 8, 8), np.nan), "NaN or infinite"),
+        ("pixels", "not RGB images"),
     ],
 )
 def test_what_is_no_image_is_refused(images, problem):

@@ -51,9 +51,9 @@ def test_masks_are_those_of_the_stage(background, shared):
 @pytest.mark.parametrize(
     ("changes", "error", "problem"),
     [
-        ({"cams": CAMS[0]}, sx.DataError, "no CAMs"),
+        ({"cams": CAMS[0]}, sx.DataError, "not CAMs"),
         ({"cams": -CAMS}, sx.DataError, "negative"),
-        ({"cams": CAMS.astype(object)}, sx.DataError, "no CAMs"),
+        ({"cams": CAMS.astype(object)}, sx.DataError, "not CAMs"),
         ({"labels": LABELS[:2]}, sx.DataError, r"not \(2, 2\)"),
         ({"images": None}, sx.DataError, "needs the images"),
         ({"images": IMAGES[:, :8]}, sx.DataError, "3 of 8 x 12"),

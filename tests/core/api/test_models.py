@@ -70,7 +70,7 @@ def test_many_images_are_asked_in_parts():
 @pytest.mark.parametrize(
     ("arguments", "error", "problem"),
     [
-        ((IMAGES[:, :2],), sx.DataError, "no RGB images"),
+        ((IMAGES[:, :2],), sx.DataError, "not RGB images"),
         ((IMAGES[..., :4, :4],), sx.DataError, "too few for this network"),
         ((IMAGES, LABELS[:2]), sx.DataError, r"\(5, 2\), not \(2, 2\)"),
     ],

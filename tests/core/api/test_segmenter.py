@@ -68,7 +68,7 @@ def test_a_slide_is_predicted_at_the_pixel_size_asked_for(model, tmp_path):
 
 
 def test_arrays_that_are_no_images_are_refused(model):
-    with pytest.raises(sx.DataError, match="no RGB images"):
+    with pytest.raises(sx.DataError, match="not RGB images"):
         model.predict(np.zeros((32, 32)))
     with pytest.raises(sx.DataError, match="An array has no pixel size"):
         model.predict(halves()[0], mpp=0.5)
@@ -104,11 +104,12 @@ IMAGE, MASK = halves()
     ("pairs", "problem"),
     [
         ([], "There are no images"),
-        ([IMAGE], "no pair of an image"),
+        ([IMAGE], "not a pair of an image"),
         ([(IMAGE, MASK[:8])], r"\(8, 32\), but its image \(32, 32\)"),
         ([(IMAGE, MASK + 1)], "the value 3, which is no class"),
         ([(IMAGE[None], MASK)], r"1 images cannot have masks of shape \(32, 32\)"),
         ([(IMAGE, np.full_like(MASK, 255))], "no pixel with a class"),
+        ([(IMAGE, np.where(MASK == 1, 0, 255))], "no pixel with a class"),
     ],
 )
 def test_masks_that_do_not_fit_are_refused(pairs, problem):

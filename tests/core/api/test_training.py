@@ -184,9 +184,10 @@ IMAGES, LABELS = draw(4)
     [
         ([], sx.DataError, "loader is empty"),
         (iter([(IMAGES, LABELS)]), sx.DataError, "read only once"),
-        (3, sx.DataError, "read only once"),
-        ([IMAGES], sx.DataError, "no pair of images and labels"),
-        ([(IMAGES[0], LABELS)], sx.DataError, "no RGB images"),
+        (3, sx.DataError, "int gives no batches"),
+        (TensorDataset(torch.zeros(2)), sx.DataError, "TensorDataset gives no batches"),
+        ([IMAGES], sx.DataError, "not a pair of images and labels"),
+        ([(IMAGES[0], LABELS)], sx.DataError, "not RGB images"),
         ([(IMAGES, LABELS[:, :1])], sx.DataError, r"\(4, 2\), not \(4, 1\)"),
         ([(IMAGES, LABELS[:3])], sx.DataError, r"\(4, 2\), not \(3, 2\)"),
         ([(IMAGES, LABELS * 0.5)], sx.DataError, "not 1, 0 or -1"),
@@ -241,6 +242,12 @@ def test_a_batch_size_that_is_the_loaders_is_no_contradiction(loader):
 @pytest.mark.parametrize("classes", [None, [], "ab", ["a", "a"]])
 def test_classes_need_names(loader, classes):
     with pytest.raises(sx.ConfigError, match="classes have no names"):
+        sx.train(loader, classes=classes, method=METHODS["cam"])
+
+
+@pytest.mark.parametrize("classes", [[0, 1], ["a", " "], ["a", None]])
+def test_class_names_are_text(loader, classes):
+    with pytest.raises(sx.ConfigError, match="Not all of the classes"):
         sx.train(loader, classes=classes, method=METHODS["cam"])
 
 
@@ -304,7 +311,7 @@ def test_a_folder_and_a_project_of_it_train_the_same(folder, tmp_path):
 
 
 def test_folders_that_cannot_train_are_refused(folder, tmp_path):
-    with pytest.raises(sx.DataError, match="is no folder"):
+    with pytest.raises(sx.DataError, match="is not a folder"):
         train(tmp_path / "nowhere", METHODS["cam"])
     (folder / "labels.csv").unlink()
     with pytest.raises(sx.ProjectError):
