@@ -65,6 +65,10 @@ class TrainedClassifier:
         self.step = step
         self.completed = completed
 
+    def __repr__(self) -> str:
+        names = ", ".join(self.class_names)
+        return f"<TrainedClassifier of {names}; {self.step} steps>"
+
     @property
     def shared_foreground(self) -> bool:
         """Whether the maps of an image add up to its foreground.

@@ -79,7 +79,9 @@ class Follower:
                 state = TrainingProgress(
                     event.step, self._total, event.epoch, event.values
                 )
-                self._stops |= self._progress(state) is False
+                answer = self._progress(state)
+                # A comparison of arrays gives NumPy's False.
+                self._stops |= isinstance(answer, (bool, np.bool_)) and not answer
 
     def should_stop(self) -> bool:
         """Say whether the function has asked for the end."""

@@ -66,6 +66,10 @@ class TrainedSegmenter:
         self.step = step
         self.completed = completed
 
+    def __repr__(self) -> str:
+        names = ", ".join(self.class_names)
+        return f"<TrainedSegmenter of {names}; {self.step} steps>"
+
     def predict(
         self,
         image: Any,

@@ -25,7 +25,7 @@ def test_torch_is_loaded_when_it_is_needed():
 
 def test_all_names_are_there_and_no_others():
     assert sx.__all__ == sorted(sx.__all__)
-    assert set(sx.__all__) <= set(dir(sx))
+    assert dir(sx) == sx.__all__
     assert all(getattr(sx, name) is getattr(sx, name) for name in sx.__all__)
     with pytest.raises(AttributeError, match="no attribute 'shuffle'"):
         _ = sx.shuffle

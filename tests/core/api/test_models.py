@@ -92,6 +92,7 @@ def test_a_saved_model_is_the_same(tmp_path):
     found = sx.load_model(str(tmp_path / "model"), device="cpu")
     assert isinstance(found, sx.TrainedClassifier)
     assert (found.class_names, found.step) == (("plain", "striped"), 7)
+    assert repr(found) == "<TrainedClassifier of plain, striped; 7 steps>"
     assert found.normalized_stain
     np.testing.assert_array_equal(found.cams(IMAGES), model.cams(IMAGES))
     with pytest.raises(sx.ConfigError, match="not a valid device"):

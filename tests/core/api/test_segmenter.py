@@ -78,6 +78,8 @@ def test_a_saved_segmenter_is_the_same(model, tmp_path):
     model.save(tmp_path / "model")
     found = sx.load_model(tmp_path / "model", device="cpu")
     assert isinstance(found, sx.TrainedSegmenter)
+    assert repr(found) == repr(model)
+    assert repr(found).startswith("<TrainedSegmenter of ")
     image, _ = halves()
     np.testing.assert_array_equal(found.predict(image), model.predict(image))
 

@@ -122,6 +122,14 @@ def test_stopping_in_the_second_network_gives_the_first(loader):
     assert not stopped.shared_foreground
 
 
+@pytest.mark.parametrize(
+    ("answer", "completed"), [(np.False_, False), (np.True_, True), (0, True)]
+)
+def test_only_false_ends_a_training(loader, answer, completed):
+    model = train(loader, METHODS["cam"], progress=lambda state: answer)
+    assert model.completed is completed
+
+
 def test_another_training_in_the_folder_is_refused(loader, tmp_path):
     train(loader, METHODS["cam"], checkpoints=tmp_path, progress=StopAt(1))
     with pytest.raises(sx.CheckpointError, match=r"learning rate .* must not change"):
