@@ -10,6 +10,8 @@ from segmix_core.training.start import LAST
 
 FOLDER = "checkpoints"
 """Of checkpoints, in the folder of a training."""
+COMPLETED = "completed"
+"""What the checkpoint of a saved model calls whether its training ran to its end."""
 
 
 def find_weights(run: RunFolder) -> Path:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from segmix_core.api.checkpoints import COMPLETED
 from segmix_core.data.arrays import as_labels, as_rgb
 from segmix_core.errors import ConfigError, DataError
 from segmix_core.inference.image_cams import ImageCams, image_cams
@@ -183,7 +184,7 @@ class TrainedClassifier:
             kind="classifier",
             class_names=self.class_names,
             step=self.step,
-            extra={ORIGIN: self.network.origin},
+            extra={ORIGIN: self.network.origin, COMPLETED: self.completed},
         )
 
     def _ask(self, pixels: npt.NDArray[np.uint8], **options: Any) -> ImageCams:

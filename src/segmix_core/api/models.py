@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from segmix_core.api.checkpoints import find_checkpoint
+from segmix_core.api.checkpoints import COMPLETED, find_checkpoint
 from segmix_core.api.classifier import TrainedClassifier
 from segmix_core.api.segmenter import TrainedSegmenter
 from segmix_core.models.cam_classifier import load_classifier
@@ -53,10 +53,11 @@ def load_model(
     target = resolve_device(device)
     checkpoint = load_checkpoint(find_checkpoint(Path(path)))
     names, step = checkpoint.class_names, checkpoint.step
+    completed = checkpoint.extra.get(COMPLETED) is not False
     # First weights are drawn before those of the checkpoint replace them.
     with torch.random.fork_rng(devices=[]):
         if checkpoint.kind == "segmenter":
             segmenter = load_segmenter(checkpoint).to(target)
-            return TrainedSegmenter(segmenter, names, step=step)
+            return TrainedSegmenter(segmenter, names, step=step, completed=completed)
         classifier = load_classifier(checkpoint).to(target)
-        return TrainedClassifier(classifier, names, step=step)
+        return TrainedClassifier(classifier, names, step=step, completed=completed)

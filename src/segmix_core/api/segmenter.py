@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from segmix_core.api.checkpoints import COMPLETED
 from segmix_core.data.arrays import as_numpy, as_rgb
 from segmix_core.errors import DataError, SlideError
 from segmix_core.geometry import Box
@@ -136,6 +137,7 @@ class TrainedSegmenter:
             kind="segmenter",
             class_names=self.class_names,
             step=self.step,
+            extra={COMPLETED: self.completed},
         )
 
     def _predict_array(self, pixels: Masks, settings: PredictSettings) -> Masks:

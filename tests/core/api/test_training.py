@@ -125,9 +125,11 @@ def test_stopping_in_the_second_network_gives_the_first(loader):
 @pytest.mark.parametrize(
     ("answer", "completed"), [(np.False_, False), (np.True_, True), (0, True)]
 )
-def test_only_false_ends_a_training(loader, answer, completed):
+def test_only_false_ends_a_training(loader, answer, completed, tmp_path):
     model = train(loader, METHODS["cam"], progress=lambda state: answer)
     assert model.completed is completed
+    model.save(tmp_path)
+    assert sx.load_model(tmp_path).completed is completed
 
 
 def test_another_training_in_the_folder_is_refused(loader, tmp_path):
