@@ -12,6 +12,7 @@ import tifffile
 from napari_segmix.layers.mask_layer import WINDOW
 from napari_segmix.layers.own_layers import find_layers
 from napari_segmix.model.label_edits import PaintMode
+from napari_segmix.widgets.dock import SegMixDock
 from segmix_core.export.label_tiff import read_label_tiff_classes
 from segmix_core.project.store import ProjectStore
 from segmix_core.runs import RunFolder, RunState
@@ -49,13 +50,16 @@ def dock(
     make_napari_viewer_proxy: Callable[..., Any],
     npe2pm: Any,
     monkeypatch: pytest.MonkeyPatch,
+    qtbot: Any,
 ) -> Iterator[Any]:
     monkeypatch.setenv("NAPARI_ENSURE_PLUGIN_MAIN_THREAD", "1")
     with npe2pm.tmp_plugin(package="napari-segmix"):
+        dock = SegMixDock(make_napari_viewer_proxy())
+        qtbot.addWidget(dock)
         # Pages that cannot be seen do nothing.
-        viewer = make_napari_viewer_proxy(show=True)
-        _, dock = viewer.window.add_plugin_dock_widget("napari-segmix", "SegMix")
+        dock.show()
         yield dock
+        dock.session.close()
 
 
 @pytest.mark.timeout(900)
@@ -160,9 +164,11 @@ def _correct_most_doubtful(session: Any, qtbot: Any) -> None:
     qtbot.waitUntil(lambda: session.model.masks.is_open, timeout=10_000)
     revision = session.model.project.require().revision
     [window] = find_layers(session.viewer, WINDOW)
-    session.actions.correction.paint_with(2)
+    middle = np.array(window.data.shape) // 2
+    # Another class than the mask has there: what changes nothing is not stored.
+    drawn = int(window.data[tuple(middle)])
+    session.actions.correction.paint_with(1 if drawn == 2 else 2)
     window.brush_size = 8
-    middle = np.array(window.data.shape) / 2
     window.paint(tuple(middle), window.selected_label)
     qtbot.waitUntil(
         lambda: session.model.project.require().revision > revision, timeout=5_000

@@ -668,7 +668,7 @@ def test_a_look_that_fails_is_made_up_for(
         raise ProjectError("The file is locked.", "Wait.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(ProjectStore, "sources", refuse)
+        patch.setattr(ProjectStore, "classes", refuse)
         do("add class", "fat")
         until(lambda: ("The file is locked. Wait.", "error") in messages)
         session.watch._rests_until = 0
@@ -710,11 +710,11 @@ def test_two_windows_of_one_process(slide_session: Session, until: Show, qtbot) 
         until(lambda: codes(second)[0, 1] == 1)
         # Own changes are no news: nothing is read again.
         seen = []
-        first.classes_changed.connect(lambda: seen.append(1))
+        first.model.changes.happened.connect(seen.append)
         qtbot.wait(2 * LOOK_MS)
         label(first, 2, [0, 0, 1, 0])
         qtbot.wait(2 * LOOK_MS)
-        assert seen == []
+        assert seen == [{Topic.LABELS, Topic.HISTORY}]
         second.actions.history.undo("labels")
         until(lambda: codes(first)[0, 3] == 0)
     finally:
