@@ -80,8 +80,8 @@ class CellMix:
     Unlike in :class:`Hold` nothing that was won is kept: every decision starts at the
     plan. The share of positions that stay fixed falls in proportion to progress and
     reaches its end early, at 1 - (1 - max_ratio) / (1 - min_ratio). Of the code this
-    takes the plan alone: the loss it hears is ours, of the shuffled tiles, heard once
-    a decision.
+    takes the plan alone: the loss is ours, of the shuffled tiles, compared once a
+    decision.
     """
 
     def begin(self, plan: CurriculumPlan) -> ShuffleLevel:

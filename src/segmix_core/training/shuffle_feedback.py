@@ -95,7 +95,8 @@ class ShuffleFeedback:
         return {
             "curriculum": self.controller.state_dict(),
             "seen": self._seen.tolist(),
-            "heard": pending and {"step": pending.step, "sums": pending.sums.tolist()},
+            "pending": pending
+            and {"step": pending.step, "sums": pending.sums.tolist()},
         }
 
     def load_state(self, state: Mapping[str, Any], device: torch.device) -> None:
@@ -115,7 +116,7 @@ class ShuffleFeedback:
         """
         self.controller.load_state_dict(state["curriculum"])
         self._seen = torch.tensor(state["seen"], device=device)
-        pending = state["heard"]
+        pending = state["pending"]
         self._pending = None
         if pending is not None:
             sums = torch.tensor(pending["sums"], device=device)

@@ -140,7 +140,7 @@ def test_unknown_labels_take_part_in_nothing():
     losses = ("classification", "classification_2", "er", "ecr", "shuffled")
     assert all(result.parts[name] == 0 for name in losses)
     assert result.loss == 0
-    # What is heard has no weight, and the next step goes on.
+    # What is recorded has no weight, and the next step goes on.
     task.training_step(batch, context(1))
     assert task.feedback.controller.state.feedback is None
 

@@ -60,14 +60,14 @@ def test_two_processes_have_the_gradient_of_the_joined_batch(tmp_path: Path) -> 
             # What a method does not use has no gradient alone, and one of 0 together.
             expected = alone.get(name, torch.zeros_like(tensor))
             torch.testing.assert_close(tensor, expected, rtol=1e-4, atol=1e-6)
-    # Patches move within a process, so the batches differ; what is heard does not.
-    heard = [
+    # Patches move within a process, so the batches differ; the feedback does not.
+    feedback = [
         json.loads((tmp_path / f"segmix-2-{rank}.json").read_text()) for rank in (0, 1)
     ]
-    assert heard[0] == heard[1]
+    assert feedback[0] == feedback[1]
     alone = json.loads((tmp_path / "segmix-1-0.json").read_text())
-    assert heard[0]["seen"] == alone["seen"]
-    assert heard[0]["heard"]["sums"][2] == alone["heard"]["sums"][2] == 8
+    assert feedback[0]["seen"] == alone["seen"]
+    assert feedback[0]["pending"]["sums"][2] == alone["pending"]["sums"][2] == 8
 
 
 @pytest.mark.parametrize("backbone", ["small", "resnet18", "efficientnet_b0"])

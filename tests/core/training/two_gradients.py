@@ -1,7 +1,7 @@
 """One step of a method in one of several processes, as torchrun starts it.
 
 ``two_gradients.py FOLDER PROCESSES``: writes gradients, statistics of the batch
-normalization and what the curriculum has heard.
+normalization and the feedback of the curriculum.
 """
 
 import json
