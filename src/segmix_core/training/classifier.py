@@ -118,6 +118,12 @@ def fit_classifier(
             model.arguments,
             spec.class_names,
             origin,
+            # Compared in this order: another method is named before its settings.
+            {
+                "method": method.method,
+                **method.model_dump(mode="json"),
+                "tile_px": spec.tile_px,
+            },
         ),
         validate=validate,
         resume_from=resume_from,

@@ -46,6 +46,7 @@ class CheckpointPlan:
     arguments: Mapping[str, Any]
     class_names: Sequence[str]
     origin: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def save(
         self,

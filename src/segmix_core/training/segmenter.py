@@ -110,6 +110,10 @@ def fit_segmenter(
             "segmenter",
             task.module.arguments,
             spec.class_names,
+            settings={
+                **settings.model_dump(mode="json", exclude={"epochs"}),
+                "tile_px": plan.tile_px,
+            },
         ),
         resume_from=resume_from,
     )

@@ -122,6 +122,7 @@ class _Fitting:
         """Values that must not change when a run is resumed."""
         settings = self.settings
         return {
+            **self.checkpoints.settings,
             "seed": settings.seed,
             "epochs": settings.epochs,
             "steps_per_epoch": self.loader.steps_per_epoch,

@@ -94,6 +94,9 @@ def test_batches_of_a_loader_train_and_stop_and_go_on(tmp_path):
     assert whole.step == 4
     broken = train(loader, few, checkpoints=tmp_path, progress=lambda state: False)
     assert (broken.step, broken.completed) == (1, False)
+    other = few.model_copy(update={"dice_weight": 5.0})
+    with pytest.raises(sx.CheckpointError, match=r"has dice weight .*, not 5\.0"):
+        train(loader, other, checkpoints=tmp_path)
     again = train(loader, few, checkpoints=tmp_path)
     for name, tensor in whole.network.state_dict().items():
         assert torch.equal(again.network.state_dict()[name], tensor), name

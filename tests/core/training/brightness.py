@@ -131,8 +131,10 @@ class Recorder:
         return [event for event in self.events if isinstance(event, kind)]
 
 
-def plan(folder: Path) -> CheckpointPlan:
-    return CheckpointPlan(folder / "checkpoints", "classifier", {}, ("a",))
+def plan(folder: Path, **settings: Any) -> CheckpointPlan:
+    return CheckpointPlan(
+        folder / "checkpoints", "classifier", {}, ("a",), settings=settings
+    )
 
 
 def train(
@@ -143,6 +145,7 @@ def train(
     resume: bool = False,
     validate: Validate | None = None,
     loader: Loader | None = None,
+    loss: str = "plain",
     **changes: Any,
 ) -> FitResult:
     settings = FitSettings(**{"epochs": 3, "learning_rate": 0.01, **changes})
@@ -152,7 +155,7 @@ def train(
         settings,
         fabric=make_fabric(torch.device("cpu")),
         listener=listener or Recorder(),
-        checkpoints=plan(folder),
+        checkpoints=plan(folder, loss=loss),
         validate=validate,
         resume_from=folder / "checkpoints" / "last" if resume else None,
     )

@@ -83,7 +83,9 @@ def test_a_finished_run_has_nothing_left_to_do(tmp_path: Path) -> None:
     assert task.steps == []
 
 
-@pytest.mark.parametrize("changes", [{"seed": 1}, {"epochs": 4}, {"average": False}])
+@pytest.mark.parametrize(
+    "changes", [{"seed": 1}, {"epochs": 4}, {"average": False}, {"loss": "other"}]
+)
 def test_other_settings_cannot_go_on(tmp_path: Path, changes: dict[str, Any]) -> None:
     train(tmp_path, BrightnessTask(), epochs=1)
     name = {"average": "averaged weights"}.get(*changes, *changes)
