@@ -5,8 +5,10 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from segmix_core.errors import ConfigError
 from segmix_core.runs.folder import RunFolder, read_requests
 from segmix_core.runs.request import RunRequest
+from segmix_core.settings import RunSettings
 from segmix_core.stage_registry import STAGES
 
 _NEWEST = sys.maxsize
@@ -108,12 +110,18 @@ def outdated_requests(
 def _has_areas(request: RunRequest) -> bool:
     """Whether the smallest objects or holes of masks are set in µm²."""
     settings = request.config.get("pseudo_masks", {})
-    if request.stage == "train":
-        method = request.config.get("train", {}).get("method")
-        if method != "segmix-plus":
-            return False
+    if request.stage == "train" and not _learns_from_masks(request):
+        return False
     regions = ("object", "hole")
     return any(settings.get(f"min_{region}_um2") is not None for region in regions)
+
+
+def _learns_from_masks(request: RunRequest) -> bool:
+    try:
+        return RunSettings.parse(request.config).train.learns_from_masks
+    except ConfigError:
+        # Settings of another version: it cannot be resumed, but its maps can be read.
+        return True
 
 
 def _place(path: Path) -> Path:

@@ -62,6 +62,23 @@ def test_another_pixel_size_outdates_masks_by_areas(request_of, stage, key):
     assert has_changed(request, {"mpp": 1}) == is_made_of_areas
 
 
+@pytest.mark.parametrize(
+    ("train", "expected"),
+    [
+        ({"method": "segmix-plus"}, True),
+        ({"method": "segmix-plus", "rounds": 0}, False),
+        ({"method": "segmix-plus", "epochs": 1}, False),
+        ({"method": "segmix"}, False),
+        ({}, True),
+        ({"method": "of a later version"}, True),
+    ],
+)
+def test_only_a_training_that_learns_from_masks_has_areas(request_of, train, expected):
+    config = {"train": train, "pseudo_masks": {"min_object_um2": 10.0}}
+    request = request_of("train", config=config)
+    assert has_changed(request, {"mpp": 1}) == expected
+
+
 def test_without_areas_another_pixel_size_outdates_nothing(chain):
     assert not find_outdated(chain.values(), {"mpp": 6})
 
