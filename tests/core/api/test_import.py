@@ -1,8 +1,10 @@
 """The package by its name alone."""
 
+import ast
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -44,3 +46,16 @@ def test_idle_threads_of_torch_sleep_unless_it_is_set():
             env=environment | given,
         )
         assert result.stdout.strip() == expected
+
+
+def test_the_lists_of_names_agree():
+    # What type checkers read, what is loaded at run time, and what is exported.
+    tree = ast.parse(Path(sx.__file__).read_text(encoding="utf-8"))
+    (typed,) = (node for node in tree.body if isinstance(node, ast.If))
+    homes = {
+        alias.name: node.module.removeprefix("segmix_core.")
+        for node in typed.body
+        for alias in node.names
+    }
+    assert homes == sx._HOMES
+    assert sx.__all__ == sorted(homes)
