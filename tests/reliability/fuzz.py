@@ -411,11 +411,13 @@ def try_case(bench: Bench, kind: str, seed: int, *, verbose: bool = False) -> Ca
 class Findings:
     """What the cases showed: by finding, the cases that had it."""
 
+    cases: int = 0
     files: Counter[str] = field(default_factory=Counter)
     by_text: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, kind: str, seed: int, files: int, texts: Iterable[str]) -> None:
         """Note a case that was tried."""
+        self.cases += 1
         self.files[kind] += files
         for text in sorted(set(texts)):
             self.by_text.setdefault(f"{kind}: {text}", []).append(f"{kind}:{seed}")
@@ -424,7 +426,10 @@ class Findings:
         """Return figures, then findings with some cases of each."""
         found = sum(map(len, self.by_text.values()))
         kinds = ", ".join(f"{kind} {count}" for kind, count in self.files.items())
-        lines = [f"{self.files.total()} files ({kinds}): {found} findings"]
+        lines = [
+            f"{self.cases} cases, {self.files.total()} files ({kinds}): "
+            f"{found} findings"
+        ]
         ordered = sorted(self.by_text.items(), key=lambda entry: -len(entry[1]))
         lines += [f"{len(c)} x {text} [{' '.join(c[:4])}]" for text, c in ordered]
         return "\n".join(lines)
@@ -463,12 +468,18 @@ def in_this_process() -> None:
 def try_all(
     bench: Bench, cases: Iterator[tuple[str, int]], until: float, files: int
 ) -> Findings:
-    """Try cases with ``files`` files, but not after ``until`` of time.monotonic()."""
+    """Try cases with ``files`` files, but not after ``until`` of time.monotonic().
+
+    Ctrl-C ends it, and what was found until then is returned.
+    """
     findings = Findings()
     batch: list[tuple[str, int]] = []
     while time.monotonic() < until and findings.files.total() < files:
         batch = batch or list(itertools.islice(cases, 100))
-        done, why = _try_batch(bench, batch, findings, until)
+        try:
+            done, why = _try_batch(bench, batch, findings, until)
+        except KeyboardInterrupt:
+            break
         if why:
             findings.add(*batch[done], 1, [why])
             done += 1

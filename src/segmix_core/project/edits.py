@@ -34,6 +34,7 @@ from segmix_core.errors import ProjectError
 from segmix_core.project import chunks, tissue
 from segmix_core.project.journal import Part, PartKind
 from segmix_core.project.packing import Values, decoding
+from segmix_core.project.records import Review
 
 Row = dict[str, Any]
 """A row of a table, by the names of its columns."""
@@ -110,6 +111,20 @@ def decode_labels(blobs: Sequence[bytes], num_classes: int) -> npt.NDArray[np.in
         return flat.reshape(len(blobs), num_classes).copy()
 
 
+def decode_reviews(numbers: Sequence[int]) -> npt.NDArray[np.int8]:
+    """Return (n,) int8, each one of :class:`Review`.
+
+    Raises
+    ------
+    DamagedError
+        If one is another number.
+    """
+    with decoding("reviews"):
+        for number in set(numbers):
+            Review(number)
+        return np.array(numbers, np.int8)
+
+
 def tile_states(
     database: sqlite3.Connection, tile_ids: npt.NDArray[np.int64], num_classes: int
 ) -> TileStates:
@@ -140,7 +155,7 @@ def tile_states(
     ordered = [found[int(i)] for i in tile_ids]
     return TileStates(
         decode_labels([row[1] for row in ordered], num_classes),
-        np.array([row[2] for row in ordered], np.int8),
+        decode_reviews([row[2] for row in ordered]),
         np.array([row[3] for row in ordered], np.int64),
     )
 

@@ -19,7 +19,12 @@ def stored_path(path: Path, project: Path) -> str:
 
 
 def actual_path(text: str, project: Path) -> Path:
-    """Return the absolute path that was stored as ``text``."""
+    """Return the absolute path that was stored as ``text``.
+
+    No file can have a NUL in its path: one that damage has put there becomes the sign
+    for an unknown character, so that the file is missing and can be relocated.
+    """
+    text = text.replace("\0", "\ufffd")
     folder, _, name = text.rpartition("/")
     if name in ("", ".", "..") or text == f"/{name}":
         return _absolute(project / text)

@@ -12,7 +12,7 @@ from segmix_core.errors import ProjectError
 from segmix_core.geometry import Box
 from segmix_core.project.class_rules import is_color
 from segmix_core.project.database import Database
-from segmix_core.project.edits import decode_labels
+from segmix_core.project.edits import decode_labels, decode_reviews
 from segmix_core.project.opening import Row
 from segmix_core.project.packing import decoding
 from segmix_core.project.paths import actual_path
@@ -123,7 +123,7 @@ class TileTables:
             cols=cols,
             boxes=grid[:, 4:].copy(),
             labels=decode_labels(blobs, num_classes),
-            reviews=np.array(reviews, np.int8),
+            reviews=decode_reviews(reviews),
         )
 
     def _grid(self, connection: sqlite3.Connection, source_id: int | None) -> Grid:

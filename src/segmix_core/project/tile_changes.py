@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from segmix_core.project import journal
-from segmix_core.project.edits import decode_labels
+from segmix_core.project.edits import decode_labels, decode_reviews
 from segmix_core.project.records import ChangeKind, TileChanges
 
 MOST_ENTRIES = 2_000
@@ -63,5 +63,5 @@ def _read_tiles(
         revision,
         np.array([row[0] for row in rows], np.int64),
         decode_labels([row[1] for row in rows], num_classes),
-        np.array([row[2] for row in rows], np.int8),
+        decode_reviews([row[2] for row in rows]),
     )

@@ -161,3 +161,9 @@ def test_paths_come_back(path: str) -> None:
     if is_near:
         moved = actual_path(stored, Path("/new/p.segmix"))
         assert moved == Path("/new") / normal.relative_to("/w")
+
+
+def test_a_damaged_path_is_of_a_missing_file(tmp_path: Path) -> None:
+    path = actual_path("../sli\0de.svs", tmp_path / "p.segmix")
+    assert path == tmp_path / "sli\ufffdde.svs"
+    assert not path.exists()

@@ -468,3 +468,13 @@ def test_odd_values_are_damage(
         pytest.raises(DamagedError, match="damaged"),
     ):
         use(store)
+
+
+@pytest.mark.parametrize("number", [3, -1, 300, 2**40])
+def test_an_impossible_review_is_named(closed: Path, number: int) -> None:
+    execute(closed, f"UPDATE tile SET review = {number} WHERE id = 2")
+    with (
+        ProjectStore.open(closed) as store,
+        pytest.raises(ProjectError, match=r"is damaged \(reviews"),
+    ):
+        store.tiles()
