@@ -136,13 +136,6 @@ class ProjectReader:
         """Return the images of one source or of all, in the order they were added."""
         return tables.read_images(self._database, self.path, source_id)
 
-    def pixel_sizes(self, source_id: int) -> tuple[tuple[float, float] | None, ...]:
-        """Return the µm per pixel (y, x) of a source's images; None where unknown."""
-        rows = self._database.rows(
-            "SELECT DISTINCT mpp_y, mpp_x FROM image WHERE source_id = ?", (source_id,)
-        )
-        return tuple(None if None in row else (row[0], row[1]) for row in rows)
-
     def image(self, image_id: int) -> ImageRecord:
         """Return one image; ProjectError if it was removed."""
         return tables.read_image(self._database, self.path, image_id)
