@@ -20,9 +20,9 @@ from PIL import Image, UnidentifiedImageError
 
 from segmix_core.errors import ConfigError, ProjectError
 from segmix_core.geometry import Box
+from segmix_core.project.records import SPLITS
 from segmix_core.slides.group_stains import GroupStains
 
-SPLITS = ("train", "val", "test")
 SCORED_SPLITS = ("val", "test")
 
 

@@ -12,7 +12,6 @@ from segmix_core.api.kept_stains import keep_stains, read_stains, tile_edges
 from segmix_core.data.batch import Batch
 from segmix_core.data.batches import BatchPlan, TileBatches
 from segmix_core.data.project_tiles import (
-    VAL_SPLIT,
     batch_edge,
     labeled_tiles,
     working_boxes,
@@ -28,7 +27,7 @@ from segmix_core.inference.teacher import Teacher
 from segmix_core.models.cam_classifier import CamClassifier
 from segmix_core.models.precision import resolve_precision
 from segmix_core.project.readiness import check_trainable, find_doubts
-from segmix_core.project.records import TileTable
+from segmix_core.project.records import VAL_SPLIT, TileTable
 from segmix_core.project.store import ProjectStore
 from segmix_core.settings import RunSettings
 from segmix_core.slides.slide import RgbArray

@@ -8,9 +8,7 @@ from segmix_core.curriculum.patch_sizes import TILE_STEP
 from segmix_core.errors import ProjectError
 from segmix_core.geometry import Box, next_multiple
 from segmix_core.project.reader import ProjectReader
-from segmix_core.project.records import ImageRecord, LabelState, TileTable
-
-TRAIN_SPLIT, VAL_SPLIT = "train", "val"
+from segmix_core.project.records import TRAIN_SPLIT, ImageRecord, LabelState, TileTable
 
 
 def working_boxes(tiles: TileTable, images: Sequence[ImageRecord]) -> list[Box]:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from segmix_core.errors import ProjectError
 from segmix_core.project.records import (
+    TRAIN_SPLIT,
     ImageRecord,
     LabelState,
     TileTable,
@@ -16,8 +17,6 @@ from segmix_core.project.records import (
 
 if TYPE_CHECKING:
     from segmix_core.project.store import ProjectStore
-
-TRAIN_SPLIT = "train"
 
 
 def check_trainable(store: "ProjectStore") -> None:

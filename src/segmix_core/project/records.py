@@ -275,7 +275,8 @@ class Tissue(TissueMask):
             raise ValueError(f"Invalid values: {self.downsample}, {self.min_share}")
 
 
-SPLITS = ("train", "val", "test")
+TRAIN_SPLIT, VAL_SPLIT = "train", "val"
+SPLITS = (TRAIN_SPLIT, VAL_SPLIT, "test")
 
 ChangeKind = Literal[
     "labels",
@@ -323,7 +324,7 @@ class NewImage:
     boxes: npt.NDArray[np.int64]
     rows: npt.NDArray[np.int64]
     cols: npt.NDArray[np.int64]
-    split: str = "train"
+    split: str = TRAIN_SPLIT
     fingerprint: Fingerprint | None = None
     bounds: Box | None = None
     tissue: Tissue | None = None

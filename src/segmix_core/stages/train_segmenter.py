@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from segmix_core.data.project_tiles import TRAIN_SPLIT, batch_edge, working_boxes
+from segmix_core.data.project_tiles import batch_edge, working_boxes
 from segmix_core.data.samples import MaskedSamples, TileSamples
 from segmix_core.data.tile_reader import TileReader
 from segmix_core.errors import JobError
 from segmix_core.events import Warned
-from segmix_core.project.records import TileTable
+from segmix_core.project.records import TRAIN_SPLIT, TileTable
 from segmix_core.runs.results import RunMasks, load_tiles
 from segmix_core.stages.classes import check_mask_classes
 from segmix_core.stages.job import Job

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from segmix_core.data.project_tiles import VAL_SPLIT
 from segmix_core.data.tile_reader import TileReader
 from segmix_core.events import SettingFitted, Warned
 from segmix_core.inference.evidence import Evidence
@@ -21,6 +20,7 @@ from segmix_core.inference.pseudo_rules import PseudoMaskRules
 from segmix_core.project.records import (
     IGNORE_INDEX,
     UNTOUCHED,
+    VAL_SPLIT,
     ImageRecord,
     TileTable,
 )

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from segmix_core.project.importers.label_rows import LabelRow
 from segmix_core.project.importers.problems import Problems, printable
 from segmix_core.project.readiness import all_present
-from segmix_core.project.records import SPLITS, ImageRecord
+from segmix_core.project.records import TRAIN_SPLIT, ImageRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ def _split_notes(images: Sequence[ImageRecord], splits: dict[int, str]) -> list[
     moved = [
         image
         for image in images
-        if image.split not in (SPLITS[0], splits.get(image.id, image.split))
+        if image.split not in (TRAIN_SPLIT, splits.get(image.id, image.split))
     ]
     if not moved:
         return []
