@@ -36,9 +36,9 @@ class CurriculumPlan:
     interval: int
     warmup_steps: int
     warmup_level: ShuffleLevel
-    min_ratio: float = 0.10
-    max_ratio: float = 0.75
-    patience: int = 4
+    min_ratio: float
+    max_ratio: float
+    patience: int
 
     def __post_init__(self) -> None:
         if not self.patch_sizes:

@@ -17,6 +17,9 @@ PLAN = CurriculumPlan(
     interval=10,
     warmup_steps=10,
     warmup_level=ShuffleLevel(16, 0.5),
+    min_ratio=0.10,
+    max_ratio=0.75,
+    patience=4,
 )
 FIXED = ShuffleLevel(16, 0.3)
 
