@@ -13,6 +13,7 @@ from segmix_core.disk_errors import reason_of
 from segmix_core.errors import ProjectError, SegmixError
 from segmix_core.files import temporary_folder
 from segmix_core.project import chunks, edits, first_page, journal, opening, tissue
+from segmix_core.project.class_rules import default_color, is_color
 from segmix_core.project.database import FILE_NAME, write_empty
 from segmix_core.project.journal import Part, PartKind
 from segmix_core.project.migration import migrate
@@ -262,6 +263,7 @@ class _Rebuild:
         if not self._is_whole:
             self._use_tables()
             self._end_undo()
+        self._mend_colors()
         self._use_paths(project, target)
         self._connection.execute("COMMIT")
 
@@ -390,6 +392,17 @@ class _Rebuild:
         self._connection.execute(
             "REPLACE INTO setting VALUES (?,?)", (REPAIRED, str(entry_id))
         )
+
+    def _mend_colors(self) -> None:
+        rows = self._connection.execute("SELECT idx, name, color FROM class").fetchall()
+        for index, name, color in rows:
+            if is_color(color):
+                continue
+            self.lost.append(f"The color of class '{name}' is damaged.")
+            self._connection.execute(
+                "UPDATE class SET color = ? WHERE idx = ?",
+                (default_color(index - 1), index),
+            )
 
     def _use_paths(self, project: Path, target: Path) -> None:
         for name in ("source", "image"):

@@ -166,6 +166,17 @@ def test_a_whole_journal_brings_everything_back(worked: Path, statement: str) ->
     assert find_faults(report.path) == ()
 
 
+def test_a_damaged_color_becomes_the_default_one(worked: Path) -> None:
+    wanted = state(worked)
+    change(worked, "UPDATE class SET color = '#\u20acb4e9' WHERE idx = 1")
+    change(worked, "DELETE FROM part WHERE id = 7")
+    report = repair(worked)
+    assert any(
+        "The color of class 'crypt' is damaged" in text for text in report.lost
+    ), report.lost
+    assert state(report.path) == wanted
+
+
 @pytest.mark.parametrize(
     ("statement", "told"),
     [
