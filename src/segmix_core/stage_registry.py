@@ -32,6 +32,9 @@ class Stage:
     makes_masks
         Whether it makes pseudo masks: where their smallest regions are given in µm²,
         a change of the pixel size ("mpp") outdates it, too.
+    settings
+        Sections of the settings that it reads (fields of
+        :class:`segmix_core.settings.RunSettings`).
     masks_title
         What the masks it leaves in its run are called; empty if it leaves none.
     """
@@ -40,6 +43,7 @@ class Stage:
     title: str
     function: str
     inputs: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ("machine",)
     outdated_by: frozenset[str] = frozenset()
     trains: bool = False
     makes_masks: bool = False
@@ -51,6 +55,7 @@ _IN_ORDER = (
         name="train",
         title="Train classifier",
         function="train_classifier:train_classifier",
+        settings=("train", "cams", "pseudo_masks", "machine"),
         outdated_by=_LABELS,
         trains=True,
         # SegMix+ trains its second network on masks that it makes.
@@ -60,6 +65,7 @@ _IN_ORDER = (
         name="cams",
         title="Compute CAMs",
         function="cams:compute_cams",
+        settings=("cams", "machine"),
         inputs=("train",),
         outdated_by=_LABELS,
     ),
@@ -67,6 +73,7 @@ _IN_ORDER = (
         name="pseudo-masks",
         title="Make pseudo masks",
         function="pseudo_masks:make_pseudo_masks",
+        settings=("pseudo_masks", "machine"),
         inputs=("cams",),
         # Strokes are made to correct masks, not to make them anew: that what SegMix+
         # learns from, or background fitted on val, would change with them marks no run.
@@ -78,6 +85,7 @@ _IN_ORDER = (
         name="train-segmenter",
         title="Train segmenter",
         function="train_segmenter:train_segmenter",
+        settings=("segmenter", "machine"),
         inputs=("pseudo-masks",),
         outdated_by=_LABELS | {"mask"},
         trains=True,
@@ -86,6 +94,7 @@ _IN_ORDER = (
         name="predict",
         title="Predict slides",
         function="predict:predict_slides",
+        settings=("predict", "machine"),
         inputs=("train-segmenter",),
         # Windows without tissue are skipped.
         outdated_by=_IMAGES | {"tissue"},

@@ -18,6 +18,7 @@ from segmix_core.cli import (
     tiles,
 )
 from segmix_core.cli.settings import settings_help, training_help
+from segmix_core.stage_registry import STAGES
 
 app = typer.Typer(
     name="segmix",
@@ -70,21 +71,23 @@ app.command(
     rich_help_panel=_STAGES,
     epilog=training_help(),
 )(stages.train)
-app.command("cams", rich_help_panel=_STAGES, epilog=settings_help("cams", "machine"))(
-    stages.cams
-)
+app.command(
+    "cams", rich_help_panel=_STAGES, epilog=settings_help(*STAGES["cams"].settings)
+)(stages.cams)
 app.command(
     "pseudo-masks",
     rich_help_panel=_STAGES,
-    epilog=settings_help("pseudo_masks", "machine"),
+    epilog=settings_help(*STAGES["pseudo-masks"].settings),
 )(stages.pseudo_masks)
 app.command(
     "train-segmenter",
     rich_help_panel=_STAGES,
-    epilog=settings_help("segmenter", "machine"),
+    epilog=settings_help(*STAGES["train-segmenter"].settings),
 )(stages.train_segmenter)
 app.command(
-    "predict", rich_help_panel=_STAGES, epilog=settings_help("predict", "machine")
+    "predict",
+    rich_help_panel=_STAGES,
+    epilog=settings_help(*STAGES["predict"].settings),
 )(stages.predict)
 app.command("export", rich_help_panel=_STAGES)(stages.export)
 

@@ -112,6 +112,10 @@ def _csv(rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> str:
 
 
 def _save(path: Path, text: str) -> None:
+    if path.exists():
+        raise ProjectError(
+            f"{path} already exists.", "Delete it, or choose another name."
+        )
     content = text.encode("utf-8", "surrogateescape")
     try:
         write_atomically(path, lambda file: file.write(content))

@@ -74,3 +74,11 @@ def test_a_file_that_cannot_be_written(project, tmp_path, answer):
     code, said = answer("tiles", project, "--save", tmp_path / "none" / "t.csv")
     assert (code, said["error"]) == (2, "ProjectError")
     assert "cannot be written" in said["message"]
+
+
+def test_a_table_that_exists_is_kept(project, tmp_path, answer):
+    (tmp_path / "labels.csv").write_text("edited by hand")
+    code, said = answer("tiles", project, "--save", tmp_path / "labels.csv")
+    assert (code, said["error"]) == (2, "ProjectError")
+    assert "already exists" in said["message"]
+    assert (tmp_path / "labels.csv").read_text() == "edited by hand"
