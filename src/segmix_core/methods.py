@@ -19,6 +19,7 @@ from pydantic_core import PydanticCustomError
 
 from segmix_core.encoders import DOWNLOAD, SCRATCH
 from segmix_core.errors import ConfigError
+from segmix_core.files import printable
 
 UNKNOWN_SETTING = "unknown_setting"
 """Type of the validation error for a field that a class does not have."""
@@ -64,11 +65,12 @@ class Settings(_Base):
             else []
         )
         if unknown:
+            name = printable(str(unknown[0]))
             raise PydanticCustomError(
                 UNKNOWN_SETTING,
                 "{message} {hint}",
                 {
-                    "message": f"{cls.title} has no setting '{unknown[0]}'.",
+                    "message": f"{cls.title} has no setting '{name}'.",
                     "hint": f"Its settings are {', '.join(cls.fields())}.",
                 },
             )

@@ -115,3 +115,18 @@ def test_names_that_are_no_settings(name):
 )
 def test_only_a_network_that_learns_from_masks_has_a_background(changes, expected):
     assert RunSettings().replace(changes).trained_background == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"train": {"rou\ud800nds": 1}}, r"segmix-plus has no setting 'rou\\ud800nds'"),
+        ({"\ud800": {}}, r"has no setting '\\ud800'"),
+        ({"train": {"method": "ca\ud800m"}}, "is not a valid method"),
+    ],
+)
+def test_names_that_are_not_unicode(content, message):
+    """As JSON files can have them."""
+    with pytest.raises(ConfigError, match=message) as caught:
+        RunSettings.parse(content)
+    assert str(caught.value).isprintable()
