@@ -65,12 +65,16 @@ def _sign(diary: Path) -> Path:
 
 
 class Stored:
-    """What is stored of a source, and since when, as often as somebody looks."""
+    """What is stored of a source, and since when, as often as somebody looks.
+
+    A label that is shown wrong is late since it was stored, but no longer than it has
+    been shown wrong: one that was set and undone between two looks is as old as before.
+    """
 
     def __init__(self) -> None:
         self._tiles: TileTable | None = None
         self._classes: tuple[TissueClass, ...] = ()
-        self._label_times = np.zeros((0, 0))
+        self._label_times = self._right_times = np.zeros((0, 0))
         self._shape_time = self._looked = time.monotonic()
 
     def see(self, tiles: TileTable, classes: tuple[TissueClass, ...]) -> None:
@@ -79,16 +83,20 @@ class Stored:
         if before is None or not self._fits(before, self._classes, classes):
             self._shape_time = self._looked
             self._label_times = np.full(tiles.labels.shape, self._looked)
+            self._right_times = self._label_times.copy()
         else:
             self._label_times[before.labels != tiles.labels] = self._looked
         self._classes, self._looked = classes, time.monotonic()
 
     def lag_of(self, shown: TileTable, classes: tuple[TissueClass, ...]) -> float:
         """Return the age of the oldest change that is not shown; 0 if all are."""
+        now = time.monotonic()
         if self._tiles is None or not self._fits(shown, classes, self._classes):
-            return time.monotonic() - self._shape_time
-        wrong = self._label_times[shown.labels != self._tiles.labels]
-        return time.monotonic() - float(wrong.min()) if wrong.size else 0.0
+            return now - self._shape_time
+        is_wrong = shown.labels != self._tiles.labels
+        self._right_times[~is_wrong] = now
+        late_since = np.maximum(self._label_times, self._right_times)[is_wrong]
+        return now - float(late_since.min()) if late_since.size else 0.0
 
     def _fits(self, tiles: TileTable, one: object, other: object) -> bool:
         return (

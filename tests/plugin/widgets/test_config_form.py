@@ -98,7 +98,7 @@ def test_tuple_of_fractions(qtbot):
         ("train.learning_rate", "", "'Learning rate' is nothing"),
         ("train.learning_rate", "inf", "'Learning rate' is 'inf'"),
         ("train.threshold", "0", "'Threshold' is .* must be greater than 0"),
-        ("train.group_size", 1, "'In place' must be off where 'Group size' is 1"),
+        ("train.group_size", 1, "'In place' must be off if 'Group size' is 1"),
         ("train.min_ratio", 0.9, "'Min ratio' must not be larger than 'Max"),
     ],
 )
