@@ -221,7 +221,10 @@ class MachineSettings(Settings):
         "supports it, but float32 for training on a CPU.",
     )
     threads: int = Field(
-        0, ge=0, description="CPU threads; 0 = automatic: all cores but one."
+        0,
+        ge=0,
+        le=4096,
+        description="CPU threads; 0 = automatic: all cores but one.",
     )
 
 

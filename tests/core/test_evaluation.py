@@ -389,6 +389,13 @@ def test_why_a_mask_of_a_folder_is_not_read_is_told(
         evaluate_run(store, run, truth)
 
 
+def test_a_mask_without_pixels(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="zero-size"):
+        tifffile.imwrite(tmp_path / "none.tif", np.ones((0, 8), np.uint8))
+    with pytest.raises(ProjectError, match="it has 0 x 8 pixels"):
+        read_mask_file(tmp_path / "none.tif")
+
+
 def test_pictures_and_broken_files_are_no_masks(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4)).save(tmp_path / "rgb.png")
     with pytest.raises(ProjectError, match="it has colors, not class indices"):

@@ -137,10 +137,12 @@ def _why_no_indices(values: npt.NDArray[np.generic]) -> str:
         return "it has colors, not class indices"
     if values.ndim != 2:
         return f"it has {_times(values.shape)} values, not one channel"
+    if not values.size:
+        return f"it has {_times(values.shape)} pixels"
     # Some programs save 1 bit, or 16 bits with small values.
     if values.dtype.kind not in "bui":
         return f"its pixels are not whole numbers ({values.dtype})"
-    if values.dtype != np.uint8 and values.size:
+    if values.dtype != np.uint8:
         for value in (values.min(), values.max()):
             if not 0 <= int(value) <= IGNORE_INDEX:
                 depth = 8 * values.dtype.itemsize

@@ -91,10 +91,18 @@ def append(
 def append_reversal(
     database: sqlite3.Connection, action: Literal["undo", "redo"], target: int
 ) -> Change:
-    """Append the undo or redo of entry ``target``."""
+    """Append the undo or redo of entry ``target``.
+
+    Raises
+    ------
+    DamagedError
+        If there is no such entry.
+    """
     row = database.execute(
         f"SELECT {_COLUMNS}, parent FROM journal WHERE id = ?", (target,)
     ).fetchone()
+    if row is None:
+        raise DamagedError(f"journal entry {target} is missing")
     change = _change(row)
     entry_id = _insert(database, action, change, target=target, parent=row[-1])
     return _with_id(_described(change, action), entry_id)

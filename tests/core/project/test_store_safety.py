@@ -478,3 +478,13 @@ def test_an_impossible_review_is_named(closed: Path, number: int) -> None:
         pytest.raises(ProjectError, match=r"is damaged \(reviews"),
     ):
         store.tiles()
+
+
+def test_a_missing_entry_cannot_be_undone(closed: Path) -> None:
+    with ProjectStore.open(closed) as store:
+        change = store.set_labels(np.array([2]), np.array([[1, 0]], np.int8))
+    assert change is not None
+    # As where the number of the entry itself is damaged, but not its target.
+    execute(closed, f"UPDATE journal SET id = {change.id + 50} WHERE id = {change.id}")
+    with ProjectStore.open(closed) as store, pytest.raises(ProjectError, match="damag"):
+        store.undo("labels")
