@@ -1,6 +1,5 @@
 """The commands that start a run, one per stage."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from segmix_core.cli.options import (
     TrainOptions,
     takes,
 )
-from segmix_core.cli.settings import build_config, parse_assignment
+from segmix_core.cli.settings import build_config
 from segmix_core.cli.watch import stopping, watch
 from segmix_core.errors import ConfigError, JobError, SegmixError
 from segmix_core.runs.child import EXIT_COMPLETED
@@ -29,7 +28,6 @@ from segmix_core.runs.inputs import find_inputs, find_run
 from segmix_core.runs.launch import check_not_running, launch
 from segmix_core.runs.request import RunRequest
 from segmix_core.settings import RunSettings
-from segmix_core.stage_registry import STAGES
 
 if TYPE_CHECKING:
     from segmix_core.project.store import ProjectStore
@@ -146,7 +144,6 @@ def _created(order: Order, console: Console) -> RunFolder:
     with ProjectStore.open(options.project) as store:
         if order.stage == "train":
             check_trainable(store)
-        _check_sections(order.stage, options.set or [])
         given = options.flags(), options.set or [], options.config
         # Report invalid settings before missing runs.
         build_config(*given)
@@ -161,19 +158,6 @@ def _created(order: Order, console: Console) -> RunFolder:
             revision=store.revision,
         )
         return RunFolder.create(store.runs_path, request)
-
-
-def _check_sections(stage: str, assignments: Sequence[str]) -> None:
-    """Refuse a setting that the stage would ignore."""
-    for text in assignments:
-        name, _ = parse_assignment(text)
-        section = name.partition(".")[0]
-        known = STAGES[stage].settings
-        if section in RunSettings.model_fields and section not in known:
-            raise ConfigError(
-                f"'segmix {stage}' does not use {name}.",
-                f"It uses the settings of {', '.join(known)}.",
-            )
 
 
 def _resumed(order: Order) -> RunFolder:

@@ -363,25 +363,3 @@ def test_settings_come_from_an_earlier_run(project, work, answer, finished):
     with open(f"{second}/config.json", encoding="utf-8") as file:  # noqa: PTH123
         stored = json.load(file)["config"]["train"]
     assert (stored["epochs"], stored["method"]) == (5, "seam")
-
-
-@pytest.mark.parametrize(
-    ("stage", "setting"),
-    [
-        ("train", "segmenter.epochs=5"),
-        ("cams", "train.epochs=5"),
-        ("pseudo-masks", "cams.flips=false"),
-        ("train-segmenter", "predict.flips=true"),
-        ("predict", "segmenter.epochs=5"),
-        ("export", "predict.flips=true"),
-    ],
-)
-def test_a_setting_that_a_stage_does_not_use_is_refused(
-    project, answer, stage, setting
-):
-    code, said = answer(stage, project, "--set", setting)
-    assert (code, said["error"]) == (2, "ConfigError")
-    name = setting.partition("=")[0]
-    assert said["message"] == f"'segmix {stage}' does not use {name}."
-    assert "machine" in said["hint"]
-    assert not list_runs(project / "runs")
