@@ -155,7 +155,7 @@ class RunActions:
             kill(self._folder, grace_seconds=0.2)
 
     def detach(self) -> None:
-        """Forget the project; its run goes on by itself."""
+        """Forget the project; its run continues."""
         self._quit_worker()
         self._folder = self._at_work = None
         self._waiting.clear()

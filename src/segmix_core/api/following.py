@@ -12,7 +12,7 @@ from segmix_core.events import Event, Metrics, StageStarted, Warned
 
 @dataclass(frozen=True, slots=True)
 class TrainingProgress:
-    """Where a training is, as its ``progress`` function is told.
+    """Progress of a training, as passed to its ``progress`` function.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ class Follower:
     Parameters
     ----------
     progress
-        See :data:`ProgressCallback`; None: nobody is told.
+        See :data:`ProgressCallback`; None: no callback.
     """
 
     def __init__(self, progress: ProgressCallback | None) -> None:

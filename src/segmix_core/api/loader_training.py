@@ -51,7 +51,7 @@ def fit_loader(
     settings
         The method; CAMs and pseudo masks, for methods that learn from masks.
     folder
-        For checkpoints, in ``checkpoints``. The training goes on from what is there.
+        For checkpoints, in ``checkpoints``. A stopped training is resumed.
     validation
         As ``source``: the loss is measured on it after each epoch.
     fabric, listener

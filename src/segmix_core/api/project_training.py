@@ -60,8 +60,8 @@ def fit_project(
         The method; CAMs and pseudo masks, for methods that learn from masks; and where
         to compute.
     folder
-        For checkpoints, in ``checkpoints``, and measured stains. The training goes on
-        from what is there.
+        For checkpoints, in ``checkpoints``, and measured stains. A stopped
+        training is resumed.
     fabric, listener
         As for :func:`segmix_core.training.classifier.fit_classifier`.
 

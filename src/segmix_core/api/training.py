@@ -79,8 +79,8 @@ def train(  # noqa: PLR0913 - every one is a choice of the caller, by name
         A loader like ``source``, of images kept apart: its loss is measured after each
         epoch, and decides with ``method.keep="best"``. A project has a split val.
     checkpoints
-        Folder to keep what is needed to go on. If the folder has a training that was
-        stopped, it goes on; source and settings must be the same.
+        Folder for checkpoints. A stopped training in it is resumed; source and settings
+        must be the same.
     progress
         Called with a :class:`TrainingProgress` about ten times a second at most; return
         False to end the training after that step.

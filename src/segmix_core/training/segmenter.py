@@ -38,7 +38,7 @@ class SegmenterSpec:
     class_names
         Of the classes 1..C.
     checkpoints
-        Folder of the checkpoints; the training goes on from the one that is there.
+        Folder of the checkpoints; training resumes from one that is there.
     """
 
     tile_px: int
